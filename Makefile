@@ -1,0 +1,75 @@
+# make demo: set up and run federated rounds on this machine; make test: set up and prove that it works.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/fedgrass
+
+# The dependencies live in a cache, keyed by what is pinned; .venv is a thin environment on top of it.
+PINNED = $(PYTHON) -c 'import sys, tomllib; \
+  groups = tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]; \
+  print("\n".join(sorted({line for name in sys.argv[1:] for line in groups[name]})))'
+GROUPS := agent training functions sandbox development
+
+.PHONY: help setup demo test lint build bench clean python
+
+help:
+	@echo 'make demo    set up, then run 10 federated rounds with 8 devices on this machine'
+	@echo 'make test    set up, then run all tests'
+	@echo 'make lint    ruff, mypy and cfn-lint'
+	@echo 'make build   the Greengrass component: recipe and artifacts in greengrass-build/'
+	@echo 'make bench   print the figures that README.md and docs/ state'
+	@echo 'make setup   only set up: leaves .venv/bin/fedgrass'
+	@echo 'make clean   remove what the targets above made (the cache in $(CACHE) stays)'
+
+python:
+	@test -n '$(PYTHON)' && '$(PYTHON)' -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo 'fedgrass needs Python 3.11 or newer; found "$(PYTHON)"' \
+	    "($$('$(PYTHON)' --version 2>&1 || echo none))." \
+	    'Install it (Debian 12: apt install python3.11 python3.11-venv) or name it: make PYTHON=/path/to/python3.11' >&2; exit 1; }
+
+setup: python
+	@key=$$( { $(PINNED) $(GROUPS) digits; cat constraints.txt; '$(PYTHON)' --version; } | sha256sum | cut -c1-16); \
+	dependencies='$(CACHE)/python-'$$key; \
+	if [ ! -e "$$dependencies/complete" ]; then \
+	  echo "Installing the pinned dependencies into $$dependencies (torch is large: some minutes, once)"; \
+	  rm -rf "$$dependencies"; mkdir -p "$$dependencies"; \
+	  '$(PYTHON)' -m venv "$$dependencies"; \
+	  $(PINNED) $(GROUPS) > "$$dependencies/requirements.txt"; \
+	  "$$dependencies/bin/pip" install --quiet --disable-pip-version-check \
+	    -r "$$dependencies/requirements.txt" -c constraints.txt; \
+	  "$$dependencies/bin/pip" install --quiet --disable-pip-version-check --no-deps $$($(PINNED) digits); \
+	  touch "$$dependencies/complete"; \
+	fi; \
+	if [ ! -x .venv/bin/fedgrass ] || [ "$$(cat .venv/dependencies 2>/dev/null)" != "$$dependencies" ]; then \
+	  rm -rf .venv; '$(PYTHON)' -m venv --without-pip .venv; \
+	  site=$$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'); \
+	  "$$dependencies/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > "$$site/dependencies.pth"; \
+	  .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .; \
+	  echo "$$dependencies" > .venv/dependencies; \
+	fi
+
+demo: setup
+	@.venv/bin/fedgrass demo
+
+test: setup
+	@.venv/bin/python -m pytest
+
+lint: setup
+	@.venv/bin/python -m ruff check .
+	@.venv/bin/python -m ruff format --check .
+	@.venv/bin/python -m mypy
+	@.venv/bin/python -m cfnlint cloud/template.yaml
+
+build: setup
+	@.venv/bin/python components/build.py
+
+bench: setup
+	@.venv/bin/python -m benchmarks.round --devices 8 --rounds 10
+	@.venv/bin/python -m benchmarks.round --devices 40 --rounds 5
+	@.venv/bin/python -m benchmarks.round --devices 40 --rounds 5 --call-latency-ms 30
+
+clean:
+	rm -rf .venv build greengrass-build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

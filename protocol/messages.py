@@ -1,0 +1,228 @@
+"""Every message that passes between devices and the cloud, as JSON, each with its version `v`.
+
+A message of an unknown version is refused before its fields are read; unknown fields of a known version are
+ignored, so that a newer side may add some.
+"""
+
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+
+VERSION = 1
+
+MAX_MESSAGE_BYTES = 4096
+"""Greengrass nucleus lite silently drops larger MQTT messages on their way to a component."""
+
+Count = Annotated[int, msgspec.Meta(ge=0)]
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+Seconds = Annotated[float, msgspec.Meta(ge=0)]
+Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+
+Encoding = Literal["float32"]
+Phase = Literal["accepted", "training", "uploading", "done", "declined", "failed"]
+RoundState = Literal["open", "averaging", "closed", "aborted"]
+
+FINAL_PHASES: frozenset[Phase] = frozenset({"done", "declined", "failed"})
+
+
+class InvalidMessageError(ValueError):
+    """Bytes that are not the message they should be."""
+
+
+class UnsupportedVersionError(InvalidMessageError):
+    """A message of a protocol version that this side does not speak."""
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """What all messages have in common."""
+
+    v: int = VERSION
+
+
+class ModelReference(msgspec.Struct, frozen=True, kw_only=True):
+    """A global model in S3."""
+
+    key: str
+    sha256: Sha256
+    bytes: Positive
+
+
+class Training(msgspec.Struct, frozen=True, kw_only=True):
+    """How to train locally: for whole epochs, or for a number of optimizer steps.
+
+    `proximal` is FedProx's mu (Li et al., 2020, eq. 2); `seed` makes local training deterministic.
+    """
+
+    batch_size: Positive
+    learning_rate: Annotated[float, msgspec.Meta(gt=0)]
+    momentum: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
+    proximal: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    epochs: Positive | None = None
+    steps: Positive | None = None
+    seed: int = 0
+
+
+class Assignment(Message, frozen=True, kw_only=True):
+    """What one client is asked to do in one round: `desired.assignment` of its shadow.
+
+    `deadline` and all other times in messages are seconds since 1970-01-01 UTC.
+    """
+
+    round: Positive
+    model: ModelReference
+    training: Training
+    encoding: Encoding = "float32"
+    deadline: float
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How far a client is with its assignment: `reported.progress` of its shadow."""
+
+    round: Positive
+    phase: Phase
+    reason: str | None = None
+    epoch: Count | None = None
+    epochs: Count | None = None
+    step: Count | None = None
+    at: float | None = None
+
+
+class Desired(msgspec.Struct, frozen=True, kw_only=True):
+    """The cloud's half of a client's shadow. Assignments of rounds up to `withdrawn` are not wanted any more."""
+
+    assignment: Assignment | None = None
+    withdrawn: Count | None = None
+
+
+class Reported(msgspec.Struct, frozen=True, kw_only=True):
+    """The client's half of its shadow: it mirrors what it has seen, and tells how far it is."""
+
+    assignment: dict[str, Any] | None = None
+    withdrawn: Count | None = None
+    progress: Progress | None = None
+
+
+class RoundCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """How many clients were selected, how many updates counted, how many did not."""
+
+    cohort: Count = 0
+    accepted: Count = 0
+    refused: Count = 0
+
+
+class RoundNotice(Message, frozen=True, kw_only=True):
+    """The state of a round, for dashboards: published, retained, on `names.round_topic`."""
+
+    federation: str
+    round: Positive
+    state: RoundState
+    model: ModelReference | None = None
+    counts: RoundCounts = RoundCounts()
+    metrics: dict[str, float] = {}
+    reason: str | None = None
+    at: float
+
+
+class Hello(Message, frozen=True, kw_only=True):
+    """A client says that it is there: published on `names.hello_topic` when the agent starts or its data changes."""
+
+    component_version: str
+    architecture: str
+    memory_bytes: Count
+    cpu_count: Count
+    examples: Count | None = None
+
+
+class Timings(msgspec.Struct, frozen=True, kw_only=True):
+    """When a client was where, by its own clock, and how long local training alone took."""
+
+    accepted_at: float
+    downloaded_at: float
+    trained_at: float
+    uploading_at: float
+    train_s: Seconds
+
+
+class Report(Message, frozen=True, kw_only=True):
+    """What a client says of its update; it travels in the header of the update's safetensors file.
+
+    `base` is the SHA-256 of the global model that it trained from. `before` and `after` are metrics on the client's
+    own hold-out data, of the global model and of the locally trained one; `describe` is the task's own numbers.
+    """
+
+    federation: str
+    round: Positive
+    thing: str
+    base: Sha256
+    encoding: Encoding
+    examples: Positive
+    steps: Positive
+    before: dict[str, float] = {}
+    after: dict[str, float] = {}
+    describe: dict[str, float] = {}
+    timings: Timings
+
+
+class ModelHeader(Message, frozen=True, kw_only=True):
+    """What a global model says of itself, in the header of its safetensors file.
+
+    `buffers` names the floating-point tensors that are no parameters (batch-norm statistics): they are averaged,
+    and never touched by a server optimizer.
+    """
+
+    federation: str
+    round: Count
+    buffers: tuple[str, ...] = ()
+
+
+class OpenRound(Message, frozen=True, kw_only=True):
+    """Asks the initiator to open round `round`; it waits until `not_before` if that is still to come."""
+
+    kind: Literal["open-round"] = "open-round"
+    federation: str
+    round: Positive
+    not_before: float = 0.0
+
+
+class DeadlineReached(Message, frozen=True, kw_only=True):
+    """Tells the averager, by a delayed message, that a round's deadline has come."""
+
+    kind: Literal["deadline"] = "deadline"
+    federation: str
+    round: Positive
+    deadline: float
+
+
+class _Versioned(msgspec.Struct):
+    v: int
+
+
+_Kind = TypeVar("_Kind", bound=Message)
+
+
+def encode(message: msgspec.Struct) -> bytes:
+    """The message as JSON bytes."""
+    return msgspec.json.encode(message)
+
+
+def decode(data: bytes | str, kind: type[_Kind]) -> _Kind:
+    """The message that these JSON bytes hold.
+
+    Raises:
+        UnsupportedVersionError: its version is not 1.
+        InvalidMessageError: it is no JSON object, or a field is missing or has a wrong value; the text names it.
+    """
+    try:
+        version = msgspec.json.decode(data, type=_Versioned).v
+        if version == VERSION:
+            return msgspec.json.decode(data, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidMessageError(f"not a valid {kind.__name__}: {error}") from error
+    raise UnsupportedVersionError(
+        f"{kind.__name__} has version {version}; this side speaks version {VERSION}: update the older side"
+    )
+
+
+def convert(value: Any, kind: type[_Kind]) -> _Kind:
+    """As `decode`, from JSON that is already parsed."""
+    return decode(msgspec.json.encode(value), kind)

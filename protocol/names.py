@@ -1,0 +1,104 @@
+"""Every name that both sides use: S3 keys, shadows, MQTT topics. They are built and parsed here and nowhere else."""
+
+import re
+
+import msgspec
+
+_FEDERATION = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+_THING = re.compile(r"[a-zA-Z0-9:_-]{1,128}")
+_UPDATE_KEY = re.compile(r"federations/([^/]+)/updates/(\d{8})/([^/]+)\.safetensors")
+
+MAX_ROUND = 99_999_999
+
+
+class InvalidNameError(ValueError):
+    """A federation, a thing or a key that does not have the form that fedgrass gives it."""
+
+
+class UpdateName(msgspec.Struct, frozen=True):
+    """Who sent an update, and for which round: what its S3 key says."""
+
+    federation: str
+    round: int
+    thing: str
+
+
+def check_federation(federation: str) -> str:
+    """The name itself, if a federation may have it.
+
+    Raises:
+        InvalidNameError: it is not 1 to 40 of a-z, 0-9 and '-', starting with a letter or a digit.
+    """
+    if not _FEDERATION.fullmatch(federation):
+        raise InvalidNameError(
+            f"federation name {federation!r}: use 1 to 40 of a-z, 0-9 and '-', starting with a letter or a digit"
+        )
+    return federation
+
+
+def check_thing(thing: str) -> str:
+    """The name itself, if AWS IoT lets a thing have it.
+
+    Raises:
+        InvalidNameError: it is not 1 to 128 of a-z, A-Z, 0-9, ':', '_' and '-'.
+    """
+    if not _THING.fullmatch(thing):
+        raise InvalidNameError(f"thing name {thing!r}: use 1 to 128 of a-z, A-Z, 0-9, ':', '_' and '-'")
+    return thing
+
+
+def _round_digits(round_number: int) -> str:
+    if not 0 <= round_number <= MAX_ROUND:
+        raise InvalidNameError(f"round {round_number} is not between 0 and {MAX_ROUND}")
+    return f"{round_number:08d}"
+
+
+def model_key(federation: str, round_number: int) -> str:
+    """S3 key of the global model that a round made; round 0 is the initial model."""
+    return f"federations/{check_federation(federation)}/models/{_round_digits(round_number)}.safetensors"
+
+
+def optimizer_key(federation: str, round_number: int) -> str:
+    """S3 key of the server optimizer's state that belongs to the model of the same round."""
+    return f"federations/{check_federation(federation)}/optimizer/{_round_digits(round_number)}.safetensors"
+
+
+def update_key(federation: str, round_number: int, thing: str) -> str:
+    """S3 key of one client's update in one round. The device's role lets it write under its own name only."""
+    return (
+        f"federations/{check_federation(federation)}/updates/"
+        f"{_round_digits(round_number)}/{check_thing(thing)}.safetensors"
+    )
+
+
+def parse_update_key(key: str) -> UpdateName:
+    """The sender and round that a key names; the inverse of `update_key`.
+
+    Raises:
+        InvalidNameError: the key is not an update's.
+    """
+    match = _UPDATE_KEY.fullmatch(key)
+    if match is None:
+        raise InvalidNameError(f"{key!r} is not the key of an update")
+    federation, digits, thing = match.groups()
+    return UpdateName(check_federation(federation), int(digits), check_thing(thing))
+
+
+def shadow_name(federation: str) -> str:
+    """Name of the named shadow through which a client gets its assignments."""
+    return f"fedgrass-{check_federation(federation)}"
+
+
+def shadow_topic(federation: str, thing: str, operation: str) -> str:
+    """MQTT topic of that shadow; `operation` is the tail: get, get/accepted, update, update/delta, ..."""
+    return f"$aws/things/{check_thing(thing)}/shadow/name/{shadow_name(federation)}/{operation}"
+
+
+def round_topic(federation: str) -> str:
+    """MQTT topic on which the cloud publishes the state of the current round (retained, for dashboards)."""
+    return f"fedgrass/{check_federation(federation)}/round"
+
+
+def hello_topic(federation: str, thing: str) -> str:
+    """MQTT topic on which a client says that it exists and what it can do."""
+    return f"fedgrass/{check_federation(federation)}/clients/{check_thing(thing)}/hello"
