@@ -60,7 +60,7 @@ lint: setup
 	@.venv/bin/python -m ruff check .
 	@.venv/bin/python -m ruff format --check .
 	@.venv/bin/python -m mypy
-	@.venv/bin/python -m cfnlint cloud/template.yaml
+	@$$(cat .venv/dependencies)/bin/cfn-lint cloud/template.yaml
 
 build: setup
 	@.venv/bin/python components/build.py

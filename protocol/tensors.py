@@ -8,6 +8,7 @@ device are checked against a declared size before anything of that size is alloc
 What fedgrass says of a file travels as one JSON string in the metadata, under the key "fedgrass".
 """
 
+import hashlib
 import math
 import struct
 from collections.abc import Iterable, Mapping
@@ -135,9 +136,7 @@ def parse_header(data: bytes | memoryview, total_bytes: int) -> Header:
     for tensor in tensors:
         dtype = DTYPES.get(tensor.dtype)
         if dtype is None:
-            raise InvalidTensorsError(
-                f"tensor {tensor.name!r} has dtype {tensor.dtype!r}, which is not supported"
-            )
+            raise InvalidTensorsError(f"tensor {tensor.name!r} has dtype {tensor.dtype!r}, which is not supported")
         if len(tensor.shape) > MAX_DIMENSIONS or any(dimension < 0 for dimension in tensor.shape):
             raise InvalidTensorsError(f"tensor {tensor.name!r} has a shape that no tensor can have")
         if tensor.start != position or tensor.end - tensor.start != tensor.size * dtype.itemsize:
@@ -153,9 +152,7 @@ def parse_header(data: bytes | memoryview, total_bytes: int) -> Header:
 
 def read_array(header: Header, tensor: TensorSpec, data: bytes | memoryview) -> Array:
     """A view (no copy) of one tensor in the bytes of a whole file."""
-    return np.frombuffer(data, DTYPES[tensor.dtype], tensor.size, header.length + tensor.start).reshape(
-        tensor.shape
-    )
+    return np.frombuffer(data, DTYPES[tensor.dtype], tensor.size, header.length + tensor.start).reshape(tensor.shape)
 
 
 def load(data: bytes | memoryview) -> tuple[Header, dict[str, Array]]:
@@ -170,9 +167,7 @@ def load(data: bytes | memoryview) -> tuple[Header, dict[str, Array]]:
     return header, {tensor.name: read_array(header, tensor, data) for tensor in header.tensors}
 
 
-def layout(
-    schema: Mapping[str, tuple[str, tuple[int, ...]]], buffers: Iterable[str] = ()
-) -> tuple[TensorSpec, ...]:
+def layout(schema: Mapping[str, tuple[str, tuple[int, ...]]], buffers: Iterable[str] = ()) -> tuple[TensorSpec, ...]:
     """The canonical order of tensors in a file: widest dtype first (so that all are aligned), in each dtype parameters
     before buffers, then by name. `schema` is name -> (dtype, shape).
 
@@ -253,9 +248,12 @@ def from_float32(values: NDArray[np.float32], dtype: str) -> Array:
 
 def update_schema(model: Header) -> dict[str, tuple[str, tuple[int, ...]]]:
     """What the tensors of an update to this model are: differences in float32; of integers and booleans in int64."""
-    return {
-        tensor.name: ("F32" if tensor.dtype in FLOATING else "I64", tensor.shape) for tensor in model.tensors
-    }
+    return {tensor.name: ("F32" if tensor.dtype in FLOATING else "I64", tensor.shape) for tensor in model.tensors}
+
+
+def schema_id(schema: Mapping[str, tuple[str, tuple[int, ...]]]) -> str:
+    """SHA-256 of a schema: the same for the same names, dtypes and shapes, whatever their order."""
+    return hashlib.sha256(msgspec.json.encode(sorted(schema.items()))).hexdigest()
 
 
 def check_schema(header: Header, expected: Mapping[str, tuple[str, tuple[int, ...]]]) -> None:

@@ -1,0 +1,1 @@
+"""The function that inspects updates, averages them, and closes rounds."""

@@ -1,0 +1,1 @@
+"""What the functions remember, in DynamoDB and S3, and what they tell devices. boto3 clients are passed in."""

@@ -1,0 +1,113 @@
+"""Opening a round: claim it, tell its cohort, set its deadline. Every step may run twice or be cut off anywhere."""
+
+import logging
+import time
+from concurrent.futures import wait
+
+from cloud.initiator.selection import NotEnoughClientsError, select
+from cloud.services import Services
+from cloud.settings import amount_of
+from cloud.state.records import FederationRecord, RoundRecord
+from cloud.state.rounds import NotClaimedError, UnknownRoundError
+from protocol.messages import Assignment, DeadlineReached, OpenRound, RoundCounts, RoundNotice
+
+_log = logging.getLogger(__name__)
+
+
+def open_round(services: Services, request: OpenRound) -> None:
+    """Open the round asked for, or repair it if an earlier attempt was cut off before all were told.
+
+    A request that came too early is sent again; one for a round that can't be next any more changes nothing.
+    """
+    now = time.time()
+    if request.not_before > now:
+        services.notices.ask_for_round(request, now)
+        return
+    candidates = services.parallel.submit(services.clients.of, request.federation)
+    federation = services.federations.get(request.federation)
+    if federation.status != "running" or federation.round != request.round - 1:
+        _log.info(
+            "federation=%s round=%d not opened: the federation is %s and at round %d",
+            federation.federation,
+            request.round,
+            federation.status,
+            federation.round,
+        )
+        return
+    settings = federation.settings
+    try:
+        cohort = select(
+            candidates.result(),
+            settings.selection,
+            request.round,
+            services.policy(settings, "choose_clients"),
+        )
+    except NotEnoughClientsError as error:
+        _log.warning("federation=%s %s; the next hello tries again", federation.federation, error)
+        services.federations.set_waiting(federation.federation, True)
+        return
+    record = RoundRecord(
+        federation=federation.federation,
+        round=request.round,
+        status="open",
+        settings=settings,
+        base=federation.model,
+        schema=federation.schema,
+        cohort=cohort,
+        target=amount_of(settings.target, len(cohort)),
+        quorum=amount_of(settings.quorum, len(cohort)),
+        opened_at=now,
+        deadline=now + settings.deadline_s,
+    )
+    try:
+        services.rounds.claim(record)
+    except NotClaimedError:
+        try:
+            record = services.rounds.get(request.federation, request.round)
+        except UnknownRoundError:
+            _log.info("federation=%s round=%d not opened: it is not next any more", request.federation, request.round)
+            return
+        if record.status != "open" or record.notified_at is not None:
+            return
+        _log.warning("federation=%s round=%d was not fully opened: repairing", request.federation, request.round)
+    _announce(services, federation, record)
+
+
+def _announce(services: Services, federation: FederationRecord, record: RoundRecord) -> None:
+    now = time.time()
+    assignment = Assignment(
+        round=record.round,
+        model=record.base,
+        training=federation.settings.training,
+        encoding=federation.settings.encoding,
+        deadline=record.deadline,
+    )
+    deadline = DeadlineReached(federation=record.federation, round=record.round, deadline=record.deadline)
+    notice = RoundNotice(
+        federation=record.federation,
+        round=record.round,
+        state="open",
+        model=record.base,
+        counts=RoundCounts(cohort=len(record.cohort)),
+        at=now,
+    )
+    others = [
+        services.parallel.submit(services.notices.set_deadline, deadline, now),
+        services.parallel.submit(services.notices.publish, notice),
+    ]
+    if federation.waiting:
+        others.append(services.parallel.submit(services.federations.set_waiting, record.federation, False))
+    notified = services.notices.assign(record.federation, [member.thing for member in record.cohort], assignment)
+    wait(others)
+    for other in others:
+        other.result()
+    services.rounds.set_notified(record.federation, record.round, notified, time.time())
+    _log.info(
+        "federation=%s round=%d open: cohort=%d notified=%d target=%d quorum=%d",
+        record.federation,
+        record.round,
+        len(record.cohort),
+        len(notified),
+        record.target,
+        record.quorum,
+    )

@@ -1,0 +1,77 @@
+"""Who takes part in a round: pure functions over the clients' records."""
+
+import random
+from collections.abc import Callable, Sequence
+
+from cloud.policies import InvalidPolicyError, call
+from cloud.settings import Selection, amount_of
+from cloud.state.records import ClientRecord, CohortMember
+
+
+class NotEnoughClientsError(Exception):
+    """Fewer clients than a round needs."""
+
+
+def select(
+    clients: Sequence[ClientRecord],
+    selection: Selection,
+    round_number: int,
+    choose_clients: Callable[..., object] | None = None,
+) -> tuple[CohortMember, ...]:
+    """The cohort of a round, in the order of the things' names. The same arguments always give the same cohort.
+
+    Raises:
+        NotEnoughClientsError: there are fewer than `selection.minimum`.
+        InvalidPolicyError: one's own rule chose no one, a stranger, or someone twice.
+    """
+    if len(clients) < selection.minimum:
+        raise NotEnoughClientsError(f"round {round_number} needs {selection.minimum} clients; {len(clients)} are there")
+    cohort = amount_of(selection.cohort, len(clients))
+    generator = random.Random(f"{selection.seed}/{round_number}")  # noqa: S311 - reproducible, not secret
+    if selection.policy == "own":
+        chosen = _own(clients, cohort, round_number, choose_clients)
+    elif selection.policy == "random":
+        chosen = generator.sample(list(clients), cohort)
+    elif selection.policy == "fastest":
+        chosen = sorted(clients, key=_turnaround)[:cohort]
+    elif selection.policy == "probabilistic":
+        chosen = _probabilistic(clients, generator)
+    else:
+        chosen = list(clients)
+    return tuple(
+        CohortMember(thing=client.thing, turnaround_s=client.turnaround_s, missed=client.missed)
+        for client in sorted(chosen, key=lambda client: client.thing)
+    )
+
+
+def _turnaround(client: ClientRecord) -> tuple[float, str]:
+    """Clients that were never measured come first, so that they get measured."""
+    return (client.turnaround_s if client.turnaround_s is not None else 0.0, client.thing)
+
+
+def _probabilistic(clients: Sequence[ClientRecord], generator: random.Random) -> list[ClientRecord]:
+    """Each client takes part with probability 1 - t / t_max, where t is its average turnaround (never measured: 0).
+
+    This is the rule of the system that fedgrass replaces, kept for comparison: it never picks the slowest client, and
+    leaves the cohort's size to chance. When chance picks no one, the fastest takes part, since a round needs someone.
+    """
+    times = {client.thing: client.turnaround_s or 0.0 for client in clients}
+    slowest = max(times.values())
+    chosen = [c for c in clients if slowest == 0 or generator.random() < 1 - times[c.thing] / slowest]
+    return chosen or [min(clients, key=_turnaround)]
+
+
+def _own(
+    clients: Sequence[ClientRecord], cohort: int, round_number: int, choose: Callable[..., object] | None
+) -> list[ClientRecord]:
+    if choose is None:
+        raise InvalidPolicyError("selection.policy is own, but no choose_clients was loaded")
+    chosen: list[str] = call(choose, list[str], list(clients), cohort, round_number)
+    by_thing = {client.thing: client for client in clients}
+    strangers = [thing for thing in chosen if thing not in by_thing]
+    if strangers or not chosen or len(set(chosen)) < len(chosen):
+        raise InvalidPolicyError(
+            "policies.py: choose_clients must return the names of one or more of its clients, each once; "
+            f"it returned {chosen}"
+        )
+    return [by_thing[thing] for thing in chosen]

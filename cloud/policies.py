@@ -1,0 +1,119 @@
+"""One's own rules: the functions of policies.py, which stands beside federation.yaml.
+
+    def choose_clients(clients: list[Client], cohort: int, round_number: int) -> list[str]
+        Names of the things that take part. `cohort` is what selection.cohort asks for.
+    def is_complete(round: Round) -> bool
+        Whether the round has all it needs. Asked after every update that counted.
+    def average(updates: Iterator[Update], model: dict[str, Array]) -> dict[str, Array]
+        The change to make to the global model, by tensor. Updates come one at a time, in the order of their things'
+        names; each is read when it is asked for, so keep sums, not updates.
+    def next_round_delay(last: Round) -> float
+        Seconds to wait before the next round opens.
+
+A federation needs those that its settings name `own`. The functions load the file from their own package, where it
+lies under federations/<name>/, so that what was deployed is what runs.
+"""
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import msgspec
+
+from cloud.settings import Federation
+from cloud.state.records import ClientRecord, ResponseRecord, RoundRecord
+from protocol.messages import Report
+from protocol.tensors import Array
+
+FILE_NAME = "policies.py"
+
+Client = ClientRecord
+
+
+class InvalidPolicyError(Exception):
+    """policies.py is missing, doesn't load, lacks a function, or a function of it returned what it may not."""
+
+
+class Round(msgspec.Struct, frozen=True, kw_only=True):
+    """A round as a rule sees it. `elapsed_s` is the time since it opened; `reports` are of the accepted updates."""
+
+    federation: str
+    number: int
+    cohort: tuple[str, ...]
+    accepted: int
+    refused: int
+    target: int
+    quorum: int
+    elapsed_s: float
+    reports: dict[str, Report]
+
+
+class Update(msgspec.Struct, frozen=True, kw_only=True):
+    """One client's accepted update: `delta` is local minus global, float32 (int64 of integer tensors), by tensor."""
+
+    thing: str
+    report: Report
+    delta: dict[str, Array]
+
+
+def round_view(record: RoundRecord, responses: list[ResponseRecord], now: float) -> Round:
+    """A round's record as rules see it."""
+    return Round(
+        federation=record.federation,
+        number=record.round,
+        cohort=tuple(member.thing for member in record.cohort),
+        accepted=record.accepted,
+        refused=record.refused,
+        target=record.target,
+        quorum=record.quorum,
+        elapsed_s=now - record.opened_at,
+        reports={
+            response.thing: response.report
+            for response in responses
+            if response.state == "accepted" and response.report is not None
+        },
+    )
+
+
+def load(directory: Path, settings: Federation) -> ModuleType | None:
+    """The policies.py of a federation, with every function that its settings ask for; None if they ask for none.
+
+    Raises:
+        InvalidPolicyError: the file is missing, doesn't load, or lacks a function.
+    """
+    if not settings.own_rules:
+        return None
+    path = directory / FILE_NAME
+    if not path.is_file():
+        raise InvalidPolicyError(
+            f"federation {settings.name!r} asks for its own {', '.join(settings.own_rules)}, but there is no {path}"
+        )
+    spec = importlib.util.spec_from_file_location(f"policies_of_{settings.name.replace('-', '_')}", path)
+    if spec is None or spec.loader is None:
+        raise InvalidPolicyError(f"{path} can't be loaded")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise InvalidPolicyError(f"{path} doesn't load: {type(error).__name__}: {error}") from error
+    for name in settings.own_rules:
+        if not callable(getattr(module, name, None)):
+            raise InvalidPolicyError(f"{path} has no function {name}, which the settings of {settings.name!r} ask for")
+    return module
+
+
+def call(rule: Callable[..., Any], kind: Any, *arguments: Any) -> Any:
+    """What a rule returns, checked to be of a type.
+
+    Raises:
+        InvalidPolicyError: it raised, or returned something else; the text names the function.
+    """
+    name = getattr(rule, "__name__", "rule")
+    try:
+        return msgspec.convert(rule(*arguments), kind)
+    except msgspec.ValidationError as error:
+        raise InvalidPolicyError(f"policies.py: {name} returned a wrong value: {error}") from error
+    except Exception as error:
+        raise InvalidPolicyError(f"policies.py: {name} failed: {type(error).__name__}: {error}") from error

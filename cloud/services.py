@@ -1,0 +1,90 @@
+"""What both functions work with: the tables, the bucket, the ways out; made once an execution environment.
+
+Every AWS call is counted by its kind, so that each invocation can tell what it cost.
+"""
+
+import functools
+import os
+from collections import Counter
+from concurrent.futures import Executor, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import boto3
+import msgspec
+from botocore.config import Config
+
+from cloud import policies
+from cloud.settings import Federation
+from cloud.state.clients import Clients
+from cloud.state.federations import Federations
+from cloud.state.models import Models
+from cloud.state.notices import Notices
+from cloud.state.rounds import Rounds
+
+_PARALLEL = 40
+
+
+class Services(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """Everything outside an invocation that it may touch. `calls` counts AWS calls by service and operation."""
+
+    federations: Federations
+    clients: Clients
+    rounds: Rounds
+    models: Models
+    notices: Notices
+    parallel: Executor
+    calls: Counter[str]
+    package: Path
+
+    def policy(self, settings: Federation, name: str) -> Any:
+        """One's own rule of this name, None where the settings don't ask for one.
+
+        Raises:
+            InvalidPolicyError: as `policies.load`.
+        """
+        if name not in settings.own_rules:
+            return None
+        return getattr(_policies(self.package / "federations" / settings.name, settings), name)
+
+
+@functools.lru_cache
+def _policies(directory: Path, settings: Federation) -> Any:
+    return policies.load(directory, settings)
+
+
+@functools.cache
+def from_environment() -> Services:
+    """The services that the function's environment variables name (see template.yaml)."""
+    environment = os.environ
+    session = boto3.Session()
+    calls: Counter[str] = Counter()
+
+    def count(event_name: str, **_: Any) -> None:
+        calls[event_name.removeprefix("before-send.")] += 1
+
+    session.events.register("before-send", count)
+    config = Config(max_pool_connections=_PARALLEL, retries={"mode": "standard", "max_attempts": 5})
+    parallel = ThreadPoolExecutor(_PARALLEL)
+    dynamodb = session.client("dynamodb", config=config)
+    return Services(
+        federations=Federations(dynamodb, environment["FEDERATIONS_TABLE"]),
+        clients=Clients(dynamodb, environment["CLIENTS_TABLE"]),
+        rounds=Rounds(
+            dynamodb,
+            environment["ROUNDS_TABLE"],
+            environment["RESPONSES_TABLE"],
+            environment["FEDERATIONS_TABLE"],
+        ),
+        models=Models(session.client("s3", config=config), environment["BUCKET"]),
+        notices=Notices(
+            session.client("iot-data", config=config),
+            session.client("sqs", config=config),
+            environment["ROUNDS_QUEUE"],
+            environment["UPDATES_QUEUE"],
+            parallel,
+        ),
+        parallel=parallel,
+        calls=calls,
+        package=Path(__file__).parent.parent,
+    )

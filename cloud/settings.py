@@ -1,0 +1,124 @@
+"""A federation's settings, as federation.yaml gives them and the federations table keeps them."""
+
+import math
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from protocol import names
+from protocol.messages import Encoding, Positive, Seconds, Training
+
+Amount = Positive | str
+"""A number of clients, or a share such as "80%"."""
+
+
+class InvalidSettingsError(ValueError):
+    """A federation's settings that can't be used; the text names the field, its value and what it may be."""
+
+
+class Selection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who takes part in a round.
+
+    `smoothing` is the weight of the past in the moving average of turnarounds (EWMA); `minimum` is how many clients
+    there must be before a round opens.
+    """
+
+    policy: Literal["all", "random", "fastest", "probabilistic", "own"] = "all"
+    cohort: Amount = "100%"
+    minimum: Positive = 1
+    smoothing: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.8
+    seed: int = 0
+
+
+class Averaging(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How updates become one: `mean`, `weighted` by examples, or `own` (average in policies.py)."""
+
+    rule: Literal["mean", "weighted", "own"] = "weighted"
+
+
+class Pacing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When the next round opens: `at_once`, `fixed_rate` (`interval_s` after the last one opened), or `own`
+    (next_round_delay in policies.py)."""
+
+    policy: Literal["at_once", "fixed_rate", "own"] = "at_once"
+    interval_s: Seconds = 0.0
+
+
+class Federation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All that federation.yaml may say. `task`, `initial_model` and policies.py are paths beside that file.
+
+    A round ends when `target` updates were accepted (or is_complete in policies.py says so, with completion `own`),
+    or at its deadline with at least `quorum`. Both are shares of the cohort or numbers of clients.
+    """
+
+    name: str
+    training: Training
+    thing_group: str | None = None
+    task: str = "."
+    initial_model: str | None = None
+    rounds: Positive = 10
+    selection: Selection = Selection()
+    completion: Literal["target", "own"] = "target"
+    target: Amount = "100%"
+    quorum: Amount = "50%"
+    deadline_s: Annotated[float, msgspec.Meta(gt=0)] = 600.0
+    averaging: Averaging = Averaging()
+    encoding: Encoding = "float32"
+    pacing: Pacing = Pacing()
+
+    @property
+    def own_rules(self) -> list[str]:
+        """Names of the functions that policies.py must have."""
+        rules = {
+            "choose_clients": self.selection.policy,
+            "is_complete": self.completion,
+            "average": self.averaging.rule,
+            "next_round_delay": self.pacing.policy,
+        }
+        return [name for name, choice in rules.items() if choice == "own"]
+
+
+def amount_of(amount: Amount, whole: int) -> int:
+    """How many of `whole` clients an amount is: shares round up; at least 1, at most `whole`."""
+    if isinstance(amount, str):
+        return min(whole, max(1, math.ceil(_share(amount) * whole - 1e-9)))
+    return min(whole, amount)
+
+
+def _share(amount: str) -> float:
+    try:
+        share = float(amount.removesuffix("%")) / 100
+    except ValueError:
+        share = math.nan
+    if not amount.endswith("%") or not 0 < share <= 1:
+        raise InvalidSettingsError(f"{amount!r} is neither a number of clients nor a share like 80%")
+    return share
+
+
+def parse(raw: Any) -> Federation:
+    """Checked settings, from what a YAML or JSON parser gave.
+
+    Raises:
+        InvalidSettingsError: a field is missing, unknown, or has a value it may not have; the text names it.
+    """
+    try:
+        settings = msgspec.convert(raw, Federation)
+        names.check_federation(settings.name)
+    except (msgspec.ValidationError, names.InvalidNameError) as error:
+        raise InvalidSettingsError(f"federation settings: {error}") from error
+    for field, amount in (
+        ("selection.cohort", settings.selection.cohort),
+        ("target", settings.target),
+        ("quorum", settings.quorum),
+    ):
+        try:
+            amount_of(amount, 1)
+        except InvalidSettingsError as error:
+            raise InvalidSettingsError(f"federation settings: {field}: {error}") from error
+    if (settings.training.epochs is None) == (settings.training.steps is None):
+        raise InvalidSettingsError("federation settings: training: give either epochs or steps")
+    if settings.pacing.policy == "fixed_rate" and settings.pacing.interval_s == 0:
+        raise InvalidSettingsError(
+            "federation settings: pacing.interval_s: fixed_rate needs the seconds between rounds"
+        )
+    return settings

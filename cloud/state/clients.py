@@ -1,0 +1,80 @@
+"""The clients table: what each client of a federation can do, and how it has done."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from cloud.state.records import ClientRecord, Item, from_item, to_attribute
+from protocol.messages import Hello
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+    from types_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
+
+_TRANSACTION_ITEMS = 100
+
+
+class ClientHistory(msgspec.Struct, frozen=True, kw_only=True):
+    """What a round adds to a client's record, as absolute values, so that writing it twice is harmless."""
+
+    thing: str
+    turnaround_s: float | None
+    missed: int
+
+
+class Clients:
+    """The clients of one deployment. A client joins a federation by its first hello."""
+
+    def __init__(self, dynamodb: "DynamoDBClient", table: str) -> None:
+        self._dynamodb = dynamodb
+        self._table = table
+
+    def of(self, federation: str) -> list[ClientRecord]:
+        """All clients of a federation, in the order of their things' names."""
+        pages = self._dynamodb.get_paginator("query").paginate(
+            TableName=self._table,
+            KeyConditionExpression="federation = :federation",
+            ExpressionAttributeValues={":federation": {"S": federation}},
+        )
+        return [from_item(item, ClientRecord) for page in pages for item in page["Items"]]
+
+    def greet(self, federation: str, thing: str, hello: Hello, now: float) -> None:
+        """Record what a client says of itself; its history stays as it is."""
+        values = {
+            "last_seen": now,
+            "component_version": hello.component_version,
+            "architecture": hello.architecture,
+            "memory_bytes": hello.memory_bytes,
+            "cpu_count": hello.cpu_count,
+        }
+        if hello.examples is not None:
+            values["examples"] = hello.examples
+        self._dynamodb.update_item(
+            TableName=self._table,
+            Key=_key(federation, thing),
+            UpdateExpression="SET " + ", ".join(f"{name} = :{name}" for name in values),
+            ExpressionAttributeValues={f":{name}": to_attribute(value) for name, value in values.items()},
+        )
+
+    def record_histories(self, federation: str, histories: Iterable[ClientHistory]) -> None:
+        """Write what a round taught about its cohort, as many clients a call as DynamoDB takes."""
+        writes = [self._update(federation, history) for history in histories]
+        for start in range(0, len(writes), _TRANSACTION_ITEMS):
+            self._dynamodb.transact_write_items(TransactItems=writes[start : start + _TRANSACTION_ITEMS])
+
+    def _update(self, federation: str, history: ClientHistory) -> "TransactWriteItemTypeDef":
+        values = {"missed": history.missed, "turnaround_s": history.turnaround_s}
+        known = {name: value for name, value in values.items() if value is not None}
+        return {
+            "Update": {
+                "TableName": self._table,
+                "Key": _key(federation, history.thing),
+                "UpdateExpression": "SET " + ", ".join(f"{name} = :{name}" for name in known),
+                "ExpressionAttributeValues": {f":{name}": to_attribute(value) for name, value in known.items()},
+            }
+        }
+
+
+def _key(federation: str, thing: str) -> Item:
+    return {"federation": {"S": federation}, "thing": {"S": thing}}

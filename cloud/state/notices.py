@@ -1,0 +1,79 @@
+"""What the functions tell others: assignments to devices, round states to dashboards, wake-ups to each other."""
+
+import logging
+import math
+import time
+from collections.abc import Iterable
+from concurrent.futures import Executor
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from botocore.exceptions import ClientError
+
+from protocol import names
+from protocol.messages import Assignment, DeadlineReached, OpenRound, RoundNotice, encode
+
+if TYPE_CHECKING:
+    from types_boto3_iot_data import IoTDataPlaneClient
+    from types_boto3_sqs import SQSClient
+
+_log = logging.getLogger(__name__)
+
+_MAX_DELAY_S = 900
+"""SQS delays a message by at most 15 minutes; longer waits are chained by whoever receives it."""
+
+
+class Notices:
+    """Ways out of the functions. `parallel` runs the calls to many devices at once."""
+
+    def __init__(
+        self, iot: "IoTDataPlaneClient", sqs: "SQSClient", rounds_queue: str, updates_queue: str, parallel: Executor
+    ) -> None:
+        self._iot = iot
+        self._sqs = sqs
+        self._rounds_queue = rounds_queue
+        self._updates_queue = updates_queue
+        self._parallel = parallel
+
+    def assign(self, federation: str, things: Iterable[str], assignment: Assignment) -> dict[str, float]:
+        """Write the assignment into each client's shadow; returns when, by thing. A thing that could not be told
+        (it was deleted, say) is logged and left out."""
+        return self._update_shadows(federation, things, {"assignment": msgspec.to_builtins(assignment)})
+
+    def withdraw(self, federation: str, things: Iterable[str], round_number: int) -> None:
+        """Tell clients that their assignments of rounds up to this one are not wanted any more."""
+        self._update_shadows(federation, things, {"withdrawn": round_number})
+
+    def publish(self, notice: RoundNotice) -> None:
+        """Publish a round's state, retained."""
+        self._iot.publish(topic=names.round_topic(notice.federation), qos=1, retain=True, payload=encode(notice))
+
+    def ask_for_round(self, request: OpenRound, now: float) -> None:
+        """Wake the initiator to open a round, at `request.not_before` or after the longest delay that SQS has."""
+        self._send(self._rounds_queue, request, request.not_before - now)
+
+    def set_deadline(self, deadline: DeadlineReached, now: float) -> None:
+        """Wake the averager at a round's deadline, or after the longest delay that SQS has."""
+        self._send(self._updates_queue, deadline, deadline.deadline - now)
+
+    def _send(self, queue: str, message: msgspec.Struct, delay_s: float) -> None:
+        self._sqs.send_message(
+            QueueUrl=queue,
+            MessageBody=encode(message).decode(),
+            DelaySeconds=min(_MAX_DELAY_S, max(0, math.ceil(delay_s))),
+        )
+
+    def _update_shadows(self, federation: str, things: Iterable[str], desired: dict[str, Any]) -> dict[str, float]:
+        payload = msgspec.json.encode({"state": {"desired": desired}})
+
+        def update(thing: str) -> tuple[str, float] | None:
+            try:
+                self._iot.update_thing_shadow(
+                    thingName=thing, shadowName=names.shadow_name(federation), payload=payload
+                )
+            except ClientError:
+                _log.exception("federation=%s thing=%s shadow not updated", federation, thing)
+                return None
+            return thing, time.time()
+
+        return dict(filter(None, self._parallel.map(update, things)))

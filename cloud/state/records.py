@@ -1,0 +1,152 @@
+"""The records of the four DynamoDB tables as frozen values, and how they become items.
+
+Attributes that conditions and key schemas use are native (S, N); values with an inner structure are JSON strings.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from cloud.settings import Federation
+from protocol.messages import ModelReference, Report, RoundState
+
+Item = dict[str, dict[str, Any]]
+
+FederationStatus = Literal["ready", "running", "finished"]
+ResponseState = Literal["accepted", "refused"]
+
+
+class CorruptRecordError(Exception):
+    """A DynamoDB item that no version of fedgrass wrote."""
+
+
+class FederationRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One federation. `round` is the last one that ended; `model` is the current global model.
+
+    `waiting` says that a round could not open, for want of clients: the next hello tries again. `schema` identifies
+    the model's tensors, their dtypes and shapes (`schema_id`), which stay the same in all rounds.
+    """
+
+    federation: str
+    settings: Federation
+    status: FederationStatus
+    round: int
+    model: ModelReference
+    schema: str
+    waiting: bool = False
+
+
+class ClientRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One client of a federation: what it can do, and how it has done. A restart never resets its history.
+
+    `turnaround_s` is the moving average (EWMA) of its turnarounds, None before its first update; `missed` counts the
+    rounds in a row that it was selected for and did not answer.
+    """
+
+    federation: str
+    thing: str
+    turnaround_s: float | None = None
+    missed: int = 0
+    last_seen: float | None = None
+    component_version: str | None = None
+    architecture: str | None = None
+    memory_bytes: int | None = None
+    cpu_count: int | None = None
+    examples: int | None = None
+
+
+class CohortMember(msgspec.Struct, frozen=True, kw_only=True):
+    """A client selected for a round, with its history as it was then: so that closing a round twice is harmless."""
+
+    thing: str
+    turnaround_s: float | None = None
+    missed: int = 0
+
+
+class RoundRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One round. Times are seconds since 1970-01-01 UTC; `notified` is when each client's assignment was written.
+
+    `target` and `quorum` are numbers of accepted updates; `accepted` and `refused` count what has arrived. The settings
+    are those of the federation when the round opened: a round is carried through as it began.
+    """
+
+    federation: str
+    round: int
+    status: RoundState
+    settings: Federation
+    base: ModelReference
+    schema: str
+    cohort: tuple[CohortMember, ...]
+    target: int
+    quorum: int
+    deadline: float
+    opened_at: float
+    accepted: int = 0
+    refused: int = 0
+    lease_owner: str | None = None
+    lease_until: float | None = None
+    notified: dict[str, float] | None = None
+    notified_at: float | None = None
+    averaging_at: float | None = None
+    averaged_at: float | None = None
+    closed_at: float | None = None
+    model: ModelReference | None = None
+    metrics: dict[str, float] | None = None
+    reason: str | None = None
+
+
+class ResponseRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What came back from one client in one round. `arrived_at` is when S3 had the update."""
+
+    thing: str
+    state: ResponseState
+    arrived_at: float
+    inspected_at: float
+    reason: str | None = None
+    version_id: str | None = None
+    bytes: int | None = None
+    norm: float | None = None
+    report: Report | None = None
+
+
+_Record = TypeVar("_Record", bound=msgspec.Struct)
+
+
+def to_attribute(value: Any) -> dict[str, Any]:
+    """One value as a DynamoDB attribute: S, N or BOOL, and JSON in an S for all that has an inner structure."""
+    if isinstance(value, bool):
+        return {"BOOL": value}
+    if isinstance(value, int | float):
+        return {"N": repr(value)}
+    return {"S": value if isinstance(value, str) else msgspec.json.encode(value).decode()}
+
+
+def to_item(record: msgspec.Struct, **key: str | int) -> Item:
+    """A record as an item; None is no attribute. `key` adds attributes that the record itself doesn't have."""
+    values = {field: getattr(record, field) for field in record.__struct_fields__} | key
+    return {name: to_attribute(value) for name, value in values.items() if value is not None}
+
+
+def from_item(item: Mapping[str, Any], kind: type[_Record]) -> _Record:
+    """The record that an item holds.
+
+    Raises:
+        CorruptRecordError: it holds none; the text names the attribute.
+    """
+    fields = {field.name: field for field in msgspec.structs.fields(kind)}
+    values: dict[str, Any] = {}
+    try:
+        for name, attribute in item.items():
+            if name not in fields:
+                continue
+            (tag, value) = next(iter(attribute.items()))
+            if tag == "N":
+                values[name] = float(value) if "." in value or "e" in value.lower() else int(value)
+            elif tag == "S" and value[:1] in ("{", "["):
+                values[name] = msgspec.json.decode(value)
+            else:
+                values[name] = value
+        return msgspec.convert(values, kind)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise CorruptRecordError(f"{kind.__name__} in DynamoDB can't be read: {error}: {item}") from error
