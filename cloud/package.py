@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 import platform
 import subprocess
 import sys
@@ -37,6 +38,11 @@ LAMBDA = Target(
     platforms=("manylinux_2_34_aarch64", "manylinux_2_28_aarch64", "manylinux_2_27_aarch64", "manylinux2014_aarch64"),
 )
 """What template.yaml names: arm64 and python3.13, whose Amazon Linux 2023 has glibc 2.34."""
+
+
+def cache_directory() -> Path:
+    """Where layers are kept between deployments."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fedgrass"
 
 
 def this_machine() -> Target:

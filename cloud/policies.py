@@ -15,6 +15,7 @@ lies under federations/<name>/, so that what was deployed is what runs.
 """
 
 import importlib.util
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -94,6 +95,7 @@ def load(directory: Path, settings: Federation) -> ModuleType | None:
     if spec is None or spec.loader is None:
         raise InvalidPolicyError(f"{path} can't be loaded")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their own module up
     try:
         spec.loader.exec_module(module)
     except Exception as error:

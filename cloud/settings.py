@@ -6,10 +6,13 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from protocol import names
-from protocol.messages import Encoding, Positive, Seconds, Training
+from protocol.messages import Encoding, Positive, Training
 
 Amount = Positive | str
 """A number of clients, or a share such as "80%"."""
+
+MAX_WAIT_S = 366 * 86_400
+"""The longest time that a setting may name: a year."""
 
 
 class InvalidSettingsError(ValueError):
@@ -41,7 +44,7 @@ class Pacing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     (next_round_delay in policies.py)."""
 
     policy: Literal["at_once", "fixed_rate", "own"] = "at_once"
-    interval_s: Seconds = 0.0
+    interval_s: Annotated[float, msgspec.Meta(ge=0, le=MAX_WAIT_S)] = 0.0
 
 
 class Federation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -61,7 +64,7 @@ class Federation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     completion: Literal["target", "own"] = "target"
     target: Amount = "100%"
     quorum: Amount = "50%"
-    deadline_s: Annotated[float, msgspec.Meta(gt=0)] = 600.0
+    deadline_s: Annotated[float, msgspec.Meta(gt=0, le=MAX_WAIT_S)] = 600.0
     averaging: Averaging = Averaging()
     encoding: Encoding = "float32"
     pacing: Pacing = Pacing()
@@ -103,6 +106,7 @@ def parse(raw: Any) -> Federation:
     """
     try:
         settings = msgspec.convert(raw, Federation)
+        msgspec.json.decode(msgspec.json.encode(settings), type=Federation)  # infinity is no JSON
         names.check_federation(settings.name)
     except (msgspec.ValidationError, names.InvalidNameError) as error:
         raise InvalidSettingsError(f"federation settings: {error}") from error
@@ -115,6 +119,9 @@ def parse(raw: Any) -> Federation:
             amount_of(amount, 1)
         except InvalidSettingsError as error:
             raise InvalidSettingsError(f"federation settings: {field}: {error}") from error
+    unknown = raw["training"].keys() - set(Training.__struct_fields__)
+    if unknown:
+        raise InvalidSettingsError(f"federation settings: training: unknown field {min(unknown)!r}")
     if (settings.training.epochs is None) == (settings.training.steps is None):
         raise InvalidSettingsError("federation settings: training: give either epochs or steps")
     if settings.pacing.policy == "fixed_rate" and settings.pacing.interval_s == 0:

@@ -13,10 +13,13 @@ VERSION = 1
 MAX_MESSAGE_BYTES = 4096
 """Greengrass nucleus lite silently drops larger MQTT messages on their way to a component."""
 
-Count = Annotated[int, msgspec.Meta(ge=0)]
-Positive = Annotated[int, msgspec.Meta(ge=1)]
+MAX_INTEGER = 2**53
+"""Up to here every integer is a float64 as well: other readers of JSON, and sums of weights, keep it exactly."""
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_INTEGER)]
+Positive = Annotated[int, msgspec.Meta(ge=1, le=MAX_INTEGER)]
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
-Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 Encoding = Literal["float32"]
 Phase = Literal["accepted", "training", "uploading", "done", "declined", "failed"]
@@ -216,7 +219,7 @@ def decode(data: bytes | str, kind: type[_Kind]) -> _Kind:
         version = msgspec.json.decode(data, type=_Versioned).v
         if version == VERSION:
             return msgspec.json.decode(data, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeError) as error:
         raise InvalidMessageError(f"not a valid {kind.__name__}: {error}") from error
     raise UnsupportedVersionError(
         f"{kind.__name__} has version {version}; this side speaks version {VERSION}: update the older side"

@@ -6,7 +6,7 @@ import msgspec
 
 _FEDERATION = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 _THING = re.compile(r"[a-zA-Z0-9:_-]{1,128}")
-_UPDATE_KEY = re.compile(r"federations/([^/]+)/updates/(\d{8})/([^/]+)\.safetensors")
+_UPDATE_KEY = re.compile(r"federations/([^/]+)/updates/([0-9]{8})/([^/]+)\.safetensors")
 
 MAX_ROUND = 99_999_999
 

@@ -40,6 +40,8 @@ FLOATING: frozenset[str] = frozenset({"F64", "F32", "F16", "BF16"})
 MAX_HEADER_BYTES = 10_000_000
 MAX_DIMENSIONS = 32
 METADATA_KEY = "fedgrass"
+_METADATA = "__metadata__"
+_MAX_ARRAY_BYTES = 2**63 - 1
 _LENGTH = struct.Struct("<Q")
 
 
@@ -112,19 +114,19 @@ def header_length(first: bytes) -> int:
     return _LENGTH.size + int(length)
 
 
-def parse_header(data: bytes | memoryview, total_bytes: int) -> Header:
+def parse_header(data: bytes | bytearray | memoryview, total_bytes: int) -> Header:
     """The header of a file of `total_bytes`, of which `data` holds at least the header.
 
     Raises:
-        InvalidTensorsError: it is not one: no JSON, an unknown dtype, a negative dimension, offsets that overlap,
-            leave holes, don't fit shape and dtype, or don't fill the file exactly.
+        InvalidTensorsError: it is not one: no JSON, an unknown dtype, a shape that no array can have, offsets that
+            overlap, leave holes, don't fit shape and dtype, or don't fill the file exactly.
     """
     length = header_length(bytes(data[: _LENGTH.size]))
     if length > min(len(data), total_bytes):
         raise InvalidTensorsError(f"header of {length} bytes in a file of {total_bytes}")
     try:
         raw = msgspec.json.decode(bytes(data[_LENGTH.size : length]), type=dict[str, msgspec.Raw])
-        metadata = msgspec.json.decode(raw.pop("__metadata__", msgspec.Raw(b"{}")), type=dict[str, str])
+        metadata = msgspec.json.decode(raw.pop(_METADATA, msgspec.Raw(b"{}")), type=dict[str, str])
         entries = {name: msgspec.json.decode(entry, type=_Entry) for name, entry in raw.items()}
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidTensorsError(f"header is not a safetensors header: {error}") from error
@@ -137,7 +139,7 @@ def parse_header(data: bytes | memoryview, total_bytes: int) -> Header:
         dtype = DTYPES.get(tensor.dtype)
         if dtype is None:
             raise InvalidTensorsError(f"tensor {tensor.name!r} has dtype {tensor.dtype!r}, which is not supported")
-        if len(tensor.shape) > MAX_DIMENSIONS or any(dimension < 0 for dimension in tensor.shape):
+        if not _is_possible(tensor.shape, dtype.itemsize):
             raise InvalidTensorsError(f"tensor {tensor.name!r} has a shape that no tensor can have")
         if tensor.start != position or tensor.end - tensor.start != tensor.size * dtype.itemsize:
             raise InvalidTensorsError(
@@ -150,12 +152,21 @@ def parse_header(data: bytes | memoryview, total_bytes: int) -> Header:
     return Header(tuple(tensors), length, metadata.get(METADATA_KEY, ""))
 
 
-def read_array(header: Header, tensor: TensorSpec, data: bytes | memoryview) -> Array:
+def _is_possible(shape: tuple[int, ...], itemsize: int) -> bool:
+    # numpy refuses a shape whose dimensions other than zero are more than it can address, even of an empty array.
+    return (
+        len(shape) <= MAX_DIMENSIONS
+        and all(dimension >= 0 for dimension in shape)
+        and math.prod(max(dimension, 1) for dimension in shape) * itemsize <= _MAX_ARRAY_BYTES
+    )
+
+
+def read_array(header: Header, tensor: TensorSpec, data: bytes | bytearray | memoryview) -> Array:
     """A view (no copy) of one tensor in the bytes of a whole file."""
     return np.frombuffer(data, DTYPES[tensor.dtype], tensor.size, header.length + tensor.start).reshape(tensor.shape)
 
 
-def load(data: bytes | memoryview) -> tuple[Header, dict[str, Array]]:
+def load(data: bytes | bytearray | memoryview) -> tuple[Header, dict[str, Array]]:
     """A whole file: its header, and a view of each tensor by name, in the order of their bytes.
 
     BF16 comes as uint16 bits; `to_float32` gives its values.
@@ -196,10 +207,16 @@ def layout(schema: Mapping[str, tuple[str, tuple[int, ...]]], buffers: Iterable[
 
 
 def encode_header(tensors: Iterable[TensorSpec], message: bytes | str) -> bytes:
-    """The bytes that precede the data of a file with these tensors; the data is aligned to eight bytes."""
+    """The bytes that precede the data of a file with these tensors; the data is aligned to eight bytes.
+
+    Raises:
+        InvalidTensorsError: a tensor has the name that the format keeps for its metadata.
+    """
     text = message if isinstance(message, str) else message.decode()
-    entries: dict[str, object] = {"__metadata__": {METADATA_KEY: text}}
+    entries: dict[str, object] = {_METADATA: {METADATA_KEY: text}}
     for tensor in tensors:
+        if tensor.name == _METADATA:
+            raise InvalidTensorsError(f"no tensor may be named {_METADATA!r}: the format keeps that name for itself")
         entries[tensor.name] = {
             "dtype": tensor.dtype,
             "shape": tensor.shape,

@@ -1,5 +1,6 @@
 """From many updates to one new model: arithmetic alone, one update in memory at a time."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal
 
@@ -83,7 +84,10 @@ def average(
 
 
 def _checked(change: dict[str, Any], base: Mapping[str, Array]) -> dict[str, Array]:
-    arrays = {name: np.asarray(value) for name, value in change.items()}
+    try:
+        arrays = {name: np.asarray(value) for name, value in change.items()}
+    except ValueError as error:
+        raise InvalidPolicyError(f"policies.py: average returned what is no array: {error}") from error
     if arrays.keys() != base.keys():
         raise InvalidPolicyError(
             f"policies.py: average must return every tensor of the model; missing or unknown: "
@@ -124,10 +128,16 @@ def apply(header: Header, base: Mapping[str, Array], change: Mapping[str, Array]
             model[tensor.name] = np.greater(value, 0.5)
         else:
             limits = np.iinfo(DTYPES[tensor.dtype].name)
-            change_by = np.rint(np.asarray(change[tensor.name], np.float64)).astype(np.int64)
-            wide = base[tensor.name].astype(np.int64) + change_by
+            wide = _saturating_sum(base[tensor.name].astype(np.int64), np.asarray(change[tensor.name], np.float64))
             model[tensor.name] = np.clip(wide, limits.min, limits.max).astype(base[tensor.name].dtype)
     return model
+
+
+def _saturating_sum(values: NDArray[np.int64], change: NDArray[np.float64]) -> NDArray[np.int64]:
+    limits = np.iinfo(np.int64)
+    by = np.rint(np.clip(change, -(2.0**62), 2.0**62)).astype(np.int64)
+    by = np.minimum(by, limits.max - np.maximum(values, 0))
+    return values + np.maximum(by, limits.min - np.minimum(values, 0))
 
 
 def new_model(header: Header, model: Mapping[str, Array], round_number: int) -> bytes:
@@ -140,7 +150,7 @@ def new_model(header: Header, model: Mapping[str, Array], round_number: int) -> 
 def mean_metrics(reports: Iterable[Report]) -> dict[str, float]:
     """The clients' own metrics, averaged by their examples: `before` of the global model, `after` of the local ones.
 
-    A metric that only some clients report is averaged over these.
+    A metric that only some clients report is averaged over these; one whose sum is too large for a float is left out.
     """
     sums: dict[str, float] = {}
     weights: dict[str, float] = {}
@@ -150,4 +160,4 @@ def mean_metrics(reports: Iterable[Report]) -> dict[str, float]:
                 key = f"{name}_{when}"
                 sums[key] = sums.get(key, 0.0) + value * report.examples
                 weights[key] = weights.get(key, 0.0) + report.examples
-    return {key: sums[key] / weights[key] for key in sums}
+    return {key: sums[key] / weights[key] for key in sums if math.isfinite(sums[key])}

@@ -30,6 +30,8 @@ from protocol.names import UpdateName
 
 _log = logging.getLogger(__name__)
 
+_MAX_REASON = 1000
+
 
 class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     """An update that S3 told of, and the message that told."""
@@ -226,7 +228,7 @@ def _refusal(arrival: Arrival, reason: str) -> ResponseRecord:
         arrived_at=arrival.arrived_at,
         inspected_at=time.time(),
         version_id=arrival.version_id,
-        reason=reason,
+        reason=reason[:_MAX_REASON],  # it may quote a name of any length that a device made up
     )
 
 

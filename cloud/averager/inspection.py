@@ -16,6 +16,9 @@ Schema = Mapping[str, tuple[str, tuple[int, ...]]]
 HEADER_ALLOWANCE_BYTES = 1_000_000
 """How much longer than its data an update may be."""
 
+MAX_REPORT_BYTES = 65_536
+"""How long a report may be: it is kept in a DynamoDB item, and a batch of them is written in one transaction."""
+
 
 class RefusedError(Exception):
     """An update that does not count; the text is the reason that is recorded."""
@@ -49,7 +52,10 @@ def inspect(data: bytes, name: UpdateName, round_record: RoundRecord, expected: 
     try:
         header, arrays = load(data)
         check_schema(header, expected)
-        report = decode(header.message, Report)
+        message = header.message.encode()
+        if len(message) > MAX_REPORT_BYTES:
+            raise RefusedError(f"malformed: a report of {len(message)} bytes; at most {MAX_REPORT_BYTES} are allowed")
+        report = decode(message, Report)
     except SchemaMismatchError as error:
         raise RefusedError(f"wrong schema: {error}") from error
     except (InvalidTensorsError, InvalidMessageError) as error:

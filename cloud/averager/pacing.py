@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import msgspec
 
 from cloud.policies import InvalidPolicyError, Round, call
-from cloud.settings import Pacing
+from cloud.settings import MAX_WAIT_S, Pacing
 
 
 def not_before(pacing: Pacing, last: Round, opened_at: float, own: Callable[..., Any] | None = None) -> float:
@@ -18,6 +18,6 @@ def not_before(pacing: Pacing, last: Round, opened_at: float, own: Callable[...,
     if pacing.policy == "own":
         if own is None:
             raise InvalidPolicyError("pacing.policy is own, but no next_round_delay was loaded")
-        delay_s: float = call(own, Annotated[float, msgspec.Meta(ge=0)], last)
+        delay_s: float = call(own, Annotated[float, msgspec.Meta(ge=0, le=MAX_WAIT_S)], last)
         return opened_at + last.elapsed_s + delay_s
     return opened_at + pacing.interval_s if pacing.policy == "fixed_rate" else 0.0

@@ -36,6 +36,7 @@ class Clients:
             TableName=self._table,
             KeyConditionExpression="federation = :federation",
             ExpressionAttributeValues={":federation": {"S": federation}},
+            ConsistentRead=True,
         )
         return [from_item(item, ClientRecord) for page in pages for item in page["Items"]]
 

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
 
+_TAKEN = "there is already a federation {!r}: choose another name in federation.yaml"
+
+
 class UnknownFederationError(LookupError):
     """There is no federation of this name."""
 
@@ -43,6 +46,18 @@ class Federations:
         pages = self._dynamodb.get_paginator("scan").paginate(TableName=self._table)
         return [from_item(item, FederationRecord) for page in pages for item in page["Items"]]
 
+    def check_free(self, federation: str) -> None:
+        """Passes if there is no federation of this name.
+
+        Raises:
+            FederationExistsError: the name is taken.
+        """
+        try:
+            self.get(federation)
+        except UnknownFederationError:
+            return
+        raise FederationExistsError(_TAKEN.format(federation))
+
     def create(self, settings: Federation, model: ModelReference, schema: str) -> FederationRecord:
         """A new federation, ready to start from its initial model.
 
@@ -57,7 +72,7 @@ class Federations:
                 TableName=self._table, Item=to_item(record), ConditionExpression="attribute_not_exists(federation)"
             )
         except self._dynamodb.exceptions.ConditionalCheckFailedException as error:
-            raise FederationExistsError(f"there is already a federation {settings.name!r}") from error
+            raise FederationExistsError(_TAKEN.format(settings.name)) from error
         return record
 
     def set_status(self, federation: str, status: FederationStatus) -> None:

@@ -4,7 +4,8 @@ Attributes that conditions and key schemas use are native (S, N); values with an
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal, TypeVar
+from types import UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 import msgspec
 
@@ -128,6 +129,13 @@ def to_item(record: msgspec.Struct, **key: str | int) -> Item:
     return {name: to_attribute(value) for name, value in values.items() if value is not None}
 
 
+def _is_text(kind: Any) -> bool:
+    """Whether a field's type is str, a Literal of them, or either with None: its attribute is the text itself."""
+    if get_origin(kind) in (Union, UnionType):
+        return any(_is_text(member) for member in get_args(kind))
+    return kind is str or get_origin(kind) is Literal
+
+
 def from_item(item: Mapping[str, Any], kind: type[_Record]) -> _Record:
     """The record that an item holds.
 
@@ -143,7 +151,7 @@ def from_item(item: Mapping[str, Any], kind: type[_Record]) -> _Record:
             (tag, value) = next(iter(attribute.items()))
             if tag == "N":
                 values[name] = float(value) if "." in value or "e" in value.lower() else int(value)
-            elif tag == "S" and value[:1] in ("{", "["):
+            elif tag == "S" and not _is_text(fields[name].type):
                 values[name] = msgspec.json.decode(value)
             else:
                 values[name] = value
