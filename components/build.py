@@ -1,0 +1,280 @@
+"""GDK's build command: makes a component's recipe and artifacts from the directory that holds its gdk-config.json.
+
+The same files always give the same bytes, whatever the machine, the user, the time or the Python, so that a device
+downloads only what changed. GDK runs this with the system's Python: standard library only, Python 3.9 or newer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shlex
+import shutil
+import stat
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+MAX_RECIPE_BYTES = 16_000
+"""What AWS IoT Greengrass takes, and what `gdk component publish` checks."""
+
+_NAME = re.compile(r"[a-zA-Z0-9_.-]+")
+_ARTIFACT = re.compile(r"( *- Uri: s3://BUCKET_NAME/COMPONENT_NAME/COMPONENT_VERSION/)([a-zA-Z0-9_.-]+) *")
+_SEMVER = re.compile(  # https://semver.org, and the schema of gdk-config.json
+    r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)"
+    r"(-(0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)(\.(0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*))*)?"
+    r"(\+[0-9a-zA-Z-]+(\.[0-9a-zA-Z-]+)*)?"
+)
+_NAME_IT = "name the task's directory with --task, on the command line or in gdk-config.json's custom_build_command"
+_TIMESTAMP = (1980, 1, 1, 0, 0, 0)
+
+
+class BuildError(Exception):
+    """The component cannot be built as it is; the text says what to change."""
+
+
+class ConfigError(BuildError):
+    """gdk-config.json is missing, or does not say what it must."""
+
+
+class RecipeError(BuildError):
+    """The recipe is missing, too large, or names an artifact that nothing makes."""
+
+
+class TaskError(BuildError):
+    """The task directory is not one that a device could use."""
+
+
+class Config(NamedTuple):
+    """What the build needs of gdk-config.json. `task` is None where the build command names none."""
+
+    name: str
+    version: str
+    author: str
+    task: Path | None
+
+
+class BuiltComponent(NamedTuple):
+    """What a build made: the recipe's file, and the directory that holds the artifacts, without subdirectories."""
+
+    name: str
+    version: str
+    recipe: Path
+    artifacts: Path
+
+
+def build(root: Path, output: Path, task: Path | None = None) -> BuiltComponent:
+    """Builds the component of `root`/gdk-config.json into `output`, where GDK looks for it; what an earlier build of
+    this component left there is removed.
+
+    The recipe says which artifacts there are: client.zip and task.zip are packed, any other is a file of `root`. The
+    files in the task's data/ directory become artifacts beside task.zip, and are added to the recipe. `task` is the
+    task's directory; None takes the one that gdk-config.json names.
+
+    Raises:
+        ConfigError, RecipeError, TaskError: see there.
+    """
+    config = read_config(root)
+    source = root / "recipe.yaml"
+    if not source.is_file():
+        raise RecipeError(f"{source} is missing: it is the component's recipe, or a link to it")
+    if task is None and config.task is not None:
+        task = root / config.task
+
+    files: dict[str, Path | dict[str, Path]] = {}
+    for name in dict.fromkeys(_artifact_names(source)):
+        files.update(_artifact(name, root, task))
+    recipe = _recipe(source, config, files)
+
+    artifacts = output / "artifacts" / config.name / config.version
+    target = output / "recipes" / source.resolve().name  # GDK looks for it under the name of the link's target
+    for stale in (target, *target.parent.glob(f"{target.stem}-*.yaml")):  # the second as GDK publishes it
+        stale.unlink(missing_ok=True)
+    shutil.rmtree(artifacts.parent, ignore_errors=True)
+    artifacts.mkdir(parents=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        if isinstance(content, Path):
+            shutil.copyfile(content, artifacts / name)
+        else:
+            _pack(content, artifacts / name)
+    target.write_bytes(recipe)
+    return BuiltComponent(config.name, config.version, target, artifacts)
+
+
+def read_config(root: Path) -> Config:
+    """What `root`/gdk-config.json says.
+
+    Raises:
+        ConfigError: it is missing, no JSON, lacks a field, or its version is neither a semantic version nor NEXT_PATCH.
+    """
+    path = root / "gdk-config.json"
+    try:
+        components: dict[str, dict[str, Any]] = json.loads(path.read_bytes())["component"]
+        ((name, component),) = components.items()
+        author, version, command = component["author"], component["version"], component["build"]["custom_build_command"]
+        task = _task_of(command)
+    except FileNotFoundError:
+        raise ConfigError(f"{path} is missing: build in the directory of a component's gdk-config.json") from None
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"{path} is not JSON: {error}") from error
+    except (KeyError, TypeError, ValueError, AttributeError, argparse.ArgumentError) as error:
+        raise ConfigError(
+            f"{path} must describe one component, with author, version and build.custom_build_command: {error!r}"
+        ) from error
+    if not _NAME.fullmatch(name):
+        raise ConfigError(f"{path}: component name {name!r} may only have a-z, A-Z, 0-9, '.', '_' and '-'")
+    if version != "NEXT_PATCH" and not (isinstance(version, str) and _SEMVER.fullmatch(version)):
+        raise ConfigError(f"{path}: version {version!r} is no semantic version like 1.2.3, and not NEXT_PATCH")
+    return Config(name, version, str(author), task)
+
+
+def _task_of(command: list[str] | str) -> Path | None:
+    """The --task of GDK's build command, so that a build without GDK makes what GDK makes."""
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    parser.add_argument("--task", type=Path)
+    task: Path | None = parser.parse_known_args(shlex.split(command) if isinstance(command, str) else command)[0].task
+    return task
+
+
+def _artifact_names(recipe: Path) -> list[str]:
+    names = []
+    for line in recipe.read_text(encoding="utf-8").splitlines():
+        match = _ARTIFACT.fullmatch(line)
+        if match:
+            names.append(match[2])
+        elif line.strip().startswith("- Uri:"):
+            raise RecipeError(
+                f"{recipe}: write {line.strip()!r} as '- Uri: s3://BUCKET_NAME/COMPONENT_NAME/COMPONENT_VERSION/<file>'"
+            )
+    return names
+
+
+def _artifact(name: str, root: Path, task: Path | None) -> dict[str, Path | dict[str, Path]]:
+    """The files that an artifact of the recipe stands for: name -> file to copy, or files to pack by their names."""
+    if name == "client.zip":
+        return {name: _client_files(root)}
+    if name == "task.zip":
+        if task is None:
+            raise TaskError(f"no task is named: {_NAME_IT}")
+        return {name: _task_files(task), **_data_files(task)}
+    if not (root / name).is_file():
+        raise RecipeError(f"the recipe names the artifact {name}, but there is no file {root / name}")
+    return {name: root / name}
+
+
+def _client_files(root: Path) -> dict[str, Path]:
+    """The agent and what it imports of this project, under the names that it is imported by."""
+    files = [root / "components" / "__init__.py"]
+    for package in (root / "components" / "client", root / "protocol"):
+        if not (package / "__init__.py").is_file():
+            raise RecipeError(f"client.zip needs the package {package}, which is missing")
+        files += package.rglob("*.py")
+    return {file.relative_to(root).as_posix(): file for file in files}
+
+
+def _task_files(task: Path) -> dict[str, Path]:
+    if not (task / "task.py").is_file():
+        raise TaskError(f"{task} has no task.py: {_NAME_IT}")
+    files = [file for file in task.rglob("*.py") if task / "data" not in file.parents]
+    for file in files:
+        try:
+            compile(file.read_bytes(), str(file), "exec", dont_inherit=True)
+        except SyntaxError as error:
+            raise TaskError(
+                f"{file}:{error.lineno}: {error.msg} (as Python {sys.version_info[0]}.{sys.version_info[1]} reads it)"
+            ) from error
+        except ValueError as error:  # a null byte, before Python 3.12
+            raise TaskError(f"{file}: {error}") from error
+    return {file.relative_to(task).as_posix(): file for file in files}
+
+
+def _data_files(task: Path) -> dict[str, Path]:
+    directory = task / "data"
+    files = {}
+    for file in sorted(directory.iterdir()) if directory.is_dir() else []:
+        if file.name.startswith((".", "__pycache__")):
+            continue
+        if not file.is_file():
+            raise TaskError(f"{file} is no file: artifacts are a flat list, so data/ holds files only")
+        if not _NAME.fullmatch(file.name) or file.name in ("client.zip", "task.zip"):
+            raise TaskError(
+                f"{file}: give it a name of a-z, A-Z, 0-9, '.', '_' and '-' that is neither client.zip nor task.zip"
+            )
+        files[file.name] = file
+    return files
+
+
+def _recipe(source: Path, config: Config, files: dict[str, Path | dict[str, Path]]) -> bytes:
+    """The recipe of this build. The bucket in the artifacts' URIs is left for GDK to fill in when it publishes; a
+    local deployment finds them by their file names."""
+    text = source.read_text(encoding="utf-8")
+    listed = set(_artifact_names(source))
+    added = [name for name in files if name not in listed]
+    lines = []
+    for line in text.splitlines():
+        lines.append(line)
+        match = _ARTIFACT.fullmatch(line)
+        if match and match[2] == "task.zip":
+            lines += [match[1] + name for name in added]
+    text = "\n".join(lines) + "\n"
+    for placeholder, value in zip(("NAME", "VERSION", "AUTHOR"), config[:3]):  # noqa: B905 - strict= needs 3.10
+        text = text.replace(f'"{{COMPONENT_{placeholder}}}"', json.dumps(value))
+    recipe = text.encode()
+    if len(recipe) > MAX_RECIPE_BYTES:
+        raise RecipeError(
+            f"the recipe of {config.name} has {len(recipe)} bytes, AWS IoT Greengrass takes {MAX_RECIPE_BYTES}: "
+            f"shorten {source.resolve()}, or put fewer files into the task's data directory"
+        )
+    return recipe
+
+
+def _pack(files: dict[str, Path], archive: Path) -> None:
+    # Not compressed: the same bytes with every zlib, and Python imports from it without inflating.
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as target:
+        for name in sorted(files):
+            entry = zipfile.ZipInfo(name, _TIMESTAMP)
+            entry.create_system = 3  # Unix, on every system
+            entry.external_attr = (stat.S_IFREG | 0o644) << 16
+            target.writestr(entry, files[name].read_bytes())
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="build.py",
+        description="Builds the Greengrass component of the gdk-config.json in the current directory. `gdk component "
+        "build` runs it, and `make build` for com.fedgrass.Client; both make the same bytes.",
+    )
+    parser.add_argument(
+        "--task",
+        type=Path,
+        metavar="DIR",
+        help="directory of the task: task.py, more modules if it has some, and data/ with files for every device "
+        "(default: the --task in gdk-config.json's custom_build_command; to change it for good, change it there)",
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="DIR",
+        default=Path("greengrass-build"),
+        help="where recipes/ and artifacts/ are made (default: greengrass-build, where GDK expects them)",
+    )
+    return parser
+
+
+def main() -> int:
+    """The command line; returns the exit status."""
+    arguments = _parser().parse_args()
+    try:
+        built = build(Path(), arguments.output, arguments.task)
+    except BuildError as error:
+        sys.stderr.write(f"build.py: {error}\n")
+        return 1
+    sys.stdout.write(f"{built.name} {built.version}: {built.recipe}, {built.artifacts}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

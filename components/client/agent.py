@@ -1,0 +1,302 @@
+"""What the agent does about what happens: a pure state machine, driven by `step`.
+
+It is level-triggered: whatever wakes it, it gets its shadow, and what that says is the truth. It works on the
+assignment that the shadow wants, unless that one is withdrawn, late or already finished; a newer one supersedes it.
+What it reports counts as said only once a later document shows it; until then it says it again.
+"""
+
+import math
+from typing import Literal
+
+import msgspec
+
+from components.client import shadow as shadows
+from components.client.finished import Finished
+from components.client.shadow import Shadow
+from protocol.messages import FINAL_PHASES, Assignment, InvalidMessageError, Phase, Progress, Reported
+
+FIRST_RETRY_S = 1.0
+"""How long an answer to the first GET may take; then it is asked again, and the wait doubles."""
+
+PROGRESS_INTERVAL_S = 1.0
+"""Progress on the way is published at most this often."""
+
+
+class Moment(msgspec.Struct, frozen=True):
+    """Now, by both clocks: `wall` is told to others, `monotonic` measures time."""
+
+    wall: float
+    monotonic: float
+
+
+class Started(msgspec.Struct, frozen=True):
+    """The agent runs and has subscribed to its shadow's topics."""
+
+
+class Connected(msgspec.Struct, frozen=True):
+    """The device's MQTT connection is back."""
+
+
+class ShadowArrived(msgspec.Struct, frozen=True):
+    """A GET was answered; `Shadow()` if there is no shadow yet."""
+
+    shadow: Shadow
+
+
+class ShadowChanged(msgspec.Struct, frozen=True):
+    """A delta says that the shadow, now of this version, wants something that this device has not reported."""
+
+    version: int
+
+
+class DataLoaded(msgspec.Struct, frozen=True):
+    """The training process has loaded this device's data."""
+
+    examples: int
+
+
+class TrainingAdvanced(msgspec.Struct, frozen=True):
+    """The training process is this far; in a final phase, it has ended."""
+
+    progress: Progress
+
+
+class Tick(msgspec.Struct, frozen=True):
+    """Time has passed."""
+
+
+Event = Started | Connected | ShadowArrived | ShadowChanged | DataLoaded | TrainingAdvanced | Tick
+
+
+class Get(msgspec.Struct, frozen=True):
+    """Ask for the shadow."""
+
+
+class Publish(msgspec.Struct, frozen=True):
+    """Update the shadow; a newer update replaces one that is not sent yet."""
+
+    payload: bytes
+
+
+class SayHello(msgspec.Struct, frozen=True):
+    """Publish what this device is."""
+
+    examples: int | None
+
+
+class Train(msgspec.Struct, frozen=True):
+    """Hand the assignment to the training process."""
+
+    assignment: Assignment
+
+
+class Cancel(msgspec.Struct, frozen=True):
+    """Stop the training that is under way."""
+
+    reason: Literal["superseded", "withdrawn", "deadline"]
+
+
+class Remember(msgspec.Struct, frozen=True):
+    """Save this for the time after a restart."""
+
+    finished: Finished
+
+
+class Complain(msgspec.Struct, frozen=True):
+    """Tell the operator, by the log, of what cannot be reported."""
+
+    reason: str
+
+
+Effect = Get | Publish | SayHello | Train | Cancel | Remember | Complain
+
+
+class State(msgspec.Struct, frozen=True, kw_only=True):
+    """All that the agent knows. Times are monotonic."""
+
+    reconcile_s: float
+    finished: Finished | None = None
+    running: Assignment | None = None
+    deadline: float = math.inf
+    said: Reported = Reported()
+    known: Reported = Reported()
+    examples: int | None = None
+    last_document: tuple[int, int] = (0, 0)
+    awaited_version: int = 0
+    get_due: float = 0.0
+    get_retry_s: float | None = None
+    publish_due: float = math.inf
+    published_at: float = -math.inf
+
+
+def next_wake(state: State) -> float:
+    """When, by the monotonic clock, the next Tick has something to do."""
+    return min(state.get_due, state.publish_due, state.deadline)
+
+
+def step(state: State, event: Event, now: Moment) -> tuple[State, list[Effect]]:
+    """The state after an event, and what is to be done about it, in this order."""
+    effects: list[Effect] = []
+    match event:
+        case Started():
+            effects.append(SayHello(None))
+            state = _get(state, now, effects)
+        case Connected():
+            state = _get(state, now, effects)
+        case ShadowChanged(version):
+            state = msgspec.structs.replace(state, awaited_version=max(state.awaited_version, version))
+            if state.get_retry_s is None:
+                state = _get(state, now, effects)
+        case ShadowArrived(shadow):
+            state = _on_shadow(state, shadow, now, effects)
+        case DataLoaded(examples) if examples != state.examples:
+            effects.append(SayHello(examples))
+            state = msgspec.structs.replace(state, examples=examples)
+        case TrainingAdvanced(progress) if state.running and progress.round == state.running.round:
+            if progress.phase in FINAL_PHASES:
+                state = _finish(state, progress.phase, progress.reason, now, effects)
+            else:
+                state = _say(state, progress, now)
+            state = _publish(state, now, effects, urgent=progress.phase in FINAL_PHASES)
+        case Tick():
+            state = _on_tick(state, now, effects)
+    return state, effects
+
+
+def _on_tick(state: State, now: Moment, effects: list[Effect]) -> State:
+    if state.running and now.monotonic >= state.deadline:
+        effects.append(Cancel("deadline"))
+        last = state.said.progress
+        reason = f"deadline passed in phase {last.phase}" if last else "deadline passed"
+        if last and last.reason:
+            reason = f"{reason}: {last.reason}"
+        state = _finish(state, "failed", reason, now, effects)
+        state = _publish(state, now, effects, urgent=True)
+    if now.monotonic >= state.publish_due:
+        state = _publish(state, now, effects, urgent=False)
+    if now.monotonic >= state.get_due:
+        state = _get(state, now, effects)
+    return state
+
+
+def _get(state: State, now: Moment, effects: list[Effect]) -> State:
+    """Asks for the shadow, and again until an answer comes: the broker may be away, or the answer be lost."""
+    retry_s = FIRST_RETRY_S if state.get_retry_s is None else min(2 * state.get_retry_s, state.reconcile_s)
+    effects.append(Get())
+    return msgspec.structs.replace(state, get_retry_s=retry_s, get_due=now.monotonic + retry_s)
+
+
+def _on_shadow(state: State, shadow: Shadow, now: Moment, effects: list[Effect]) -> State:
+    document = (shadow.timestamp or 0, shadow.version)
+    if document != (0, 0) and document < state.last_document:
+        return state  # an answer that was delayed on its way: a newer one was here already
+    state = msgspec.structs.replace(
+        state,
+        known=shadow.reported,
+        last_document=document,
+        get_retry_s=None,
+        get_due=now.monotonic + state.reconcile_s,
+    )
+    said_before = state.said
+    state = _decide(state, shadow, now, effects)
+    state = msgspec.structs.replace(
+        state,
+        said=msgspec.structs.replace(state.said, assignment=shadow.assignment, withdrawn=shadow.withdrawn),
+    )
+    state = _publish(state, now, effects, urgent=state.said != said_before)
+    if shadow.version < state.awaited_version:
+        # The answer is older than a delta that came meanwhile. Asked once: a shadow that was deleted counts anew.
+        state = _get(msgspec.structs.replace(state, awaited_version=0), now, effects)
+    return state
+
+
+def _decide(state: State, shadow: Shadow, now: Moment, effects: list[Effect]) -> State:
+    """Starts, stops or leaves alone, so that what runs is what the shadow wants."""
+    withdrawn = shadow.withdrawn or 0
+    if state.running and (shadow.assignment is None or state.running.round <= withdrawn):
+        effects.append(Cancel("withdrawn"))
+        state = _finish(state, "declined", "withdrawn: the round no longer needs this client", now, effects)
+    if shadow.assignment is None:
+        return _say(state, shadow.reported.progress, now)
+    try:
+        assignment = shadows.read_assignment(shadow.assignment)
+    except InvalidMessageError as error:
+        return _refuse(state, shadow, str(error), now, effects)
+    round_number, sha256 = assignment.round, assignment.model.sha256
+    cloud_now = now.wall if shadow.timestamp is None else float(shadow.timestamp)  # device clocks can be far off
+    left_s = assignment.deadline - cloud_now
+    if state.running and (state.running.round, state.running.model.sha256) == (round_number, sha256):
+        return msgspec.structs.replace(state, deadline=now.monotonic + left_s)  # it may have been extended
+    if state.running:
+        effects.append(Cancel("superseded"))
+        state = msgspec.structs.replace(state, running=None, deadline=math.inf)
+    reported = shadow.reported.progress
+    if _ended_in_cloud(shadow, round_number) and reported:
+        state = msgspec.structs.replace(state, finished=Finished(sha256=sha256, progress=reported))
+    if state.finished and state.finished.is_of(round_number, sha256):
+        return _say(state, state.finished.progress, now)
+    if round_number <= withdrawn:
+        return _say(state, reported, now)
+    state = msgspec.structs.replace(state, running=assignment, deadline=now.monotonic + left_s)
+    if left_s <= 0:
+        return _finish(state, "declined", f"deadline passed {-left_s:.0f} s before this device saw it", now, effects)
+    effects.append(Train(assignment))
+    return _say(state, Progress(round=round_number, phase="accepted"), now)
+
+
+def _ended_in_cloud(shadow: Shadow, round_number: int) -> bool:
+    """Whether the shadow itself shows that this device is done with the assignment, though it has forgotten."""
+    progress = shadow.reported.progress
+    return (
+        progress is not None
+        and progress.round == round_number
+        and progress.phase in FINAL_PHASES
+        and shadow.reported.assignment == shadow.assignment
+    )
+
+
+def _refuse(state: State, shadow: Shadow, reason: str, now: Moment, effects: list[Effect]) -> State:
+    """Declines what is no assignment; what runs goes on, for nothing that can be understood replaces it."""
+    round_number = shadows.read_round(shadow.assignment or {})
+    if round_number is None or state.running:
+        effects.append(Complain(reason))
+        return state
+    if state.finished and state.finished.is_of(round_number, ""):
+        return _say(state, state.finished.progress, now)
+    progress = _progress(round_number, "declined", reason, now)
+    finished = Finished(sha256="", progress=progress)
+    effects.append(Remember(finished))
+    return _say(msgspec.structs.replace(state, finished=finished), progress, now)
+
+
+def _finish(state: State, phase: Phase, reason: str | None, now: Moment, effects: list[Effect]) -> State:
+    assert state.running is not None  # noqa: S101
+    progress = _progress(state.running.round, phase, reason, now)
+    finished = Finished(sha256=state.running.model.sha256, progress=progress)
+    effects.append(Remember(finished))
+    state = msgspec.structs.replace(state, running=None, deadline=math.inf, finished=finished)
+    return _say(state, progress, now)
+
+
+def _progress(round_number: int, phase: Phase, reason: str | None, now: Moment) -> Progress:
+    short = None if reason is None else shadows.shorten(reason)
+    return Progress(round=round_number, phase=phase, reason=short, at=round(now.wall, 3))
+
+
+def _say(state: State, progress: Progress | None, now: Moment) -> State:
+    if progress is not None and progress.at is None:
+        reason = None if progress.reason is None else shadows.shorten(progress.reason)
+        progress = msgspec.structs.replace(progress, reason=reason, at=round(now.wall, 3))
+    return msgspec.structs.replace(state, said=msgspec.structs.replace(state.said, progress=progress))
+
+
+def _publish(state: State, now: Moment, effects: list[Effect], *, urgent: bool) -> State:
+    """Publishes what the cloud does not know yet: at once if urgent, else when a second has passed since the last."""
+    payload = shadows.update(state.said, state.known)
+    due = state.published_at + PROGRESS_INTERVAL_S
+    if payload is None:
+        return msgspec.structs.replace(state, publish_due=math.inf)
+    if not urgent and now.monotonic < due:
+        return msgspec.structs.replace(state, publish_due=due)
+    effects.append(Publish(payload))
+    return msgspec.structs.replace(state, publish_due=math.inf, published_at=now.monotonic)

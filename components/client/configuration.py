@@ -1,0 +1,47 @@
+"""The component's configuration, as a deployment sets it."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import msgspec
+
+from protocol import names
+
+
+class ConfigurationError(ValueError):
+    """The component is configured in a way that it cannot work with; the text names the key and what to set."""
+
+
+class Configuration(msgspec.Struct, frozen=True, kw_only=True):
+    """What a deployment says. `dataset` is this device's data directory, "" for the artifacts directory;
+    `keep_warm_s` is how long the training process outlives a round, so that the next one starts at once;
+    `threads` limits torch's threads, 0 leaves them to torch."""
+
+    federation: str
+    bucket: str
+    dataset: str = ""
+    reconcile_s: Annotated[float, msgspec.Meta(ge=1)] = 300.0
+    keep_warm_s: Annotated[float, msgspec.Meta(ge=0)] = 30.0
+    threads: Annotated[int, msgspec.Meta(ge=0)] = 0
+
+
+def parse(raw: Mapping[str, Any]) -> Configuration:
+    """The configuration from what GetConfiguration answers.
+
+    Scalars may come as strings (nucleus lite makes strings of all in a YAML recipe); a key that is empty or null is
+    as good as absent; unknown keys are ignored.
+
+    Raises:
+        ConfigurationError: a required key is missing, or a value is not what it should be.
+    """
+    # All scalars as strings is the one form that every nucleus can give; msgspec reads numbers from them.
+    texts = {key: str(value).strip() for key, value in raw.items() if value is not None}
+    try:
+        configuration = msgspec.convert({key: text for key, text in texts.items() if text}, Configuration, strict=False)
+        names.check_federation(configuration.federation)
+    except (msgspec.ValidationError, names.InvalidNameError) as error:
+        raise ConfigurationError(
+            f"configuration of com.fedgrass.Client: {error}. Set it in the deployment's configurationUpdate: "
+            '{"MERGE": {"federation": "<name>", "bucket": "<bucket>"}}'
+        ) from error
+    return configuration

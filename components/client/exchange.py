@@ -1,0 +1,74 @@
+"""What the agent and its training process say to each other: JSON lines over two pipes.
+
+The agent numbers its requests in rising order, because a round can be asked for twice.
+"""
+
+import msgspec
+
+from protocol.messages import Assignment, Progress
+
+
+class Workplace(msgspec.Struct, frozen=True, kw_only=True):
+    """What stays the same from round to round: the training process gets it on its command line.
+
+    `events` is the file descriptor that it writes its events to.
+    """
+
+    federation: str
+    thing: str
+    bucket: str
+    artifacts: str
+    dataset: str
+    threads: int
+    events: int
+
+
+class Train(msgspec.Struct, frozen=True, tag="train"):
+    """Asks for a round of local training; `accepted_at` goes into the update's timings."""
+
+    number: int
+    assignment: Assignment
+    accepted_at: float
+
+
+class Cancel(msgspec.Struct, frozen=True, tag="cancel"):
+    """Calls off all requests up to `number`."""
+
+    number: int
+
+
+class Began(msgspec.Struct, frozen=True, tag="began"):
+    """The request is being worked on."""
+
+    number: int
+
+
+class Loaded(msgspec.Struct, frozen=True, tag="loaded"):
+    """The task's data is loaded."""
+
+    number: int
+    examples: int
+
+
+class Advanced(msgspec.Struct, frozen=True, tag="advanced"):
+    """The request is this far."""
+
+    number: int
+    progress: Progress
+
+
+class Ended(msgspec.Struct, frozen=True, tag="ended"):
+    """The request has ended, in one of the final phases."""
+
+    number: int
+    progress: Progress
+
+
+class Cancelled(msgspec.Struct, frozen=True, tag="cancelled"):
+    """The request was called off, and has stopped."""
+
+    number: int
+
+
+Request = Train | Cancel
+Event = Began | Loaded | Advanced | Ended | Cancelled

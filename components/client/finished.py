@@ -1,0 +1,56 @@
+"""What the agent remembers across restarts: the last assignment that it finished."""
+
+import logging
+import os
+from pathlib import Path
+
+import msgspec
+
+from protocol.messages import Progress
+
+log = logging.getLogger(__name__)
+
+
+class Finished(msgspec.Struct, frozen=True, kw_only=True):
+    """An assignment that came to an end, told apart by its round and its model's SHA-256 ("" if it was malformed)."""
+
+    sha256: str
+    progress: Progress
+
+    def is_of(self, round_number: int, sha256: str) -> bool:
+        """Whether this is the end of that assignment."""
+        return (self.progress.round, self.sha256) == (round_number, sha256)
+
+
+class _File(msgspec.Struct, frozen=True, kw_only=True):
+    federation: str
+    finished: Finished
+
+
+def load(path: Path, federation: str) -> Finished | None:
+    """What was saved for this federation, None if nothing was or it cannot be read.
+
+    A file that cannot be read costs no more than a round trained twice, so it is logged and left behind.
+    """
+    try:
+        saved = msgspec.json.decode(path.read_bytes(), type=_File)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        log.warning("cannot read %s; going on without it", path, extra={"error": error})
+        return None
+    return saved.finished if saved.federation == federation else None
+
+
+def save(path: Path, federation: str, finished: Finished) -> None:
+    """Replaces the file in one step, so that a power cut leaves the old one or the new one.
+
+    Raises:
+        OSError: the disk is full, or read-only.
+    """
+    temporary = path.with_suffix(".new")
+    with temporary.open("wb") as file:
+        file.write(msgspec.json.encode(_File(federation=federation, finished=finished)))
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)

@@ -1,0 +1,177 @@
+"""Greengrass IPC, as far as the agent needs it: whatever happens arrives as an event at one place.
+
+The IPC client never reconnects, and on nucleus lite a token is forgotten when the nucleus restarts: when the
+connection or a subscription closes, the only remedy is to exit, and be started anew by the nucleus.
+"""
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+import msgspec
+from awscrt.exceptions import AwsCrtError
+from awsiot import greengrasscoreipc
+from awsiot.eventstreamrpc import EventStreamError, LifecycleHandler
+from awsiot.greengrasscoreipc import model
+from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
+
+log = logging.getLogger(__name__)
+
+ANSWER_S = 10.0
+_ERRORS = (AwsCrtError, EventStreamError, RuntimeError, TimeoutError)
+"""What the client raises: failures of the socket, of the protocol, of an operation or its stream, and no answer."""
+
+
+class IpcError(Exception):
+    """The nucleus refused a call, or did not answer it in time."""
+
+
+class Received(msgspec.Struct, frozen=True):
+    """A message on a subscribed topic."""
+
+    topic: str
+    payload: bytes
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """How `publish` ended; `error` is None if the nucleus took the message."""
+
+    ticket: int
+    error: str | None
+
+
+class Reconnected(msgspec.Struct, frozen=True):
+    """The device's MQTT connection is back."""
+
+
+class Lost(msgspec.Struct, frozen=True):
+    """The connection to the nucleus, or a subscription, has closed."""
+
+    reason: str
+
+
+Event = Received | Outcome | Reconnected | Lost
+
+
+class _Lifecycle(LifecycleHandler):  # type: ignore[misc]
+    def __init__(self, post: Callable[[Event], None]) -> None:
+        self._post = post
+
+    def on_disconnect(self, reason: Exception | None) -> None:
+        self._post(Lost(f"connection closed: {reason}"))
+
+
+class Ipc:
+    """A connection to the nucleus. `post` is called with each event, on another thread: it must not block."""
+
+    def __init__(self, post: Callable[[Event], None]) -> None:
+        """Connects, by the environment that the nucleus gives a component.
+
+        Raises:
+            IpcError: no nucleus answers, or it does not know this component.
+        """
+        self._post = post
+        try:
+            connection = greengrasscoreipc.connect(lifecycle_handler=_Lifecycle(post), timeout=ANSWER_S)
+        except (KeyError, *_ERRORS) as error:
+            raise IpcError(f"cannot connect to the nucleus: {describe(error)}") from error
+        # Without an executor callbacks run on the network thread, in order, and no pool of threads is kept.
+        self._client = GreengrassCoreIPCClientV2(connection, executor=None)
+
+    def close(self) -> None:
+        """Closes the connection, without waiting for it."""
+        self._client.close()
+
+    def configuration(self) -> dict[str, Any]:
+        """This component's configuration.
+
+        Raises:
+            IpcError: the nucleus does not give it.
+        """
+        value = _result(self._client.get_configuration_async()).value
+        return value if isinstance(value, dict) else {}
+
+    def subscribe(self, topic: str) -> None:
+        """Posts `Received` for each message on an AWS IoT Core topic, and `Lost` when that ends.
+
+        Raises:
+            IpcError: the nucleus refused.
+        """
+        future: Future[Any]
+        future, operation = self._client.subscribe_to_iot_core_async(
+            topic_name=topic,
+            qos=model.QOS.AT_LEAST_ONCE,
+            on_stream_event=lambda event: self._post(Received(event.message.topic_name, event.message.payload or b"")),
+            on_stream_error=_keep_open,
+            on_stream_closed=lambda: self._on_closed(topic, future),
+        )
+        try:
+            _result(future)
+        except IpcError:
+            operation.close()  # or an answer that comes late would make it a second subscription
+            raise
+
+    def watch_connection(self) -> None:
+        """Posts `Reconnected` when the device's MQTT connection comes back.
+
+        Raises:
+            IpcError: this nucleus cannot tell.
+        """
+        future, _ = self._client.subscribe_to_iot_core_connection_status_async(
+            on_stream_event=self._on_status, on_stream_error=_keep_open
+        )
+        _result(future)
+
+    def publish(self, topic: str, payload: bytes, ticket: int) -> None:
+        """Hands a message to the nucleus, without waiting: `Outcome` with this ticket tells how it went."""
+
+        def on_response(response: Future[Any]) -> None:
+            # Nucleus lite leaves the stream of an answered call open, and the client keeps what belongs to it.
+            operation.close()
+            error = response.exception()
+            self._post(Outcome(ticket, None if error is None else describe(error)))
+
+        try:
+            operation = self._client.client.new_publish_to_iot_core()
+            operation.activate(
+                model.PublishToIoTCoreRequest(topic_name=topic, qos=model.QOS.AT_LEAST_ONCE, payload=payload)
+            )
+        except _ERRORS as error:
+            self._post(Outcome(ticket, describe(error)))
+            return
+        operation.get_response().add_done_callback(on_response)
+
+    def _on_status(self, event: model.IoTCoreConnectionStatusEvent) -> None:
+        change = event.connection_status_event
+        if change is not None and change.status == model.ConnectionStatus.CONNECTED:
+            self._post(Reconnected())
+
+    def _on_closed(self, topic: str, response: "Future[Any]") -> None:
+        if response.done() and response.exception() is None:
+            self._post(Lost(f"subscription to {topic} closed"))
+
+
+def describe(error: BaseException) -> str:
+    """An error of the IPC client as text, with what to do about it where that is known."""
+    # On nucleus lite, `message` of an error is None.
+    text = f"{type(error).__name__}: {getattr(error, 'message', None) or error or 'no message'}"
+    if isinstance(error, model.UnauthorizedError):
+        text += (
+            ". The component's accessControl does not allow it: {iot:thingName} in it needs nucleus 2.6 or newer, and "
+            "interpolateComponentConfiguration: true in the deployment's configuration of aws.greengrass.Nucleus"
+        )
+    return text
+
+
+def _result(future: "Future[Any]") -> Any:
+    try:
+        return future.result(ANSWER_S)
+    except _ERRORS as error:
+        raise IpcError(describe(error)) from error
+
+
+def _keep_open(error: Exception) -> bool:
+    """A message that the client cannot read is no reason to close the stream."""
+    log.warning("cannot read a message of the nucleus", extra={"error": describe(error)})
+    return False

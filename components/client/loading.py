@@ -1,0 +1,135 @@
+"""Finds a task's functions, calls them, and says clearly what is wrong with them."""
+
+import importlib
+import math
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar
+
+from torch import nn
+
+from components.client import training
+from components.client.task import Client, Data, DeviceState, Metrics, Training
+
+_Result = TypeVar("_Result")
+
+
+class TaskError(Exception):
+    """The user's task is missing something, gives something that it should not, or raised an exception."""
+
+
+class Task:
+    """A user's task. Each method calls the function of its name, or does the default.
+
+    Raises:
+        TaskError: in any method: the function raised an exception (named with its line), or returned a wrong type.
+    """
+
+    def __init__(self, module: ModuleType) -> None:
+        self._module = module
+        self._file = Path(module.__file__ or "task.py")
+        for required in ("build_model", "load_data"):
+            if not callable(getattr(module, required, None)):
+                raise TaskError(f"{self._file.name} has no function {required}(): a task needs one")
+
+    def build_model(self) -> nn.Module:
+        """The model, with its initial weights."""
+        return self._call("build_model", self._module.build_model, nn.Module)
+
+    def load_data(self, directory: Path, client: Client) -> Data:
+        """The device's data, with at least one example."""
+        data = self._call("load_data", self._module.load_data, Data, directory, client)
+        try:
+            examples = data.examples
+        except TypeError as error:
+            raise TaskError(f"load_data() of {self._file.name}: the training set has no length: {error}") from error
+        if examples < 1:
+            raise TaskError(f"load_data() of {self._file.name} found no training examples in {directory}")
+        return data
+
+    def train(self, model: nn.Module, data: Data, settings: Training) -> Metrics:
+        """Trains the model in place."""
+        return self._metrics("train", training.train, model, data, settings)
+
+    def evaluate(self, model: nn.Module, data: Data) -> Metrics:
+        """Metrics of the model on the device's test set."""
+        return self._metrics("evaluate", training.evaluate, model, data)
+
+    def describe(self, model: nn.Module, data: Data) -> Metrics:
+        """The task's own numbers."""
+        return self._metrics("describe", _nothing, model, data)
+
+    def ready(self, device: DeviceState) -> bool:
+        """Whether the device may train now."""
+        return bool(self._call("ready", getattr(self._module, "ready", _always), object, device))
+
+    def _metrics(self, name: str, default: Callable[..., Metrics], *arguments: Any) -> Metrics:
+        metrics = self._call(name, getattr(self._module, name, default), dict, *arguments)
+        try:
+            return {str(key): float(value) for key, value in metrics.items()}
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise TaskError(f"{name}() of {self._file.name} has to return numbers by name: {error}") from error
+
+    def _call(self, name: str, function: Callable[..., Any], expected: type[_Result], *arguments: Any) -> _Result:
+        try:
+            result = function(*arguments)
+        except Exception as error:
+            raise TaskError(f"{name}() of {self._file.name}: {describe(error)}") from error
+        if not isinstance(result, expected):
+            raise TaskError(
+                f"{name}() of {self._file.name} returned {type(result).__name__}, it has to return {expected.__name__}"
+            )
+        return result
+
+
+def load_task(path: Path) -> Task:
+    """The task in a directory or zip file that holds task.py, and maybe modules that it imports.
+
+    A process has one task: loading another takes its place.
+
+    Raises:
+        TaskError: there is no task.py, it cannot be imported, or a required function is missing.
+    """
+    path = path.resolve()
+    if not path.exists():
+        raise TaskError(f"{path} does not exist: it has to be a directory or zip file with task.py")
+    entry = str(path)
+    if entry in sys.path:
+        sys.path.remove(entry)
+    sys.path.insert(0, entry)
+    sys.modules.pop("task", None)
+    importlib.invalidate_caches()
+    try:
+        module = importlib.import_module("task")
+    except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and error.name == "task":
+            raise TaskError(f"{path} holds no task.py") from error
+        raise TaskError(f"task.py cannot be imported: {describe(error)}") from error
+    if not (module.__file__ or "").startswith(entry):
+        raise TaskError(f"{path} holds no task.py")
+    return Task(module)
+
+
+def describe(error: BaseException) -> str:
+    """An exception on one line, with the file and line where it was raised."""
+    if isinstance(error, SyntaxError):
+        return f"SyntaxError: {error.msg} ({Path(error.filename or '?').name}, line {error.lineno})"
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {error}{where}"
+
+
+def finite(metrics: Metrics) -> Metrics:
+    """The metrics that JSON can carry: those that are finite."""
+    return {name: value for name, value in metrics.items() if math.isfinite(value)}
+
+
+def _nothing(*_: Any) -> Metrics:
+    return {}
+
+
+def _always(*_: Any) -> bool:
+    return True

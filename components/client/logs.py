@@ -1,0 +1,37 @@
+"""Logging of the agent and its training process: one JSON line an event."""
+
+import logging
+import sys
+from typing import Any
+
+import msgspec
+
+_FIELDS = ("round", "phase", "reason", "topic", "error")
+
+
+class _JsonLines(logging.Formatter):
+    def __init__(self, **common: str) -> None:
+        super().__init__()
+        self._common = common
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "at": round(record.created, 3),
+            "level": record.levelname,
+            "event": record.getMessage(),
+            **self._common,
+        }
+        for field in _FIELDS:
+            value = getattr(record, field, None)
+            if value is not None:
+                line[field] = value if isinstance(value, int | float) else str(value)
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return msgspec.json.encode(line).decode()
+
+
+def configure(**common: str) -> None:
+    """Sends all log records to stdout as JSON lines; `common` (federation, thing) is part of each."""
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(_JsonLines(**common))
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)

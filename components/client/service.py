@@ -1,0 +1,214 @@
+"""The agent's loop: turns what IPC, the training process and the clock say into events, and effects into calls."""
+
+import contextlib
+import logging
+import os
+import queue
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from components.client import __version__, agent, exchange, finished, ipc, shadow, supervisor
+from components.client.agent import Moment, State
+from components.client.configuration import Configuration
+from components.client.ipc import Ipc, IpcError
+from components.client.outbox import Outbox
+from components.client.supervisor import Supervisor
+from protocol import messages, names
+from protocol.messages import InvalidMessageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+log = logging.getLogger(__name__)
+
+FIRST_SUBSCRIBE_RETRY_S = 1.0
+
+Event = ipc.Event | supervisor.Said | supervisor.Exited
+
+
+class ConnectionLostError(Exception):
+    """The nucleus has gone: this process has to be started anew by it."""
+
+
+class Service:
+    """One federation on one device. `events` is what `connection` posts to."""
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        thing: str,
+        artifacts: Path,
+        work: Path,
+        connection: Ipc,
+        events: "queue.SimpleQueue[Event]",
+    ) -> None:
+        self._federation = configuration.federation
+        self._thing = thing
+        self._connection = connection
+        self._events = events
+        self._memory = work / "finished.json"
+        self._outbox = Outbox(connection.publish)
+        self._supervisor = Supervisor(
+            exchange.Workplace(
+                federation=configuration.federation,
+                thing=thing,
+                bucket=configuration.bucket,
+                artifacts=str(artifacts),
+                dataset=configuration.dataset or str(artifacts),
+                threads=configuration.threads,
+                events=-1,
+            ),
+            configuration.keep_warm_s,
+            events.put,
+        )
+        self._state = State(
+            reconcile_s=configuration.reconcile_s,
+            finished=finished.load(self._memory, configuration.federation),
+        )
+        self._handlers: dict[str, Callable[[bytes], agent.Event | None]] = {
+            self._topic("get/accepted"): _read_document,
+            self._topic("get/rejected"): _read_get_rejection,
+            self._topic("update/delta"): lambda payload: agent.ShadowChanged(shadow.parse_delta_version(payload)),
+            self._topic("update/rejected"): _read_update_rejection,
+        }
+
+    def run(self) -> None:
+        """Serves until the process is told to stop.
+
+        Raises:
+            ConnectionLostError: the nucleus has gone.
+        """
+        try:
+            self._subscribe()
+            self._step(agent.Started())
+            while True:
+                self._wait()
+        finally:
+            self._supervisor.stop()
+
+    def _topic(self, operation: str) -> str:
+        return names.shadow_topic(self._federation, self._thing, operation)
+
+    def _subscribe(self) -> None:
+        for topic in self._handlers:
+            wait_s = FIRST_SUBSCRIBE_RETRY_S
+            while True:
+                try:
+                    self._connection.subscribe(topic)
+                    break
+                except IpcError as error:
+                    log.warning(
+                        "cannot subscribe; trying again in %.0f s",
+                        wait_s,
+                        extra={"topic": topic, "error": error},
+                    )
+                time.sleep(wait_s)
+                wait_s = min(2 * wait_s, self._state.reconcile_s)
+        try:
+            self._connection.watch_connection()
+        except IpcError as error:
+            # Then a reconnect is noticed by the next delta, or when the shadow is next reconciled.
+            log.info("this nucleus does not tell of reconnects", extra={"error": error})
+
+    def _wait(self) -> None:
+        """Takes one event, or lets the time pass until something is due."""
+        wake = min(agent.next_wake(self._state), self._supervisor.next_wake(), self._outbox.next_wake())
+        with contextlib.suppress(queue.Empty):
+            self._take(self._events.get(timeout=max(0.0, wake - time.monotonic())))
+        now = time.monotonic()
+        self._supervisor.tick(now)
+        self._outbox.tick(now)
+        if now >= agent.next_wake(self._state):
+            self._step(agent.Tick())
+
+    def _take(self, event: Event) -> None:
+        translated: agent.Event | None = None
+        match event:
+            case ipc.Received(topic, payload) if topic in self._handlers:
+                translated = self._handlers[topic](payload)
+            case ipc.Outcome():
+                self._outbox.on_outcome(event, time.monotonic())
+            case ipc.Reconnected():
+                translated = agent.Connected()
+            case ipc.Lost(reason):
+                raise ConnectionLostError(reason)
+            case supervisor.Said() | supervisor.Exited():
+                match self._supervisor.on_event(event, time.monotonic()):
+                    case exchange.Loaded(_, examples):
+                        translated = agent.DataLoaded(examples)
+                    case messages.Progress() as progress:
+                        translated = agent.TrainingAdvanced(progress)
+        if translated is not None:
+            self._step(translated)
+
+    def _step(self, event: agent.Event) -> None:
+        said = self._state.said.progress
+        self._state, effects = agent.step(self._state, event, Moment(time.time(), time.monotonic()))
+        for effect in effects:
+            self._perform(effect)
+        progress = self._state.said.progress
+        if progress is not None and (said is None or (said.round, said.phase) != (progress.round, progress.phase)):
+            log.info(
+                "progress",
+                extra={"round": progress.round, "phase": progress.phase, "reason": progress.reason},
+            )
+
+    def _perform(self, effect: agent.Effect) -> None:
+        now = time.monotonic()
+        match effect:
+            case agent.Get():
+                self._outbox.put(self._topic("get"), b"{}", now)
+            case agent.Publish(payload):
+                self._outbox.put(self._topic("update"), payload, now)
+            case agent.SayHello(examples):
+                hello = messages.encode(_hello(examples))
+                self._outbox.put(names.hello_topic(self._federation, self._thing), hello, now)
+            case agent.Train(assignment):
+                self._supervisor.train(assignment, time.time())
+            case agent.Cancel(reason):
+                log.info("training called off", extra={"reason": reason})
+                self._supervisor.cancel(now)
+            case agent.Remember(end):
+                try:
+                    finished.save(self._memory, self._federation, end)
+                except OSError as error:
+                    log.warning(
+                        "cannot save %s: a restart would train this round again",
+                        self._memory,
+                        extra={"error": error, "round": end.progress.round},
+                    )
+            case agent.Complain(reason):
+                log.error("the shadow holds no assignment that this component understands", extra={"reason": reason})
+
+
+def _hello(examples: int | None) -> messages.Hello:
+    return messages.Hello(
+        component_version=__version__,
+        architecture=os.uname().machine,
+        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        cpu_count=os.cpu_count() or 1,
+        examples=examples,
+    )
+
+
+def _read_document(payload: bytes) -> agent.Event | None:
+    try:
+        return agent.ShadowArrived(shadow.parse(payload))
+    except InvalidMessageError as error:
+        log.warning("cannot read the shadow", extra={"error": error})
+        return None
+
+
+def _read_get_rejection(payload: bytes) -> agent.Event | None:
+    rejection = shadow.parse_rejection(payload)
+    if rejection.code == 404:
+        return agent.ShadowArrived(shadow.Shadow())
+    log.warning("the shadow was not given", extra={"reason": f"{rejection.code} {rejection.message}"})
+    return None
+
+
+def _read_update_rejection(payload: bytes) -> agent.Event | None:
+    rejection = shadow.parse_rejection(payload)
+    log.warning("the shadow refused an update", extra={"reason": f"{rejection.code} {rejection.message}"})
+    return None

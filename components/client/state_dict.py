@@ -1,0 +1,140 @@
+"""torch's state dictionaries and fedgrass's tensors: loads global models, makes updates, writes initial models.
+
+A tensor that a model holds under two names (tied weights) travels under both, so that the names of both sides agree.
+"""
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from protocol import messages, tensors
+from protocol.messages import ModelHeader
+from protocol.tensors import Array, Header
+
+DTYPES: dict[str, torch.dtype] = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
+"""safetensors dtype -> torch's."""
+
+_NAMES = {dtype: name for name, dtype in DTYPES.items()}
+
+
+class UnsupportedModelError(Exception):
+    """The model has state that cannot travel: a dtype that is not supported, or something that is no tensor."""
+
+
+class DivergedError(Exception):
+    """Training has made a tensor infinite or not a number."""
+
+
+def schema(model: nn.Module) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Name -> (safetensors dtype, shape) of the model's state.
+
+    Raises:
+        UnsupportedModelError: see there.
+    """
+    result = {}
+    for name, value in model.state_dict().items():
+        if not isinstance(value, Tensor):
+            raise UnsupportedModelError(f"{name!r} of the model's state is {type(value).__name__}, no tensor")
+        if value.dtype not in _NAMES:
+            raise UnsupportedModelError(
+                f"tensor {name!r} is {value.dtype}, which is not supported: use one of {', '.join(DTYPES)}"
+            )
+        result[name] = _NAMES[value.dtype], tuple(value.shape)
+    return result
+
+
+def buffers(model: nn.Module) -> tuple[str, ...]:
+    """The floating-point tensors of the model's state that are no parameters: averaged, never optimized."""
+    parameters = {name for name, _ in model.named_parameters(remove_duplicate=False)}
+    return tuple(
+        sorted(
+            name for name, value in model.state_dict().items() if name not in parameters and value.is_floating_point()
+        )
+    )
+
+
+def views(header: Header, data: bytearray) -> dict[str, Tensor]:
+    """The tensors of a file's bytes, without a copy."""
+    return {
+        tensor.name: (
+            torch.frombuffer(
+                data, dtype=DTYPES[tensor.dtype], count=tensor.size, offset=header.length + tensor.start
+            ).reshape(tensor.shape)
+            if tensor.size
+            else torch.empty(tensor.shape, dtype=DTYPES[tensor.dtype])
+        )
+        for tensor in header.tensors
+    }
+
+
+def load(model: nn.Module, header: Header, values: Mapping[str, Tensor]) -> None:
+    """Copies a global model into the user's.
+
+    Raises:
+        protocol.tensors.SchemaMismatchError: the global model is not of this kind; the text names the tensor.
+        UnsupportedModelError: see there.
+    """
+    tensors.check_schema(header, schema(model))
+    with torch.no_grad():
+        for name, value in model.state_dict().items():
+            value.copy_(values[name])
+
+
+def delta(model: nn.Module, base: Mapping[str, Tensor]) -> dict[str, Array]:
+    """Local minus global: floating-point tensors in float32, integers and booleans in int64.
+
+    Raises:
+        DivergedError: a difference is not finite; the text names the tensor.
+    """
+    result = {}
+    for name, value in model.state_dict().items():
+        start = base[name]
+        if value.is_floating_point():
+            wide = torch.float64 if value.dtype == torch.float64 else torch.float32
+            difference = (value.to(wide) - start.to(wide)).to(torch.float32)
+            if not math.isfinite(difference.sum().item()) and not difference.isfinite().all():
+                raise DivergedError(f"training diverged: tensor {name!r} is not finite")
+        else:
+            difference = value.to(torch.int64) - start.to(torch.int64)
+        result[name] = difference.numpy()
+    return result
+
+
+def dump_update(model: nn.Module, base: Mapping[str, Tensor], report: messages.Report) -> bytes:
+    """The update's file: what local training changed, and the report on it.
+
+    Raises:
+        DivergedError: as `delta`.
+    """
+    arrays = delta(model, base)
+    dtypes = {name: "F32" if array.dtype.kind == "f" else "I64" for name, array in arrays.items()}
+    return tensors.dump(arrays, dtypes, messages.encode(report), buffers(model))
+
+
+def dump_model(model: nn.Module, federation: str, round_number: int = 0) -> bytes:
+    """The file of a global model; round 0 is a federation's initial model.
+
+    Raises:
+        UnsupportedModelError: see there.
+    """
+    dtypes = {name: dtype for name, (dtype, _) in schema(model).items()}
+    arrays: dict[str, Array] = {
+        name: (value.view(torch.int16).numpy().view("u2") if value.dtype == torch.bfloat16 else value.numpy())
+        for name, value in model.state_dict().items()
+    }
+    names = buffers(model)
+    header = ModelHeader(federation=federation, round=round_number, buffers=names)
+    return tensors.dump(arrays, dtypes, messages.encode(header), names)

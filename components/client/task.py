@@ -1,0 +1,83 @@
+"""What a task is made of: import from here in your task.py.
+
+A task is plain PyTorch. The module `task` (with others beside it, if you like) has `build_model() -> nn.Module` and
+`load_data(directory, client) -> Data`; it may have `train`, `evaluate`, `describe` and `ready`, for which there are
+defaults (components/client/training.py). All of it runs in the training process, which is kept for some rounds: the
+model is built and the data loaded once.
+"""
+
+import contextvars
+import os
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import msgspec
+
+from protocol.messages import Training
+
+if TYPE_CHECKING:
+    from torch.utils.data import Dataset
+
+__all__ = ["Client", "Data", "DeviceState", "Metrics", "Training", "report_progress"]
+
+Metrics: TypeAlias = dict[str, float]
+"""Numbers by name. `train` may tell in "steps" how many optimizer steps it took."""
+
+
+class Client(msgspec.Struct, frozen=True):
+    """Who trains: this device's thing name, and its federation."""
+
+    thing: str
+    federation: str
+
+
+class Data(msgspec.Struct, frozen=True):
+    """This device's data: datasets of (input, target). Without a test set the model is not evaluated here.
+
+    A `TensorDataset` is by far the fastest: the default training and evaluation take its tensors a batch at a time.
+    """
+
+    train: "Dataset[Any]"
+    test: "Dataset[Any] | None" = None
+
+    @property
+    def examples(self) -> int:
+        """How many examples this device trains on: its weight in the average."""
+        return len(self.train)  # type: ignore[arg-type]
+
+
+class DeviceState(msgspec.Struct, frozen=True, kw_only=True):
+    """The device when a round is about to start. `load` is the average of the last minute, in processes."""
+
+    local_time: datetime
+    load: float
+    cpu_count: int
+    memory_available_bytes: int
+
+
+def read_device_state() -> DeviceState:
+    """The state of this device, now."""
+    return DeviceState(
+        local_time=datetime.now().astimezone(),
+        load=os.getloadavg()[0],
+        cpu_count=os.cpu_count() or 1,
+        memory_available_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES"),
+    )
+
+
+_listener: contextvars.ContextVar[Callable[[int | None, int | None, int | None], None] | None] = contextvars.ContextVar(
+    "progress listener", default=None
+)
+
+
+def report_progress(*, epoch: int | None = None, epochs: int | None = None, step: int | None = None) -> None:
+    """Shows in the device's shadow how far training is. Call it from your `train` as often as you like."""
+    listener = _listener.get()
+    if listener is not None:
+        listener(epoch, epochs, step)
+
+
+def listen_to_progress(listener: Callable[[int | None, int | None, int | None], None]) -> None:
+    """Has `report_progress` call `listener(epoch, epochs, step)`."""
+    _listener.set(listener)

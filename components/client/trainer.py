@@ -1,0 +1,140 @@
+"""The training process: takes requests from the agent on stdin, one at a time, and says how they go.
+
+It ends when stdin does, so that it never outlives the agent. A request is called off by an exception, raised wherever
+the main thread is; what has been loaded stays.
+"""
+
+import gc
+import logging
+import os
+import queue
+import signal
+import sys
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from components.client import exchange, logs
+from components.client.exchange import Advanced, Began, Cancel, Cancelled, Ended, Loaded, Train, Workplace
+from protocol.messages import Progress
+
+if TYPE_CHECKING:
+    from components.client.local_round import LocalTrainer
+
+log = logging.getLogger(__name__)
+
+
+class CancelledError(BaseException):
+    """The request was called off. No Exception, so that a task's own handlers let it pass."""
+
+
+class Trainer:
+    """Serves requests until stdin ends."""
+
+    def __init__(self, workplace: Workplace) -> None:
+        self._workplace = workplace
+        self._requests: queue.SimpleQueue[Train] = queue.SimpleQueue()
+        self._running: int | None = None
+        self._cancelled = 0
+        self._number = 0
+        self._local: LocalTrainer | None = None
+
+    def serve(self) -> None:
+        """Takes requests for ever; the thread that reads them ends the process."""
+        signal.signal(signal.SIGUSR1, self._on_signal)
+        threading.Thread(target=self._read, args=(threading.get_ident(),), name="requests", daemon=True).start()
+        while True:
+            request = self._requests.get()
+            self._number = request.number
+            self._say(Began(request.number))
+            progress = self._train(request)
+            if progress is None:
+                self._say(Cancelled(request.number))
+            else:
+                self._say(Ended(request.number, progress))
+
+    def _train(self, request: Train) -> Progress | None:
+        """How the request ended, None if it was called off."""
+        try:
+            if self._local is None:
+                self._local = self._prepare()
+            self._running = request.number  # from here on a signal raises
+            if request.number <= self._cancelled:
+                return None
+            progress = self._local.run(request.assignment, request.accepted_at)
+            self._running = None  # and from here on it does not
+        except CancelledError:
+            return None
+        except Exception as error:
+            # Whatever it is, it concerns this round alone, and the operator has to hear of it.
+            self._running = None
+            log.exception("the round failed", extra={"round": request.assignment.round})
+            known = type(error).__module__.startswith(("components.", "protocol."))
+            reason = str(error) if known else f"{type(error).__name__}: {error}"
+            return Progress(round=request.assignment.round, phase="failed", reason=reason)
+        finally:
+            self._running = None
+        return progress
+
+    def _prepare(self) -> "LocalTrainer":
+        """Imports torch, boto3 and the task. This takes seconds, and is never interrupted: a module that was half
+        imported could not be imported again."""
+        gc.disable()  # looking for garbage among what is being imported takes a fifth of the time
+        try:
+            from components.client import transfer
+            from components.client.local_round import LocalTrainer
+
+            return LocalTrainer(
+                self._workplace,
+                lambda on_failure: transfer.Transfer(transfer.client(), self._workplace.bucket, on_failure),
+                lambda progress: self._say(Advanced(self._number, progress)),
+                lambda examples: self._say(Loaded(self._number, examples)),
+            )
+        finally:
+            gc.freeze()  # what is imported is here to stay
+            gc.enable()
+
+    def _read(self, main_thread: int) -> None:
+        decoder = msgspec.json.Decoder(exchange.Request)
+        for line in sys.stdin.buffer:
+            match decoder.decode(line):
+                case Train() as request:
+                    self._requests.put(request)
+                case Cancel(number):
+                    self._cancelled = number
+                    if self._running is None:
+                        self._say(Cancelled(number))  # it has ended, or will not begin
+                    else:
+                        signal.pthread_kill(main_thread, signal.SIGUSR1)
+        os._exit(0)
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        if self._running is not None and self._running <= self._cancelled:
+            self._running = None
+            raise CancelledError
+
+    def _say(self, event: exchange.Event) -> None:
+        os.write(self._workplace.events, msgspec.json.encode(event) + b"\n")
+
+
+def _volunteer_for_the_oom_killer() -> None:
+    """When the device runs out of memory, this process is to go, not the agent or the nucleus."""
+    try:
+        Path("/proc/self/oom_score_adj").write_text("500")
+    except OSError as error:
+        log.debug("cannot set the score for the out-of-memory killer: %s", error)
+
+
+def main() -> None:
+    """`python -m components.client.trainer WORKPLACE`, where that is `exchange.Workplace` as JSON."""
+    workplace = msgspec.json.decode(sys.argv[1], type=Workplace)
+    logs.configure(federation=workplace.federation, thing=workplace.thing)
+    _volunteer_for_the_oom_killer()
+    Trainer(workplace).serve()
+
+
+if __name__ == "__main__":
+    main()
