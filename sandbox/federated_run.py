@@ -1,0 +1,177 @@
+"""A federation carried through on this machine, from its first round to its last, and what was measured on the way."""
+
+import queue
+import statistics
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import msgspec
+import psutil
+
+from cloud.operations import Operations
+from cloud.state.records import RoundRecord
+from protocol.messages import Phase, RoundNotice
+from sandbox.console import Console
+from sandbox.fleet import Fleet
+from sandbox.sandbox import Sandbox
+from sandbox.scoring import Scorer
+
+STEPS = ("open", "notify", "download", "train", "upload", "inspect", "average", "close")
+_JOIN_LIMIT_S = 180.0
+_TICK_S = 0.25
+
+
+class RunError(Exception):
+    """The federation did not come to its end."""
+
+
+class RoundFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """What was measured of one round. `split` is the time of each of STEPS on the way of the client that answered last;
+    their sum is `round_s`, from the end of the round before to the end of this one. `overhead_s` is that less the
+    longest local training."""
+
+    round: int
+    status: str
+    accepted: int
+    round_s: float
+    overhead_s: float
+    split: dict[str, float]
+    metrics: dict[str, float]
+
+
+class View(msgspec.Struct, kw_only=True):
+    """What an onlooker can see at any moment: the round, each client's phase in it, and the rounds that have ended."""
+
+    round: int = 0
+    rounds: int = 0
+    state: str = "starting"
+    phases: dict[str, Phase] = msgspec.field(default_factory=dict)
+    ended: list[RoundFigures] = msgspec.field(default_factory=list)
+
+
+def wait_for_clients(operations: Operations, federation: str, fleet: Fleet, limit_s: float = _JOIN_LIMIT_S) -> None:
+    """Return when every device of the fleet has said hello.
+
+    Raises:
+        RunError: one has not, in time; the text names it.
+    """
+    deadline = time.monotonic() + limit_s
+    while missing := fleet.devices.keys() - {client.thing for client in operations.clients.of(federation)}:
+        if time.monotonic() > deadline:
+            thing = min(missing)
+            raise RunError(f"{thing} has not said hello in {limit_s} s; its log is {fleet.devices[thing].log_path}")
+        time.sleep(_TICK_S)
+
+
+def agent_memory_mb(fleet: Fleet) -> float:
+    """The median over the devices of the agent's resident memory, in MiB."""
+    pids = [device.pid for device in fleet.devices.values()]
+    return statistics.median(psutil.Process(pid).memory_info().rss / 2**20 for pid in pids if pid is not None)
+
+
+def run_rounds(
+    sandbox: Sandbox,
+    operations: Operations,
+    federation: str,
+    scorer: Scorer | None = None,
+    look: Callable[[View], None] | None = None,
+) -> list[RoundFigures]:
+    """Start the federation and return when its last round has ended. `look` is called whenever there is news.
+
+    Raises:
+        RunError: nothing was heard for longer than a round may take.
+        ScoringError: a model could not be scored.
+    """
+    settings = operations.federations.get(federation).settings
+    view = View(rounds=settings.rounds)
+    silence_s = 2 * settings.deadline_s + settings.pacing.interval_s + 60
+    previous_end: float | None = None
+    with Console(sandbox.aws, sandbox.path / "console", federation) as console:
+        started_at = time.time()
+        operations.start(federation)
+        heard_at = time.monotonic()
+        while len(view.ended) < settings.rounds:
+            if look is not None:
+                look(view)
+            try:
+                news = console.heard.get(timeout=_TICK_S)
+            except queue.Empty:
+                if time.monotonic() - heard_at > silence_s:
+                    raise RunError(
+                        f"federation {federation} was silent for {silence_s:.0f} s in round {view.round}"
+                    ) from None
+                continue
+            heard_at = time.monotonic()
+            if not isinstance(news, RoundNotice):
+                if news.progress.round == view.round:
+                    view.phases[news.thing] = news.progress.phase
+                continue
+            if news.round > view.round:
+                view.round, view.phases = news.round, {}
+            if news.round == view.round:
+                view.state = news.state
+            if news.state in ("closed", "aborted") and all(figures.round != news.round for figures in view.ended):
+                record = operations.rounds.get(federation, news.round)
+                figures = _figures(operations, record, previous_end or started_at)
+                previous_end = record.closed_at
+                if scorer is not None:
+                    figures = msgspec.structs.replace(figures, metrics=_score(operations, record, scorer, sandbox.path))
+                view.ended.append(figures)
+        if look is not None:
+            look(view)
+    return view.ended
+
+
+def medians(rounds: Iterable[RoundFigures]) -> RoundFigures:
+    """The medians over rounds 2 and later (over all if there is only one): the first one starts processes."""
+    every = list(rounds)
+    chosen = every[1:] or every
+    return RoundFigures(
+        round=len(every),
+        status=every[-1].status,
+        accepted=every[-1].accepted,
+        round_s=statistics.median(figures.round_s for figures in chosen),
+        overhead_s=statistics.median(figures.overhead_s for figures in chosen),
+        split={step: statistics.median(figures.split.get(step, 0.0) for figures in chosen) for step in STEPS},
+        metrics=every[-1].metrics,
+    )
+
+
+def _score(operations: Operations, record: RoundRecord, scorer: Scorer, directory: Path) -> dict[str, float]:
+    path = directory / "scored.safetensors"
+    path.write_bytes(operations.models.get(record.model or record.base))
+    return scorer.score(path)
+
+
+def _figures(operations: Operations, record: RoundRecord, previous_end: float) -> RoundFigures:
+    responses = operations.rounds.accepted(record.federation, record.round)
+    ended_at = record.closed_at or time.time()
+    round_s = ended_at - previous_end
+    reports = {response.thing: response.report for response in responses if response.report is not None}
+    split: dict[str, float] = {}
+    if responses and record.averaged_at is not None:
+        last = max(responses, key=lambda response: response.arrived_at)
+        inspected_at = max(response.inspected_at for response in responses)
+        timings = reports[last.thing].timings
+        moments = (
+            previous_end,
+            record.opened_at,
+            timings.accepted_at,
+            timings.downloaded_at,
+            timings.trained_at,
+            last.arrived_at,
+            inspected_at,
+            record.averaged_at,
+            ended_at,
+        )
+        split = {step: after - before for step, before, after in zip(STEPS, moments, moments[1:], strict=False)}
+    return RoundFigures(
+        round=record.round,
+        status=record.status,
+        accepted=record.accepted,
+        round_s=round_s,
+        overhead_s=round_s - max((report.timings.train_s for report in reports.values()), default=0.0),
+        split=split,
+        metrics={},
+    )

@@ -1,0 +1,260 @@
+"""A fleet of devices on this machine: each a thing of the embedded AWS, with a stand-in nucleus and the component."""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+
+from sandbox import provisioning, python_environment
+from sandbox.background_loop import BackgroundLoop
+from sandbox.embedded_aws import EmbeddedAws
+from sandbox.nucleus.credentials import CredentialsServer, TokenExchangeRole
+from sandbox.nucleus.lifecycle import ComponentState
+from sandbox.nucleus.mqtt import Broker, Identity
+from sandbox.nucleus.nucleus import Nucleus, Surroundings
+from sandbox.nucleus.recipe import read
+from sandbox.scratch import Scratch
+
+logger = logging.getLogger(__name__)
+
+RUNTIME = "com.fedgrass.Runtime"
+BROKER_HOST = "127.0.0.1"
+START_LIMIT_S = 120.0
+
+
+class ComponentNotBuiltError(FileNotFoundError):
+    """The directory does not hold what a build leaves."""
+
+
+class ComponentBrokenError(RuntimeError):
+    """The component failed on a device, again and again."""
+
+
+class BuiltComponent(msgspec.Struct, frozen=True):
+    """A component as GDK leaves it: the recipe's file, and the directory of its artifacts."""
+
+    recipe: Path
+    artifacts: Path
+
+    @classmethod
+    def find(cls, build: Path, name: str) -> Self:
+        """The component of this name in GDK's directory `greengrass-build`.
+
+        Raises:
+            ComponentNotBuiltError: it is not there.
+        """
+        recipe = build / "recipes" / f"{name}.yaml"
+        if recipe.is_file():
+            artifacts = build / "artifacts" / name / read(recipe).version
+            if artifacts.is_dir():
+                return cls(recipe, artifacts)
+        raise ComponentNotBuiltError(
+            f"{name} is not in {build}: build it first, with `make build` or `gdk component build`"
+        )
+
+
+class Access(msgspec.Struct, frozen=True, kw_only=True):
+    """What the cloud template has made for devices: the thing group they join, the IoT policy of their certificates,
+    and the IAM policy of the credentials they get."""
+
+    thing_group: str
+    iot_policy: str
+    iam_policy_arn: str
+
+
+class Device:
+    """One device, as a person stands before it."""
+
+    def __init__(self, nucleus: Nucleus, loop: BackgroundLoop) -> None:
+        self._nucleus = nucleus
+        self._loop = loop
+
+    @property
+    def thing(self) -> str:
+        """Its name in AWS IoT, by which federations know it as a client."""
+        return self._nucleus.thing
+
+    @property
+    def directory(self) -> Path:
+        """Its Greengrass root, with work, packages and logs."""
+        return self._nucleus.directory
+
+    @property
+    def log_path(self) -> Path:
+        """What the component wrote to its standard output and error."""
+        return self._nucleus.log_path
+
+    @property
+    def state(self) -> ComponentState:
+        """Where the component is in its life."""
+        return self._nucleus.component_state
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the component, None when it does not run."""
+        return self._nucleus.component_pid
+
+    def wait_for(self, *states: ComponentState, limit_s: float = START_LIMIT_S) -> ComponentState:
+        """Return when the component is in one of these states.
+
+        Raises:
+            TimeoutError: it is not, in time.
+        """
+        return self._loop.run(self._nucleus.wait_for(*states), limit_s)
+
+    def wait_connected(self, limit_s: float = START_LIMIT_S) -> None:
+        """Return when the device is connected to AWS IoT.
+
+        Raises:
+            TimeoutError: it is not, in time.
+        """
+        self._loop.run(self._nucleus.mqtt.wait_connected(), limit_s)
+
+    def deploy(self, component: BuiltComponent, configuration: Mapping[str, Any] | None = None) -> None:
+        """Replace the component, or only its configuration: see `Nucleus.deploy`."""
+        self._loop.run(self._nucleus.deploy(component.recipe, component.artifacts, configuration))
+
+    def configure(self, configuration: Mapping[str, Any]) -> None:
+        """Merge a configuration while the component runs."""
+        self._loop.run(_call(self._nucleus.configure, configuration))
+
+    def kill_component(self) -> None:
+        """SIGKILL the component; the nucleus restarts it, up to twice an hour."""
+        self._loop.run(_call(self._nucleus.kill_component))
+
+    def cut_connection(self) -> None:
+        """Take the line to AWS IoT away, until `restore_connection`. S3 stays reachable."""
+        self._loop.run(self._nucleus.mqtt.stop())
+
+    def restore_connection(self) -> None:
+        """Give the line back; doesn't wait for the connection."""
+        self._loop.run(_call(self._nucleus.mqtt.start))
+
+    def power_off(self) -> None:
+        """Pull the plug: everything of this device is gone at once, but for what is on its disk."""
+        self._loop.run(self._nucleus.cut_power())
+
+    def power_on(self) -> None:
+        """Boot; doesn't wait for the connection."""
+        self._loop.run(self._nucleus.start())
+
+
+class Fleet:
+    """Devices for the time of a `with` block, by thing name in `devices`.
+
+    The component's dependency com.fedgrass.Runtime, a Python environment with torch that takes minutes to install on a
+    device, is not installed: an environment with the packages of this Python is put where it would be. All else
+    the component gets as on a device.
+
+    All nuclei share one thread. Their sockets are in `scratch`, which also sees to it that no component outlives this
+    process; the rest is in `directory`.
+    """
+
+    def __init__(
+        self,
+        aws: EmbeddedAws,
+        scratch: Scratch,
+        directory: Path,
+        component: BuiltComponent,
+        access: Access,
+        configurations: Mapping[str, Mapping[str, Any]],
+    ) -> None:
+        """`configurations` is thing name -> what its deployment merges into the component's configuration."""
+        self.devices: dict[str, Device] = {}
+        self._aws = aws
+        self._scratch = scratch
+        self._directory = directory
+        self._component = component
+        self._access = access
+        self._configurations = configurations
+        self._nuclei: Sequence[Nucleus] = ()
+        self._credentials: CredentialsServer | None = None
+        self._loop: BackgroundLoop | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Register the things, start their nuclei, deploy the component; returns when every device is connected
+        and runs it.
+
+        Raises:
+            ComponentBrokenError: the component fails on a device; the text has the end of its log.
+            TimeoutError: a device is not connected in time.
+        """
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stop every component as its device would, and every nucleus."""
+        loop, self._loop = self._loop, None
+        if loop is not None:
+            loop.run(self._stop_all())
+            loop.close()
+
+    def _start(self) -> None:
+        runtime = self._directory / "runtime"
+        python_environment.create(runtime)
+        identities = provisioning.register(
+            self._aws.client("iot"),
+            list(self._configurations),
+            self._access.thing_group,
+            self._access.iot_policy,
+            self._directory,
+        )
+        role = TokenExchangeRole(self._aws.client("iam"), self._aws.client("sts"), self._access.iam_policy_arn)
+        for identity in identities:
+            work = self._directory / identity.thing / "work" / RUNTIME
+            work.mkdir(parents=True)
+            (work / "venv").symlink_to(runtime.resolve())
+        self._loop = BackgroundLoop("fleet")
+        self._loop.run(self._start_all(identities, role), START_LIMIT_S)
+        self.devices = {nucleus.thing: Device(nucleus, self._loop) for nucleus in self._nuclei}
+
+    async def _start_all(self, identities: Sequence[Identity], role: TokenExchangeRole) -> None:
+        self._credentials = CredentialsServer(role)
+        await self._credentials.start()
+        broker = Broker(host=BROKER_HOST, port=self._aws.mqtt_port, ca_path=self._aws.ca_path)
+        surroundings = Surroundings(self._aws.region, self._aws.endpoint, broker, self._credentials)
+        self._nuclei = [
+            Nucleus(identity, self._directory / identity.thing, self._scratch.path / str(number), surroundings)
+            for number, identity in enumerate(identities)
+        ]
+        for nucleus in self._nuclei:
+            await nucleus.deploy(self._component.recipe, self._component.artifacts, self._configurations[nucleus.thing])
+        await asyncio.gather(*(self._bring_up(nucleus) for nucleus in self._nuclei))
+
+    async def _bring_up(self, nucleus: Nucleus) -> None:
+        await nucleus.start()
+        await nucleus.mqtt.wait_connected()
+        states = (ComponentState.RUNNING, ComponentState.FINISHED, ComponentState.BROKEN)
+        if await nucleus.wait_for(*states) is ComponentState.BROKEN:
+            tail = nucleus.log_path.read_text(errors="replace")[-2000:]
+            raise ComponentBrokenError(
+                f"the component fails on {nucleus.thing}; the end of {nucleus.log_path}:\n{tail}"
+            )
+
+    async def _stop_all(self) -> None:
+        await asyncio.gather(*(nucleus.stop() for nucleus in self._nuclei))
+        if self._credentials is not None:
+            self._credentials.stop()
+
+
+async def _call(function: Any, *arguments: Any) -> None:
+    function(*arguments)

@@ -1,0 +1,137 @@
+"""The process that serves the embedded AWS: ministack, on loopback only, and gone when its parent is.
+
+Run as a script (`python ministack_process.py HTTP_PORT`, 0 for a free one), not as a module: the Lambda workers that it
+starts inherit its environment, and must find their own code only. It leads a process group of its own, in which
+the workers are as well.
+
+Both listeners are bound here before ministack is loaded: a taken port is told at once, and a client that comes early
+waits in the backlog instead of being refused. When they are, one line of JSON goes to standard output:
+{"http_port": ..., "mqtt_port": ...} or {"error": ...}.
+
+At the end of standard input, or on SIGTERM, the workers are killed and TMPDIR is removed. Nothing is saved.
+"""
+
+import asyncio
+import json
+import os
+import resource
+import shutil
+import signal
+import socket
+import ssl
+import sys
+import threading
+from asyncio.base_events import BaseEventLoop
+from types import FrameType
+from typing import Any
+
+LOOPBACK = "127.0.0.1"
+_BACKLOG = 512
+
+
+def main() -> None:
+    """Serve until the parent goes away."""
+    _shut_down_with_parent()
+    try:
+        http = _listen(int(sys.argv[1]))
+        mqtt = _listen(0)
+    except OSError as error:
+        _tell({"error": str(error)})
+        sys.exit(1)
+    ports = {"http_port": http.getsockname()[1], "mqtt_port": mqtt.getsockname()[1]}
+    # ministack reads its settings from the environment while it is imported.
+    os.environ |= {"GATEWAY_PORT": str(ports["http_port"]), "IOT_MTLS_PORT": str(ports["mqtt_port"])}
+    _tell(ports)
+    os.dup2(2, 1)  # whatever ministack prints belongs in the log
+    _allow_many_connections()
+    _force_listeners(mqtt)
+
+    from hypercorn.asyncio import serve
+    from hypercorn.config import Config
+    from ministack.app import app
+
+    _close_ministacks_back_doors()
+
+    config = Config()
+    config.bind = [f"fd://{http.detach()}"]
+    config.keep_alive_timeout = 3600
+    config.backlog = _BACKLOG
+    asyncio.run(serve(app, config, shutdown_trigger=asyncio.Event().wait))
+
+
+def _listen(port: int) -> socket.socket:
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((LOOPBACK, port))
+    listener.listen(_BACKLOG)
+    return listener
+
+
+def _tell(message: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(message) + "\n")
+    sys.stdout.flush()
+
+
+def _allow_many_connections() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _force_listeners(mqtt: socket.socket) -> None:
+    """Make ministack's MQTT listener, which asks for all interfaces, use the socket bound here; send whatever other
+    listener it may open to loopback."""
+    create_server = BaseEventLoop.create_server
+    mqtt_port = mqtt.getsockname()[1]
+
+    async def create_loopback_server(
+        loop: BaseEventLoop, factory: Any, host: Any = None, port: Any = None, **options: Any
+    ) -> asyncio.Server:
+        if port == mqtt_port:
+            return await create_server(loop, factory, sock=mqtt, **options)
+        if port is not None:
+            host = LOOPBACK
+        return await create_server(loop, factory, host, port, **options)
+
+    BaseEventLoop.create_server = create_loopback_server  # type: ignore[method-assign, assignment]
+
+
+def _close_ministacks_back_doors() -> None:
+    """Make ministack refuse what AWS refuses: a wrong signature by its root key (or the key "test", which it takes for
+    that), and an MQTT client without a certificate."""
+    from ministack.core import iam_evaluator
+    from ministack.services import iot
+
+    iam_evaluator._is_root_key = lambda _access_key_id: False
+    build_context = iot._mtls_build_ssl_context
+
+    def build_strict_context() -> ssl.SSLContext:
+        context: ssl.SSLContext = build_context()
+        context.verify_mode = ssl.CERT_REQUIRED
+        return context
+
+    iot._mtls_build_ssl_context = build_strict_context
+
+
+def _shut_down_with_parent() -> None:
+    signal.signal(signal.SIGTERM, _shut_down)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def wait_for_end() -> None:
+        while os.read(0, 4096):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait_for_end, name="parent-watch", daemon=True).start()
+
+
+def _shut_down(_signal: int, _frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    os.killpg(0, signal.SIGTERM)
+    # From here on no worker can start: it would need a folder in TMPDIR.
+    shutil.rmtree(os.environ["TMPDIR"], ignore_errors=True)
+    os.killpg(0, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""A component's configuration on a device: what the deployment said, and what the component changed itself."""
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+Listener = Callable[[Sequence[str]], None]
+
+
+class UnknownKeyError(KeyError):
+    """The configuration has no such key."""
+
+
+class Configuration:
+    """A tree of JSON values that tells its listeners what changes."""
+
+    def __init__(self, values: Mapping[str, Any] | None = None) -> None:
+        self._values: dict[str, Any] = copy.deepcopy(dict(values or {}))
+        self._listeners: list[tuple[tuple[str, ...], Listener]] = []
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """The whole tree; not to be changed."""
+        return self._values
+
+    def get(self, path: Sequence[str]) -> Any:
+        """The value at a path of keys.
+
+        Raises:
+            UnknownKeyError: there is none.
+        """
+        value: Any = self._values
+        for key in path:
+            if not isinstance(value, dict) or key not in value:
+                raise UnknownKeyError("/".join(path))
+            value = value[key]
+        return value
+
+    def merge(self, path: Sequence[str], values: Mapping[str, Any]) -> None:
+        """Merge a tree at a path: maps key by key, all else replaced; then tell who listens there or below."""
+        target = self._values
+        for key in path:
+            if not isinstance(target.get(key), dict):
+                target[key] = {}
+            target = target[key]
+        for changed in _merge(target, values):
+            self._tell((*path, *changed))
+
+    def add_defaults(self, defaults: Mapping[str, Any]) -> None:
+        """Add the keys that are missing, as a new version of a component does."""
+        current = self._values
+        self._values = copy.deepcopy(dict(defaults))
+        _merge(self._values, current)
+
+    def listen(self, path: Sequence[str], listener: Listener) -> Callable[[], None]:
+        """Have `listener` called with the path of each change at or below `path`; the result ends that."""
+        entry = (tuple(path), listener)
+        self._listeners.append(entry)
+        return lambda: self._listeners.remove(entry)
+
+    def _tell(self, changed: tuple[str, ...]) -> None:
+        for path, listener in list(self._listeners):
+            if changed[: len(path)] == path:
+                listener(changed)
+
+
+def _merge(target: dict[str, Any], values: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    changed: list[tuple[str, ...]] = []
+    for key, value in values.items():
+        if isinstance(value, Mapping) and isinstance(target.get(key), dict):
+            changed += [(key, *below) for below in _merge(target[key], value)]
+        elif key not in target or target[key] != value:
+            target[key] = copy.deepcopy(value)
+            changed.append((key,))
+    return changed

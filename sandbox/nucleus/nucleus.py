@@ -1,0 +1,257 @@
+"""One device: the nucleus, its connection to AWS, and the component deployed to it."""
+
+import asyncio
+import logging
+import secrets
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from sandbox.nucleus.configuration import Configuration
+from sandbox.nucleus.credentials import CredentialsServer
+from sandbox.nucleus.ipc import IpcServer
+from sandbox.nucleus.lifecycle import ComponentState, Lifecycle
+from sandbox.nucleus.mqtt import Broker, Identity, MqttConnection
+from sandbox.nucleus.operations import Operations
+from sandbox.nucleus.recipe import TOKEN_EXCHANGE, Recipe, Variables, read
+
+logger = logging.getLogger(__name__)
+
+VERSION = "2.16.0"
+SOCKET_NAME = "ipc.socket"
+UPDATE_ANSWER_LIMIT_S = 60.0
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+class NotDeployedError(RuntimeError):
+    """The device has no component yet."""
+
+
+class Surroundings(msgspec.Struct, frozen=True):
+    """What all devices of a sandbox share: where AWS is, and where they get credentials."""
+
+    region: str
+    endpoint: str
+    broker: Broker
+    credentials: CredentialsServer
+
+
+class Nucleus:
+    """To be used in one event loop; it starts no thread, and no process but the component's.
+
+    `directory` is the Greengrass root: work/<component>, packages/artifacts/<component>/<version> and logs are in it,
+    and outlive `stop` and `cut_power`, as a device's disk does. The socket is in `socket_directory`, whose path has to
+    be short.
+    """
+
+    def __init__(self, identity: Identity, directory: Path, socket_directory: Path, surroundings: Surroundings) -> None:
+        """
+        Raises:
+            SocketPathTooLongError: the socket's path would be longer than a Unix socket's may be.
+        """
+        self.thing = identity.thing
+        self.directory = directory
+        self._identity = identity
+        self._surroundings = surroundings
+        self._ipc = IpcServer(socket_directory / SOCKET_NAME, self._authenticate, Operations(self).handlers)
+        self._mqtt: MqttConnection | None = None
+        self._running = False
+        self._components: dict[str, str] = {}
+        self._credential_tokens: dict[str, str] = {}
+        self._configuration = Configuration()
+        self._lifecycle: Lifecycle | None = None
+        self._changed = asyncio.Event()
+        self._update_listeners: dict[str, Callable[[dict[str, Any]], None]] = {}
+        self._update_answer: asyncio.Future[float] | None = None
+
+    @property
+    def mqtt(self) -> MqttConnection:
+        """The device's connection."""
+        if self._mqtt is None:
+            self._mqtt = MqttConnection(self._surroundings.broker, self._identity)
+        return self._mqtt
+
+    @property
+    def component_state(self) -> ComponentState:
+        """Where the component is in its life."""
+        return self._deployed.state
+
+    @property
+    def component_pid(self) -> int | None:
+        """Process id of the component, None when it does not run. It leads a process group."""
+        return self._deployed.pid
+
+    @property
+    def log_path(self) -> Path:
+        """What the component wrote to its standard output and error."""
+        return self._log_path(self._deployed.recipe)
+
+    async def start(self) -> None:
+        """Power on: serve IPC, connect, and run the component if there is one. Doesn't wait for the connection."""
+        await self._ipc.start()
+        self.mqtt.start()
+        self._running = True
+        if self._lifecycle is not None:
+            self._lifecycle.start()
+
+    async def stop(self) -> None:
+        """Stop the component as a device does that shuts down, and go."""
+        if self._running and self._lifecycle is not None:
+            await self._lifecycle.stop()
+        await self._go_dark()
+
+    async def cut_power(self) -> None:
+        """SIGKILL everything of this device, and drop its connection, without a word to anyone."""
+        if self._running and self._lifecycle is not None:
+            await self._lifecycle.cut_power()
+        await self._go_dark()
+
+    async def deploy(self, recipe_path: Path, artifacts: Path, configuration: Mapping[str, Any] | None = None) -> None:
+        """Replace the component: its recipe, the artifacts it names (files in the directory `artifacts`), and a
+        configuration that is merged into what is there, over the recipe's defaults.
+
+        A component that runs is asked first, if it has subscribed to updates.
+
+        Raises:
+            RecipeError: the recipe is not one that a nucleus would take for this machine.
+            FileNotFoundError: an artifact is missing.
+        """
+        recipe = read(recipe_path)
+        if self._lifecycle is not None and self._running:
+            await self._ask_for_update()
+            await self._lifecycle.stop()
+        if self._lifecycle is None or self._lifecycle.recipe.name != recipe.name:
+            self._configuration = Configuration()
+        self._configuration.add_defaults(recipe.default_configuration)
+        self._configuration.merge((), configuration or {})
+        variables = self._prepare_directories(recipe, artifacts)
+        self._lifecycle = Lifecycle(
+            recipe, variables, self._log_path(recipe), self._environment, self._revoke, self._notify
+        )
+        if self._running:
+            self._lifecycle.start()
+
+    def configure(self, configuration: Mapping[str, Any]) -> None:
+        """Merge a configuration while the component runs, as a deployment that changes nothing else does."""
+        self._configuration.merge((), configuration)
+
+    def kill_component(self) -> None:
+        """SIGKILL the component's process group. The nucleus takes it for an error, and restarts it."""
+        self._deployed.kill()
+
+    async def wait_for(self, *states: ComponentState) -> ComponentState:
+        """Return when the component is in one of these states."""
+        while self._lifecycle is None or self._lifecycle.state not in states:
+            await self._changed.wait()
+        return self._lifecycle.state
+
+    def configuration(self, component: str) -> Configuration | None:
+        """The configuration of a component, None if it isn't deployed here."""
+        deployed = self._lifecycle is not None and self._lifecycle.recipe.name == component
+        return self._configuration if deployed else None
+
+    def report_state(self, component: str, state: str) -> None:
+        """A component says that it is RUNNING or ERRORED."""
+        logger.info("%s: %s reports %s", self.thing, component, state)
+        self._deployed.report(ComponentState(state))
+
+    def subscribe_to_updates(self, component: str, notify: Callable[[dict[str, Any]], None]) -> Callable[[], None]:
+        """Have a component asked before it is updated; the result ends that."""
+        self._update_listeners[component] = notify
+        return lambda: self._update_listeners.pop(component, None) and None
+
+    def defer_update(self, component: str, deployment: str, recheck_after_s: float) -> bool:
+        """Take a component's answer: seconds to wait, or 0 to go on. False if it isn't subscribed."""
+        if component not in self._update_listeners:
+            return False
+        logger.info("%s: %s answers %s s to deployment %s", self.thing, component, recheck_after_s, deployment)
+        if self._update_answer is not None and not self._update_answer.done():
+            self._update_answer.set_result(recheck_after_s)
+        return True
+
+    @property
+    def _deployed(self) -> Lifecycle:
+        if self._lifecycle is None:
+            raise NotDeployedError(f"no component is deployed to {self.thing}: call deploy first")
+        return self._lifecycle
+
+    async def _go_dark(self) -> None:
+        self._running = False
+        self._ipc.stop()
+        if self._mqtt is not None:
+            await self._mqtt.stop()
+
+    async def _ask_for_update(self) -> None:
+        deployment = secrets.token_hex(8)
+        for notify in list(self._update_listeners.values()):
+            pause_s = -1.0
+            while pause_s != 0.0:
+                self._update_answer = asyncio.get_running_loop().create_future()
+                notify({"preUpdateEvent": {"deploymentId": deployment, "isGgcRestarting": False}})
+                try:
+                    async with asyncio.timeout(UPDATE_ANSWER_LIMIT_S):
+                        pause_s = await self._update_answer
+                except TimeoutError:
+                    break
+                await asyncio.sleep(pause_s)
+
+    def _prepare_directories(self, recipe: Recipe, source: Path) -> Variables:
+        work = self.directory / "work" / recipe.name
+        artifacts = self.directory / "packages" / "artifacts" / recipe.name / recipe.version
+        for directory in (work, artifacts, self.directory / "logs", self.directory / "tmp"):
+            directory.mkdir(parents=True, exist_ok=True)
+        for name in recipe.artifacts:
+            target = artifacts / name
+            target.unlink(missing_ok=True)
+            shutil.copyfile(source / name, target)
+            target.chmod(0o444)
+        return Variables(
+            thing=self.thing,
+            artifacts=artifacts,
+            work=work,
+            root=self.directory,
+            configuration=self._configuration,
+        )
+
+    def _log_path(self, recipe: Recipe) -> Path:
+        return self.directory / "logs" / f"{recipe.name}.log"
+
+    def _environment(self, svcuid: str) -> dict[str, str]:
+        recipe = self._deployed.recipe
+        self._components[svcuid] = recipe.name
+        region = self._surroundings.region
+        environment = {
+            "PATH": _PATH,
+            "LANG": "C.UTF-8",
+            "HOME": str(self.directory / "home-that-is-not-there"),  # as a device's user may have none
+            "TMPDIR": str(self.directory / "tmp"),
+            "SVCUID": svcuid,
+            "AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT": str(self._ipc.path),
+            "AWS_IOT_THING_NAME": self.thing,
+            "AWS_REGION": region,
+            "AWS_DEFAULT_REGION": region,
+            "GGC_VERSION": VERSION,
+            "GG_ROOT_CA_PATH": str(self._surroundings.broker.ca_path),
+            "AWS_ENDPOINT_URL": self._surroundings.endpoint,  # the one thing that is not so on a device
+        }
+        if TOKEN_EXCHANGE in recipe.dependencies:
+            token = self._surroundings.credentials.admit(self.thing)
+            self._credential_tokens[svcuid] = token
+            environment["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = self._surroundings.credentials.url
+            environment["AWS_CONTAINER_AUTHORIZATION_TOKEN"] = token
+        return environment
+
+    def _authenticate(self, svcuid: str) -> str | None:
+        return self._components.get(svcuid)
+
+    def _revoke(self, svcuid: str) -> None:
+        self._components.pop(svcuid, None)
+        if (token := self._credential_tokens.pop(svcuid, None)) is not None:
+            self._surroundings.credentials.revoke(token)
+
+    def _notify(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()

@@ -1,0 +1,174 @@
+"""The IPC operations of the stand-in nucleus: what each checks, does and answers.
+
+Those of the classic nucleus that the client component may use are here; every other one is a ServiceError, which is
+also what nucleus lite says to operations that it does not have.
+"""
+
+import base64
+import binascii
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from sandbox.nucleus.authorization import MQTT_PROXY, authorize
+from sandbox.nucleus.configuration import Configuration, UnknownKeyError
+from sandbox.nucleus.ipc import Call, Handler, IpcError
+from sandbox.nucleus.mqtt import MqttConnection, MqttError
+
+MQTT_OPERATION_QOS = {"0": 0, "1": 1}
+
+
+class Device(Protocol):
+    """What operations need of the device that they run on."""
+
+    thing: str
+
+    @property
+    def mqtt(self) -> MqttConnection: ...
+
+    def configuration(self, component: str) -> Configuration | None:
+        """The configuration of a component, None if it isn't deployed."""
+
+    def report_state(self, component: str, state: str) -> None:
+        """A component says that it is RUNNING or ERRORED."""
+
+    def subscribe_to_updates(self, component: str, notify: Callable[[dict[str, Any]], None]) -> Callable[[], None]:
+        """Have a component told of its own update before it happens; the result ends that."""
+
+    def defer_update(self, component: str, deployment: str, recheck_after_s: float) -> bool:
+        """Put an update off, 0 to let it go on; False if the component isn't subscribed to updates."""
+
+
+class Operations:
+    """The operations, for the components of one device."""
+
+    def __init__(self, device: Device) -> None:
+        self._device = device
+
+    @property
+    def handlers(self) -> dict[str, Handler]:
+        """Each operation by name."""
+        return {
+            "PublishToIoTCore": self._publish_to_iot_core,
+            "SubscribeToIoTCore": self._subscribe_to_iot_core,
+            "GetConfiguration": self._get_configuration,
+            "UpdateConfiguration": self._update_configuration,
+            "SubscribeToConfigurationUpdate": self._subscribe_to_configuration_update,
+            "UpdateState": self._update_state,
+            "SubscribeToComponentUpdates": self._subscribe_to_component_updates,
+            "DeferComponentUpdate": self._defer_component_update,
+        }
+
+    async def _publish_to_iot_core(self, call: Call) -> None:
+        topic = _text(call, "topicName")
+        qos = _quality(call)
+        try:
+            payload = base64.b64decode(_text(call, "payload", may_be_empty=True), validate=True)
+        except binascii.Error as error:
+            raise IpcError("InvalidArgumentsError", f"payload is not base64: {error}") from error
+        if "+" in topic or "#" in topic:
+            raise IpcError("InvalidArgumentsError", f"topic {topic} has a wildcard: nothing can be published to it")
+        self._authorize(call, topic)
+        try:
+            self._device.mqtt.publish(topic, payload, qos)
+        except MqttError as error:
+            raise IpcError("ServiceError", str(error)) from error
+        call.respond()
+
+    async def _subscribe_to_iot_core(self, call: Call) -> None:
+        topic_filter = _text(call, "topicName")
+        qos = _quality(call)
+        self._authorize(call, topic_filter)
+        try:
+            await self._device.mqtt.subscribe(topic_filter, qos)
+        except MqttError as error:
+            raise IpcError("ServiceError", str(error)) from error
+
+        def deliver(topic: str, payload: bytes) -> None:
+            message = {"topicName": topic, "payload": base64.b64encode(payload).decode()}
+            call.send_event("IoTCoreMessage", {"message": message})
+
+        # An event before the answer breaks the client, so a message in between is lost, as with the real nucleus.
+        call.respond(more=True)
+        call.when_closed(self._device.mqtt.add_listener(topic_filter, qos, deliver))
+
+    async def _get_configuration(self, call: Call) -> None:
+        name = call.request.get("componentName") or call.component
+        path = _path(call)
+        try:
+            value = self._configuration(name).get(path)
+        except UnknownKeyError as error:
+            raise IpcError("ResourceNotFoundError", f"{name} has no configuration key {'/'.join(path)}") from error
+        call.respond({"componentName": name, "value": value if isinstance(value, dict) else {path[-1]: value}})
+
+    async def _update_configuration(self, call: Call) -> None:
+        values = call.request.get("valueToMerge")
+        if not isinstance(values, dict):
+            raise IpcError("InvalidArgumentsError", f"valueToMerge is {values!r}, not an object")
+        path = _path(call)
+        if "accessControl" in (*path[:1], *(values if not path else ())):
+            raise IpcError("InvalidArgumentsError", "a component can't change its accessControl")
+        self._configuration(call.component).merge(path, values)
+        call.respond()
+
+    async def _subscribe_to_configuration_update(self, call: Call) -> None:
+        name = call.request.get("componentName") or call.component
+        configuration = self._configuration(name)
+
+        def tell(path: Sequence[str]) -> None:
+            event = {"componentName": name, "keyPath": list(path)}
+            call.send_event("ConfigurationUpdateEvents", {"configurationUpdateEvent": event})
+
+        call.respond(more=True)
+        call.when_closed(configuration.listen(_path(call), tell))
+
+    async def _update_state(self, call: Call) -> None:
+        state = call.request.get("state")
+        if state not in {"RUNNING", "ERRORED"}:
+            raise IpcError("InvalidArgumentsError", f"state is {state!r}: a component reports RUNNING or ERRORED")
+        call.respond()
+        self._device.report_state(call.component, state)
+
+    async def _subscribe_to_component_updates(self, call: Call) -> None:
+        def notify(event: dict[str, Any]) -> None:
+            call.send_event("ComponentUpdatePolicyEvents", event)
+
+        call.respond(more=True)
+        call.when_closed(self._device.subscribe_to_updates(call.component, notify))
+
+    async def _defer_component_update(self, call: Call) -> None:
+        deployment = _text(call, "deploymentId")
+        recheck_after_s = (call.request.get("recheckAfterMs") or 0) / 1000
+        if not self._device.defer_update(call.component, deployment, recheck_after_s):
+            raise IpcError("InvalidArgumentsError", "only a component that subscribed to updates can defer one")
+        call.respond()
+
+    def _authorize(self, call: Call, resource: str) -> None:
+        rules = self._configuration(call.component).values
+        authorize(rules, self._device.thing, call.component, MQTT_PROXY, call.operation, resource)
+
+    def _configuration(self, component: str) -> Configuration:
+        configuration = self._device.configuration(component)
+        if configuration is None:
+            raise IpcError("ResourceNotFoundError", f"component {component} is not on this device")
+        return configuration
+
+
+def _text(call: Call, field: str, *, may_be_empty: bool = False) -> str:
+    value = call.request.get(field)
+    if not isinstance(value, str) or not (value or may_be_empty):
+        raise IpcError("InvalidArgumentsError", f"{field} of {call.operation} is {value!r}, not a text")
+    return value
+
+
+def _quality(call: Call) -> int:
+    value = call.request.get("qos")
+    if value not in MQTT_OPERATION_QOS:
+        raise IpcError("InvalidArgumentsError", f"qos of {call.operation} is {value!r}: use '0' or '1'")
+    return MQTT_OPERATION_QOS[value]
+
+
+def _path(call: Call) -> list[str]:
+    path = call.request.get("keyPath") or []
+    if not isinstance(path, list):
+        raise IpcError("InvalidArgumentsError", f"keyPath of {call.operation} is {path!r}, not a list")
+    return [str(key) for key in path]

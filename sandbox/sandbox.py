@@ -1,0 +1,80 @@
+"""One machine's whole world: the embedded AWS with fedgrass deployed to it, and a directory that goes away with it."""
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from cloud import deployment, package
+from cloud.deployment import Deployment
+from cloud.operations import Operations
+from sandbox.embedded_aws import EmbeddedAws
+from sandbox.fleet import Access, BuiltComponent, Fleet
+from sandbox.gateway import Gateway
+from sandbox.scratch import Scratch
+
+STACK = "fedgrass"
+
+
+class Sandbox:
+    """For the time of a `with` block. `policies` is federation -> its policies.py; `call_latency_s` delays every AWS
+    call of the functions, to stand for the distance to AWS; `port` is as for EmbeddedAws.
+
+    Attributes, once entered:
+        path: a scratch directory.
+        aws: the embedded AWS.
+        deployment: the stack in it.
+        operations: what an operator can do with it.
+    """
+
+    path: Path
+    aws: EmbeddedAws
+    deployment: Deployment
+    operations: Operations
+
+    def __init__(
+        self, *, policies: Mapping[str, Path] | None = None, call_latency_s: float | None = None, port: int = 0
+    ) -> None:
+        self._policies = dict(policies or {})
+        self._call_latency_s = call_latency_s
+        self._port = port
+
+    def __enter__(self) -> Self:
+        # What pip may have to fetch comes before anything is started.
+        layer = package.dependencies(package.this_machine(), package.cache_directory())
+        with ExitStack() as stack:
+            self._scratch = stack.enter_context(Scratch())
+            self.path = self._scratch.path
+            gateway = None
+            if self._call_latency_s is not None:
+                gateway = stack.enter_context(Gateway(self._call_latency_s))
+            functions_endpoint = gateway.endpoint if gateway else None
+            self.aws = stack.enter_context(
+                EmbeddedAws(self.path / "aws", functions_endpoint=functions_endpoint, port=self._port)
+            )
+            if gateway:
+                gateway.upstream = self.aws.endpoint
+            self.deployment = deployment.deploy(self.aws.client, STACK, package.code(self._policies), layer)
+            self.operations = Operations(self.aws.client, self.deployment)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def fleet(
+        self, component: BuiltComponent, federation: str, datasets: Mapping[str, Path], **configuration: Any
+    ) -> Fleet:
+        """Devices that take part in a federation: thing name -> the directory of its data. `configuration` is merged
+        into each component's."""
+        access = Access(
+            thing_group=f"fedgrass-{federation}",
+            iot_policy=self.deployment.device_iot_policy_name,
+            iam_policy_arn=self.deployment.device_policy_arn,
+        )
+        common = {"federation": federation, "bucket": self.deployment.bucket} | configuration
+        configurations = {thing: common | {"dataset": str(path)} for thing, path in datasets.items()}
+        return Fleet(self.aws, self._scratch, self.path / "fleet", component, access, configurations)
