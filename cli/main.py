@@ -1,0 +1,269 @@
+"""The fedgrass command: what it is told, and what it says. The work is done elsewhere."""
+
+import datetime
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import boto3
+import msgspec
+import typer
+from botocore.exceptions import BotoCoreError, ClientError
+from rich.console import Console
+from rich.table import Table
+
+from cli import federations, split
+from cli.digits import DigitsError, from_directory, packaged
+from cli.project import ProjectError, load
+from cli.split import ImpossibleSplitError, InvalidSplitError, ShardsExistError
+from cloud import deployment, package
+from cloud.deployment import DeploymentError
+from cloud.operations import Operations
+from cloud.package import PackagingError
+from cloud.state.federations import FederationExistsError, UnknownFederationError
+from cloud.state.records import ResponseRecord, RoundRecord
+from cloud.state.rounds import UnknownRoundError
+from protocol.names import InvalidNameError
+
+app = typer.Typer(
+    help="Serverless federated learning for AWS IoT Greengrass V2 fleets.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+out = Console()
+
+_EXPECTED = (
+    BotoCoreError,
+    ClientError,
+    DeploymentError,
+    DigitsError,
+    FederationExistsError,
+    ImpossibleSplitError,
+    InvalidNameError,
+    InvalidSplitError,
+    PackagingError,
+    ProjectError,
+    ShardsExistError,
+    UnknownFederationError,
+    UnknownRoundError,
+)
+
+ProjectPath = Annotated[Path, typer.Argument(help="A federation.yaml, or the folder it lies in.")]
+Stack = Annotated[str, typer.Option(help="Name of the CloudFormation stack.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one line of JSON instead of text.")]
+DataDirectory = Annotated[
+    Path | None, typer.Option("--data", help="Folder with the four IDX files of MNIST; default: 5,000 packaged digits.")
+]
+
+
+def main() -> None:
+    """Entry point: errors that a user can do something about are one line, not a trace."""
+    from cli.demo import DemoError
+
+    try:
+        app()
+    except (*_EXPECTED, DemoError) as error:
+        fail(str(error))
+
+
+def fail(message: str) -> None:
+    """End with an error message."""
+    Console(stderr=True, highlight=False).print(f"[bold red]error:[/] {message}", soft_wrap=True)
+    sys.exit(1)
+
+
+def _client(service: str) -> Any:
+    session: Any = boto3.Session()  # its stubs take literal service names only
+    return session.client(service)
+
+
+def _operations(stack: str) -> Operations:
+    return Operations(_client, deployment.find(_client, stack))
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
+
+
+@app.command()
+def demo(
+    project: Annotated[
+        Path | None, typer.Argument(help="A federation.yaml to run; default: the digits that come with fedgrass.")
+    ] = None,
+    devices: Annotated[int, typer.Option(min=1, max=200, help="How many devices.")] = 8,
+    rounds: Annotated[int | None, typer.Option(min=1, help="How many rounds; default: federation.yaml's.")] = None,
+    data: DataDirectory = None,
+    splitting: Annotated[
+        str, typer.Option("--split", help="iid, labels:K (K labels a client) or dirichlet:ALPHA.")
+    ] = "iid",
+    seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the embedded AWS; 0: a free one.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Run federated rounds on this machine, through every real part: functions, queues, MQTT, devices."""
+    from cli.demo import run_demo
+
+    run_demo(
+        project=project,
+        devices=devices,
+        rounds=rounds,
+        data=data,
+        split=split.parse_split(splitting),
+        seed=seed,
+        port=port,
+        as_json=as_json,
+    )
+
+
+@app.command("split")
+def split_command(
+    directory: Annotated[Path, typer.Argument(help="An empty or new folder for the shards.")],
+    clients: Annotated[int, typer.Option(min=1, help="How many clients: device-000, device-001, ...")] = 8,
+    data: DataDirectory = None,
+    splitting: Annotated[
+        str, typer.Option("--split", help="iid, labels:K (K labels a client) or dirichlet:ALPHA.")
+    ] = "iid",
+    seed: Annotated[int, typer.Option(help="The same seed gives the same shards.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Share MNIST out among clients: a folder of IDX files each, and a held-out part that no client has."""
+    source = from_directory(data) if data else packaged()
+    names = device_names(clients)
+    shards = split.write_shards(source, directory, names, split.parse_split(splitting), seed)
+    if as_json:
+        _print_json({"holdout": str(shards.holdout), "clients": shards.counts})
+        return
+    table = Table("client", "examples", *map(str, range(10)))
+    for name, counts in shards.counts.items():
+        table.add_row(name, str(sum(counts.values())), *(str(counts.get(label, "")) for label in range(10)))
+    out.print(table)
+    out.print(f"shards in {directory / 'clients'}, {len(source.holdout.labels)} held-out examples in {shards.holdout}")
+
+
+def device_names(count: int) -> list[str]:
+    """Names for so many devices, in an order that sorting keeps."""
+    return [f"device-{number:03d}" for number in range(count)]
+
+
+@app.command()
+def deploy(
+    projects: Annotated[
+        list[Path] | None, typer.Argument(help="Federations whose policies.py the functions take along.")
+    ] = None,
+    stack: Stack = "fedgrass",
+    as_json: Json = False,
+) -> None:
+    """Make or update the bucket, tables, queues and functions in the AWS account that your credentials name."""
+    policies: dict[str, Path] = {}
+    for path in projects or []:
+        policies |= load(path).policies
+    layer = package.dependencies(package.LAMBDA, package.cache_directory())
+    made = deployment.deploy(_client, stack, package.code(policies), layer)
+    if as_json:
+        _print_json(made)
+        return
+    table = Table("output", "value")
+    for field in made.__struct_fields__:
+        table.add_row(field, getattr(made, field))
+    out.print(table)
+    out.print(
+        f"Attach {made.device_policy_arn} to the role of your token exchange service, and the IoT policy "
+        f"{made.device_iot_policy_name} to your devices' certificates."
+    )
+
+
+@app.command()
+def init(project: ProjectPath, stack: Stack = "fedgrass", as_json: Json = False) -> None:
+    """Make a federation: check federation.yaml, task.py and policies.py, and upload the initial model."""
+    checked = load(project)
+    operations = _operations(stack)
+    record = federations.create(operations, checked, federations.initial_model(checked))
+    if as_json:
+        _print_json(record)
+        return
+    out.print(f"federation {record.federation} is ready: model {record.model.key}, {record.model.bytes:,} bytes")
+    out.print(f"start it: fedgrass start {record.federation} --stack {stack}")
+
+
+@app.command()
+def start(
+    federation: Annotated[str, typer.Argument(help="Name of the federation.")], stack: Stack = "fedgrass"
+) -> None:
+    """Let a federation's rounds begin."""
+    record = _operations(stack).start(federation)
+    out.print(f"federation {federation} runs: {record.settings.rounds - record.round} rounds to go")
+
+
+@app.command()
+def status(
+    federation: Annotated[str | None, typer.Argument(help="Name of a federation; default: all.")] = None,
+    stack: Stack = "fedgrass",
+    as_json: Json = False,
+) -> None:
+    """Show federations: how far they are, and their current models."""
+    operations = _operations(stack)
+    records = [operations.federations.get(federation)] if federation else operations.federations.all()
+    if as_json:
+        _print_json(records)
+        return
+    table = Table("federation", "status", "round", "of", "clients", "model")
+    for record in records:
+        clients = str(len(operations.clients.of(record.federation)))
+        rounds = str(record.settings.rounds)
+        table.add_row(record.federation, record.status, str(record.round), rounds, clients, record.model.key)
+    out.print(table)
+
+
+@app.command()
+def timeline(
+    federation: Annotated[str, typer.Argument(help="Name of the federation.")],
+    round_number: Annotated[int, typer.Argument(metavar="ROUND", help="Number of the round.")],
+    stack: Stack = "fedgrass",
+    as_json: Json = False,
+) -> None:
+    """Show what happened when in a round, for each client."""
+    operations = _operations(stack)
+    record = operations.rounds.get(federation, round_number)
+    responses = operations.rounds.responses(federation, round_number)
+    if as_json:
+        _print_json({"round": record, "responses": responses})
+        return
+    opened = datetime.datetime.fromtimestamp(record.opened_at, datetime.UTC)
+    out.print(f"round {round_number} of {federation}: {record.status} {record.reason or ''}, opened {opened:%F %T} UTC")
+    out.print(_timeline_table(record, responses))
+
+
+def _timeline_table(record: RoundRecord, responses: list[ResponseRecord]) -> Table:
+    table = Table(title="seconds after the round opened (downloaded and trained by the device's own clock)")
+    for column in ("client", "notified", "downloaded", "trained", "uploaded", "inspected", "examples", "remark"):
+        table.add_column(column, justify="left" if column in ("client", "remark") else "right")
+
+    def after(moment: float | None) -> str:
+        return "" if moment is None else f"{moment - record.opened_at:.3f}"
+
+    answers = {response.thing: response for response in responses if response.state == "accepted"}
+    for member in record.cohort:
+        response = answers.get(member.thing)
+        report = response.report if response else None
+        table.add_row(
+            member.thing,
+            after((record.notified or {}).get(member.thing)),
+            after(report.timings.downloaded_at if report else None),
+            after(report.timings.trained_at if report else None),
+            after(response.arrived_at if response else None),
+            after(response.inspected_at if response else None),
+            str(report.examples) if report else "",
+            "" if response else "no update",
+        )
+    for response in responses:
+        if response.state == "refused":
+            arrived, inspected = after(response.arrived_at), after(response.inspected_at)
+            table.add_row(response.thing, "", "", "", arrived, inspected, "", f"refused: {response.reason}")
+    for name, moment in (("averaged", record.averaged_at), ("closed", record.closed_at)):
+        table.add_row(f"[bold]{name}[/]", "", "", "", "", after(moment), "", "")
+    return table
+
+
+if __name__ == "__main__":
+    main()
