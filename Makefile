@@ -18,7 +18,7 @@ help:
 	@echo 'make demo    set up, then run 10 federated rounds with 8 devices on this machine'
 	@echo 'make test    set up, then run all tests'
 	@echo 'make lint    ruff, mypy and cfn-lint'
-	@echo 'make build   the Greengrass component: recipe and artifacts in greengrass-build/'
+	@echo 'make build   the Greengrass components: recipes and artifacts in greengrass-build/ and components/runtime/greengrass-build/'
 	@echo 'make bench   print the figures that README.md and docs/ state'
 	@echo 'make setup   only set up: leaves .venv/bin/fedgrass'
 	@echo 'make clean   remove what the targets above made (the cache in $(CACHE) stays)'
@@ -64,6 +64,7 @@ lint: setup
 
 build: setup
 	@.venv/bin/python components/build.py
+	@cd components/runtime && ../../.venv/bin/python ../build.py
 
 bench: setup
 	@.venv/bin/python -m benchmarks.round --devices 8 --rounds 10
@@ -71,5 +72,5 @@ bench: setup
 	@.venv/bin/python -m benchmarks.round --devices 40 --rounds 5 --call-latency-ms 30
 
 clean:
-	rm -rf .venv build greengrass-build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv build greengrass-build components/runtime/greengrass-build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

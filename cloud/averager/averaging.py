@@ -136,8 +136,9 @@ def apply(header: Header, base: Mapping[str, Array], change: Mapping[str, Array]
 def _saturating_sum(values: NDArray[np.int64], change: NDArray[np.float64]) -> NDArray[np.int64]:
     limits = np.iinfo(np.int64)
     by = np.rint(np.clip(change, -(2.0**62), 2.0**62)).astype(np.int64)
-    by = np.minimum(by, limits.max - np.maximum(values, 0))
-    return values + np.maximum(by, limits.min - np.minimum(values, 0))
+    by = np.clip(by, limits.min - np.minimum(values, 0), limits.max - np.maximum(values, 0))
+    total: NDArray[np.int64] = values + by
+    return total
 
 
 def new_model(header: Header, model: Mapping[str, Array], round_number: int) -> bytes:

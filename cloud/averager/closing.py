@@ -53,8 +53,8 @@ def close_if_complete(
         return False
     telling = services.parallel.submit(services.notices.publish, _notice(record, now))
     try:
-        responses, model, metrics = _average(services, record)
-        averaged_at = time.time()
+        responses, model, averaged_at = _average(services, record)
+        metrics = mean_metrics(_reports(responses))
         closed = msgspec.structs.replace(
             record, status="closed", model=model, metrics=metrics, averaged_at=averaged_at, closed_at=time.time()
         )
@@ -103,8 +103,8 @@ def ask_for_next(services: Services, record: RoundRecord, responses: list[Respon
     services.notices.ask_for_round(request, now)
 
 
-def _average(services: Services, record: RoundRecord) -> tuple[list[ResponseRecord], ModelReference, dict[str, float]]:
-    """The new global model, written to S3, with the responses that went into it and the clients' mean metrics."""
+def _average(services: Services, record: RoundRecord) -> tuple[list[ResponseRecord], ModelReference, float]:
+    """The new global model, written to S3, with the responses that went into it and the time when it was computed."""
     base_data = services.parallel.submit(services.models.get, record.base)
     responses = services.rounds.accepted(record.federation, record.round)
     remembering = services.parallel.submit(_record_histories, services, record, responses)
@@ -114,9 +114,10 @@ def _average(services: Services, record: RoundRecord) -> tuple[list[ResponseReco
     own = services.policy(record.settings, "average")
     change = average(_updates(services, record, responses), rule, base, own)
     data = new_model(header, apply(header, base, change), record.round)
+    averaged_at = time.time()
     model = services.models.put(names.model_key(record.federation, record.round), data)
     remembering.result()
-    return responses, model, mean_metrics(_reports(responses))
+    return responses, model, averaged_at
 
 
 def _reports(responses: Iterable[ResponseRecord]) -> Iterator[Any]:

@@ -16,7 +16,7 @@ from cloud.initiator.opening import open_round
 from cloud.services import Services
 from cloud.state.federations import UnknownFederationError
 from protocol import names
-from protocol.messages import Hello, InvalidMessageError, OpenRound, convert, decode
+from protocol.messages import Hello, InvalidMessageError, OpenRound, decode
 
 _log = logging.getLogger(__name__)
 
@@ -27,43 +27,47 @@ class _Greeting(msgspec.Struct):
     thing: str
 
 
+class _Tagged(msgspec.Struct):
+    kind: str
+
+
 def handle(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """Called by Lambda. Returns the messages to deliver again, if the event was a batch of them."""
     logging.getLogger().setLevel(logging.INFO)
     outside = services.from_environment()
     with metrics.measured("initiator", outside.calls) as properties:
-        if "Records" in event:
-            failures = _open_rounds(outside, event["Records"], properties)
-            return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failures]}
-        if event.get("kind") == "hello":
-            properties["kind"] = "hello"
-            _greet(outside, event)
-        else:
+        if "Records" not in event:
             properties["kind"] = "wake"
             _wake(outside)
-        return {}
+            return {}
+        failures = []
+        for record in event["Records"]:
+            try:
+                _handle_message(outside, record["body"], properties)
+            except Exception:
+                # Whatever it is, only this message comes again, and at last goes to the dead-letter queue.
+                _log.exception("message %s failed", record["messageId"])
+                failures.append(record["messageId"])
+        return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failures]}
 
 
-def _open_rounds(outside: Services, records: list[dict[str, Any]], properties: dict[str, Any]) -> list[str]:
-    failures = []
-    for record in records:
-        try:
-            request = decode(record["body"], OpenRound)
-            properties |= {"kind": request.kind, "federation": request.federation, "round": request.round}
-            open_round(outside, request)
-        except Exception:
-            # Whatever it is, only this message comes again, and at last goes to the dead-letter queue.
-            _log.exception("message %s failed", record["messageId"])
-            failures.append(record["messageId"])
-    return failures
+def _handle_message(outside: Services, body: str, properties: dict[str, Any]) -> None:
+    kind = msgspec.json.decode(body, type=_Tagged).kind
+    properties["kind"] = kind
+    if kind == "hello":
+        _greet(outside, body)
+        return
+    request = decode(body, OpenRound)
+    properties |= {"federation": request.federation, "round": request.round}
+    open_round(outside, request)
 
 
-def _greet(outside: Services, event: dict[str, Any]) -> None:
+def _greet(outside: Services, body: str) -> None:
     try:
-        greeting = msgspec.convert(event, _Greeting)
+        greeting = msgspec.json.decode(body, type=_Greeting)
         federation, thing = names.check_federation(greeting.federation), names.check_thing(greeting.thing)
-        hello = convert({key: value for key, value in event.items() if key != "kind"}, Hello)
-    except (msgspec.ValidationError, names.InvalidNameError, InvalidMessageError) as error:
+        hello = decode(body, Hello)
+    except (msgspec.DecodeError, names.InvalidNameError, InvalidMessageError) as error:
         _log.warning("hello refused: %s", error)
         return
     now = time.time()

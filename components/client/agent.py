@@ -142,7 +142,7 @@ def step(state: State, event: Event, now: Moment) -> tuple[State, list[Effect]]:
             effects.append(SayHello(None))
             state = _get(state, now, effects)
         case Connected():
-            state = _get(state, now, effects)
+            state = _get(msgspec.structs.replace(state, get_retry_s=None), now, effects)
         case ShadowChanged(version):
             state = msgspec.structs.replace(state, awaited_version=max(state.awaited_version, version))
             if state.get_retry_s is None:

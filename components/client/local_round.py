@@ -68,7 +68,7 @@ class LocalTrainer:
         model, data = self._load_model(task), self._load_data(task)
         file = self._transfer.download(assignment.model)
         downloaded_at = time.time()
-        header = tensors.parse_header(memoryview(file), len(file))
+        header = tensors.parse_header(file, len(file))
         base = state_dict.views(header, file)
         state_dict.load(model, header, base)
         before = task.evaluate(model, data) if data.test is not None else {}

@@ -31,7 +31,10 @@ class _JsonLines(logging.Formatter):
 
 
 def configure(**common: str) -> None:
-    """Sends all log records to stdout as JSON lines; `common` (federation, thing) is part of each."""
+    """Sends log records to stdout as JSON lines: fedgrass's and the task's from INFO, those of libraries from WARNING.
+    `common` (federation, thing) is part of each."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(_JsonLines(**common))
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    for name in ("components", "task"):
+        logging.getLogger(name).setLevel(logging.INFO)

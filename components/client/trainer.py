@@ -24,7 +24,7 @@ from protocol.messages import Progress
 if TYPE_CHECKING:
     from components.client.local_round import LocalTrainer
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("components.client.trainer")
 
 
 class CancelledError(BaseException):

@@ -1,0 +1,93 @@
+import hashlib
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from components.client.state_dict import dump_model
+from protocol import names
+from protocol.messages import Assignment, ModelReference, Training
+from sandbox.embedded_aws import EmbeddedAws
+from tests.components.client.nucleus import FEDERATION
+
+BUCKET = "federation-bucket"
+
+
+@pytest.fixture(scope="session")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedAws]:
+    with EmbeddedAws(tmp_path_factory.mktemp("client-aws") / "aws") as embedded:
+        embedded.client("s3").create_bucket(Bucket=BUCKET)
+        yield embedded
+
+
+@pytest.fixture
+def as_device(aws: EmbeddedAws, monkeypatch: pytest.MonkeyPatch) -> EmbeddedAws:
+    """Processes that this one starts find S3 and credentials in their environment, as on a device."""
+    for name, value in aws.environment.items():
+        monkeypatch.setenv(name, value)
+    return aws
+
+
+PutModel = Callable[..., Assignment]
+
+
+@pytest.fixture
+def assign(aws: EmbeddedAws) -> PutModel:
+    """Uploads a global model, and gives the assignment to train it."""
+
+    def put(round_number: int = 1, model: nn.Module | None = None, **training: Any) -> Assignment:
+        if model is None:
+            torch.manual_seed(0)
+            model = nn.Linear(4, 2)
+        data = dump_model(model, FEDERATION, round_number - 1)
+        key = names.model_key(FEDERATION, round_number - 1)
+        aws.client("s3").put_object(Bucket=BUCKET, Key=key, Body=data)
+        return Assignment(
+            round=round_number,
+            model=ModelReference(key=key, sha256=hashlib.sha256(data).hexdigest(), bytes=len(data)),
+            training=Training(**{"batch_size": 8, "learning_rate": 0.1, "epochs": 1} | training),
+            deadline=4e9,
+        )
+
+    return put
+
+
+@pytest.fixture
+def artifacts(tmp_path: Path) -> Path:
+    """A device's artifacts, with a small task."""
+    directory = tmp_path / "artifacts"
+    directory.mkdir()
+    (directory / "task.py").write_text(TASK)
+    return directory
+
+
+@pytest.fixture
+def closed_port() -> int:
+    """A port on which nothing listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+TASK = '''
+import torch
+from torch import nn
+from torch.utils.data import TensorDataset
+
+from components.client.task import Client, Data
+
+
+def build_model():
+    return nn.Linear(4, 2)
+
+
+def load_data(directory, client):
+    generator = torch.Generator().manual_seed(1)
+    inputs = torch.randn(40, 4, generator=generator)
+    targets = (inputs.sum(1) > 0).long()
+    return Data(TensorDataset(inputs[:32], targets[:32]), TensorDataset(inputs[32:], targets[32:]))
+'''

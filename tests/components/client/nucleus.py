@@ -1,0 +1,220 @@
+"""A nucleus for one component: a real IPC server on a real socket, with a shadow behind it that keeps AWS's rules."""
+
+import asyncio
+import base64
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from protocol import names
+from sandbox.nucleus.ipc import Call, Handler, IpcError, IpcServer
+
+THING = "device-1"
+FEDERATION = "digits"
+TOKEN = "token-of-the-component"  # noqa: S105
+TIMEOUT_S = 30.0
+
+
+class Shadow:
+    """A named shadow: a merged document with versions and metadata."""
+
+    def __init__(self) -> None:
+        self.desired: dict[str, Any] = {}
+        self.reported: dict[str, Any] = {}
+        self.version = 0
+
+    def update(self, state: dict[str, Any]) -> None:
+        self.version += 1
+        self.desired = merge(self.desired, state.get("desired") or {})
+        self.reported = merge(self.reported, state.get("reported") or {})
+
+    @property
+    def delta(self) -> dict[str, Any]:
+        return difference(self.desired, self.reported)
+
+    def document(self) -> bytes:
+        halves = {"desired": self.desired, "reported": self.reported}
+        state = halves | ({"delta": self.delta} if self.delta else {})
+        return msgspec.json.encode(
+            {
+                "state": state,
+                "metadata": {name: stamped(half) for name, half in halves.items()},
+                "version": self.version,
+                "timestamp": int(time.time()),
+            }
+        )
+
+
+class Nucleus:
+    """Serves the agent from a thread. All that is published is in `published`; `lose` says what gets lost."""
+
+    def __init__(self, socket: Path, configuration: dict[str, Any]) -> None:
+        self.configuration = configuration
+        self.shadow: Shadow | None = None
+        self.published: list[tuple[str, Any]] = []
+        self.lose: Callable[[str, Any], bool] = lambda _topic, _message: False
+        self.refusals: list[IpcError] = []
+        self.open_streams = 0
+        self._changed = threading.Condition()
+        self._subscribers: dict[str, list[Call]] = {}
+        handlers: dict[str, Handler] = {
+            "GetConfiguration": self._get_configuration,
+            "SubscribeToIoTCore": self._subscribe,
+            "PublishToIoTCore": self._publish,
+        }
+        self.server = IpcServer(socket, lambda token: "com.fedgrass.Client" if token == TOKEN else None, handlers)
+        self.loop = asyncio.new_event_loop()
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator["Nucleus"]:
+        thread = threading.Thread(target=self.loop.run_forever)
+        thread.start()
+        asyncio.run_coroutine_threadsafe(self.server.start(), self.loop).result(TIMEOUT_S)
+        try:
+            yield self
+        finally:
+            self.disconnect()
+            self.loop.call_soon_threadsafe(self.loop.stop)
+            thread.join()
+            self.loop.close()
+
+    def environment(self) -> dict[str, str]:
+        return {
+            "SVCUID": TOKEN,
+            "AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT": str(self.server.path),
+            "AWS_IOT_THING_NAME": THING,
+        }
+
+    def disconnect(self) -> None:
+        """Goes away, as a nucleus that restarts."""
+
+        async def stop() -> None:
+            self.server.stop()
+            await asyncio.sleep(0)
+
+        asyncio.run_coroutine_threadsafe(stop(), self.loop).result(TIMEOUT_S)
+
+    def want(self, desired: dict[str, Any], *, tell: bool = True) -> None:
+        """Updates the desired half, as the cloud does; without `tell` the delta gets lost."""
+
+        def update() -> None:
+            self.shadow = self.shadow or Shadow()
+            self.shadow.update({"desired": desired})
+            if tell:
+                self._send_delta()
+
+        self.loop.call_soon_threadsafe(update)
+
+    def wait_until(self, condition: Callable[["Nucleus"], Any]) -> Any:
+        """The first true value of `condition`, looked at whenever something was published or subscribed."""
+        with self._changed:
+            value = self._changed.wait_for(lambda: condition(self), TIMEOUT_S)
+        assert value, f"did not happen; published: {self.published}"
+        return value
+
+    def reported(self, field: str, **expected: Any) -> Any:
+        """The reported field, if it has these values, for `wait_until`."""
+        value = self.shadow.reported.get(field) if self.shadow else None
+        matches = isinstance(value, dict) and all(value.get(key) == wanted for key, wanted in expected.items())
+        return value if matches else None
+
+    def messages(self, operation: str) -> list[Any]:
+        """What was published on one of the shadow's topics."""
+        topic = names.shadow_topic(FEDERATION, THING, operation)
+        return [message for name, message in self.published if name == topic]
+
+    async def _get_configuration(self, call: Call) -> None:
+        call.respond({"componentName": call.component, "value": self.configuration})
+
+    async def _subscribe(self, call: Call) -> None:
+        if self.refusals:
+            raise self.refusals.pop(0)
+        topic = call.request["topicName"]
+        call.respond(more=True)
+        with self._changed:
+            self._subscribers.setdefault(topic, []).append(call)
+            self._changed.notify_all()
+
+    async def _publish(self, call: Call) -> None:
+        if self.refusals:
+            raise self.refusals.pop(0)
+        self.open_streams += 1
+        call.when_closed(self._count_closed)
+        # As on nucleus lite, the stream of an answered call is left open.
+        call.respond(more=True)
+        topic = call.request["topicName"]
+        raw = base64.b64decode(call.request["payload"])
+        message = msgspec.json.decode(raw)
+        with self._changed:
+            self.published.append((topic, message))
+            if not self.lose(topic, message):
+                self._serve(topic, message)
+            self._changed.notify_all()
+
+    def _serve(self, topic: str, message: Any) -> None:
+        def shadow_topic(operation: str) -> str:
+            return names.shadow_topic(FEDERATION, THING, operation)
+
+        if topic == shadow_topic("get"):
+            if self.shadow is None:
+                self._send(shadow_topic("get/rejected"), b'{"code":404,"message":"No shadow exists"}')
+            else:
+                self._send(shadow_topic("get/accepted"), self.shadow.document())
+        elif topic == shadow_topic("update"):
+            self.shadow = self.shadow or Shadow()
+            self.shadow.update(message["state"])
+            self._send_delta()
+
+    def _send_delta(self) -> None:
+        assert self.shadow is not None
+        if self.shadow.delta:
+            payload = msgspec.json.encode({"version": self.shadow.version, "state": self.shadow.delta})
+            self._send(names.shadow_topic(FEDERATION, THING, "update/delta"), payload)
+
+    def _send(self, topic: str, payload: bytes) -> None:
+        message = {"topicName": topic, "payload": base64.b64encode(payload).decode()}
+        for call in self._subscribers.get(topic, []):
+            call.send_event("IoTCoreMessage", {"message": message})
+
+    def _count_closed(self) -> None:
+        with self._changed:
+            self.open_streams -= 1
+            self._changed.notify_all()
+
+
+def merge(old: Any, new: Any) -> Any:
+    """A shadow's merge: objects recursively, null removes, all else replaces."""
+    if not isinstance(new, dict):
+        return new
+    merged = dict(old) if isinstance(old, dict) else {}
+    for key, value in new.items():
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = merge(merged.get(key), value)
+    return merged
+
+
+def difference(desired: dict[str, Any], reported: dict[str, Any]) -> dict[str, Any]:
+    """What of desired is not reported so."""
+    result = {}
+    for key, value in desired.items():
+        other = reported.get(key)
+        if isinstance(value, dict) and isinstance(other, dict):
+            if nested := difference(value, other):
+                result[key] = nested
+        elif value != other:
+            result[key] = value
+    return result
+
+
+def stamped(value: Any) -> Any:
+    """A shadow's metadata: a timestamp for each leaf."""
+    if isinstance(value, dict):
+        return {key: stamped(inner) for key, inner in value.items()}
+    return {"timestamp": int(time.time())}

@@ -1,0 +1,128 @@
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from components.client import state_dict
+from components.client.state_dict import DivergedError, UnsupportedModelError
+from protocol import messages, tensors
+from protocol.messages import ModelHeader, Report, Timings
+
+
+class Everything(nn.Module):
+    """One of each kind of state that a model can have."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(3, 2)
+        self.tied = nn.Linear(3, 2, bias=False)
+        self.tied.weight = self.linear.weight
+        self.norm = nn.BatchNorm1d(2)
+        self.half = nn.Parameter(torch.randn(5).half())
+        self.brain = nn.Parameter(torch.randn(2, 3).bfloat16())
+        self.double = nn.Parameter(torch.randn(2, dtype=torch.float64))
+        self.scalar = nn.Parameter(torch.randn(()))
+        self.empty = nn.Parameter(torch.zeros(0, 4))
+        self.flipped = nn.Parameter(torch.randn(4, 3).t())
+        self.register_buffer("mask", torch.tensor([True, False]))
+        self.register_buffer("counts", torch.tensor([1, 2, 3], dtype=torch.int32))
+        self.register_buffer("scratch", torch.zeros(3), persistent=False)
+
+
+def fresh(seed: int) -> Everything:
+    torch.manual_seed(seed)
+    return Everything()
+
+
+def loaded(file: bytes) -> tuple[tensors.Header, dict[str, Tensor]]:
+    data = bytearray(file)
+    header = tensors.parse_header(data, len(data))
+    return header, state_dict.views(header, data)
+
+
+def report() -> Report:
+    timings = Timings(accepted_at=1.0, downloaded_at=2.0, trained_at=3.0, uploading_at=4.0, train_s=0.5)
+    return Report(
+        federation="f", round=1, thing="t", base="0" * 64, encoding="float32", examples=1, steps=1, timings=timings
+    )
+
+
+def test_every_kind_of_tensor_survives_the_journey() -> None:
+    sent, received = fresh(0), fresh(1)
+    header, values = loaded(state_dict.dump_model(sent, "digits"))
+    state_dict.load(received, header, values)
+    for name, value in sent.state_dict().items():
+        assert torch.equal(received.state_dict()[name], value), name
+        assert received.state_dict()[name].dtype == value.dtype
+    assert received.tied.weight is received.linear.weight
+
+
+def test_a_model_file_names_its_buffers() -> None:
+    header, _ = loaded(state_dict.dump_model(fresh(0), "digits", 4))
+    message = messages.decode(header.message, ModelHeader)
+    assert message == ModelHeader(federation="digits", round=4, buffers=("norm.running_mean", "norm.running_var"))
+    assert "scratch" not in header.schema
+
+
+def test_the_same_model_always_gives_the_same_bytes() -> None:
+    assert state_dict.dump_model(fresh(0), "digits") == state_dict.dump_model(fresh(0), "digits")
+
+
+def test_an_update_added_to_the_global_model_is_the_local_one() -> None:
+    model = fresh(0)
+    header, base = loaded(state_dict.dump_model(model, "digits"))
+    with torch.no_grad():
+        for value in model.state_dict().values():
+            value.copy_(~value if value.dtype == torch.bool else value + 1)
+    update, arrays = tensors.load(state_dict.dump_update(model, base, report()))
+    tensors.check_schema(update, tensors.update_schema(header))
+    for name, value in model.state_dict().items():
+        total = base[name].double() + torch.from_numpy(np.array(arrays[name])).double()
+        torch.testing.assert_close(total, value.double(), rtol=0, atol=1e-6, msg=name)
+    assert arrays["counts"].dtype == np.int64
+    assert arrays["mask"].tolist() == [-1, 1]
+    assert arrays["half"].dtype == np.float32
+
+
+def test_differences_of_doubles_are_taken_before_they_are_rounded() -> None:
+    model = nn.Module()
+    model.weight = nn.Parameter(torch.tensor([1.0 + 1e-12], dtype=torch.float64))
+    assert state_dict.delta(model, {"weight": torch.tensor([1.0], dtype=torch.float64)})["weight"][0] > 0
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_model_that_is_not_finite_has_diverged(value: float) -> None:
+    model = fresh(0)
+    _, base = loaded(state_dict.dump_model(model, "digits"))
+    with torch.no_grad():
+        model.linear.weight[1, 2] = value
+    with pytest.raises(DivergedError, match=r"training diverged: tensor 'linear.weight' is not finite"):
+        state_dict.delta(model, base)
+
+
+def test_large_finite_differences_have_not_diverged() -> None:
+    model = nn.Module()
+    model.weight = nn.Parameter(torch.full((4,), 3e38))
+    assert np.isfinite(state_dict.delta(model, {"weight": torch.zeros(4)})["weight"]).all()
+
+
+def test_a_global_model_of_another_kind_is_refused_by_the_tensors_name() -> None:
+    header, values = loaded(state_dict.dump_model(nn.Linear(3, 2), "digits"))
+    with pytest.raises(tensors.SchemaMismatchError, match="weight"):
+        state_dict.load(nn.Linear(4, 2), header, values)
+
+
+def test_a_dtype_that_cannot_travel_is_named() -> None:
+    model = nn.Module()
+    model.register_buffer("waves", torch.zeros(2, dtype=torch.complex64))
+    with pytest.raises(UnsupportedModelError, match=r"'waves' is torch.complex64"):
+        state_dict.dump_model(model, "digits")
+
+
+def test_state_that_is_no_tensor_is_named() -> None:
+    class WithExtra(nn.Module):
+        def get_extra_state(self) -> dict[str, int]:
+            return {"a": 1}
+
+    with pytest.raises(UnsupportedModelError, match="_extra_state"):
+        state_dict.schema(WithExtra())

@@ -1,0 +1,168 @@
+import copy
+
+import msgspec
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset, TensorDataset
+
+from components.client import training
+from components.client.local_round import local_seed
+from components.client.task import Data, Training, listen_to_progress
+
+SETTINGS = Training(batch_size=16, learning_rate=0.1, epochs=2, seed=3)
+
+
+class Examples(Dataset[tuple[Tensor, Tensor]]):
+    """The same examples, one by one."""
+
+    def __init__(self, dataset: TensorDataset) -> None:
+        self._dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        inputs, target = self._dataset[index]
+        return inputs, target
+
+
+def make_data(examples: int = 203) -> Data:
+    generator = torch.Generator().manual_seed(1)
+    inputs = torch.randn(examples + 50, 6, generator=generator)
+    targets = (inputs[:, 0] > inputs[:, 1]).long()
+    return Data(
+        TensorDataset(inputs[:examples], targets[:examples]), TensorDataset(inputs[examples:], targets[examples:])
+    )
+
+
+def make_model() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 2))
+
+
+def weights(model: nn.Module) -> Tensor:
+    return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+
+
+def train(**changes: object) -> tuple[Tensor, dict[str, float]]:
+    model = make_model()
+    metrics = training.train(model, make_data(), msgspec.structs.replace(SETTINGS, **changes))
+    return weights(model), metrics
+
+
+def test_it_learns() -> None:
+    model, data = make_model(), make_data()
+    before = training.evaluate(model, data)
+    metrics = training.train(model, data, msgspec.structs.replace(SETTINGS, epochs=20))
+    after = training.evaluate(model, data)
+    assert after["loss"] < before["loss"] / 2
+    assert after["accuracy"] > 0.9
+    assert metrics["loss"] < before["loss"]
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_one_does_not() -> None:
+    assert torch.equal(train()[0], train()[0])
+    assert not torch.equal(train()[0], train(seed=4)[0])
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_it_is_the_sgd_of_torch(momentum: float) -> None:
+    data = make_data(64)
+    model = make_model()
+    reference = copy.deepcopy(model)
+    settings = Training(batch_size=64, learning_rate=0.1, momentum=momentum, steps=5)
+    training.train(model, data, settings)
+    optimizer = torch.optim.SGD(reference.parameters(), lr=0.1, momentum=momentum)
+    assert isinstance(data.train, TensorDataset)
+    inputs, targets = data.train.tensors
+    for _ in range(5):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(reference(inputs), targets).backward()
+        optimizer.step()
+    torch.testing.assert_close(weights(model), weights(reference))
+
+
+def test_the_proximal_term_is_that_of_fedprox() -> None:
+    data = make_data(64)
+    model = make_model()
+    reference, anchor = copy.deepcopy(model), weights(model)
+    training.train(model, data, Training(batch_size=64, learning_rate=0.1, proximal=2.0, steps=3))
+    optimizer = torch.optim.SGD(reference.parameters(), lr=0.1)
+    assert isinstance(data.train, TensorDataset)
+    inputs, targets = data.train.tensors
+    for _ in range(3):
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(reference(inputs), targets)
+        distance = sum(
+            ((parameter - part.view_as(parameter)) ** 2).sum()
+            for parameter, part in zip(
+                reference.parameters(),
+                anchor.split([parameter.numel() for parameter in reference.parameters()]),
+                strict=True,
+            )
+        )
+        (loss + 2.0 / 2 * distance).backward()
+        optimizer.step()
+    torch.testing.assert_close(weights(model), weights(reference))
+
+
+@pytest.mark.parametrize(
+    ("changes", "steps"),
+    [
+        ({"epochs": 1}, 13),
+        ({"epochs": 3}, 39),
+        ({"epochs": None, "steps": 5}, 5),
+        ({"epochs": None, "steps": 30}, 30),
+        ({"epochs": 1, "steps": 30}, 13),
+        ({"epochs": 2, "steps": 15}, 15),
+        ({"epochs": None, "steps": None}, 13),
+    ],
+)
+def test_it_stops_after_epochs_or_steps_whichever_comes_first(changes: dict[str, int | None], steps: int) -> None:
+    assert train(**changes)[1]["steps"] == steps
+    assert training.count_steps(msgspec.structs.replace(SETTINGS, **changes), 203) == steps
+
+
+def test_a_dataset_without_tensors_gives_the_same_as_one_with() -> None:
+    data = make_data()
+    assert isinstance(data.train, TensorDataset)
+    assert isinstance(data.test, TensorDataset)
+    slow = Data(Examples(data.train), Examples(data.test))
+    model = make_model()
+    assert training.evaluate(model, slow) == pytest.approx(training.evaluate(model, data))
+    training.train(model, slow, msgspec.structs.replace(SETTINGS, epochs=20))
+    assert training.evaluate(model, slow)["accuracy"] > 0.9
+
+
+def test_batch_normalization_trains_though_one_example_is_left_for_the_last_batch() -> None:
+    model = nn.Sequential(nn.Linear(6, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+    assert training.train(model, make_data(33), SETTINGS)["steps"] == 4
+
+
+def test_frozen_parameters_stay() -> None:
+    model = make_model()
+    frozen = next(model.parameters()).requires_grad_(requires_grad=False)
+    before = frozen.clone()
+    training.train(model, make_data(), SETTINGS)
+    assert torch.equal(frozen, before)
+
+
+def test_progress_is_told_after_each_epoch() -> None:
+    told: list[tuple[int | None, int | None, int | None]] = []
+    listen_to_progress(lambda epoch, epochs, step: told.append((epoch, epochs, step)))
+    train()
+    assert told == [(1, 2, 13), (2, 2, 26)]
+
+
+def test_targets_that_are_no_classes_are_refused_with_what_to_do() -> None:
+    data = Data(TensorDataset(torch.randn(4, 6), torch.randn(4, 2)))
+    with pytest.raises(TypeError, match="own train"):
+        training.train(make_model(), data, SETTINGS)
+
+
+def test_each_client_and_each_round_shuffles_differently() -> None:
+    seeds = {local_seed(1, 1, "a"), local_seed(1, 1, "b"), local_seed(1, 2, "a"), local_seed(2, 1, "a")}
+    assert len(seeds) == 4
+    assert local_seed(1, 1, "a") == local_seed(1, 1, "a")
+    assert all(0 <= seed < 2**63 for seed in seeds)

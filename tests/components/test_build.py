@@ -1,0 +1,393 @@
+"""components/build.py: what it makes of the checkout, that it always makes the same, and what it refuses."""
+
+import hashlib
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from components import build as build_command
+from components import client
+from components.build import BuiltComponent, ConfigError, RecipeError, TaskError, build
+from protocol import names
+
+REPOSITORY = Path(__file__).parents[2]
+ROOTS = {"com.fedgrass.Client": REPOSITORY, "com.fedgrass.Runtime": REPOSITORY / "components" / "runtime"}
+SCHEMA = json.loads((Path(__file__).parent / "recipe_schema.json").read_text())
+
+
+@pytest.fixture
+def task(tmp_path: Path) -> Path:
+    """A task with a module of its own and two data files."""
+    directory = tmp_path / "task"
+    (directory / "data").mkdir(parents=True)
+    (directory / "models").mkdir()
+    (directory / "task.py").write_text("from models import net\n")
+    (directory / "models" / "net.py").write_text("WIDTH = 64\n")
+    (directory / "data" / "words.txt").write_text("grass\n")
+    (directory / "data" / "numbers.bin").write_bytes(b"\0\1\2")
+    return directory
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, task: Path) -> Path:
+    """A copy of what a build reads, to change."""
+    return copy_checkout(tmp_path / "checkout", task)
+
+
+@pytest.fixture(params=ROOTS)
+def built(request: pytest.FixtureRequest, tmp_path: Path, task: Path) -> BuiltComponent:
+    """Each component of this checkout, built."""
+    return build(ROOTS[request.param], tmp_path / "output", task)
+
+
+def copy_checkout(target: Path, task: Path) -> Path:
+    for name in ("components/client", "components/runtime", "protocol", "recipes"):
+        shutil.copytree(REPOSITORY / name, target / name, symlinks=True)
+    for name in ("components/__init__.py", "components/build.py", "gdk-config.json", "recipe.yaml"):
+        shutil.copy2(REPOSITORY / name, target / name, follow_symlinks=False)
+    shutil.copytree(task, target / "components/tasks/mnist")
+    return target
+
+
+def digests(directory: Path) -> dict[str, str]:
+    return {
+        file.relative_to(directory).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in directory.rglob("*")
+        if file.is_file()
+    }
+
+
+def lower(value: Any) -> Any:
+    """A recipe as GDK checks it: all names in lower case."""
+    if isinstance(value, dict):
+        return {key.lower(): lower(item) for key, item in value.items()}
+    return [lower(item) for item in value] if isinstance(value, list) else value
+
+
+def parse(built: BuiltComponent) -> dict[str, Any]:
+    recipe: dict[str, Any] = yaml.safe_load(built.recipe.read_text())
+    return recipe
+
+
+def scripts(recipe: dict[str, Any]) -> Iterator[str]:
+    for manifest in recipe["Manifests"]:
+        for step in manifest["Lifecycle"].values():
+            yield step["Script"]
+
+
+def edit_config(root: Path, **changes: object) -> None:
+    path = root / "gdk-config.json"
+    config = json.loads(path.read_text())
+    config["component"]["com.fedgrass.Client"].update(changes)
+    path.write_text(json.dumps(config))
+
+
+# --- what is made ---
+
+
+def test_client_zip_holds_the_agent_and_the_protocol_and_nothing_else(checkout: Path, tmp_path: Path) -> None:
+    (checkout / "protocol" / "__pycache__").mkdir(exist_ok=True)
+    (checkout / "protocol" / "__pycache__" / "names.cpython-311.pyc").write_bytes(b"")
+    (checkout / "components" / "client" / "notes.txt").write_text("not code")
+    artifacts = build(checkout, tmp_path / "output").artifacts
+
+    packed = zipfile.ZipFile(artifacts / "client.zip").namelist()
+
+    expected = ["components/__init__.py"]
+    expected += [f"components/client/{file.name}" for file in (checkout / "components/client").glob("*.py")]
+    expected += [f"protocol/{file.name}" for file in (checkout / "protocol").glob("*.py")]
+    assert packed == sorted(expected)
+
+
+def test_task_zip_holds_the_task_at_its_root_and_data_files_lie_beside_it(task: Path, tmp_path: Path) -> None:
+    artifacts = build(REPOSITORY, tmp_path / "output", task).artifacts
+
+    assert zipfile.ZipFile(artifacts / "task.zip").namelist() == ["models/net.py", "task.py"]
+    assert {file.name for file in artifacts.iterdir()} == {"client.zip", "task.zip", "words.txt", "numbers.bin"}
+    assert (artifacts / "numbers.bin").read_bytes() == b"\0\1\2"
+
+
+def test_python_runs_the_agent_from_the_zip(task: Path, tmp_path: Path) -> None:
+    built = build(REPOSITORY, tmp_path / "output", task)
+    archive = built.artifacts / "client.zip"
+    (module,) = {match[1] for script in scripts(parse(built)) if (match := re.search(r" -m (\S+)", script))}
+    code = (
+        f"import sys; sys.path.insert(0, {str(archive)!r})\n"
+        "import importlib.util, protocol.messages, protocol.names, protocol.tensors\n"
+        f"print(importlib.util.find_spec({module + '.__main__'!r}).origin, protocol.tensors.__file__)"
+    )
+    found = subprocess.run([sys.executable, "-I", "-c", code], check=True, capture_output=True, text=True)
+    assert found.stdout.split() == [
+        f"{archive}/components/client/__main__.py",
+        f"{archive}/protocol/tensors.py",
+    ]
+
+
+def test_the_task_named_in_gdk_config_is_the_one_that_is_built(checkout: Path, tmp_path: Path) -> None:
+    other = checkout / "components/tasks/other"
+    other.mkdir()
+    (other / "task.py").write_text("# another task\n")
+    edit_config(
+        checkout,
+        build={
+            "build_system": "custom",
+            "custom_build_command": ["python3", "components/build.py", "--task", "components/tasks/other"],
+        },
+    )
+    artifacts = build(checkout, tmp_path / "output").artifacts
+    assert zipfile.ZipFile(artifacts / "task.zip").read("task.py") == b"# another task\n"
+
+
+def test_what_an_earlier_build_left_is_gone(task: Path, tmp_path: Path) -> None:
+    first = build(REPOSITORY, tmp_path / "output", task)
+    first.recipe.with_name("com.fedgrass.Client-0.0.9.yaml").write_text("as GDK published it")
+    (task / "data" / "words.txt").unlink()
+    again = build(REPOSITORY, tmp_path / "output", task)
+    assert not (again.artifacts / "words.txt").exists()
+    assert list(again.recipe.parent.iterdir()) == [again.recipe]
+
+
+def test_a_build_of_one_component_leaves_the_other_alone(task: Path, tmp_path: Path) -> None:
+    runtime = build(ROOTS["com.fedgrass.Runtime"], tmp_path / "output")
+    before = digests(runtime.artifacts)
+    build(REPOSITORY, tmp_path / "output", task)
+    assert digests(runtime.artifacts) == before
+    assert runtime.recipe.is_file()
+
+
+def test_this_checkout_builds_with_its_own_task(tmp_path: Path) -> None:
+    built = build(REPOSITORY, tmp_path / "output")
+    assert "task.py" in zipfile.ZipFile(built.artifacts / "task.zip").namelist()
+
+
+# --- always the same ---
+
+
+def test_builds_are_the_same_byte_for_byte(task: Path, tmp_path: Path) -> None:
+    results = []
+    for number, (zone, mask) in enumerate([("UTC", 0o022), ("Asia/Tokyo", 0o077)]):
+        root = copy_checkout(tmp_path / f"checkout-{number}", task)
+        for file in root.rglob("*.py"):
+            os.utime(file, (10**9 + number * 10**8,) * 2)
+            file.chmod(0o600 + number * 0o155)
+        subprocess.run([sys.executable, "components/build.py"], cwd=root, env={"TZ": zone}, umask=mask, check=True)
+        results.append(digests(root / "greengrass-build"))
+    assert results[0] == results[1]
+
+
+@pytest.mark.skipif(shutil.which("gdk") is None, reason="the GDK CLI is not on PATH")
+@pytest.mark.parametrize("folder", [".", "components/runtime"])
+def test_gdk_builds_the_same_bytes_as_a_build_without_it(checkout: Path, folder: str) -> None:
+    root = checkout / folder
+    subprocess.run(["gdk", "component", "build"], cwd=root, check=True)  # noqa: S607 - the GDK on PATH
+    by_gdk = digests(root / "greengrass-build")
+    shutil.rmtree(root / "greengrass-build")
+    subprocess.run([sys.executable, checkout / "components/build.py"], cwd=root, check=True)
+    assert digests(root / "greengrass-build") == by_gdk
+
+
+# --- the recipes ---
+
+
+def test_recipe_passes_the_schema(built: BuiltComponent) -> None:
+    jsonschema.Draft7Validator(SCHEMA).validate(lower(parse(built)))
+
+
+def test_recipe_serves_both_nuclei_on_both_architectures_and_no_other(built: BuiltComponent) -> None:
+    platforms = [manifest["Platform"] for manifest in parse(built)["Manifests"]]
+    assert platforms == [
+        {"os": "linux", "architecture": "aarch64", "runtime": "*"},
+        {"os": "linux", "architecture": "amd64", "runtime": "*"},
+    ]
+
+
+def test_scripts_have_no_brace_but_recipe_variables_that_both_nuclei_know(built: BuiltComponent) -> None:
+    for script in scripts(parse(built)):
+        assert "${" not in script
+        assert set(re.findall(r"\{[^}]*\}?", script)) <= {"{artifacts:path}", "{work:path}"}
+
+
+def test_lifecycle_keeps_to_what_both_nuclei_have(built: BuiltComponent) -> None:
+    for manifest in parse(built)["Manifests"]:
+        assert set(manifest) == {"Name", "Platform", "Artifacts", "Lifecycle"}
+        assert set(manifest["Lifecycle"]) <= {"install", "startup", "run"}
+        for step in manifest["Lifecycle"].values():
+            assert set(step) <= {"Script", "Timeout"}
+
+
+def test_artifacts_of_the_recipe_are_the_files_that_were_made(built: BuiltComponent) -> None:
+    made = sorted(file.name for file in built.artifacts.iterdir())
+    for manifest in parse(built)["Manifests"]:
+        uris = [artifact["Uri"] for artifact in manifest["Artifacts"]]
+        assert sorted(uri.rpartition("/")[2] for uri in uris) == made
+        # The part that GDK replaces when it publishes.
+        assert {uri.rpartition("/")[0] for uri in uris} == {"s3://BUCKET_NAME/COMPONENT_NAME/COMPONENT_VERSION"}
+
+
+def test_recipe_says_name_version_and_author_of_gdk_config(built: BuiltComponent) -> None:
+    config = json.loads((ROOTS[built.name] / "gdk-config.json").read_text())
+    recipe = parse(built)
+    assert built.recipe.name == f"{built.name}.yaml"
+    assert recipe["ComponentName"] == built.name
+    assert recipe["ComponentVersion"] == built.version == config["component"][built.name]["version"]
+    assert recipe["ComponentPublisher"] == config["component"][built.name]["author"]
+
+
+def test_next_patch_is_left_for_gdk_to_replace(checkout: Path, tmp_path: Path) -> None:
+    edit_config(checkout, version="NEXT_PATCH")
+    built = build(checkout, tmp_path / "output")
+    assert built.artifacts == tmp_path / "output/artifacts/com.fedgrass.Client/NEXT_PATCH"
+    assert parse(built)["ComponentVersion"] == "NEXT_PATCH"
+
+
+def test_recipe_survives_an_author_with_quotes(checkout: Path, tmp_path: Path) -> None:
+    edit_config(checkout, author='Ada "the first" Lovelace: Ω')
+    assert parse(build(checkout, tmp_path / "output"))["ComponentPublisher"] == 'Ada "the first" Lovelace: Ω'
+
+
+def test_client_may_use_its_own_shadows_and_topics_and_no_other_device_s(task: Path, tmp_path: Path) -> None:
+    configuration = parse(build(REPOSITORY, tmp_path / "output", task))["ComponentConfiguration"]
+    policies = configuration["DefaultConfiguration"]["accessControl"]["aws.greengrass.ipc.mqttproxy"].values()
+
+    def allowed(operation: str, topic: str) -> bool:
+        return any(
+            fnmatchcase(topic, resource.replace("{iot:thingName}", "shed-1"))
+            for policy in policies
+            if f"aws.greengrass#{operation}" in policy["operations"]
+            for resource in policy["resources"]
+        )
+
+    for thing, expected in (("shed-1", True), ("shed-2", False)):
+        for tail in ("get/accepted", "get/rejected", "update/delta", "update/rejected"):
+            topic = names.shadow_topic("digits", thing, tail)
+            assert allowed("SubscribeToIoTCore", topic) is expected
+            assert not allowed("PublishToIoTCore", topic)
+        for tail in ("get", "update"):
+            assert allowed("PublishToIoTCore", names.shadow_topic("digits", thing, tail)) is expected
+        assert allowed("PublishToIoTCore", names.hello_topic("digits", thing)) is expected
+    assert not allowed("PublishToIoTCore", names.round_topic("digits"))
+
+
+def test_versions_are_in_step(task: Path, tmp_path: Path) -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    built = build(REPOSITORY, tmp_path / "output", task)
+    assert built.version == project["version"] == client.__version__
+
+    runtime = build_command.read_config(ROOTS["com.fedgrass.Runtime"]).version
+    accepted = parse(built)["ComponentDependencies"]["com.fedgrass.Runtime"]["VersionRequirement"]
+    lowest, below = re.fullmatch(r">=(\S+) <(\S+)", accepted).groups()  # type: ignore[union-attr]
+    assert numbers(lowest) <= numbers(runtime) < numbers(below)
+
+
+def numbers(version: str) -> list[int]:
+    return [int(number) for number in version.split(".")]
+
+
+# --- what is refused ---
+
+
+def test_a_directory_without_gdk_config_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"gdk-config\.json is missing"):
+        build(tmp_path, tmp_path / "output")
+
+
+@pytest.mark.parametrize("text", ["[]", "{", '{"component": {}}', '{"component": {"a": {"author": "me"}}}'])
+def test_a_gdk_config_that_describes_no_component_is_refused(checkout: Path, tmp_path: Path, text: str) -> None:
+    (checkout / "gdk-config.json").write_text(text)
+    with pytest.raises(ConfigError, match=r"gdk-config\.json (is not JSON|must describe one component)"):
+        build(checkout, tmp_path / "output")
+
+
+@pytest.mark.parametrize("version", ["1.0", "v1.0.0", "1.0.0 ", "01.0.0", "", "../1.0.0", 1])
+def test_a_version_that_is_not_semantic_is_refused(checkout: Path, tmp_path: Path, version: object) -> None:
+    edit_config(checkout, version=version)
+    with pytest.raises(ConfigError, match=re.escape(f"version {version!r}")):
+        build(checkout, tmp_path / "output")
+
+
+@pytest.mark.parametrize("version", ["0.1.0", "1.2.3-rc.1+build.5", "10.20.30-0a"])
+def test_a_semantic_version_is_taken(checkout: Path, tmp_path: Path, version: str) -> None:
+    edit_config(checkout, version=version)
+    assert build(checkout, tmp_path / "output").version == version
+
+
+def test_a_task_without_task_py_is_refused(task: Path, tmp_path: Path) -> None:
+    (task / "task.py").unlink()
+    with pytest.raises(TaskError, match=re.escape(f"{task} has no task.py")):
+        build(REPOSITORY, tmp_path / "output", task)
+
+
+def test_a_task_that_does_not_compile_is_refused_with_file_and_line(task: Path, tmp_path: Path) -> None:
+    (task / "task.py").write_text("import math\n\ndef build_model(:\n")
+    with pytest.raises(TaskError, match=re.escape(f"{task / 'task.py'}:3: ")):
+        build(REPOSITORY, tmp_path / "output", task)
+
+
+def test_a_task_with_a_null_byte_is_refused_with_its_file(task: Path, tmp_path: Path) -> None:
+    (task / "models" / "net.py").write_bytes(b"WIDTH = 64\n\0")
+    with pytest.raises(TaskError, match=re.escape(str(task / "models" / "net.py"))):
+        build(REPOSITORY, tmp_path / "output", task)
+
+
+@pytest.mark.parametrize("name", ["client.zip", "task.zip", "a b.txt", "naïve.txt", "[1].txt"])
+def test_a_data_file_that_cannot_be_an_artifact_is_refused(task: Path, tmp_path: Path, name: str) -> None:
+    (task / "data" / name).write_text("")
+    with pytest.raises(TaskError, match=re.escape(str(task / "data" / name))):
+        build(REPOSITORY, tmp_path / "output", task)
+
+
+def test_a_folder_among_the_data_files_is_refused(task: Path, tmp_path: Path) -> None:
+    (task / "data" / "train").mkdir()
+    with pytest.raises(TaskError, match="artifacts are a flat list"):
+        build(REPOSITORY, tmp_path / "output", task)
+
+
+def test_a_recipe_that_greengrass_would_not_take_is_refused(task: Path, tmp_path: Path) -> None:
+    for number in range(100):
+        (task / "data" / f"measurements-of-one-day-{number:03d}.csv").write_text("")
+    with pytest.raises(RecipeError, match=r"has \d+ bytes, AWS IoT Greengrass takes 16000"):
+        build(REPOSITORY, tmp_path / "output", task)
+
+
+def test_an_artifact_that_nothing_makes_is_refused(checkout: Path, tmp_path: Path) -> None:
+    recipe = checkout / "recipes" / "com.fedgrass.Client.yaml"
+    recipe.write_text(recipe.read_text().replace("/client.zip", "/agent.zip"))
+    with pytest.raises(RecipeError, match=r"names the artifact agent\.zip"):
+        build(checkout, tmp_path / "output")
+
+
+def test_an_artifact_with_another_uri_is_refused(checkout: Path, tmp_path: Path) -> None:
+    recipe = checkout / "recipes" / "com.fedgrass.Client.yaml"
+    recipe.write_text(recipe.read_text().replace("s3://BUCKET_NAME/", "s3://mine/"))
+    with pytest.raises(RecipeError, match="write '- Uri: s3://mine/"):
+        build(checkout, tmp_path / "output")
+
+
+def test_the_command_says_what_is_wrong_in_one_line_and_fails(tmp_path: Path) -> None:
+    script = REPOSITORY / "components" / "build.py"
+    run = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert run.returncode == 1
+    assert run.stderr.splitlines() == [
+        "build.py: gdk-config.json is missing: build in the directory of a component's gdk-config.json"
+    ]
+
+
+def test_the_script_needs_the_standard_library_alone() -> None:
+    source = (REPOSITORY / "components" / "build.py").read_text()
+    imported = set(re.findall(r"^(?:import|from) (\w+)", source, re.MULTILINE))
+    assert imported <= sys.stdlib_module_names
+    assert importlib.util.find_spec("components.build") is not None
