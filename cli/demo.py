@@ -28,11 +28,14 @@ from cli.split import Shards, Split, write_shards
 from components import build
 from sandbox.embedded_aws import EmbeddedAwsError
 from sandbox.federated_run import (
+    FunctionFigures,
     RoundFigures,
     RunError,
     View,
     agent_memory_mb,
+    function_figures,
     medians,
+    process_memory_mb,
     run_rounds,
     wait_for_clients,
 )
@@ -50,7 +53,8 @@ class DemoError(Exception):
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """What a run showed. `accuracy` (0 to 1) is of the last global model on data that no device has; times are medians
-    over rounds 2 and later, in seconds; `overhead_s` is a round's time less its longest local training."""
+    over rounds 2 and later, in seconds; `overhead_s` is a round's time less its longest local training. `memory_mb` is
+    what everything together takes, devices and embedded AWS; `functions` tells of the functions' invocations."""
 
     accuracy: float | None
     rounds: int
@@ -59,7 +63,9 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     overhead_s: float
     split_s: dict[str, float]
     idle_agent_mb: float
+    memory_mb: float
     started_s: float
+    functions: dict[str, FunctionFigures]
     history: list[RoundFigures]
 
 
@@ -141,6 +147,11 @@ def run(
         scorer = stack.enter_context(Scorer(project.task, scoring))
         started_s = time.monotonic() - begun
         history = run_rounds(sandbox, operations, project.settings.name, scorer, display.show)
+        memory_mb = process_memory_mb()
+        functions = {
+            "initiator": function_figures(sandbox, sandbox.deployment.initiator),
+            "averager": function_figures(sandbox, sandbox.deployment.averager),
+        }
     typical = medians(history)
     return Outcome(
         accuracy=typical.metrics.get("accuracy"),
@@ -150,7 +161,9 @@ def run(
         overhead_s=typical.overhead_s,
         split_s=typical.split,
         idle_agent_mb=idle_agent_mb,
+        memory_mb=memory_mb,
         started_s=started_s,
+        functions=functions,
         history=history,
     )
 
@@ -247,6 +260,7 @@ class Display:
         for step, seconds in outcome.split_s.items():
             table.add_row(f"  {step}", f"{seconds:.3f} s")
         table.add_row("memory of an idle agent (median)", f"{outcome.idle_agent_mb:.0f} MB")
+        table.add_row("memory of everything together", f"{outcome.memory_mb:,.0f} MB")
         table.add_row("from the command to the first round", f"{outcome.started_s:.1f} s")
         self.console.print(table)
 

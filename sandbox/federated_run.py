@@ -1,8 +1,10 @@
 """A federation carried through on this machine, from its first round to its last, and what was measured on the way."""
 
+import contextlib
 import queue
 import statistics
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -121,6 +123,50 @@ def run_rounds(
         if look is not None:
             look(view)
     return view.ended
+
+
+def process_memory_mb() -> float:
+    """The memory of this process and all it started, shared pages counted once (PSS), in MiB."""
+    total = 0
+    for process in (own := psutil.Process(), *own.children(recursive=True)):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            total += process.memory_full_info().pss
+    return total / 2**20
+
+
+class FunctionFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """What a function's own log says of rounds 2 and later: the median wall time of one invocation that worked on a
+    round, and the median over the rounds of its AWS calls, by kind."""
+
+    invocation_s: float
+    calls: dict[str, float]
+
+
+def function_figures(sandbox: Sandbox, function: str) -> FunctionFigures:
+    """Read a function's log."""
+    durations: list[float] = []
+    calls: dict[int, Counter[str]] = {}
+    pages = sandbox.aws.client("logs").get_paginator("filter_log_events")
+    for page in pages.paginate(logGroupName=f"/aws/lambda/{function}"):
+        for event in page["events"]:
+            if not event["message"].startswith('{"_aws"'):
+                continue
+            line = msgspec.json.decode(event["message"], type=_FunctionLine)
+            if line.round >= 2 and line.kind != "deadline":
+                durations.append(line.duration_s)
+                calls.setdefault(line.round, Counter()).update(line.calls)
+    kinds = sorted({kind for counted in calls.values() for kind in counted})
+    return FunctionFigures(
+        invocation_s=statistics.median(durations or [0.0]),
+        calls={kind: statistics.median(counted[kind] for counted in calls.values()) for kind in kinds},
+    )
+
+
+class _FunctionLine(msgspec.Struct):
+    duration_s: float
+    calls: dict[str, int]
+    round: int = 0
+    kind: str = ""
 
 
 def medians(rounds: Iterable[RoundFigures]) -> RoundFigures:

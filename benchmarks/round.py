@@ -1,0 +1,48 @@
+"""How long a federated round takes outside local training, and what it costs in AWS calls.
+
+`python -m benchmarks.round --devices 40 --rounds 5 --call-latency-ms 30` runs the demo's federation; a latency is added
+to every AWS call of the functions, to stand for the distance to AWS.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+
+from cli import digits
+from cli.demo import EXAMPLE, Display, run
+from cli.project import load
+from cli.split import parse_split
+
+
+def main(
+    devices: Annotated[int, typer.Option(min=1, help="How many devices.")] = 8,
+    rounds: Annotated[int, typer.Option(min=2, help="How many rounds; medians are over the second and later.")] = 10,
+    call_latency_ms: Annotated[float, typer.Option(min=0, help="Added to each AWS call of the functions.")] = 0.0,
+    data: Annotated[Path | None, typer.Option(help="Folder with the four IDX files of MNIST.")] = None,
+) -> None:
+    """Print the figures of a round as JSON."""
+    display = Display(Console(stderr=True, highlight=False))
+    with display:
+        outcome = run(
+            load(EXAMPLE, rounds=rounds),
+            devices=devices,
+            source=digits.from_directory(data) if data else digits.packaged(),
+            split=parse_split("iid"),
+            call_latency_s=call_latency_ms / 1000 if call_latency_ms else None,
+            display=display,
+        )
+    figures = msgspec.to_builtins(outcome)
+    del figures["history"]
+    functions = figures.pop("functions")
+    figures["call_latency_ms"] = call_latency_ms
+    figures["aws_calls"] = {name: function["calls"] for name, function in functions.items()}
+    figures |= {f"{name}_s": function["invocation_s"] for name, function in functions.items()}
+    sys.stdout.write(msgspec.json.encode(figures).decode() + "\n")
+
+
+if __name__ == "__main__":
+    typer.run(main)
