@@ -5,13 +5,12 @@ import os
 import queue
 import signal
 import sys
-import time
 from pathlib import Path
 
 from components.client import __version__, configuration, logs
 from components.client.configuration import Configuration, ConfigurationError
 from components.client.ipc import Ipc, IpcError
-from components.client.service import ConnectionLostError, Event, Service
+from components.client.service import ConnectionLostError, Event, Service, pause
 
 log = logging.getLogger("components.client")
 
@@ -22,14 +21,14 @@ EXIT_LOST = 75
 """The nucleus has gone, or does not answer: it starts the component anew."""
 
 
-def _configured(connection: Ipc) -> Configuration:
+def _configured(connection: Ipc, events: "queue.SimpleQueue[Event]") -> Configuration:
     """The configuration, once it is complete. To exit would only make the nucleus give up on the component."""
     while True:
         try:
             return configuration.parse(connection.configuration())
         except ConfigurationError as error:
             log.warning("waiting for a usable configuration", extra={"error": error})
-        time.sleep(RECHECK_S)
+        pause(events, RECHECK_S)
 
 
 def main(arguments: list[str]) -> int:
@@ -45,7 +44,7 @@ def main(arguments: list[str]) -> int:
     events: queue.SimpleQueue[Event] = queue.SimpleQueue()
     try:
         connection = Ipc(events.put)
-        settings = _configured(connection)
+        settings = _configured(connection, events)
         logs.configure(federation=settings.federation, thing=thing)
         log.info("started, version %s", __version__)
         Service(settings, thing, Path(arguments[0]).resolve(), Path.cwd(), connection, events).run()

@@ -216,6 +216,8 @@ def _decide(state: State, shadow: Shadow, now: Moment, effects: list[Effect]) ->
     if state.running and (shadow.assignment is None or state.running.round <= withdrawn):
         effects.append(Cancel("withdrawn"))
         state = _finish(state, "declined", "withdrawn: the round no longer needs this client", now, effects)
+        if shadow.assignment is None:
+            return state
     if shadow.assignment is None:
         return _say(state, shadow.reported.progress, now)
     try:

@@ -71,7 +71,7 @@ class LocalTrainer:
         header = tensors.parse_header(file, len(file))
         base = state_dict.views(header, file)
         state_dict.load(model, header, base)
-        before = task.evaluate(model, data) if data.test is not None else {}
+        before = task.evaluate(model, data) if data.has_test else {}
 
         self._advance("training")
         seed = local_seed(assignment.training.seed, assignment.round, self._workplace.thing)
@@ -81,7 +81,7 @@ class LocalTrainer:
         trained = task.train(model, data, settings)
         train_s = time.perf_counter() - started
         trained_at = time.time()
-        after = task.evaluate(model, data) if data.test is not None else {}
+        after = task.evaluate(model, data) if data.has_test else {}
 
         self._advance("uploading")
         steps = trained.pop("steps", math.nan)

@@ -84,8 +84,7 @@ class Outbox:
         assert self._sending is not None  # noqa: S101
         topic, payload = self._sending
         self._sending = None
-        if topic not in self._waiting:
-            self._waiting = {topic: payload, **self._waiting}
+        self._waiting = {topic: payload, **self._waiting}  # first in line, unless a newer one waits
         wait_s = min(FIRST_RETRY_S * 2**self._failures, MAX_RETRY_S) * self._jitter()
         self._failures = min(self._failures + 1, 16)
         self._due = now + wait_s

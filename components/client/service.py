@@ -103,7 +103,7 @@ class Service:
                         wait_s,
                         extra={"topic": topic, "error": error},
                     )
-                time.sleep(wait_s)
+                pause(self._events, wait_s)
                 wait_s = min(2 * wait_s, self._state.reconcile_s)
         try:
             self._connection.watch_connection()
@@ -180,6 +180,20 @@ class Service:
                     )
             case agent.Complain(reason):
                 log.error("the shadow holds no assignment that this component understands", extra={"reason": reason})
+
+
+def pause(events: "queue.SimpleQueue[Event]", seconds: float) -> None:
+    """Lets time pass before the agent has begun: what arrives meanwhile is not missed, for it begins with a GET.
+
+    Raises:
+        ConnectionLostError: the nucleus has gone.
+    """
+    end = time.monotonic() + seconds
+    with contextlib.suppress(queue.Empty):
+        while True:
+            event = events.get(timeout=max(0.0, end - time.monotonic()))
+            if isinstance(event, ipc.Lost):
+                raise ConnectionLostError(event.reason)
 
 
 def _hello(examples: int | None) -> messages.Hello:

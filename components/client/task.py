@@ -6,7 +6,6 @@ defaults (components/client/training.py). All of it runs in the training process
 model is built and the data loaded once.
 """
 
-import contextvars
 import os
 from collections.abc import Callable
 from datetime import datetime
@@ -33,7 +32,8 @@ class Client(msgspec.Struct, frozen=True):
 
 
 class Data(msgspec.Struct, frozen=True):
-    """This device's data: datasets of (input, target). Without a test set the model is not evaluated here.
+    """This device's data: datasets of (input, target). Without a test set, or with an empty one, the model is not
+    evaluated here.
 
     A `TensorDataset` is by far the fastest: the default training and evaluation take its tensors a batch at a time.
     """
@@ -45,6 +45,11 @@ class Data(msgspec.Struct, frozen=True):
     def examples(self) -> int:
         """How many examples this device trains on: its weight in the average."""
         return len(self.train)  # type: ignore[arg-type]
+
+    @property
+    def has_test(self) -> bool:
+        """Whether there is something to evaluate on."""
+        return self.test is not None and len(self.test) > 0  # type: ignore[arg-type]
 
 
 class DeviceState(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,18 +71,18 @@ def read_device_state() -> DeviceState:
     )
 
 
-_listener: contextvars.ContextVar[Callable[[int | None, int | None, int | None], None] | None] = contextvars.ContextVar(
-    "progress listener", default=None
-)
+Listener: TypeAlias = Callable[[int | None, int | None, int | None], None]
+"""Takes epoch, epochs and step."""
+
+_listeners: list[Listener] = []
 
 
 def report_progress(*, epoch: int | None = None, epochs: int | None = None, step: int | None = None) -> None:
     """Shows in the device's shadow how far training is. Call it from your `train` as often as you like."""
-    listener = _listener.get()
-    if listener is not None:
+    for listener in _listeners:
         listener(epoch, epochs, step)
 
 
-def listen_to_progress(listener: Callable[[int | None, int | None, int | None], None]) -> None:
-    """Has `report_progress` call `listener(epoch, epochs, step)`."""
-    _listener.set(listener)
+def listen_to_progress(listener: Listener) -> None:
+    """Has `report_progress` call this listener, and no other."""
+    _listeners[:] = [listener]

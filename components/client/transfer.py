@@ -1,5 +1,6 @@
 """Models from S3, updates to S3, by plain boto3; each is tried again until it succeeds or the round is called off."""
 
+import contextlib
 import hashlib
 import logging
 import random
@@ -20,6 +21,7 @@ log = logging.getLogger(__name__)
 
 FIRST_RETRY_S = 0.5
 MAX_RETRY_S = 60.0
+CHUNK_BYTES = 1 << 20
 
 _Result = TypeVar("_Result")
 
@@ -84,9 +86,11 @@ class Transfer:
             )
         data = bytearray(model.bytes)
         position = 0
-        with response["Body"] as body, memoryview(data) as view:
+        # Not `with response["Body"]`: that gives urllib3's response, whose errors are not botocore's.
+        with contextlib.closing(response["Body"]) as body, memoryview(data) as view:
             while position < len(view):
-                position += body.readinto(view[position:])  # type: ignore[arg-type]  # raises if cut off
+                chunk = view[position : position + CHUNK_BYTES]
+                position += body.readinto(chunk)  # type: ignore[arg-type]  # raises if the body ends early
         return data
 
     def _persist(self, attempt: Callable[[], _Result], failure: str) -> _Result:

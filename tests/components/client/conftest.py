@@ -1,6 +1,6 @@
 import hashlib
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +18,14 @@ BUCKET = "federation-bucket"
 
 
 @pytest.fixture(scope="session")
-def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedAws]:
-    with EmbeddedAws(tmp_path_factory.mktemp("client-aws") / "aws") as embedded:
-        embedded.client("s3").create_bucket(Bucket=BUCKET)
-        yield embedded
+def bucket(aws: EmbeddedAws) -> str:
+    """The federation's bucket, without anything that its events would start."""
+    aws.client("s3").create_bucket(Bucket=BUCKET)
+    return BUCKET
 
 
 @pytest.fixture
-def as_device(aws: EmbeddedAws, monkeypatch: pytest.MonkeyPatch) -> EmbeddedAws:
+def as_device(aws: EmbeddedAws, bucket: str, monkeypatch: pytest.MonkeyPatch) -> EmbeddedAws:
     """Processes that this one starts find S3 and credentials in their environment, as on a device."""
     for name, value in aws.environment.items():
         monkeypatch.setenv(name, value)
@@ -36,7 +36,7 @@ PutModel = Callable[..., Assignment]
 
 
 @pytest.fixture
-def assign(aws: EmbeddedAws) -> PutModel:
+def assign(aws: EmbeddedAws, bucket: str) -> PutModel:
     """Uploads a global model, and gives the assignment to train it."""
 
     def put(round_number: int = 1, model: nn.Module | None = None, **training: Any) -> Assignment:
@@ -45,7 +45,7 @@ def assign(aws: EmbeddedAws) -> PutModel:
             model = nn.Linear(4, 2)
         data = dump_model(model, FEDERATION, round_number - 1)
         key = names.model_key(FEDERATION, round_number - 1)
-        aws.client("s3").put_object(Bucket=BUCKET, Key=key, Body=data)
+        aws.client("s3").put_object(Bucket=bucket, Key=key, Body=data)
         return Assignment(
             round=round_number,
             model=ModelReference(key=key, sha256=hashlib.sha256(data).hexdigest(), bytes=len(data)),
@@ -73,7 +73,7 @@ def closed_port() -> int:
         return int(probe.getsockname()[1])
 
 
-TASK = '''
+TASK = """
 import torch
 from torch import nn
 from torch.utils.data import TensorDataset
@@ -90,4 +90,4 @@ def load_data(directory, client):
     inputs = torch.randn(40, 4, generator=generator)
     targets = (inputs.sum(1) > 0).long()
     return Data(TensorDataset(inputs[:32], targets[:32]), TensorDataset(inputs[32:], targets[32:]))
-'''
+"""

@@ -145,6 +145,14 @@ def test_a_delta_that_comes_while_a_get_is_under_way_is_followed_by_one_more_get
     assert kinds(device.get()) == [Train, Publish]
 
 
+def test_a_shadow_that_counts_its_versions_anew_is_not_asked_for_again_and_again() -> None:
+    device = Device()
+    device.feed(Started())
+    device.feed(ShadowChanged(50))
+    assert kinds(device.get()) == [Get]
+    assert device.get() == []
+
+
 def test_an_answer_that_was_overtaken_by_a_newer_one_is_ignored() -> None:
     device = Device()
     device.want(assignment(3))
@@ -201,6 +209,9 @@ def test_an_assignment_that_vanishes_is_called_off() -> None:
     device.want(assignment(3))
     assert Cancel("withdrawn") in device.want(assignment=None)
     assert "assignment" not in device.cloud.reported
+    assert device.progress is not None
+    assert device.progress.phase == "declined"
+    assert device.get() == []
 
 
 def test_an_expired_assignment_is_declined() -> None:
@@ -349,6 +360,7 @@ def test_an_assignment_that_cannot_be_understood_does_not_stop_what_runs() -> No
     device.want(assignment(3))
     assert Cancel not in kinds(device.want(assignment={"v": 1, "round": 4, "model": None}))
     assert device.state.running == assignment(3)
+    assert device.progress == Progress(round=3, phase="accepted", at=START)
 
 
 def test_it_says_hello_again_when_the_number_of_examples_is_known() -> None:

@@ -79,7 +79,10 @@ def test_functions_that_a_task_has_are_called(tmp_path: Path) -> None:
     [
         ("def load_data(directory, client): ...", r"task.py has no function build_model\(\)"),
         ("def build_model(): ...", r"task.py has no function load_data\(\)"),
-        ("import numpy\nimport no_such_module", r"ModuleNotFoundError: No module named 'no_such_module' \(task.py, line 2\)"),
+        (
+            "import numpy\nimport no_such_module",
+            r"ModuleNotFoundError: No module named 'no_such_module' \(task.py, line 2\)",
+        ),
         ("x = 1\ndef broken(:\n", r"SyntaxError: .* \(task.py, line 2\)"),
         ("\n\n1 / 0", r"cannot be imported: ZeroDivisionError: division by zero \(task.py, line 3\)"),
     ],
@@ -101,12 +104,14 @@ def test_a_missing_task_is_explained(tmp_path: Path) -> None:
     [
         ("return nn.Linear(4, 2)", "return 7", r"build_model\(\) of task.py returned int, it has to return Module"),
         ("return nn.Linear(4, 2)", "pass", "returned NoneType"),
-        ("return nn.Linear(4, 2)", "raise OSError('disk')", r"build_model\(\) of task.py: OSError: disk \(task.py, line"),
+        (
+            "return nn.Linear(4, 2)",
+            "raise OSError('disk')",
+            r"build_model\(\) of task.py: OSError: disk \(task.py, line",
+        ),
     ],
 )
-def test_a_function_that_does_not_do_its_part_is_named(
-    tmp_path: Path, replaced: str, by: str, message: str
-) -> None:
+def test_a_function_that_does_not_do_its_part_is_named(tmp_path: Path, replaced: str, by: str, message: str) -> None:
     with pytest.raises(TaskError, match=message):
         task_of(tmp_path, TASK.replace(replaced, by)).build_model()
 

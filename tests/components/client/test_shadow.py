@@ -21,9 +21,7 @@ LARGEST = 2**53
 
 LARGEST_ASSIGNMENT = Assignment(
     round=names.MAX_ROUND,
-    model=ModelReference(
-        key=names.model_key(LONGEST_FEDERATION, names.MAX_ROUND), sha256="a" * 64, bytes=LARGEST
-    ),
+    model=ModelReference(key=names.model_key(LONGEST_FEDERATION, names.MAX_ROUND), sha256="a" * 64, bytes=LARGEST),
     training=Training(
         batch_size=LARGEST,
         learning_rate=1.2345678901234567e-300,

@@ -18,9 +18,9 @@ class Everything(nn.Module):
         self.tied = nn.Linear(3, 2, bias=False)
         self.tied.weight = self.linear.weight
         self.norm = nn.BatchNorm1d(2)
-        self.half = nn.Parameter(torch.randn(5).half())
-        self.brain = nn.Parameter(torch.randn(2, 3).bfloat16())
-        self.double = nn.Parameter(torch.randn(2, dtype=torch.float64))
+        self.sixteen = nn.Parameter(torch.randn(5).half())
+        self.bits = nn.Parameter(torch.randn(2, 3).bfloat16())
+        self.wide = nn.Parameter(torch.randn(2, dtype=torch.float64))
         self.scalar = nn.Parameter(torch.randn(()))
         self.empty = nn.Parameter(torch.zeros(0, 4))
         self.flipped = nn.Parameter(torch.randn(4, 3).t())
@@ -81,7 +81,7 @@ def test_an_update_added_to_the_global_model_is_the_local_one() -> None:
         torch.testing.assert_close(total, value.double(), rtol=0, atol=1e-6, msg=name)
     assert arrays["counts"].dtype == np.int64
     assert arrays["mask"].tolist() == [-1, 1]
-    assert arrays["half"].dtype == np.float32
+    assert arrays["sixteen"].dtype == np.float32
 
 
 def test_differences_of_doubles_are_taken_before_they_are_rounded() -> None:

@@ -78,7 +78,7 @@ def test_it_is_the_sgd_of_torch(momentum: float) -> None:
     inputs, targets = data.train.tensors
     for _ in range(5):
         optimizer.zero_grad()
-        nn.functional.cross_entropy(reference(inputs), targets).backward()
+        nn.functional.cross_entropy(reference(inputs), targets).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     torch.testing.assert_close(weights(model), weights(reference))
 
@@ -98,11 +98,11 @@ def test_the_proximal_term_is_that_of_fedprox() -> None:
             ((parameter - part.view_as(parameter)) ** 2).sum()
             for parameter, part in zip(
                 reference.parameters(),
-                anchor.split([parameter.numel() for parameter in reference.parameters()]),
+                torch.split(anchor, [parameter.numel() for parameter in reference.parameters()]),
                 strict=True,
             )
         )
-        (loss + 2.0 / 2 * distance).backward()
+        (loss + 2.0 / 2 * distance).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     torch.testing.assert_close(weights(model), weights(reference))
 
@@ -142,7 +142,8 @@ def test_batch_normalization_trains_though_one_example_is_left_for_the_last_batc
 
 def test_frozen_parameters_stay() -> None:
     model = make_model()
-    frozen = next(model.parameters()).requires_grad_(requires_grad=False)
+    frozen = next(model.parameters())
+    frozen.requires_grad = False
     before = frozen.clone()
     training.train(model, make_data(), SETTINGS)
     assert torch.equal(frozen, before)

@@ -1,0 +1,271 @@
+"""The agent's own process, as the nucleus runs it: over a real IPC socket, with a shadow that keeps AWS's rules."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import psutil
+import pytest
+
+from protocol import messages, names
+from protocol.messages import Assignment, Hello
+from sandbox.embedded_aws import EmbeddedAws
+from sandbox.nucleus.ipc import IpcError
+from tests.components.client.conftest import BUCKET, TASK
+from tests.components.client.nucleus import FEDERATION, THING, TIMEOUT_S, Nucleus
+
+REPOSITORY = Path(__file__).parents[3]
+CONFIGURATION = {"federation": FEDERATION, "bucket": BUCKET, "reconcile_s": "300", "threads": "1"}
+HANGS = TASK + "def train(model, data, settings):\n    import time\n    time.sleep(1000)\n"
+
+
+@pytest.fixture
+def nucleus(tmp_path: Path) -> Iterator[Nucleus]:
+    with Nucleus(tmp_path / "ipc", dict(CONFIGURATION)).running() as running:
+        yield running
+
+
+Start = Callable[..., psutil.Popen]
+
+
+@pytest.fixture
+def start(nucleus: Nucleus, artifacts: Path, tmp_path: Path) -> Iterator[Start]:
+    """Starts the agent, as the recipe does."""
+    work = tmp_path / "work"
+    work.mkdir()
+    processes: list[psutil.Popen] = []
+
+    def run(stdout: int | None = None) -> psutil.Popen:
+        processes.append(
+            psutil.Popen(
+                [sys.executable, "-m", "components.client", str(artifacts)],
+                cwd=work,
+                env=os.environ | nucleus.environment() | {"PYTHONPATH": str(REPOSITORY)},
+                stdout=stdout,
+                text=True,
+            )
+        )
+        return processes[-1]
+
+    yield run
+    for process in processes:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def wanted(assignment: Assignment) -> dict[str, Any]:
+    return {"assignment": msgspec.to_builtins(assignment)}
+
+
+def is_idle(nucleus: Nucleus) -> bool:
+    return bool(nucleus.messages("get"))
+
+
+def training_process(agent: psutil.Popen) -> psutil.Process:
+    return next(child for child in agent.children() if "components.client.trainer" in child.cmdline())
+
+
+def test_it_says_hello_and_gets_its_shadow_once_when_there_is_none(nucleus: Nucleus, start: Start) -> None:
+    start()
+    nucleus.wait_until(is_idle)
+    topic, message = nucleus.published[0]
+    assert topic == names.hello_topic(FEDERATION, THING)
+    hello = messages.convert(message, Hello)
+    assert (hello.component_version, hello.cpu_count) == ("0.1.0", os.cpu_count())
+    assert hello.memory_bytes > 100_000_000
+    assert len(nucleus.published) == 2
+
+
+def test_a_round_from_the_shadow_to_the_update(
+    nucleus: Nucleus, start: Start, assign: Callable[..., Assignment], as_device: EmbeddedAws
+) -> None:
+    start()
+    nucleus.wait_until(is_idle)
+    nucleus.want(wanted(assign(1)))
+    nucleus.wait_until(lambda n: n.reported("progress", round=1, phase="done"))
+    assert nucleus.shadow is not None
+    assert nucleus.shadow.delta == {}
+    key = names.update_key(FEDERATION, 1, THING)
+    assert as_device.client("s3").head_object(Bucket=BUCKET, Key=key)["ContentLength"] > 0
+    nucleus.wait_until(lambda n: any(message.get("examples") == 32 for _, message in n.published))
+
+
+def test_an_assignment_that_waits_is_found_when_the_agent_starts(
+    nucleus: Nucleus, start: Start, assign: Callable[..., Assignment], as_device: EmbeddedAws
+) -> None:
+    nucleus.want(wanted(assign(1)))
+    start()
+    nucleus.wait_until(lambda n: n.reported("progress", round=1, phase="done"))
+
+
+def test_a_lost_get_is_repeated(
+    nucleus: Nucleus, start: Start, assign: Callable[..., Assignment], as_device: EmbeddedAws
+) -> None:
+    nucleus.want(wanted(assign(1)))
+    nucleus.lose = lambda topic, _: topic.endswith("/get") and len(nucleus.messages("get")) <= 1
+    start()
+    nucleus.wait_until(lambda n: n.reported("progress", round=1))
+
+
+def test_a_lost_delta_and_a_lost_end_are_repaired_when_the_shadow_is_reconciled(
+    nucleus: Nucleus, start: Start, assign: Callable[..., Assignment], as_device: EmbeddedAws
+) -> None:
+    nucleus.configuration["reconcile_s"] = "1"
+    lost: list[Any] = []
+
+    def lose_the_first_end(topic: str, message: Any) -> bool:
+        ended = topic.endswith("/update") and message["state"]["reported"]["progress"]["phase"] == "done"
+        if ended:
+            lost.append(message)
+        return ended and len(lost) == 1
+
+    nucleus.lose = lose_the_first_end
+    start()
+    nucleus.wait_until(is_idle)
+    nucleus.want(wanted(assign(1)), tell=False)
+    nucleus.wait_until(lambda n: n.reported("progress", round=1, phase="done"))
+    assert len(lost) == 2
+
+
+def test_refused_calls_are_tried_again(
+    nucleus: Nucleus, start: Start, assign: Callable[..., Assignment], as_device: EmbeddedAws
+) -> None:
+    nucleus.want(wanted(assign(1)))
+    nucleus.refusals = [IpcError("ServiceError", "the broker is away")]
+    start()
+    nucleus.wait_until(is_idle)
+    nucleus.refusals = [IpcError("ServiceError", "the broker is away")] * 2
+    nucleus.wait_until(lambda n: n.reported("progress", round=1, phase="done"))
+
+
+def test_a_missing_permission_is_explained(nucleus: Nucleus, start: Start) -> None:
+    nucleus.refusals = [IpcError("UnauthorizedError", "not authorized")]
+    process = start(stdout=subprocess.PIPE)
+    line = next(line for line in process.stdout if "not authorized" in line)
+    assert "interpolateComponentConfiguration" in line
+    nucleus.wait_until(is_idle)
+
+
+def test_a_component_that_is_not_configured_says_so_and_waits(nucleus: Nucleus, start: Start) -> None:
+    nucleus.configuration["bucket"] = ""
+    process = start(stdout=subprocess.PIPE)
+    assert next(line for line in process.stdout if "`bucket`" in line and "configurationUpdate" in line)
+    process.terminate()
+    assert process.wait(TIMEOUT_S) == 0
+
+
+def test_a_nucleus_that_goes_away_while_the_agent_waits_ends_it(nucleus: Nucleus, start: Start) -> None:
+    nucleus.refusals = [IpcError("ServiceError", "the broker is away")] * 1000
+    process = start(stdout=subprocess.PIPE)
+    assert next(line for line in process.stdout if "cannot subscribe" in line)
+    nucleus.disconnect()
+    assert process.wait(TIMEOUT_S) == 75
+
+
+def test_an_idle_agent_has_neither_torch_nor_boto3_and_stays_small(nucleus: Nucleus, start: Start) -> None:
+    process = start()
+    nucleus.wait_until(is_idle)
+    loaded = {Path(region.path).name for region in process.memory_maps()}
+    assert not [name for name in loaded if name.startswith(("libtorch", "_multiarray_umath", "libc10"))]
+    assert process.memory_info().rss < 45e6
+
+
+def test_importing_the_agent_imports_neither_torch_nor_numpy_nor_boto3() -> None:
+    code = "import sys, components.client.__main__; print(*{name.split('.')[0] for name in sys.modules})"
+    output = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert "awsiot" in output
+    assert not {"torch", "numpy", "boto3", "botocore"} & set(output)
+
+
+def test_finished_calls_do_not_pile_up_in_the_client(
+    nucleus: Nucleus, start: Start, assign: Callable[..., Assignment], as_device: EmbeddedAws
+) -> None:
+    start()
+    nucleus.want(wanted(assign(1)))
+    nucleus.wait_until(lambda n: n.reported("progress", round=1, phase="done") and n.open_streams == 0)
+
+
+def test_a_restarted_agent_does_not_train_a_finished_round_again(
+    nucleus: Nucleus, start: Start, assign: Callable[..., Assignment], as_device: EmbeddedAws
+) -> None:
+    process = start()
+    nucleus.want(wanted(assign(1)))
+    nucleus.wait_until(lambda n: n.reported("progress", round=1, phase="done"))
+    process.kill()
+    process.wait()
+    assert nucleus.shadow is not None
+    nucleus.shadow.reported.clear()  # as if nothing of it had arrived
+    nucleus.published.clear()
+    restarted = start()
+    nucleus.wait_until(lambda n: n.reported("progress", round=1, phase="done"))
+    assert len(nucleus.messages("update")) == 1
+    assert restarted.children() == []
+
+
+def test_a_withdrawn_round_is_stopped_and_its_process_kept(
+    nucleus: Nucleus, start: Start, artifacts: Path, assign: Callable[..., Assignment], as_device: EmbeddedAws
+) -> None:
+    (artifacts / "task.py").write_text(HANGS)
+    process = start()
+    nucleus.want(wanted(assign(1)))
+    nucleus.wait_until(lambda n: n.reported("progress", round=1, phase="training"))
+    child = training_process(process)
+    nucleus.want({"withdrawn": 1})
+    nucleus.wait_until(lambda n: n.reported("progress", round=1, phase="declined"))
+    assert nucleus.shadow is not None
+    assert nucleus.shadow.reported["withdrawn"] == 1
+    assert child.is_running()
+
+
+def test_a_killed_training_process_is_reported(
+    nucleus: Nucleus, start: Start, artifacts: Path, assign: Callable[..., Assignment], as_device: EmbeddedAws
+) -> None:
+    (artifacts / "task.py").write_text(HANGS)
+    process = start()
+    nucleus.want(wanted(assign(1)))
+    nucleus.wait_until(lambda n: n.reported("progress", round=1, phase="training"))
+    training_process(process).kill()
+    failed = nucleus.wait_until(lambda n: n.reported("progress", round=1, phase="failed"))
+    assert "out of memory?" in failed["reason"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_stopping_the_agent_ends_its_training_process(
+    nucleus: Nucleus,
+    start: Start,
+    artifacts: Path,
+    assign: Callable[..., Assignment],
+    as_device: EmbeddedAws,
+    number: signal.Signals,
+) -> None:
+    (artifacts / "task.py").write_text(HANGS)
+    process = start()
+    nucleus.want(wanted(assign(1)))
+    nucleus.wait_until(lambda n: n.reported("progress", round=1, phase="training"))
+    child = training_process(process)
+    process.send_signal(number)
+    assert process.wait(5) == (0 if number is signal.SIGTERM else -signal.SIGKILL)
+    psutil.wait_procs([child], timeout=TIMEOUT_S)
+    assert not child.is_running()
+
+
+def test_a_lost_nucleus_ends_the_agent_so_that_it_is_started_anew(nucleus: Nucleus, start: Start) -> None:
+    process = start()
+    nucleus.wait_until(is_idle)
+    nucleus.disconnect()
+    assert process.wait(TIMEOUT_S) == 75
+
+
+def test_a_nucleus_that_does_not_know_the_component_ends_the_agent(
+    nucleus: Nucleus, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nucleus, "environment", lambda: Nucleus.environment(nucleus) | {"SVCUID": "old"})
+    assert start().wait(TIMEOUT_S) == 75

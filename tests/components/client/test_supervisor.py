@@ -1,0 +1,337 @@
+"""The training process, by the side of the agent that starts it: real processes, real torch, a real S3."""
+
+import os
+import queue
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+from torch import nn
+
+from components.client import supervisor
+from components.client.exchange import Loaded, Workplace
+from components.client.supervisor import CONFIRM_S, TRAINER, Exited, Said, Supervisor
+from protocol import messages, names, tensors
+from protocol.messages import FINAL_PHASES, Assignment, Progress, Report
+from sandbox.embedded_aws import EmbeddedAws
+from tests.components.client.conftest import BUCKET, TASK
+from tests.components.client.nucleus import FEDERATION, THING
+
+TIMEOUT_S = 60.0
+
+
+class Agent:
+    """Runs a supervisor's loop, as the agent does."""
+
+    def __init__(self, artifacts: Path, command: tuple[str, ...] = TRAINER, keep_warm_s: float = 60.0) -> None:
+        workplace = Workplace(
+            federation=FEDERATION,
+            thing=THING,
+            bucket=BUCKET,
+            artifacts=str(artifacts),
+            dataset=str(artifacts),
+            threads=1,
+            events=-1,
+        )
+        self._events: queue.SimpleQueue[Said | Exited] = queue.SimpleQueue()
+        self.supervisor = Supervisor(workplace, keep_warm_s, self._events.put, command)
+
+    def train(self, assignment: Assignment) -> None:
+        self.supervisor.train(assignment, time.time())
+
+    def cancel(self) -> None:
+        self.supervisor.cancel(time.monotonic())
+
+    def turn(self) -> Loaded | Progress | None:
+        """Waits for one event, or until something is due, as the agent's loop does."""
+        wake = min(self.supervisor.next_wake(), time.monotonic() + TIMEOUT_S)
+        try:
+            event = self._events.get(timeout=max(0.0, wake - time.monotonic()))
+        except queue.Empty:
+            self.supervisor.tick(time.monotonic())
+            return None
+        return self.supervisor.on_event(event, time.monotonic())
+
+    def until(self, reached: Callable[[Progress], bool]) -> Progress:
+        """The first progress of this kind."""
+        limit = time.monotonic() + TIMEOUT_S
+        while time.monotonic() < limit:
+            outcome = self.turn()
+            if isinstance(outcome, Progress) and reached(outcome):
+                return outcome
+        raise AssertionError("it did not come to that")
+
+    def end(self) -> Progress:
+        """How the assignment ends."""
+        return self.until(lambda progress: progress.phase in FINAL_PHASES)
+
+    def training(self) -> Progress:
+        """Comes back when the task's own train() says so."""
+        return self.until(lambda progress: progress.step == 1)
+
+    @property
+    def pid(self) -> int:
+        assert self.supervisor.pid is not None
+        return self.supervisor.pid
+
+
+AgentOf = Callable[..., Agent]
+
+
+@pytest.fixture
+def agent_of(as_device: EmbeddedAws, artifacts: Path) -> Iterator[AgentOf]:
+    agents = []
+
+    def make(source: str = TASK, **options: object) -> Agent:
+        (artifacts / "task.py").write_text(source)
+        agents.append(Agent(artifacts, **options))  # type: ignore[arg-type]
+        return agents[-1]
+
+    yield make
+    for agent in agents:
+        agent.supervisor.stop()
+
+
+HANGS = TASK + (
+    "import pathlib, time\n"
+    "from components.client.task import report_progress\n"
+    "def train(model, data, settings):\n"
+    "    if settings.epochs != 99:\n"
+    "        return {}\n"
+    "    report_progress(step=1)\n"
+    "    while True:\n"
+    "        time.sleep(0.01)\n"
+)
+STUBBORN = HANGS.replace(
+    "        time.sleep(0.01)\n",
+    "        try:\n            time.sleep(0.01)\n        except BaseException: pass\n",
+)
+
+
+def read_update(aws: EmbeddedAws, round_number: int) -> tuple[tensors.Header, Report]:
+    key = names.update_key(FEDERATION, round_number, THING)
+    header, _ = tensors.load(aws.client("s3").get_object(Bucket=BUCKET, Key=key)["Body"].read())
+    return header, messages.decode(header.message, Report)
+
+
+def test_a_round_ends_with_an_update_that_the_averager_can_check(
+    agent_of: AgentOf, assign: Callable[..., Assignment], aws: EmbeddedAws
+) -> None:
+    agent, assignment = agent_of(), assign(1, epochs=5)
+    agent.train(assignment)
+    assert agent.end() == Progress(round=1, phase="done")
+    header, report = read_update(aws, 1)
+    assert header.schema == {"weight": ("F32", (2, 4)), "bias": ("F32", (2,))}
+    assert (report.federation, report.round, report.thing) == (FEDERATION, 1, THING)
+    assert (report.base, report.examples, report.steps) == (assignment.model.sha256, 32, 20)
+    assert report.after["loss"] < report.before["loss"]
+    assert report.after["train_loss"] > 0
+    timings = report.timings
+    assert timings.accepted_at < timings.downloaded_at < timings.trained_at < timings.uploading_at
+    assert 0 < timings.train_s < timings.trained_at - timings.downloaded_at
+
+
+def test_the_next_round_runs_in_the_same_process(
+    agent_of: AgentOf, assign: Callable[..., Assignment], aws: EmbeddedAws
+) -> None:
+    agent = agent_of()
+    agent.train(assign(1))
+    agent.end()
+    pid = agent.pid
+    torch.manual_seed(5)
+    agent.train(assign(2, nn.Linear(4, 2)))
+    assert agent.end() == Progress(round=2, phase="done")
+    assert agent.pid == pid
+    assert read_update(aws, 2)[1].before != read_update(aws, 1)[1].before
+
+
+def test_the_same_assignment_gives_the_same_update(
+    agent_of: AgentOf, assign: Callable[..., Assignment], aws: EmbeddedAws
+) -> None:
+    files = []
+    for _ in range(2):
+        agent = agent_of()
+        agent.train(assign(1, seed=9))
+        agent.end()
+        key = names.update_key(FEDERATION, 1, THING)
+        data = aws.client("s3").get_object(Bucket=BUCKET, Key=key)["Body"].read()
+        files.append(data[tensors.parse_header(data, len(data)).length :])
+    assert files[0] == files[1]
+
+
+def test_training_that_diverges_is_reported(agent_of: AgentOf, assign: Callable[..., Assignment]) -> None:
+    agent = agent_of()
+    agent.train(assign(1, learning_rate=3e38, momentum=0.9, epochs=5))
+    ended = agent.end()
+    assert ended.phase == "failed"
+    assert "training diverged: tensor" in (ended.reason or "")
+
+
+def test_a_task_that_raises_is_reported_and_the_next_round_works(
+    agent_of: AgentOf, assign: Callable[..., Assignment]
+) -> None:
+    agent = agent_of(TASK + "def train(model, data, settings):\n    return {} if settings.epochs == 2 else 1 / 0\n")
+    agent.train(assign(1))
+    ended = agent.end()
+    assert ended.phase == "failed"
+    assert "train() of task.py: ZeroDivisionError: division by zero (task.py, line" in (ended.reason or "")
+    agent.train(assign(2, epochs=2))
+    assert agent.end().phase == "done"
+
+
+def test_a_model_of_another_kind_is_reported_by_the_tensors_name(
+    agent_of: AgentOf, assign: Callable[..., Assignment]
+) -> None:
+    agent = agent_of()
+    agent.train(assign(1, nn.Linear(5, 2)))
+    ended = agent.end()
+    assert (ended.phase, "'weight'" in (ended.reason or "")) == ("failed", True)
+
+
+def test_a_device_that_is_not_ready_declines(agent_of: AgentOf, assign: Callable[..., Assignment]) -> None:
+    agent = agent_of(TASK + "def ready(device): return False\n")
+    agent.train(assign(1))
+    assert agent.end() == Progress(round=1, phase="declined", reason="not ready, says the task")
+
+
+@pytest.mark.parametrize("test_set", ["", ", TensorDataset(inputs[40:], targets[40:])"])
+def test_without_a_test_set_the_model_is_not_evaluated(
+    agent_of: AgentOf, assign: Callable[..., Assignment], aws: EmbeddedAws, test_set: str
+) -> None:
+    agent = agent_of(TASK.replace(", TensorDataset(inputs[32:], targets[32:])", test_set))
+    agent.train(assign(1))
+    assert agent.end().phase == "done"
+    _, report = read_update(aws, 1)
+    assert (report.before, set(report.after)) == ({}, {"train_loss"})
+
+
+def test_what_a_task_prints_does_not_disturb(agent_of: AgentOf, assign: Callable[..., Assignment]) -> None:
+    agent = agent_of("print('{}')\n" + TASK)
+    agent.train(assign(1))
+    assert agent.end().phase == "done"
+
+
+def test_training_is_called_off_within_a_second_and_its_process_kept(
+    agent_of: AgentOf, assign: Callable[..., Assignment]
+) -> None:
+    agent = agent_of(HANGS)
+    agent.train(assign(1, epochs=99))
+    agent.training()
+    pid = agent.pid
+    agent.cancel()
+    agent.train(assign(2))
+    assert agent.end() == Progress(round=2, phase="done")
+    assert agent.pid == pid
+
+
+def test_a_task_that_does_not_let_itself_be_stopped_is_killed(
+    agent_of: AgentOf, assign: Callable[..., Assignment]
+) -> None:
+    agent = agent_of(STUBBORN)
+    agent.train(assign(1, epochs=99))
+    agent.training()
+    process = psutil.Process(agent.pid)
+    cancelled = time.monotonic()
+    agent.cancel()
+    agent.train(assign(2))
+    agent.until(lambda progress: progress.round == 2)
+    assert time.monotonic() - cancelled > CONFIRM_S
+    assert not process.is_running()
+    assert agent.end() == Progress(round=2, phase="done")
+
+
+def test_a_request_that_is_called_off_before_it_begins_is_not_worked_on(
+    agent_of: AgentOf, assign: Callable[..., Assignment], aws: EmbeddedAws
+) -> None:
+    agent = agent_of()
+    agent.train(assign(51))
+    agent.cancel()
+    agent.train(assign(52))
+    assert agent.end() == Progress(round=52, phase="done")
+    prefix = names.update_key(FEDERATION, 51, THING)
+    assert aws.client("s3").list_objects_v2(Bucket=BUCKET, Prefix=prefix)["KeyCount"] == 0
+
+
+def test_a_process_that_is_killed_while_it_trains_is_reported_and_replaced(
+    agent_of: AgentOf, assign: Callable[..., Assignment]
+) -> None:
+    agent = agent_of(HANGS)
+    agent.train(assign(1, epochs=99))
+    agent.training()
+    os.kill(agent.pid, signal.SIGKILL)
+    assert agent.end() == Progress(round=1, phase="failed", reason="training process killed (signal 9): out of memory?")
+    agent.train(assign(2))
+    assert agent.end().phase == "done"
+
+
+def test_a_process_that_is_killed_while_it_is_idle_costs_nothing(
+    agent_of: AgentOf, assign: Callable[..., Assignment]
+) -> None:
+    agent = agent_of()
+    agent.train(assign(1))
+    agent.end()
+    process = psutil.Process(agent.pid)
+    process.kill()
+    process.wait(TIMEOUT_S)
+    agent.train(assign(2))
+    assert agent.end() == Progress(round=2, phase="done")
+
+
+def test_a_process_that_cannot_start_is_reported(agent_of: AgentOf, assign: Callable[..., Assignment]) -> None:
+    agent = agent_of(command=(sys.executable, "-c", "raise SystemExit(3)"))
+    agent.train(assign(1))
+    assert agent.end() == Progress(
+        round=1, phase="failed", reason="training process ended with status 3; the component's log says why"
+    )
+
+
+@pytest.mark.parametrize("keep_warm_s", [0.0, 0.2])
+def test_an_idle_process_is_ended(agent_of: AgentOf, assign: Callable[..., Assignment], keep_warm_s: float) -> None:
+    agent = agent_of(keep_warm_s=keep_warm_s)
+    agent.train(assign(1))
+    agent.end()
+    process = psutil.Process(agent.pid)
+    while agent.supervisor.pid is not None:
+        agent.turn()
+    process.wait(TIMEOUT_S)
+
+
+def test_the_training_process_ends_with_the_agent(agent_of: AgentOf, assign: Callable[..., Assignment]) -> None:
+    agent = agent_of(HANGS)
+    agent.train(assign(1, epochs=99))
+    agent.training()
+    process = psutil.Process(agent.pid)
+    del agent.supervisor._process._process.stdin  # type: ignore[union-attr]  # as when the agent is killed
+    process.wait(TIMEOUT_S)
+
+
+def test_a_bucket_that_cannot_be_reached_is_tried_until_the_round_is_called_off(
+    agent_of: AgentOf,
+    assign: Callable[..., Assignment],
+    closed_port: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{closed_port}")
+    agent = agent_of()
+    agent.train(assign(1))
+    told = agent.until(lambda progress: progress.reason is not None)
+    assert told.phase == "training"
+    assert (told.reason or "").startswith("cannot download federations/digits/models/00000000.safetensors: Could not")
+    pid = agent.pid
+    agent.cancel()
+    agent.train(assign(2))
+    assert agent.until(lambda progress: progress.reason is not None).round == 2
+    assert agent.pid == pid
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [(-9, "out of memory"), (-11, "SIGSEGV"), (1, "status 1")],
+)
+def test_an_exit_is_explained(status: int, text: str) -> None:
+    assert text in supervisor.explain_exit(status)
