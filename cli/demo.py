@@ -133,9 +133,9 @@ def run(
         things = [f"device-{number:03d}" for number in range(devices)]
         shards = write_shards(source, sandbox.path / "shards", things, split, seed)
         scoring = _scoring_data(shards, source)
-        component = _build(project, sandbox.path / "greengrass-build")
+        component = build_component(project, sandbox.path / "greengrass-build")
         with ThreadPoolExecutor(1) as beside:
-            made = beside.submit(_init, project, sandbox)
+            made = beside.submit(init_federation, project, sandbox)
             display.say(f"registering {devices} devices and starting a nucleus on each")
             fleet = stack.enter_context(sandbox.fleet(component, project.settings.name, shards.clients, threads=1))
             display.say("making the initial model")
@@ -174,7 +174,12 @@ def _scoring_data(shards: Shards, source: digits.Source) -> Path:
     return shards.holdout
 
 
-def _build(project: Project, output: Path) -> BuiltComponent:
+def build_component(project: Project, output: Path) -> BuiltComponent:
+    """The component with the project's task, as GDK builds it.
+
+    Raises:
+        DemoError: it can't be built; the text says why.
+    """
     try:
         built = build.build(ROOT, output, project.task)
     except build.BuildError as error:
@@ -182,8 +187,12 @@ def _build(project: Project, output: Path) -> BuiltComponent:
     return BuiltComponent(built.recipe, built.artifacts)
 
 
-def _init(project: Project, sandbox: Sandbox) -> None:
-    """`fedgrass init`, as a user does it; in a process of its own, as it needs torch."""
+def init_federation(project: Project, sandbox: Sandbox) -> None:
+    """`fedgrass init`, as a user does it; in a process of its own, as it needs torch.
+
+    Raises:
+        DemoError: the federation could not be made; the text is the command's.
+    """
     directory = sandbox.path / "federation"
     directory.mkdir()
     settings = msgspec.to_builtins(project.settings) | {"task": str(project.task)}
