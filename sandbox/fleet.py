@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 RUNTIME = "com.fedgrass.Runtime"
 BROKER_HOST = "127.0.0.1"
 START_LIMIT_S = 120.0
+LOG_TAIL_CHARACTERS = 2000
 
 
 class ComponentNotBuiltError(FileNotFoundError):
@@ -31,7 +32,11 @@ class ComponentNotBuiltError(FileNotFoundError):
 
 
 class ComponentBrokenError(RuntimeError):
-    """The component failed on a device, again and again."""
+    """A device has given up on the component, which failed again and again."""
+
+
+class DevicesOfflineError(TimeoutError):
+    """Devices could not connect to AWS IoT."""
 
 
 class BuiltComponent(msgspec.Struct, frozen=True):
@@ -124,7 +129,7 @@ class Device:
 
     def kill_component(self) -> None:
         """SIGKILL the component; the nucleus restarts it, up to twice an hour."""
-        self._loop.run(_call(self._nucleus.kill_component))
+        self._loop.run(self._nucleus.kill_component())
 
     def cut_connection(self) -> None:
         """Take the line to AWS IoT away, until `restore_connection`. S3 stays reachable."""
@@ -188,12 +193,10 @@ class Fleet:
         self.stop()
 
     def start(self) -> None:
-        """Register the things, start their nuclei, deploy the component; returns when every device is connected
-        and runs it.
+        """Register the things, start their nuclei, deploy the component; returns when every device is connected.
 
         Raises:
-            ComponentBrokenError: the component fails on a device; the text has the end of its log.
-            TimeoutError: a device is not connected in time.
+            DevicesOfflineError: devices are not connected in time; the text names them.
         """
         try:
             self._start()
@@ -207,6 +210,19 @@ class Fleet:
         if loop is not None:
             loop.run(self._stop_all())
             loop.close()
+
+    def check(self) -> None:
+        """Pass if no device has given up on the component.
+
+        Raises:
+            ComponentBrokenError: one has; the text has the end of the component's log.
+        """
+        for device in self.devices.values():
+            if device.state is ComponentState.BROKEN:
+                tail = device.log_path.read_text(errors="replace")[-LOG_TAIL_CHARACTERS:]
+                raise ComponentBrokenError(
+                    f"the component fails on {device.thing}; the end of {device.log_path}:\n{tail}"
+                )
 
     def _start(self) -> None:
         runtime = self._directory / "runtime"
@@ -224,11 +240,18 @@ class Fleet:
             work.mkdir(parents=True)
             (work / "venv").symlink_to(runtime.resolve())
         self._loop = BackgroundLoop("fleet")
-        self._loop.run(self._start_all(identities, role), START_LIMIT_S)
+        try:
+            self._loop.run(self._start_all(identities, role), START_LIMIT_S)
+        except TimeoutError:
+            offline = ", ".join(nucleus.thing for nucleus in self._nuclei if not nucleus.connected)
+            raise DevicesOfflineError(
+                f"not connected to AWS IoT within {START_LIMIT_S} s: {offline}; the log tells how they were refused, "
+                f"and IoT policy {self._access.iot_policy} has to allow them iot:Connect"
+            ) from None
         self.devices = {nucleus.thing: Device(nucleus, self._loop) for nucleus in self._nuclei}
 
     async def _start_all(self, identities: Sequence[Identity], role: TokenExchangeRole) -> None:
-        self._credentials = CredentialsServer(role)
+        self._credentials = CredentialsServer(role.assume)
         await self._credentials.start()
         broker = Broker(host=BROKER_HOST, port=self._aws.mqtt_port, ca_path=self._aws.ca_path)
         surroundings = Surroundings(self._aws.region, self._aws.endpoint, broker, self._credentials)
@@ -238,17 +261,8 @@ class Fleet:
         ]
         for nucleus in self._nuclei:
             await nucleus.deploy(self._component.recipe, self._component.artifacts, self._configurations[nucleus.thing])
-        await asyncio.gather(*(self._bring_up(nucleus) for nucleus in self._nuclei))
-
-    async def _bring_up(self, nucleus: Nucleus) -> None:
-        await nucleus.start()
-        await nucleus.mqtt.wait_connected()
-        states = (ComponentState.RUNNING, ComponentState.FINISHED, ComponentState.BROKEN)
-        if await nucleus.wait_for(*states) is ComponentState.BROKEN:
-            tail = nucleus.log_path.read_text(errors="replace")[-2000:]
-            raise ComponentBrokenError(
-                f"the component fails on {nucleus.thing}; the end of {nucleus.log_path}:\n{tail}"
-            )
+        await asyncio.gather(*(nucleus.start() for nucleus in self._nuclei))
+        await asyncio.gather(*(nucleus.mqtt.wait_connected() for nucleus in self._nuclei))
 
     async def _stop_all(self) -> None:
         await asyncio.gather(*(nucleus.stop() for nucleus in self._nuclei))

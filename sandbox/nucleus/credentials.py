@@ -9,6 +9,7 @@ import asyncio
 import json
 import logging
 import secrets
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Any
@@ -85,8 +86,9 @@ class CredentialsServer:
     """The HTTP endpoint on loopback where components get their device's credentials. One serves all devices of a
     sandbox: the authorization token tells which device asks."""
 
-    def __init__(self, role: TokenExchangeRole) -> None:
-        self._role = role
+    def __init__(self, assume: Callable[[str], Credentials]) -> None:
+        """`assume` gives new credentials for a thing; it is called in threads."""
+        self._assume = assume
         self._server: asyncio.Server | None = None
         self._things: dict[str, str] = {}
         self._cache: dict[str, Credentials] = {}
@@ -154,5 +156,5 @@ class CredentialsServer:
             cached = self._cache.get(thing)
             if cached is None or cached.expiration - RENEW_BEFORE < datetime.now(UTC):
                 loop = asyncio.get_running_loop()
-                cached = self._cache[thing] = await loop.run_in_executor(None, self._role.assume, thing)
+                cached = self._cache[thing] = await loop.run_in_executor(None, self._assume, thing)
             return cached

@@ -30,6 +30,10 @@ class NotDeployedError(RuntimeError):
     """The device has no component yet."""
 
 
+class PoweredOffError(RuntimeError):
+    """The device is off."""
+
+
 class Surroundings(msgspec.Struct, frozen=True):
     """What all devices of a sandbox share: where AWS is, and where they get credentials."""
 
@@ -58,7 +62,6 @@ class Nucleus:
         self._surroundings = surroundings
         self._ipc = IpcServer(socket_directory / SOCKET_NAME, self._authenticate, Operations(self).handlers)
         self._mqtt: MqttConnection | None = None
-        self._running = False
         self._components: dict[str, str] = {}
         self._credential_tokens: dict[str, str] = {}
         self._configuration = Configuration()
@@ -69,10 +72,19 @@ class Nucleus:
 
     @property
     def mqtt(self) -> MqttConnection:
-        """The device's connection."""
+        """The device's connection.
+
+        Raises:
+            PoweredOffError: the device is off.
+        """
         if self._mqtt is None:
-            self._mqtt = MqttConnection(self._surroundings.broker, self._identity)
+            raise PoweredOffError(f"{self.thing} is off: start it first")
         return self._mqtt
+
+    @property
+    def connected(self) -> bool:
+        """Whether the device is on, and connected to AWS IoT."""
+        return self._mqtt is not None and self._mqtt.connected
 
     @property
     def component_state(self) -> ComponentState:
@@ -92,20 +104,20 @@ class Nucleus:
     async def start(self) -> None:
         """Power on: serve IPC, connect, and run the component if there is one. Doesn't wait for the connection."""
         await self._ipc.start()
-        self.mqtt.start()
-        self._running = True
+        self._mqtt = MqttConnection(self._surroundings.broker, self._identity)
+        self._mqtt.start()
         if self._lifecycle is not None:
             self._lifecycle.start()
 
     async def stop(self) -> None:
         """Stop the component as a device does that shuts down, and go."""
-        if self._running and self._lifecycle is not None:
+        if self._mqtt is not None and self._lifecycle is not None:
             await self._lifecycle.stop()
         await self._go_dark()
 
     async def cut_power(self) -> None:
         """SIGKILL everything of this device, and drop its connection, without a word to anyone."""
-        if self._running and self._lifecycle is not None:
+        if self._mqtt is not None and self._lifecycle is not None:
             await self._lifecycle.cut_power()
         await self._go_dark()
 
@@ -120,7 +132,7 @@ class Nucleus:
             FileNotFoundError: an artifact is missing.
         """
         recipe = read(recipe_path)
-        if self._lifecycle is not None and self._running:
+        if self._lifecycle is not None and self._mqtt is not None:
             await self._ask_for_update()
             await self._lifecycle.stop()
         if self._lifecycle is None or self._lifecycle.recipe.name != recipe.name:
@@ -131,16 +143,18 @@ class Nucleus:
         self._lifecycle = Lifecycle(
             recipe, variables, self._log_path(recipe), self._environment, self._revoke, self._notify
         )
-        if self._running:
+        if self._mqtt is not None:
             self._lifecycle.start()
 
     def configure(self, configuration: Mapping[str, Any]) -> None:
         """Merge a configuration while the component runs, as a deployment that changes nothing else does."""
         self._configuration.merge((), configuration)
 
-    def kill_component(self) -> None:
-        """SIGKILL the component's process group. The nucleus takes it for an error, and restarts it."""
+    async def kill_component(self) -> None:
+        """SIGKILL the component's process group, and see it end. The nucleus takes it for an error, and restarts it."""
         self._deployed.kill()
+        while self._deployed.state is ComponentState.RUNNING:
+            await self._changed.wait()
 
     async def wait_for(self, *states: ComponentState) -> ComponentState:
         """Return when the component is in one of these states."""
@@ -179,10 +193,10 @@ class Nucleus:
         return self._lifecycle
 
     async def _go_dark(self) -> None:
-        self._running = False
         self._ipc.stop()
-        if self._mqtt is not None:
-            await self._mqtt.stop()
+        mqtt, self._mqtt = self._mqtt, None  # with what it had not sent
+        if mqtt is not None:
+            await mqtt.stop()
 
     async def _ask_for_update(self) -> None:
         deployment = secrets.token_hex(8)

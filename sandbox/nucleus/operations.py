@@ -50,6 +50,7 @@ class Operations:
         return {
             "PublishToIoTCore": self._publish_to_iot_core,
             "SubscribeToIoTCore": self._subscribe_to_iot_core,
+            "SubscribeToIoTCoreConnectionStatus": self._subscribe_to_connection_status,
             "GetConfiguration": self._get_configuration,
             "UpdateConfiguration": self._update_configuration,
             "SubscribeToConfigurationUpdate": self._subscribe_to_configuration_update,
@@ -90,6 +91,16 @@ class Operations:
         # An event before the answer breaks the client, so a message in between is lost, as with the real nucleus.
         call.respond(more=True)
         call.when_closed(self._device.mqtt.add_listener(topic_filter, qos, deliver))
+
+    async def _subscribe_to_connection_status(self, call: Call) -> None:
+        def tell(connected: bool) -> None:
+            status = {"status": "CONNECTED" if connected else "DISCONNECTED"}
+            call.send_event("IoTCoreConnectionStatusEvent", {"connectionStatusEvent": status})
+
+        # It tells nothing of any topic, and needs no rule. The first event is how things stand.
+        call.respond(more=True)
+        tell(self._device.mqtt.connected)
+        call.when_closed(self._device.mqtt.watch(tell))
 
     async def _get_configuration(self, call: Call) -> None:
         name = call.request.get("componentName") or call.component

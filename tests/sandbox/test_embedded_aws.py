@@ -1,0 +1,135 @@
+import io
+import json
+import socket
+import zipfile
+from concurrent.futures import Future
+from pathlib import Path
+
+import boto3
+import psutil
+import pytest
+from awscrt import mqtt5
+from awscrt.io import ClientTlsContext, TlsContextOptions
+from botocore.exceptions import ClientError
+
+from sandbox.embedded_aws import EmbeddedAws, PortTakenError
+from sandbox.fleet import Device
+
+TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}],
+}
+
+
+def create_function(aws: EmbeddedAws, name: str, code: str) -> None:
+    """A Python function whose role allows nothing."""
+    role = aws.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]["Arn"]
+    package = io.BytesIO()
+    with zipfile.ZipFile(package, "w") as archive:
+        archive.writestr("handler.py", code)
+    aws.client("lambda").create_function(
+        FunctionName=name,
+        Runtime="python3.12",
+        Handler="handler.handle",
+        Role=role,
+        Code={"ZipFile": package.getvalue()},
+    )
+
+
+def invoke(aws: EmbeddedAws, name: str) -> object:
+    answer = aws.client("lambda").invoke(FunctionName=name)
+    return json.loads(answer["Payload"].read())
+
+
+def test_every_listener_is_on_loopback(aws: EmbeddedAws, device: Device) -> None:
+    listeners = [
+        connection.laddr
+        for process in (psutil.Process(aws.pid), psutil.Process())
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+    assert {aws.mqtt_port, int(aws.endpoint.rpartition(":")[2])} < {address.port for address in listeners}
+    assert {address.ip for address in listeners} == {"127.0.0.1"}
+
+
+@pytest.mark.parametrize("key", ["test", "000000000000", None])
+def test_nobody_is_administrator_without_the_secret(aws: EmbeddedAws, key: str | None) -> None:
+    session = boto3.Session(
+        aws_access_key_id=key or aws.environment["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key="wrong",  # noqa: S106
+        region_name=aws.region,
+    )
+    with pytest.raises(ClientError, match="SignatureDoesNotMatch"):
+        session.client("s3", endpoint_url=aws.endpoint).list_buckets()
+
+
+def test_the_environment_makes_another_process_the_administrator(
+    aws: EmbeddedAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in aws.environment.items():
+        monkeypatch.setenv(name, value)
+    assert boto3.Session().client("sts").get_caller_identity()["Arn"].endswith(":root")
+
+
+def test_an_mqtt_client_needs_a_certificate(aws: EmbeddedAws) -> None:
+    options = TlsContextOptions()
+    options.override_default_trust_store(aws.ca_path.read_bytes())
+    outcome: Future[bool] = Future()
+    client = mqtt5.Client(
+        mqtt5.ClientOptions(
+            host_name="127.0.0.1",
+            port=aws.mqtt_port,
+            tls_ctx=ClientTlsContext(options),
+            connect_options=mqtt5.ConnectPacket(client_id="stranger"),
+            on_lifecycle_event_connection_success_fn=lambda _data: outcome.set_result(True),
+            on_lifecycle_event_connection_failure_fn=lambda _data: outcome.set_result(False),
+        )
+    )
+    client.start()
+    connected = outcome.result(20)
+    client.stop()
+    assert not connected
+
+
+def test_functions_run_as_their_role_with_their_own_code_only(aws: EmbeddedAws) -> None:
+    create_function(
+        aws,
+        "loner",
+        "import boto3\n"
+        "def handle(event, context):\n"
+        "    try:\n        import sandbox\n        return 'found the checkout'\n"
+        "    except ImportError:\n        pass\n"
+        "    try:\n        boto3.client('s3').list_buckets()\n        return 'listed'\n"
+        "    except Exception as error:\n        return str(error)\n",
+    )
+    assert "AccessDenied" in str(invoke(aws, "loner"))
+
+
+def test_the_functions_calls_go_where_they_are_told_to(tmp_path: Path) -> None:
+    with EmbeddedAws(tmp_path, functions_endpoint="http://127.0.0.1:9") as aws:
+        create_function(aws, "teller", "import os\ndef handle(e, c): return os.environ['AWS_ENDPOINT_URL']")
+        assert invoke(aws, "teller") == "http://127.0.0.1:9"
+
+
+def test_a_taken_port_is_told(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(PortTakenError, match=f"port {port} .* ask for port 0"):
+            EmbeddedAws(tmp_path, port=port).start()
+    assert not list(tmp_path.glob("*/"))
+    with EmbeddedAws(tmp_path, port=port) as aws:
+        assert aws.endpoint == f"http://127.0.0.1:{port}"
+
+
+def test_stop_leaves_the_log_and_nothing_else(tmp_path: Path) -> None:
+    aws = EmbeddedAws(tmp_path)
+    aws.start()
+    create_function(aws, "idle", "def handle(e, c): return 1")
+    assert invoke(aws, "idle") == 1
+    processes = [psutil.Process(aws.pid), *psutil.Process(aws.pid).children(recursive=True)]
+    assert len(processes) == 2
+    aws.stop()
+    _, alive = psutil.wait_procs(processes, timeout=10)
+    assert not alive
+    assert {path.name for path in tmp_path.iterdir()} == {"ministack.log", "ca.pem"}
+    aws.stop()

@@ -1,0 +1,153 @@
+"""Scripts of components, as real processes, without a device around them."""
+
+import asyncio
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import psutil
+import pytest
+
+from sandbox.nucleus import lifecycle as module
+from sandbox.nucleus.configuration import Configuration
+from sandbox.nucleus.lifecycle import ComponentState, Lifecycle
+from sandbox.nucleus.recipe import Recipe, RecipeError, Step, Variables
+
+
+class Component:
+    """A lifecycle, and what it did."""
+
+    def __init__(self, directory: Path, **scripts: str | tuple[str, float]) -> None:
+        steps = {}
+        for name, script in scripts.items():
+            text, timeout_s = script if isinstance(script, tuple) else (script, 120.0)
+            steps[name] = Step(script=text, timeout_s=timeout_s, environment={"FROM_RECIPE": "1"})
+        self.log = directory / "log"
+        self.states: list[ComponentState] = []
+        self.valid: set[str] = set()
+        self.used: list[str] = []
+        self._changed = asyncio.Event()
+        self.lifecycle = Lifecycle(
+            Recipe(
+                name="c",
+                version="1",
+                dependencies=frozenset(),
+                default_configuration={},
+                artifacts=(),
+                steps=steps,
+            ),
+            Variables(thing="t", artifacts=directory, work=directory, root=directory, configuration=Configuration()),
+            self.log,
+            self._environment,
+            self.valid.discard,
+            self._note,
+        )
+
+    def _environment(self, svcuid: str) -> Mapping[str, str]:
+        self.valid.add(svcuid)
+        self.used.append(svcuid)
+        return {"SVCUID": svcuid, "PATH": os.environ["PATH"]}
+
+    def _note(self) -> None:
+        self.states.append(self.lifecycle.state)
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def until(self, state: ComponentState, times: int = 1) -> None:
+        async with asyncio.timeout(20):
+            while self.states.count(state) < times:
+                await self._changed.wait()
+
+
+def test_install_then_run_each_with_an_id_of_its_own(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        component = Component(tmp_path, install='echo "install $SVCUID"', run='echo "run $SVCUID $FROM_RECIPE"')
+        component.lifecycle.start()
+        await component.until(ComponentState.FINISHED)
+        first, second = component.used
+        assert component.log.read_text() == f"install {first}\nrun {second} 1\n"
+        assert component.states == [ComponentState.INSTALLED, ComponentState.RUNNING, ComponentState.FINISHED]
+        assert not component.valid
+
+    asyncio.run(scenario())
+
+
+def test_a_restart_does_not_install_again(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        component = Component(tmp_path, install="echo install", run="echo run; exit 1")
+        component.lifecycle.start()
+        await component.until(ComponentState.BROKEN)
+        assert component.log.read_text() == "install\nrun\nrun\nrun\n"
+        assert len(set(component.used)) == 4
+
+    asyncio.run(scenario())
+
+
+def test_an_install_that_takes_too_long_is_an_error(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        component = Component(tmp_path, install=("echo install; sleep 60", 0.1), run="echo run")
+        component.lifecycle.start()
+        await component.until(ComponentState.BROKEN)
+        assert component.log.read_text() == "install\n" * 3
+
+    asyncio.run(scenario())
+
+
+def test_stop_is_a_sigterm(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        os.mkfifo(tmp_path / "ready")
+        component = Component(
+            tmp_path, run='trap "echo asked to stop; exit 0" TERM; : > ready; while :; do sleep 0.01; done'
+        )
+        component.lifecycle.start()
+        await asyncio.to_thread((tmp_path / "ready").read_text)
+        await component.lifecycle.stop()
+        assert component.log.read_text().endswith("asked to stop\n")
+        assert component.states[-1] is ComponentState.STOPPED
+
+    asyncio.run(scenario())
+
+
+def test_what_ignores_a_sigterm_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "STOP_GRACE_S", 0.2)
+
+    async def scenario() -> None:
+        os.mkfifo(tmp_path / "ready")
+        component = Component(tmp_path, run='trap "" TERM; : > ready; while :; do sleep 0.01; done')
+        component.lifecycle.start()
+        await asyncio.to_thread((tmp_path / "ready").read_text)
+        await component.lifecycle.stop()
+        assert component.lifecycle.pid is None
+
+    asyncio.run(scenario())
+
+
+def test_what_a_component_leaves_behind_is_killed(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        component = Component(tmp_path, run="sleep 600 & echo $!")
+        component.lifecycle.start()
+        await component.until(ComponentState.FINISHED)
+        left = int(component.log.read_text())
+        processes = [process for process in psutil.process_iter() if process.pid == left]
+        _, alive = await asyncio.to_thread(psutil.wait_procs, processes, 10)
+        assert not alive
+
+    asyncio.run(scenario())
+
+
+def test_a_stop_before_the_start_has_begun_runs_nothing(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        component = Component(tmp_path, run="echo run")
+        component.lifecycle.start()
+        await component.lifecycle.stop()
+        assert component.used == []
+
+    asyncio.run(scenario())
+
+
+def test_a_script_with_an_unknown_variable_is_refused_at_once(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        with pytest.raises(RecipeError):
+            Component(tmp_path, run="echo ${HOME}")
+
+    asyncio.run(scenario())

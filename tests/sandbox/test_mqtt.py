@@ -1,0 +1,94 @@
+"""The connection of a device, on the real broker."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from sandbox import provisioning
+from sandbox.embedded_aws import EmbeddedAws
+from sandbox.fleet import Access
+from sandbox.nucleus.mqtt import MAX_IN_FLIGHT, MAX_PAYLOAD_BYTES, MAX_SPOOLED_BYTES, Broker, MqttConnection, MqttError
+
+LIMIT_S = 20.0
+
+
+@pytest.fixture
+def run(
+    aws: EmbeddedAws, access: Access, tmp_path: Path
+) -> Callable[[Callable[[MqttConnection], Awaitable[None]]], None]:
+    """Runs a scenario with the connection of the thing mqtt-1."""
+    (identity,) = provisioning.register(aws.client("iot"), ["mqtt-1"], access.thing_group, access.iot_policy, tmp_path)
+    broker = Broker(host="127.0.0.1", port=aws.mqtt_port, ca_path=aws.ca_path)
+
+    def run_scenario(scenario: Callable[[MqttConnection], Awaitable[None]]) -> None:
+        async def main() -> None:
+            connection = MqttConnection(broker, identity)
+            connection.start()
+            async with asyncio.timeout(LIMIT_S):
+                await connection.wait_connected()
+                await scenario(connection)
+                await connection.stop()
+
+        asyncio.run(main())
+
+    return run_scenario
+
+
+Run = Callable[[Callable[[MqttConnection], Awaitable[None]]], None]
+
+
+def test_messages_that_were_under_way_when_the_line_broke_are_sent_again(run: Run) -> None:
+    async def scenario(connection: MqttConnection) -> None:
+        got: asyncio.Queue[bytes] = asyncio.Queue()
+        await connection.subscribe("probe/mqtt-1/x", 1)
+        connection.add_listener("probe/mqtt-1/x", 1, lambda _topic, payload: got.put_nowait(payload))
+        await connection.stop()
+        connection.start()
+        await connection.wait_connected()
+        sent = {str(number).encode() for number in range(3 * MAX_IN_FLIGHT)}
+        for payload in sent:
+            connection.publish("probe/mqtt-1/x", payload, 1)
+        await connection.stop()
+        connection.start()
+        while sent:
+            sent.discard(await got.get())
+
+    run(scenario)
+
+
+def test_a_subscription_that_the_iot_policy_denies_is_refused(run: Run) -> None:
+    async def scenario(connection: MqttConnection) -> None:
+        with pytest.raises(MqttError, match="refused by the broker: NOT_AUTHORIZED"):
+            await connection.subscribe("probe/another/x", 1)
+
+    run(scenario)
+
+
+def test_a_listener_that_is_removed_hears_no_more(run: Run) -> None:
+    async def scenario(connection: MqttConnection) -> None:
+        got: asyncio.Queue[str] = asyncio.Queue()
+        await connection.subscribe("probe/mqtt-1/x", 1)
+        remove = connection.add_listener("probe/mqtt-1/x", 1, lambda *_: got.put_nowait("first"))
+        connection.add_listener("probe/mqtt-1/x", 1, lambda *_: got.put_nowait("second"))
+        connection.publish("probe/mqtt-1/x", b"", 1)
+        assert [await got.get(), await got.get()] == ["first", "second"]
+        remove()
+        connection.publish("probe/mqtt-1/x", b"", 1)
+        assert await got.get() == "second"
+
+    run(scenario)
+
+
+def test_memory_for_messages_that_wait_has_an_end(run: Run) -> None:
+    async def scenario(connection: MqttConnection) -> None:
+        await connection.stop()
+        with pytest.raises(MqttError, match="over"):
+            connection.publish("probe/mqtt-1/x", bytes(MAX_PAYLOAD_BYTES + 1), 1)
+        for _ in range(MAX_SPOOLED_BYTES // MAX_PAYLOAD_BYTES):
+            connection.publish("probe/mqtt-1/x", bytes(MAX_PAYLOAD_BYTES), 1)
+        with pytest.raises(MqttError, match="no room"):
+            connection.publish("probe/mqtt-1/x", bytes(MAX_PAYLOAD_BYTES), 1)
+
+    run(scenario)
