@@ -66,6 +66,8 @@ def deploy(client: Callable[[str], Any], stack: str, code: bytes, dependencies: 
                 raise DeploymentError(f"stack {stack} can't be updated: {error}") from error
             return find(client, stack)
         waiter = cloudformation.get_waiter("stack_update_complete")
+    except ClientError as error:
+        raise DeploymentError(f"stack {stack} can't be made: {error}") from error
     try:
         waiter.wait(StackName=stack, WaiterConfig={"Delay": 1, "MaxAttempts": 900})
     except WaiterError as error:

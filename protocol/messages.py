@@ -219,7 +219,7 @@ def decode(data: bytes | str, kind: type[_Kind]) -> _Kind:
         version = msgspec.json.decode(data, type=_Versioned).v
         if version == VERSION:
             return msgspec.json.decode(data, type=kind)
-    except (msgspec.DecodeError, UnicodeError) as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise InvalidMessageError(f"not a valid {kind.__name__}: {error}") from error
     raise UnsupportedVersionError(
         f"{kind.__name__} has version {version}; this side speaks version {VERSION}: update the older side"

@@ -257,7 +257,7 @@ def to_float32(array: Array, dtype: str) -> NDArray[np.float32]:
 def from_float32(values: NDArray[np.float32], dtype: str) -> Array:
     """Values in float32 as the bits of a floating-point dtype, rounded to nearest, ties to even."""
     if dtype == "BF16":
-        bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
+        bits = np.asarray(values, np.float32, order="C").view(np.uint32)
         rounded = ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
         return np.where(np.isnan(values), np.uint16(0x7FC0), rounded)
     return values.astype(DTYPES[dtype], copy=False)

@@ -10,7 +10,11 @@ from numpy.typing import NDArray
 
 from cloud.policies import InvalidPolicyError, Update, call
 from protocol.messages import ModelHeader, Report, decode, encode
-from protocol.tensors import DTYPES, FLOATING, Array, Header, dump, from_float32, load, to_float32
+from protocol.tensors import DTYPES, FLOATING, Array, Header, TensorSpec, dump, from_float32, load, to_float32
+
+
+class NotFiniteModelError(ArithmeticError):
+    """A new model would have values that its dtype can't hold."""
 
 
 class WeightedSum:
@@ -38,7 +42,7 @@ class WeightedSum:
     def merge(self, other: "WeightedSum") -> None:
         """Add what another sum has."""
         for name, array in other._sums.items():
-            self._sums[name] = self._sums[name] + array if name in self._sums else array
+            self._sums[name] = self._sums[name] + array if name in self._sums else array.copy()
         self._weight += other._weight
 
     def mean(self) -> dict[str, NDArray[np.float64]]:
@@ -72,15 +76,30 @@ def average(
 
     Raises:
         InvalidPolicyError: one's own rule failed, or returned other tensors than the model's, or ones not finite.
+        What reading the updates raises comes through as it is.
     """
     if rule == "own":
         if own is None:
             raise InvalidPolicyError("averaging.rule is own, but no average was loaded")
-        return _checked(call(own, dict[str, Any], updates, dict(base)), base)
+        unread: list[Exception] = []
+        try:
+            return _checked(call(own, dict[str, Any], _noting(unread, updates), dict(base)), base)
+        except InvalidPolicyError:
+            if unread:  # no fault of the rule's
+                raise unread[0] from None
+            raise
     total = WeightedSum()
     for update in updates:
         total.accumulate(update.delta, weight_of(rule, update.report))
     return dict(total.mean())
+
+
+def _noting(errors: list[Exception], updates: Iterator[Update]) -> Iterator[Update]:
+    try:
+        yield from updates
+    except Exception as error:
+        errors.append(error)
+        raise
 
 
 def _checked(change: dict[str, Any], base: Mapping[str, Array]) -> dict[str, Array]:
@@ -116,14 +135,16 @@ def base_values(header: Header, arrays: Mapping[str, Array]) -> dict[str, Array]
 
 def apply(header: Header, base: Mapping[str, Array], change: Mapping[str, Array]) -> dict[str, Array]:
     """The new model's tensors, in the model's own dtypes. Sums are float64; integers and booleans are rounded to
-    nearest, ties to even, and kept in range. `base` is what `base_values` gave."""
+    nearest, ties to even, and kept in range. `base` is what `base_values` gave.
+
+    Raises:
+        NotFiniteModelError: a sum is larger than its tensor's dtype can hold; the text names the tensor.
+    """
     model: dict[str, Array] = {}
     for tensor in header.tensors:
         value = base[tensor.name] + np.asarray(change[tensor.name], np.float64)
-        if tensor.dtype == "F64":
-            model[tensor.name] = value
-        elif tensor.dtype in FLOATING:
-            model[tensor.name] = from_float32(value.astype(np.float32), tensor.dtype)
+        if tensor.dtype in FLOATING:
+            model[tensor.name] = _in_dtype(tensor, value)
         elif tensor.dtype == "BOOL":
             model[tensor.name] = np.greater(value, 0.5)
         else:
@@ -131,6 +152,18 @@ def apply(header: Header, base: Mapping[str, Array], change: Mapping[str, Array]
             wide = _saturating_sum(base[tensor.name].astype(np.int64), np.asarray(change[tensor.name], np.float64))
             model[tensor.name] = np.clip(wide, limits.min, limits.max).astype(base[tensor.name].dtype)
     return model
+
+
+def _in_dtype(tensor: TensorSpec, values: Array) -> Array:
+    if tensor.dtype == "F64":
+        stored = held = values
+    else:
+        with np.errstate(over="ignore"):
+            stored = from_float32(values.astype(np.float32), tensor.dtype)
+        held = to_float32(stored, tensor.dtype)
+    if not np.isfinite(held).all():
+        raise NotFiniteModelError(f"tensor {tensor.name!r} has values that {tensor.dtype} can't hold")
+    return stored
 
 
 def _saturating_sum(values: NDArray[np.int64], change: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -5,12 +5,20 @@ import logging
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import Any
 
 import msgspec
 
-from cloud.averager.averaging import apply, average, base_values, mean_metrics, new_model, read_update
+from cloud.averager.averaging import (
+    NotFiniteModelError,
+    apply,
+    average,
+    base_values,
+    mean_metrics,
+    new_model,
+    read_update,
+)
 from cloud.averager.pacing import not_before
 from cloud.policies import InvalidPolicyError, Update, call, round_view
 from cloud.services import Services
@@ -27,6 +35,7 @@ _log = logging.getLogger(__name__)
 _PREFETCH_BYTES = 64 << 20
 _PREFETCH_UPDATES = 16
 _LEASE_MARGIN_S = 5.0
+_MAX_REASON = 1000
 
 
 def is_complete(services: Services, record: RoundRecord, now: float) -> int:
@@ -43,7 +52,10 @@ def is_complete(services: Services, record: RoundRecord, now: float) -> int:
 def close_if_complete(
     services: Services, federation: str, round_number: int, needed: int, owner: str, remaining_s: float
 ) -> bool:
-    """Average and close the round if at least `needed` updates were accepted and no one else is at it."""
+    """Average and close the round if at least `needed` updates were accepted and no one else is at it.
+
+    A round whose updates can't be averaged, however often one tries, is aborted.
+    """
     now = time.time()
     try:
         record = services.rounds.lease(
@@ -63,6 +75,10 @@ def close_if_complete(
     except RoundMovedOnError:
         _log.exception("federation=%s round=%d someone else closed it", federation, round_number)
         return False
+    except (InvalidPolicyError, NotFiniteModelError) as error:
+        _log.exception("federation=%s round=%d averaging failed", federation, round_number)
+        wait([telling])
+        return _give_up(services, record, f"averaging failed: {error}"[:_MAX_REASON])
     except Exception:
         services.rounds.release(record)
         raise
@@ -70,11 +86,20 @@ def close_if_complete(
     return True
 
 
+def _give_up(services: Services, record: RoundRecord, reason: str) -> bool:
+    try:
+        abort(services, record, reason)
+    except RoundMovedOnError:
+        _log.exception("federation=%s round=%d someone else ended it", record.federation, record.round)
+        return False
+    return True
+
+
 def abort(services: Services, record: RoundRecord, reason: str) -> None:
     """End a round without a model; the next one starts from the same model as this one did.
 
     Raises:
-        RoundMovedOnError: it is not open any more.
+        RoundMovedOnError: it is not open any more, or no more under the lease that `record` has.
     """
     responses = services.rounds.accepted(record.federation, record.round)
     _record_histories(services, record, responses)

@@ -70,7 +70,8 @@ def inspect(data: bytes, name: UpdateName, round_record: RoundRecord, expected: 
         if array.dtype.kind != "f" or array.size == 0:
             continue
         flat = array.ravel()
-        part = float(np.dot(flat, flat))
+        with np.errstate(over="ignore"):
+            part = float(np.dot(flat, flat))
         if not math.isfinite(part):
             if not np.isfinite(flat).all():
                 raise RefusedError(f"non-finite: tensor {tensor!r}")

@@ -6,7 +6,7 @@ state right is never a lock held in memory, but the condition of each write:
     claim       no such round yet, federation running and at round r-1   ->  open
     record      round open, no response of this client yet               ->  accepted + 1
     lease       round open, or averaging with an expired lease           ->  averaging
-    close       averaging under my lease, federation at round r-1        ->  closed, pointer moved
+    end         open, or averaging under my lease, federation at r-1     ->  closed or aborted, pointer moved
 
 A write whose condition fails has changed nothing; the caller reads why and goes on.
 """
@@ -231,7 +231,7 @@ class Rounds:
             for name in ("status", "closed_at", "averaged_at", "model", "metrics", "reason")
             if (value := getattr(record, name)) is not None
         }
-        if record.status == "closed":
+        if record.lease_owner is not None:
             condition = "#status = :averaging AND lease_owner = :owner"
             values = {":averaging": to_attribute("averaging"), ":owner": to_attribute(record.lease_owner)}
         else:

@@ -1,0 +1,257 @@
+"""Devices of a federation as the functions see them: shadows that are read, updates that are put."""
+
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from cloud.deployment import Deployment
+from cloud.operations import Operations
+from cloud.state.records import ClientRecord, ResponseRecord, RoundRecord
+from cloud.state.rounds import UnknownRoundError
+from protocol import names
+from protocol.messages import Assignment, DeadlineReached, Desired, Hello, ModelHeader, ModelReference, Report, encode
+from protocol.tensors import Array, dump, load, schema_id
+from sandbox.embedded_aws import EmbeddedAws
+from tests.cloud.examples import federation, report, update_of
+
+LIMIT_S = 60.0
+_POLL_S = 0.05
+
+DTYPES = {"w": "F32", "s": "BF16", "n": "I64"}
+INITIAL: dict[str, NDArray[Any]] = {
+    "w": np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], "<f4"),
+    "s": np.array(0x3F80, "<u2"),  # 1.0
+    "n": np.array(10, "<i8"),
+}
+
+HELLO = Hello(component_version="1.0.0", architecture="aarch64", memory_bytes=1 << 30, cpu_count=4, examples=100)
+
+Answer = TypeVar("Answer")
+
+
+def eventually(question: Callable[[], Answer | None], what: str) -> Answer:
+    """The first answer that is neither None nor False; an AssertionError when none comes within a minute."""
+    until = time.monotonic() + LIMIT_S
+    while True:
+        answer = question()
+        if answer is not None and answer is not False:
+            return answer
+        assert time.monotonic() < until, f"waited {LIMIT_S:.0f} s for {what}"
+        time.sleep(_POLL_S)
+
+
+def delta(value: float) -> dict[str, Array]:
+    """An update that changes every number of the model by `value`."""
+    return {"w": np.full((2, 3), value, "<f4"), "s": np.array(value, "<f4"), "n": np.array(round(value), "<i8")}
+
+
+class SimulatedFederation:
+    """One federation on the embedded AWS, whose devices do what a test tells them."""
+
+    def __init__(self, aws: EmbeddedAws, deployed: Deployment, name: str) -> None:
+        self.name = name
+        self.aws = aws
+        self.deployed = deployed
+        self.operations = Operations(aws.client, deployed)
+
+    # ---- Before
+
+    def create(self, things: Iterable[str], **settings: Any) -> None:
+        """Make the federation, with these things as its clients."""
+        data = dump(INITIAL, DTYPES, encode(ModelHeader(federation=self.name, round=0)))
+        model = self.operations.models.put(names.model_key(self.name, 0), data)
+        record = self.operations.federations.create(
+            federation(name=self.name, **settings), model, schema_id(load(data)[0].schema)
+        )
+        assert record.status == "ready"
+        for thing in things:
+            self.register(thing)
+            self.operations.clients.greet(self.name, thing, HELLO, time.time())
+
+    def register(self, thing: str) -> None:
+        """Make the thing in the registry."""
+        self.aws.client("iot").create_thing(thingName=thing)
+
+    def say_hello(self, thing: str, /, **changes: Any) -> None:
+        """Publish a hello, with fields changed or added."""
+        payload = json.loads(encode(HELLO)) | changes
+        topic = names.hello_topic(self.name, thing)
+        self.aws.client("iot-data").publish(topic=topic, qos=1, payload=json.dumps(payload).encode())
+
+    def start(self) -> None:
+        """Let the rounds begin."""
+        self.operations.start(self.name)
+
+    def stop(self) -> None:
+        """Keep wake-ups from it."""
+        self.operations.federations.set_status(self.name, "finished")
+
+    # ---- What devices do
+
+    def desired(self, thing: str) -> Desired:
+        """The cloud's half of a device's shadow."""
+        iot = self.aws.client("iot-data")
+        try:
+            answer = iot.get_thing_shadow(thingName=thing, shadowName=names.shadow_name(self.name))
+        except iot.exceptions.ResourceNotFoundException:
+            return Desired()
+        return msgspec.convert(json.loads(answer["payload"].read())["state"].get("desired", {}), Desired)
+
+    def assignment(self, thing: str, round_number: int) -> Assignment:
+        """A device's assignment, once it has come."""
+
+        def look() -> Assignment | None:
+            assignment = self.desired(thing).assignment
+            return assignment if assignment is not None and assignment.round == round_number else None
+
+        return eventually(look, f"{thing}'s assignment of round {round_number}")
+
+    def update(self, thing: str, round_number: int, value: float = 1.0, **changes: Any) -> bytes:
+        """The update of a device that trained as it was told; `changes` are of its report."""
+        return update_of(delta(value), self.report(thing, round_number, **changes))
+
+    def report(self, thing: str, round_number: int, **changes: Any) -> Report:
+        """What such a device says of its update. Without a base, it trained from the model that is current now."""
+        base = self.operations.federations.get(self.name).model.sha256
+        fields: dict[str, Any] = {"federation": self.name, "round": round_number, "thing": thing, "base": base}
+        return report(**fields | changes)
+
+    def put(self, thing: str, round_number: int, data: bytes) -> str:
+        """Upload an update; returns the version it became."""
+        return self.put_object(names.update_key(self.name, round_number, thing), data)
+
+    def put_object(self, key: str, data: bytes) -> str:
+        """Upload whatever to wherever; returns the version it became."""
+        answer = self.aws.client("s3").put_object(Bucket=self.deployed.bucket, Key=key, Body=data)
+        return str(answer["VersionId"])
+
+    def put_early(self, updates: Mapping[str, bytes]) -> dict[str, str]:
+        """Upload updates before there is a round: the events that S3 sends of itself change nothing. Returns these
+        events, by thing, for a test to hand to the averager when and how it wants."""
+        events = {thing: self.arrival(thing, 1, self.put(thing, 1, data)) for thing, data in updates.items()}
+        self.settled()
+        return events
+
+    def answer(self, thing: str, round_number: int, value: float = 1.0, **changes: Any) -> str:
+        """Wait for the assignment, and upload an update."""
+        assignment = self.assignment(thing, round_number)
+        data = self.update(thing, round_number, value, base=assignment.model.sha256, **changes)
+        return self.put(thing, round_number, data)
+
+    # ---- What comes of it
+
+    def round(self, round_number: int) -> RoundRecord:
+        """A round as it is now."""
+        return self.operations.rounds.get(self.name, round_number)
+
+    def round_with(self, round_number: int, what: str, condition: Callable[[RoundRecord], bool]) -> RoundRecord:
+        """A round, once it is there and the condition holds."""
+
+        def look() -> RoundRecord | None:
+            try:
+                record = self.round(round_number)
+            except UnknownRoundError:
+                return None
+            return record if condition(record) else None
+
+        return eventually(look, f"round {round_number} of {self.name} to be {what}")
+
+    def opened(self, round_number: int) -> RoundRecord:
+        """A round, once all of its cohort are told."""
+        return self.round_with(round_number, "open", lambda record: record.notified_at is not None)
+
+    def ended(self, round_number: int) -> RoundRecord:
+        """A round, once it is closed or aborted."""
+        return self.round_with(round_number, "over", lambda record: record.status in ("closed", "aborted"))
+
+    def accepted_count(self, round_number: int, count: int) -> RoundRecord:
+        """A round, once so many updates were accepted."""
+        return self.round_with(round_number, f"at {count} updates", lambda record: record.accepted == count)
+
+    def responses(self, round_number: int) -> dict[tuple[str, str], ResponseRecord]:
+        """What is recorded of a round's updates, by thing and state."""
+        responses = self.operations.rounds.responses(self.name, round_number)
+        return {(response.thing, response.state): response for response in responses}
+
+    def reason(self, thing: str, round_number: int) -> str:
+        """Why an update was refused, once it was."""
+
+        def look() -> str | None:
+            refused = self.responses(round_number).get((thing, "refused"))
+            return refused.reason if refused else None
+
+        return eventually(look, f"a refusal of {thing}'s update")
+
+    def client(self, thing: str) -> ClientRecord:
+        """What is known of a client, once anything is."""
+
+        def look() -> ClientRecord | None:
+            return next((c for c in self.operations.clients.of(self.name) if c.thing == thing), None)
+
+        return eventually(look, f"client {thing} of {self.name}")
+
+    def current(self) -> tuple[ModelReference, dict[str, NDArray[Any]]]:
+        """The global model that the federation points to."""
+        reference = self.operations.federations.get(self.name).model
+        return reference, load(self.operations.models.get(reference))[1]
+
+    def models_written(self, round_number: int) -> int:
+        """How often a model was written to a round's key."""
+        answer = self.aws.client("s3").list_object_versions(
+            Bucket=self.deployed.bucket, Prefix=names.model_key(self.name, round_number)
+        )
+        return len(answer.get("Versions", []))
+
+    # ---- Messages, as the queues deliver them
+
+    def arrival(self, thing: str, round_number: int, version: str) -> str:
+        """The event by which S3 tells of an update."""
+        return self.arrival_of(names.update_key(self.name, round_number, thing), version)
+
+    def arrival_of(self, key: str, version: str) -> str:
+        """The event by which S3 tells of an object."""
+        record = {
+            "eventTime": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
+            "eventName": "ObjectCreated:Put",
+            "s3": {"bucket": {"name": self.deployed.bucket}, "object": {"key": key, "versionId": version}},
+        }
+        return json.dumps({"Records": [record]})
+
+    def invoke(self, function: str, **bodies: str) -> set[str]:
+        """Hand a batch of messages, id = body, to a function; returns the ids of those to be delivered again."""
+        event = {"Records": [{"messageId": message_id, "body": body} for message_id, body in bodies.items()]}
+        answer = invoke(self.aws, function, event)
+        return {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
+
+    def reach_deadline(self, round_number: int) -> None:
+        """Tell the averager that a round's deadline has come, whenever it was to come."""
+        due = DeadlineReached(federation=self.name, round=round_number, deadline=time.time() - 1)
+        assert self.invoke(self.deployed.averager, deadline=encode(due).decode()) == set()
+
+    def settled(self) -> None:
+        """Returns when no message is in a queue or being worked on; those that are delayed aside."""
+        sqs = self.aws.client("sqs")
+        counts = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+
+        def idle() -> bool:
+            for queue in (self.deployed.updates_queue, self.deployed.rounds_queue):
+                attributes = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=counts)["Attributes"]
+                if any(int(attributes[count]) for count in counts):
+                    return False
+            return True
+
+        eventually(idle, "the queues to be empty")
+
+
+def invoke(aws: EmbeddedAws, function: str, event: dict[str, Any]) -> Any:
+    """Call a function and wait for what it returns."""
+    answer = aws.client("lambda").invoke(FunctionName=function, Payload=json.dumps(event).encode())
+    payload = json.loads(answer["Payload"].read())
+    assert "FunctionError" not in answer, payload
+    return payload

@@ -1,0 +1,105 @@
+"""cloud/deployment.py on the embedded AWS: made, found, brought up to date; and that what was deployed is what runs."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cloud import deployment, package
+from cloud.deployment import Deployment, DeploymentError
+from sandbox.embedded_aws import EmbeddedAws
+from tests.cloud.simulated import INITIAL, SimulatedFederation
+
+LAYER = package.this_machine()
+
+POLICIES = """
+import numpy as np
+
+
+def choose_clients(clients, cohort, round_number):
+    return [client.thing for client in clients if client.thing != "d1"][:cohort]
+
+
+def is_complete(round):
+    return sum(report.examples for report in round.reports.values()) >= 30
+
+
+def average(updates, model):
+    \"\"\"The median: it takes no notice of one client that is far out.\"\"\"
+    deltas = [update.delta for update in updates]
+    if len(deltas) == 1:
+        raise ValueError("one is not enough")
+    return {name: np.median([delta[name] for delta in deltas], axis=0) for name in model}
+
+
+def next_round_delay(last):
+    return 2.0 if last.accepted == 3 and last.number == 1 else 600.0
+"""
+
+
+def test_a_deployment_is_found_by_its_name(aws: EmbeddedAws, deployed: Deployment) -> None:
+    assert deployment.find(aws.client, "fedgrass") == deployed
+
+
+def test_a_stack_that_is_not_there_is_named(aws: EmbeddedAws) -> None:
+    with pytest.raises(DeploymentError, match="no stack 'elsewhere'"):
+        deployment.find(aws.client, "elsewhere")
+
+
+def test_a_stack_of_something_else_is_no_deployment(aws: EmbeddedAws) -> None:
+    body = '{"Resources": {"Queue": {"Type": "AWS::SQS::Queue"}}}'
+    aws.client("cloudformation").create_stack(StackName="something-else", TemplateBody=body)
+    with pytest.raises(DeploymentError, match=r"'something-else' is not one of fedgrass: it has no bucket"):
+        deployment.find(aws.client, "something-else")
+
+
+def test_what_cloudformation_refuses_is_told(aws: EmbeddedAws, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    template = tmp_path / "template.yaml"
+    template.write_text(
+        "Parameters:\n  CodeBucket: {Type: String}\n  CodeKey: {Type: String}\n  DependenciesKey: {Type: String}\n"
+        "Resources:\n  Broken: {Type: 'AWS::Nothing::AtAll'}\n"
+    )
+    monkeypatch.setattr(deployment, "TEMPLATE", template)
+    dependencies = package.dependencies(LAYER, package.cache_directory())
+    with pytest.raises(DeploymentError, match=r"stack broken can't be made: .*AWS::Nothing::AtAll"):
+        deployment.deploy(aws.client, "broken", package.code({}), dependencies)
+
+
+def test_what_is_deployed_again_keeps_its_data_and_runs_the_new_rules(
+    aws: EmbeddedAws, deployed: Deployment, simulated: SimulatedFederation, tmp_path: Path
+) -> None:
+    policies = tmp_path / "policies.py"
+    policies.write_text(POLICIES)
+    dependencies = package.dependencies(LAYER, package.cache_directory())
+    simulated.create(
+        ["d0", "d1", "d2", "d3", "d4"],
+        rounds=2,
+        selection={"policy": "own", "cohort": 4},
+        completion="own",
+        averaging={"rule": "own"},
+        pacing={"policy": "own"},
+    )
+    simulated.settled()
+    code = package.code({simulated.name: policies})
+    assert deployment.deploy(aws.client, "fedgrass", code, dependencies) == deployed
+    assert deployment.deploy(aws.client, "fedgrass", code, dependencies) == deployed  # nothing to do
+
+    simulated.start()
+    opened = simulated.opened(1)
+    assert [member.thing for member in opened.cohort] == ["d0", "d2", "d3", "d4"]
+    simulated.answer("d0", 1, value=1.0, examples=5)
+    simulated.answer("d2", 1, value=1000.0, examples=5)
+    simulated.accepted_count(1, 2)
+    simulated.settled()
+    assert simulated.round(1).status == "open"  # 10 examples are not enough
+    simulated.answer("d3", 1, value=2.0, examples=20)
+    closed = simulated.ended(1)
+    assert (closed.status, closed.accepted) == ("closed", 3)
+    np.testing.assert_allclose(simulated.current()[1]["w"], INITIAL["w"] + 2)
+    assert closed.closed_at is not None
+    assert simulated.opened(2).opened_at >= closed.closed_at + 2
+
+    simulated.answer("d0", 2, examples=30)
+    aborted = simulated.ended(2)
+    assert aborted.reason == "averaging failed: policies.py: average failed: ValueError: one is not enough"
+    assert simulated.current()[0] == closed.model

@@ -1,0 +1,135 @@
+"""What the deployed roles may do, asked of IAM: what they need, and nothing that a mistake in one could spoil."""
+
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from cloud.deployment import Deployment
+from protocol import names
+from sandbox.embedded_aws import EmbeddedAws
+
+MODEL, UPDATE = names.model_key("f", 1), names.update_key("f", 1, "thing")
+
+
+def arns(deployed: Deployment) -> dict[str, str]:
+    """What the cases below speak of, by the name they give it."""
+    account = deployed.device_policy_arn.split(":")[4]
+
+    def queue(url: str) -> str:
+        return f"arn:aws:sqs:us-east-1:{account}:{url.rpartition('/')[2]}"
+
+    def table(name: str) -> str:
+        return f"arn:aws:dynamodb:us-east-1:{account}:table/{name}"
+
+    return {
+        "a model": f"arn:aws:s3:::{deployed.bucket}/{MODEL}",
+        "an update": f"arn:aws:s3:::{deployed.bucket}/{UPDATE}",
+        "another bucket": f"arn:aws:s3:::another/{MODEL}",
+        "federations": table(deployed.federations_table),
+        "clients": table(deployed.clients_table),
+        "rounds": table(deployed.rounds_table),
+        "responses": table(deployed.responses_table),
+        "another table": table("another"),
+        "the rounds queue": queue(deployed.rounds_queue),
+        "the updates queue": queue(deployed.updates_queue),
+        "another queue": queue("another"),
+        "a shadow": f"arn:aws:iot:us-east-1:{account}:thing/thing",
+        "the round topic": f"arn:aws:iot:us-east-1:{account}:topic/{names.round_topic('f')}",
+        "the hello topic": f"arn:aws:iot:us-east-1:{account}:topic/{names.hello_topic('f', 'thing')}",
+        "a role": f"arn:aws:iam::{account}:role/any",
+    }
+
+
+def role_of(aws: EmbeddedAws, function: str) -> str:
+    return str(aws.client("lambda").get_function_configuration(FunctionName=function)["Role"])
+
+
+def is_allowed(aws: EmbeddedAws, role: str, action: str, resource: str) -> bool:
+    answer = aws.client("iam").simulate_principal_policy(
+        PolicySourceArn=role, ActionNames=[action], ResourceArns=[resource]
+    )
+    decision: Any = answer["EvaluationResults"][0]["EvalDecision"]
+    return bool(decision == "allowed")
+
+
+@pytest.mark.parametrize(
+    ("action", "resource", "allowed"),
+    [
+        ("s3:GetObject", "a model", True),
+        ("s3:GetObject", "an update", True),
+        ("s3:GetObjectVersion", "an update", True),
+        ("s3:PutObject", "a model", True),
+        ("s3:PutObject", "an update", False),
+        ("s3:PutObject", "another bucket", False),
+        ("s3:GetObject", "another bucket", False),
+        ("s3:DeleteObject", "a model", False),
+        ("s3:DeleteObjectVersion", "an update", False),
+        ("dynamodb:UpdateItem", "rounds", True),
+        ("dynamodb:DeleteItem", "rounds", False),
+        ("dynamodb:DeleteItem", "responses", False),
+        ("dynamodb:PutItem", "federations", False),
+        ("dynamodb:DeleteTable", "rounds", False),
+        ("dynamodb:GetItem", "another table", False),
+        ("sqs:SendMessage", "the rounds queue", True),
+        ("sqs:SendMessage", "another queue", False),
+        ("sqs:ReceiveMessage", "the rounds queue", False),
+        ("sqs:ReceiveMessage", "the updates queue", True),
+        ("iot:Publish", "the round topic", True),
+        ("iot:Publish", "the hello topic", False),
+        ("iam:PassRole", "a role", False),
+        ("sts:AssumeRole", "a role", False),
+    ],
+)
+def test_the_averager(aws: EmbeddedAws, deployed: Deployment, action: str, resource: str, allowed: bool) -> None:
+    assert is_allowed(aws, role_of(aws, deployed.averager), action, arns(deployed)[resource]) is allowed
+
+
+@pytest.mark.parametrize(
+    ("action", "resource", "allowed"),
+    [
+        ("s3:GetObject", "a model", False),
+        ("s3:GetObject", "an update", False),
+        ("s3:PutObject", "a model", False),
+        ("s3:PutObject", "an update", False),
+        ("dynamodb:Query", "clients", True),
+        ("dynamodb:PutItem", "rounds", True),
+        ("dynamodb:DeleteItem", "clients", False),
+        ("dynamodb:PutItem", "federations", False),
+        ("dynamodb:PutItem", "responses", False),
+        ("dynamodb:Query", "responses", False),
+        ("dynamodb:Query", "another table", False),
+        ("sqs:ReceiveMessage", "the rounds queue", True),
+        ("sqs:ReceiveMessage", "the updates queue", False),
+        ("iot:UpdateThingShadow", "a shadow", True),
+        ("iot:GetThingShadow", "a shadow", False),
+        ("iot:DeleteThing", "a shadow", False),
+        ("iot:Publish", "the round topic", True),
+        ("iot:Publish", "the hello topic", False),
+    ],
+)
+def test_the_initiator(aws: EmbeddedAws, deployed: Deployment, action: str, resource: str, allowed: bool) -> None:
+    assert is_allowed(aws, role_of(aws, deployed.initiator), action, arns(deployed)[resource]) is allowed
+
+
+def test_what_iam_answers_is_what_happens(aws: EmbeddedAws, deployed: Deployment) -> None:
+    s3 = bucket_of(aws, role_of(aws, deployed.averager))
+    s3.put_object(Bucket=deployed.bucket, Key=MODEL, Body=b"1")
+    assert s3.get_object(Bucket=deployed.bucket, Key=MODEL)["Body"].read() == b"1"
+    with pytest.raises(ClientError, match="AccessDenied"):
+        s3.put_object(Bucket=deployed.bucket, Key=UPDATE, Body=b"1")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        bucket_of(aws, role_of(aws, deployed.initiator)).get_object(Bucket=deployed.bucket, Key=MODEL)
+
+
+def bucket_of(aws: EmbeddedAws, role: str) -> Any:
+    """S3 as a role sees it."""
+    credentials = aws.client("sts").assume_role(RoleArn=role, RoleSessionName="test-of-roles")["Credentials"]
+    session = boto3.Session(
+        aws_access_key_id=credentials["AccessKeyId"],
+        aws_secret_access_key=credentials["SecretAccessKey"],
+        aws_session_token=credentials["SessionToken"],
+        region_name=aws.region,
+    )
+    return session.client("s3", endpoint_url=aws.endpoint)

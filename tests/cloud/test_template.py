@@ -1,0 +1,184 @@
+"""cloud/template.yaml: it is valid, and gives each part the rights that it needs and no others."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import cfnlint.api  # type: ignore[import-untyped]
+import pytest
+import yaml
+from cfnlint.config import ManualArgs  # type: ignore[import-untyped]
+
+from cloud.deployment import TEMPLATE, Deployment
+from protocol import names
+
+DEPLOYMENT_FIELDS = [field for field in Deployment.__struct_fields__ if field != "stack"]
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads CloudFormation's short forms as {"Ref": ...} and {"Fn::...": ...}."""
+
+
+def _short_form(loader: yaml.Loader, suffix: str, node: yaml.Node) -> dict[str, Any]:
+    value: Any
+    if isinstance(node, yaml.ScalarNode):
+        value = loader.construct_scalar(node)
+    elif isinstance(node, yaml.SequenceNode):
+        value = loader.construct_sequence(node, deep=True)
+    else:
+        raise TypeError(f"{suffix} of a mapping")
+    return {suffix if suffix == "Ref" else f"Fn::{suffix}": value}
+
+
+_Loader.add_multi_constructor("!", _short_form)
+TEMPLATE_BODY: dict[str, Any] = yaml.load(TEMPLATE.read_text(), _Loader)  # noqa: S506 - a safe loader
+RESOURCES: dict[str, Any] = TEMPLATE_BODY["Resources"]
+
+
+def statements(resource: str) -> list[dict[str, Any]]:
+    properties = RESOURCES[resource]["Properties"]
+    documents = [policy["PolicyDocument"] for policy in properties.get("Policies", [])]
+    if "PolicyDocument" in properties:
+        documents.append(properties["PolicyDocument"])
+    return [statement for document in documents for statement in document["Statement"]]
+
+
+def as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+POLICIES = [name for name, resource in RESOURCES.items() if re.search(r"Role$|Policy$", resource["Type"])]
+STATEMENTS = [(name, number) for name in POLICIES for number in range(len(statements(name)))]
+each_statement = pytest.mark.parametrize(("resource", "number"), STATEMENTS)
+
+
+def test_cfn_lint_finds_nothing() -> None:
+    found = cfnlint.api.lint(TEMPLATE.read_text(), config=ManualArgs(regions=["us-east-1", "eu-central-1"]))
+    assert [f"{match.linenumber}: {match.rule.id} {match.message}" for match in found] == []
+
+
+def test_the_policies_of_all_that_acts_are_looked_at() -> None:
+    assert {"InitiatorRole", "AveragerRole", "DevicePolicy", "DeviceIotPolicy", "UpdatesQueuePolicy"} <= set(POLICIES)
+
+
+@each_statement
+def test_no_statement_allows_every_action_or_every_resource(resource: str, number: int) -> None:
+    statement = statements(resource)[number]
+    assert statement["Effect"] == "Allow"
+    for action in as_list(statement["Action"]):
+        assert "*" not in action
+    for target in as_list(statement["Resource"]):
+        text = target.get("Fn::Sub") if isinstance(target, dict) else target
+        if text is None:  # a Ref or GetAtt of a resource of the template: that one alone
+            continue
+        assert text != "*"
+        # The account, the region and the kind are fixed; a star stands in the last part only.
+        *fixed, last = text.split(":", 5) if text.startswith("arn:") else text.split("/", 1)
+        assert "*" not in "".join(fixed)
+        assert last.strip("*/"), text
+
+
+@pytest.mark.parametrize(
+    ("role", "allowed"),
+    [
+        ("HelloRuleRole", {"sqs"}),
+        ("InitiatorRole", {"logs", "sqs", "dynamodb", "iot"}),
+        ("AveragerRole", {"logs", "sqs", "dynamodb", "iot", "s3"}),
+        ("DevicePolicy", {"s3"}),
+        ("DeviceIotPolicy", {"iot"}),
+    ],
+)
+def test_each_part_uses_its_services_only(role: str, allowed: set[str]) -> None:
+    actions = [action for statement in statements(role) for action in as_list(statement["Action"])]
+    assert {action.split(":")[0] for action in actions} == allowed
+
+
+def test_nothing_may_delete() -> None:
+    actions = {action for name in POLICIES for statement in statements(name) for action in as_list(statement["Action"])}
+    assert {action for action in actions if "Delete" in action} == {"sqs:DeleteMessage"}
+
+
+def test_only_the_averager_writes_models_and_only_devices_write_updates() -> None:
+    writers = {
+        (name, target["Fn::Sub"].partition("/")[2])
+        for name in POLICIES
+        for statement in statements(name)
+        if "s3:PutObject" in as_list(statement["Action"])
+        for target in as_list(statement["Resource"])
+    }
+    assert writers == {
+        ("AveragerRole", "federations/*/models/*"),
+        ("DevicePolicy", "federations/*/updates/*/${!credentials-iot:ThingName}.safetensors"),
+    }
+
+
+def test_a_device_is_bounded_by_its_own_name_wherever_it_writes() -> None:
+    for resource in ("DevicePolicy", "DeviceIotPolicy"):
+        for statement in statements(resource):
+            reads_models = statement["Action"] == "s3:GetObject"
+            for target in as_list(statement["Resource"]):
+                assert reads_models or "ThingName}" in target["Fn::Sub"], statement
+
+
+def test_the_devices_patterns_match_the_names_that_the_protocol_gives() -> None:
+    def matches(resource: str, arn_of: str) -> bool:
+        patterns = [
+            re.sub(r"\$\{!?[^}]*ThingName\}", "thing", target["Fn::Sub"]).split("/", 1)[1]
+            for statement in statements(resource)
+            for target in as_list(statement["Resource"])
+        ]
+        return any(
+            re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), arn_of) is not None for pattern in patterns
+        )
+
+    assert matches("DevicePolicy", names.update_key("f", 1, "thing"))
+    assert matches("DevicePolicy", names.model_key("f", 1))
+    assert not matches("DevicePolicy", names.update_key("f", 1, "other"))
+    assert matches("DeviceIotPolicy", names.hello_topic("f", "thing"))
+    assert matches("DeviceIotPolicy", names.shadow_topic("f", "thing", "update/delta"))
+    assert not matches("DeviceIotPolicy", names.hello_topic("f", "other"))
+    assert not matches("DeviceIotPolicy", names.shadow_topic("f", "other", "update"))
+    assert not matches("DeviceIotPolicy", names.round_topic("f"))
+
+
+def test_the_hello_rule_names_every_field_itself() -> None:
+    """A star would let a device send a field `thing` of its own."""
+    sql = RESOURCES["HelloRule"]["Properties"]["TopicRulePayload"]["Sql"]
+    assert "*" not in sql
+    assert "topic(2) AS federation" in sql
+    assert "topic(4) AS thing" in sql
+    assert sql.endswith(f"FROM '{names.hello_topic('f', 't').replace('/f/', '/+/').replace('/t/', '/+/')}'")
+
+
+def test_a_message_stays_invisible_for_longer_than_its_function_may_run() -> None:
+    for queue, function in (("RoundsQueue", "Initiator"), ("HelloQueue", "Initiator"), ("UpdatesQueue", "Averager")):
+        timeout = RESOURCES[function]["Properties"]["Timeout"]
+        assert RESOURCES[queue]["Properties"]["VisibilityTimeout"] > timeout
+
+
+def test_both_functions_tell_which_messages_failed() -> None:
+    for function in ("Initiator", "Averager"):
+        events = RESOURCES[function]["Properties"]["Events"].values()
+        queues = [event["Properties"] for event in events if event["Type"] == "SQS"]
+        assert queues
+        assert all(queue["FunctionResponseTypes"] == ["ReportBatchItemFailures"] for queue in queues)
+
+
+def test_models_are_kept_and_the_bucket_is_closed() -> None:
+    bucket = RESOURCES["Bucket"]
+    assert bucket["DeletionPolicy"] == bucket["UpdateReplacePolicy"] == "Retain"
+    assert bucket["Properties"]["VersioningConfiguration"] == {"Status": "Enabled"}
+    assert all(bucket["Properties"]["PublicAccessBlockConfiguration"].values())
+    expiring = [rule for rule in bucket["Properties"]["LifecycleConfiguration"]["Rules"] if "ExpirationInDays" in rule]
+    assert [rule["TagFilters"] for rule in expiring] == [[{"Key": "fedgrass", "Value": "update"}]]
+
+
+def test_the_outputs_are_what_a_deployment_is_made_of() -> None:
+    expected = {"".join(word.capitalize() for word in field.split("_")) for field in DEPLOYMENT_FIELDS}
+    assert TEMPLATE_BODY["Outputs"].keys() == expected
+
+
+def test_every_variable_that_the_functions_read_is_set() -> None:
+    source = (Path(TEMPLATE).parent / "services.py").read_text()
+    read = set(re.findall(r'environment\["([A-Z_]+)"\]', source))
+    assert read == TEMPLATE_BODY["Globals"]["Function"]["Environment"]["Variables"].keys()

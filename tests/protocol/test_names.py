@@ -1,0 +1,118 @@
+"""protocol/names.py: names that go out come back, and no hostile one comes in."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from protocol import names
+
+FEDERATIONS = st.from_regex(r"[a-z0-9][a-z0-9-]{0,39}", fullmatch=True)
+THINGS = st.from_regex(r"[a-zA-Z0-9:_-]{1,128}", fullmatch=True)
+ROUNDS = st.integers(0, names.MAX_ROUND)
+
+
+@given(FEDERATIONS, ROUNDS, THINGS)
+def test_an_update_key_tells_its_federation_round_and_sender(federation: str, round_number: int, thing: str) -> None:
+    key = names.update_key(federation, round_number, thing)
+    assert names.parse_update_key(key) == names.UpdateName(federation, round_number, thing)
+
+
+@given(FEDERATIONS, THINGS, ROUNDS, ROUNDS)
+def test_keys_sort_in_the_order_of_rounds(federation: str, thing: str, one: int, other: int) -> None:
+    assert (names.model_key(federation, one) < names.model_key(federation, other)) == (one < other)
+    assert (names.update_key(federation, one, thing) < names.update_key(federation, other, thing)) == (one < other)
+
+
+@given(st.text())
+def test_a_key_that_is_taken_for_an_updates_is_the_one_that_fedgrass_builds(key: str) -> None:
+    try:
+        name = names.parse_update_key(key)
+    except names.InvalidNameError:
+        return
+    assert names.update_key(name.federation, name.round, name.thing) == key
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "",
+        "federations/f/updates/00000001/.safetensors",
+        "federations/f/updates/1/thing.safetensors",
+        "federations/f/updates/000000001/thing.safetensors",
+        "federations/f/updates/-0000001/thing.safetensors",
+        "federations/f/updates/0000000\u0661/thing.safetensors",  # a digit, but none that update_key writes
+        "federations/f/updates/00000001/thing.pt",
+        "federations/f/updates/00000001/thing.safetensors\n",
+        "federations/f/updates/00000001/thing\n.safetensors",
+        "federations/f/updates/00000001/../../models/00000001.safetensors",
+        "federations/f/updates/00000001/a/b.safetensors",
+        "federations/../updates/00000001/thing.safetensors",
+        "federations/F/updates/00000001/thing.safetensors",
+        "federations/f/x/updates/00000001/thing.safetensors",
+        "federations/f/models/00000001.safetensors",
+        "federations/f/optimizer/00000001.safetensors",
+        "/federations/f/updates/00000001/thing.safetensors",
+        "federations/f/updates/00000001/thing#2.safetensors",
+        "federations/f/updates/00000001/" + "a" * 129 + ".safetensors",
+        "federations/f/updates/00000001/thing%2f.safetensors",
+    ],
+)
+def test_a_key_of_another_form_is_no_updates_key(key: str) -> None:
+    with pytest.raises(names.InvalidNameError):
+        names.parse_update_key(key)
+
+
+@pytest.mark.parametrize("name", ["", "-a", "A", "a_b", "a/b", "a b", "a" * 41, "a\n", "é", "a+", "#", "٣"])
+def test_a_federation_with_a_name_that_topics_or_keys_cannot_have_is_refused(name: str) -> None:
+    for build in (
+        names.check_federation,
+        names.shadow_name,
+        names.round_topic,
+        lambda federation: names.model_key(federation, 1),
+        lambda federation: names.optimizer_key(federation, 1),
+        lambda federation: names.update_key(federation, 1, "thing"),
+        lambda federation: names.hello_topic(federation, "thing"),
+        lambda federation: names.shadow_topic(federation, "thing", "get"),
+    ):
+        with pytest.raises(names.InvalidNameError, match=re.escape(repr(name))):
+            build(name)
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "a b", "a+", "#", "a" * 129, "a\n", "é", "..", "a.b", "$aws"])
+def test_a_thing_with_a_name_that_iot_does_not_allow_is_refused(name: str) -> None:
+    for build in (
+        names.check_thing,
+        lambda thing: names.update_key("f", 1, thing),
+        lambda thing: names.hello_topic("f", thing),
+        lambda thing: names.shadow_topic("f", thing, "get"),
+    ):
+        with pytest.raises(names.InvalidNameError, match=re.escape(repr(name))):
+            build(name)
+
+
+@pytest.mark.parametrize("round_number", [-1, names.MAX_ROUND + 1])
+def test_a_round_that_eight_digits_cannot_hold_is_refused(round_number: int) -> None:
+    for build in (names.model_key, names.optimizer_key):
+        with pytest.raises(names.InvalidNameError, match=str(round_number)):
+            build("f", round_number)
+    with pytest.raises(names.InvalidNameError, match=str(round_number)):
+        names.update_key("f", round_number, "thing")
+
+
+def test_names_are_the_ones_that_policies_and_rules_of_the_template_speak_of() -> None:
+    assert names.model_key("f", 7) == "federations/f/models/00000007.safetensors"
+    assert names.optimizer_key("f", 7) == "federations/f/optimizer/00000007.safetensors"
+    assert names.update_key("f", 7, "t") == "federations/f/updates/00000007/t.safetensors"
+    assert names.shadow_name("f") == "fedgrass-f"
+    assert names.shadow_topic("f", "t", "update/delta") == "$aws/things/t/shadow/name/fedgrass-f/update/delta"
+    assert names.round_topic("f") == "fedgrass/f/round"
+    assert names.hello_topic("f", "t") == "fedgrass/f/clients/t/hello"
+
+
+@given(FEDERATIONS, THINGS)
+def test_topics_keep_within_the_limits_of_iot_core(federation: str, thing: str) -> None:
+    assert names.hello_topic(federation, thing).count("/") <= 7
+    assert len(names.hello_topic(federation, thing)) <= 256
+    assert len(names.shadow_name(federation)) <= 64
