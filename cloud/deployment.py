@@ -11,6 +11,8 @@ from typing import Any
 import msgspec
 from botocore.exceptions import ClientError, WaiterError
 
+from cloud import package
+
 TEMPLATE = Path(__file__).with_name("template.yaml")
 _CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"]
 
@@ -36,7 +38,9 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     device_iot_policy_name: str
 
 
-def deploy(client: Callable[[str], Any], stack: str, code: bytes, dependencies: Path) -> Deployment:
+def deploy(
+    client: Callable[[str], Any], stack: str, code: bytes, dependencies: Path, update_retention_days: int = 30
+) -> Deployment:
     """Make the stack, or bring it up to date. `client` gives a boto3 client by its service's name.
 
     Raises:
@@ -46,6 +50,7 @@ def deploy(client: Callable[[str], Any], stack: str, code: bytes, dependencies: 
     parameters = {
         "CodeBucket": bucket,
         "CodeKey": _upload(client("s3"), bucket, "code", code),
+        "UpdateRetentionDays": str(update_retention_days),
         "DependenciesKey": _upload(client("s3"), bucket, "dependencies", dependencies.read_bytes()),
     }
     cloudformation = client("cloudformation")
@@ -76,6 +81,17 @@ def deploy(client: Callable[[str], Any], stack: str, code: bytes, dependencies: 
         reasons = "; ".join(f"{e['LogicalResourceId']}: {e.get('ResourceStatusReason', '')}" for e in failed)
         raise DeploymentError(f"stack {stack} could not be made: {reasons or error}") from error
     return find(client, stack)
+
+
+def deployed_policies(client: Callable[[str], Any], stack: str) -> dict[str, bytes]:
+    """Federation -> the policies.py that the functions have now; empty if nothing is deployed."""
+    try:
+        description = client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]
+    except ClientError:
+        return {}
+    parameters = {p["ParameterKey"]: p["ParameterValue"] for p in description.get("Parameters", [])}
+    answer = client("s3").get_object(Bucket=parameters["CodeBucket"], Key=parameters["CodeKey"])
+    return package.policies_in(answer["Body"].read())
 
 
 def find(client: Callable[[str], Any], stack: str) -> Deployment:

@@ -41,7 +41,7 @@ def measured(function: str, calls: Counter[str]) -> Iterator[dict[str, Any]]:
             "duration_s": time.perf_counter() - started,
             "aws_calls": calls.total(),
             "peak_memory_mb": peak_memory_mb(),
-            "errors": int("error" in properties),
+            "errors": int("error" in properties) + properties.get("failed_messages", 0),
         }
         units = {"duration_s": "Seconds", "aws_calls": "Count", "peak_memory_mb": "Megabytes", "errors": "Count"}
         line = {

@@ -1,15 +1,32 @@
 """What an operator does with a deployment: look at its state, start its federations."""
 
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from cloud.deployment import Deployment
 from cloud.state.clients import Clients
 from cloud.state.federations import Federations
 from cloud.state.models import Models
-from cloud.state.records import FederationRecord
-from cloud.state.rounds import Rounds
-from protocol.messages import OpenRound, encode
+from cloud.state.notices import Notices
+from cloud.state.records import FederationRecord, RoundRecord
+from cloud.state.rounds import Rounds, UnknownRoundError
+from protocol.messages import AbortRound, ModelReference, OpenRound
+
+_POLL_S = 0.2
+
+
+class NoRoundError(LookupError):
+    """No round is under way."""
+
+
+class NoModelError(LookupError):
+    """A round that made no model."""
+
+
+class RoundUnderWayError(Exception):
+    """Something that has to wait until no round is under way."""
 
 
 class Operations:
@@ -24,17 +41,82 @@ class Operations:
             dynamodb, deployment.rounds_table, deployment.responses_table, deployment.federations_table
         )
         self.models = Models(client("s3"), deployment.bucket)
-        self._sqs = client("sqs")
-        self._rounds_queue = deployment.rounds_queue
+        self.notices = Notices(
+            client("iot-data"), client("sqs"), deployment.rounds_queue, deployment.updates_queue, ThreadPoolExecutor(8)
+        )
 
     def start(self, federation: str) -> FederationRecord:
-        """Let a federation's rounds begin, or go on.
+        """Let a federation's rounds begin, or go on after a pause.
 
         Raises:
             UnknownFederationError: there is none of this name.
+            WrongStatusError: it has finished.
+        """
+        record = self.federations.change_status(federation, "running", ("ready", "running", "paused"))
+        request = OpenRound(federation=federation, round=record.round + 1)
+        self.notices.ask_for_round(request, time.time())
+        return record
+
+    def pause(self, federation: str) -> FederationRecord:
+        """Let no further round open; one that is open goes on to its end.
+
+        Raises:
+            UnknownFederationError: there is none of this name.
+            WrongStatusError: it does not run.
+        """
+        return self.federations.change_status(federation, "paused", ("running", "paused"))
+
+    def abort_round(self, federation: str, reason: str, limit_s: float = 60.0) -> RoundRecord:
+        """End the round that is under way without a model, and return when it has ended.
+
+        Raises:
+            UnknownFederationError: there is none of this name.
+            NoRoundError: no round is under way.
+            TimeoutError: the averager has not done it in time.
+        """
+        number = self.federations.get(federation).round + 1
+        try:
+            record = self.rounds.get(federation, number)
+        except UnknownRoundError as error:
+            raise NoRoundError(f"no round of {federation!r} is under way: the last one was {number - 1}") from error
+        self.notices.ask_for_abort(AbortRound(federation=federation, round=number, reason=reason))
+        deadline = time.monotonic() + limit_s
+        while record.status not in ("closed", "aborted"):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"round {number} of {federation!r} is still {record.status} after {limit_s:.0f} s")
+            time.sleep(_POLL_S)
+            record = self.rounds.get(federation, number)
+        return record
+
+    def roll_back(self, federation: str, to_round: int) -> FederationRecord:
+        """Make the model of an earlier round the current one, for the rounds to come. Round numbers go on, and no
+        model is deleted: rolling back can be rolled back.
+
+        Raises:
+            UnknownFederationError: there is none of this name.
+            NoModelError: that round has not been, or made no model.
+            WrongStatusError: the federation runs.
+            RoundUnderWayError: a round is under way, which would close with a model made from the present one.
         """
         record = self.federations.get(federation)
-        self.federations.set_status(federation, "running")
-        request = OpenRound(federation=federation, round=record.round + 1)
-        self._sqs.send_message(QueueUrl=self._rounds_queue, MessageBody=encode(request).decode())
-        return record
+        model = self._model_of(record, to_round)
+        try:
+            current = self.rounds.get(federation, record.round + 1)
+        except UnknownRoundError:
+            return self.federations.set_model(record, model)
+        raise RoundUnderWayError(
+            f"round {current.round} of {federation!r} is {current.status}: wait for its end, or abort it"
+        )
+
+    def _model_of(self, record: FederationRecord, number: int) -> ModelReference:
+        if number == 0 == record.round:
+            return record.model
+        try:
+            if number == 0:
+                return self.rounds.get(record.federation, 1).base
+            made = self.rounds.get(record.federation, number)
+        except UnknownRoundError as error:
+            raise NoModelError(f"federation {record.federation!r} has had no round {number}") from error
+        if made.model is None:
+            raise NoModelError(f"round {number} of {record.federation!r} made no model: it is {made.status}")
+        return made.model

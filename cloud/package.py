@@ -55,16 +55,22 @@ def this_machine() -> Target:
     )
 
 
-def code(policies: Mapping[str, Path]) -> bytes:
+def code(policies: Mapping[str, bytes]) -> bytes:
     """The functions' code: the same bytes for the same files. `policies` is federation -> its policies.py."""
     files = {
         path.relative_to(ROOT).as_posix(): path.read_bytes()
         for package in _PACKAGES
         for path in (ROOT / package).rglob("*.py")
     }
-    for federation, path in policies.items():
-        files[f"federations/{federation}/policies.py"] = path.read_bytes()
+    files |= {f"federations/{federation}/policies.py": content for federation, content in policies.items()}
     return _zip(files.items())
+
+
+def policies_in(code: bytes) -> dict[str, bytes]:
+    """Federation -> its policies.py, of such a zip; the inverse of what `code` was given."""
+    with zipfile.ZipFile(io.BytesIO(code)) as archive:
+        paths = {name: name.split("/") for name in archive.namelist()}
+        return {parts[1]: archive.read(name) for name, parts in paths.items() if parts[0] == "federations"}
 
 
 def dependencies(target: Target, cache: Path) -> Path:

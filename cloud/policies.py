@@ -2,7 +2,7 @@
 
     def choose_clients(clients: list[Client], cohort: int, round_number: int) -> list[str]
         Names of the things that take part. `cohort` is what selection.cohort asks for.
-    def is_complete(round: Round) -> bool
+    def is_complete(current: Round) -> bool
         Whether the round has all it needs. Asked after every update that counted.
     def average(updates: Iterator[Update], model: dict[str, Array]) -> dict[str, Array]
         The change to make to the global model, by tensor. Updates come one at a time, in the order of their things'
@@ -16,7 +16,7 @@ lies under federations/<name>/, so that what was deployed is what runs.
 
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -52,14 +52,16 @@ class Round(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Update(msgspec.Struct, frozen=True, kw_only=True):
-    """One client's accepted update: `delta` is local minus global, float32 (int64 of integer tensors), by tensor."""
+    """One client's accepted update: `delta` is local minus global, float32 (int64 of integer tensors), by tensor. `age`
+    is how many rounds it is late by, 0 but for those that `averaging.carry_over` keeps."""
 
     thing: str
     report: Report
     delta: dict[str, Array]
+    age: int = 0
 
 
-def round_view(record: RoundRecord, responses: list[ResponseRecord], now: float) -> Round:
+def round_view(record: RoundRecord, responses: Iterable[ResponseRecord], now: float) -> Round:
     """A round's record as rules see it."""
     return Round(
         federation=record.federation,

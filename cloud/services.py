@@ -18,11 +18,12 @@ from cloud import policies
 from cloud.settings import Federation
 from cloud.state.clients import Clients
 from cloud.state.federations import Federations
+from cloud.state.groups import Groups
 from cloud.state.models import Models
 from cloud.state.notices import Notices
 from cloud.state.rounds import Rounds
 
-_PARALLEL = 40
+_PARALLEL = 128
 
 
 class Services(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -30,6 +31,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     federations: Federations
     clients: Clients
+    groups: Groups
     rounds: Rounds
     models: Models
     notices: Notices
@@ -64,12 +66,17 @@ def from_environment() -> Services:
         calls[event_name.removeprefix("before-send.")] += 1
 
     session.events.register("before-send", count)
-    config = Config(max_pool_connections=_PARALLEL, retries={"mode": "standard", "max_attempts": 5})
+    config = Config(
+        max_pool_connections=_PARALLEL,
+        retries={"mode": "standard", "max_attempts": 5},
+        response_checksum_validation="when_required",  # models have a SHA-256, updates are inspected
+    )
     parallel = ThreadPoolExecutor(_PARALLEL)
     dynamodb = session.client("dynamodb", config=config)
     return Services(
         federations=Federations(dynamodb, environment["FEDERATIONS_TABLE"]),
         clients=Clients(dynamodb, environment["CLIENTS_TABLE"]),
+        groups=Groups(lambda: session.client("iot", config=config)),
         rounds=Rounds(
             dynamodb,
             environment["ROUNDS_TABLE"],

@@ -22,21 +22,28 @@ class InvalidSettingsError(ValueError):
 class Selection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Who takes part in a round.
 
-    `smoothing` is the weight of the past in the moving average of turnarounds (EWMA); `minimum` is how many clients
-    there must be before a round opens.
+    With a `dropout` (the share of clients expected not to answer), more are selected than `cohort` asks for: cohort /
+    (1 - dropout). `smoothing` is the weight of the past in the moving average of turnarounds (EWMA); `minimum` is how
+    many clients there must be before a round opens.
     """
 
     policy: Literal["all", "random", "fastest", "probabilistic", "own"] = "all"
     cohort: Amount = "100%"
+    dropout: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
     minimum: Positive = 1
     smoothing: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.8
     seed: int = 0
 
 
 class Averaging(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How updates become one: `mean`, `weighted` by examples, or `own` (average in policies.py)."""
+    """How updates become one: `mean`, `weighted` by examples, or `own` (average in policies.py).
+
+    With `carry_over` the updates of a round that was aborted below its quorum count in the next one, at a weight of
+    1 / sqrt(age + 1), where age is the number of rounds that they are late by. They don't count toward its quorum.
+    """
 
     rule: Literal["mean", "weighted", "own"] = "weighted"
+    carry_over: bool = False
 
 
 class Pacing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -51,7 +58,8 @@ class Federation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """All that federation.yaml may say. `task`, `initial_model` and policies.py are paths beside that file.
 
     A round ends when `target` updates were accepted (or is_complete in policies.py says so, with completion `own`),
-    or at its deadline with at least `quorum`. Both are shares of the cohort or numbers of clients.
+    or at its deadline with at least `quorum`; below that it is extended once, by `extension_s`, and then aborted.
+    Target and quorum are numbers of clients, or shares of the cohort asked for (without what `dropout` adds).
     """
 
     name: str
@@ -65,6 +73,7 @@ class Federation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     target: Amount = "100%"
     quorum: Amount = "50%"
     deadline_s: Annotated[float, msgspec.Meta(gt=0, le=MAX_WAIT_S)] = 600.0
+    extension_s: Annotated[float, msgspec.Meta(ge=0, le=MAX_WAIT_S)] = 60.0
     averaging: Averaging = Averaging()
     encoding: Encoding = "float32"
     pacing: Pacing = Pacing()

@@ -106,10 +106,12 @@ class Reported(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RoundCounts(msgspec.Struct, frozen=True, kw_only=True):
-    """How many clients were selected, how many updates counted, how many did not."""
+    """How many clients were selected, how many updates counted, how many clients failed or declined, how many updates
+    were refused."""
 
     cohort: Count = 0
     accepted: Count = 0
+    failed: Count = 0
     refused: Count = 0
 
 
@@ -187,13 +189,33 @@ class OpenRound(Message, frozen=True, kw_only=True):
     not_before: float = 0.0
 
 
-class DeadlineReached(Message, frozen=True, kw_only=True):
-    """Tells the averager, by a delayed message, that a round's deadline has come."""
+class CheckRound(Message, frozen=True, kw_only=True):
+    """Tells the averager, by a delayed message, to look at a round at a time: a deadline or a lease ends then."""
 
-    kind: Literal["deadline"] = "deadline"
+    kind: Literal["check-round"] = "check-round"
     federation: str
     round: Positive
-    deadline: float
+    at: float
+
+
+class AbortRound(Message, frozen=True, kw_only=True):
+    """Tells the averager that an operator ends a round."""
+
+    kind: Literal["abort-round"] = "abort-round"
+    federation: str
+    round: Positive
+    reason: str
+
+
+class Outcome(Message, frozen=True, kw_only=True):
+    """A client says that no update of it will come: what a topic rule makes of `reported.progress`."""
+
+    kind: Literal["outcome"] = "outcome"
+    thing: str
+    shadow: str
+    round: Positive
+    phase: Literal["declined", "failed"]
+    reason: str | None = None
 
 
 class _Versioned(msgspec.Struct):

@@ -89,6 +89,17 @@ def shadow_name(federation: str) -> str:
     return f"fedgrass-{check_federation(federation)}"
 
 
+def parse_shadow_name(shadow: str) -> str:
+    """The federation that a named shadow belongs to; the inverse of `shadow_name`.
+
+    Raises:
+        InvalidNameError: it is not one of fedgrass's.
+    """
+    if not shadow.startswith("fedgrass-"):
+        raise InvalidNameError(f"{shadow!r} is not the name of a shadow of fedgrass")
+    return check_federation(shadow.removeprefix("fedgrass-"))
+
+
 def shadow_topic(federation: str, thing: str, operation: str) -> str:
     """MQTT topic of that shadow; `operation` is the tail: get, get/accepted, update, update/delta, ..."""
     return f"$aws/things/{check_thing(thing)}/shadow/name/{shadow_name(federation)}/{operation}"

@@ -12,13 +12,13 @@ import hashlib
 import math
 import struct
 from collections.abc import Iterable, Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.generic]
+Array = NDArray[Any]
 Kind = Literal["parameter", "buffer", "integer"]
 
 DTYPES: dict[str, np.dtype[np.generic]] = {

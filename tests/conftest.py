@@ -8,16 +8,45 @@ import pytest
 from cloud import deployment, package
 from cloud.deployment import Deployment
 from sandbox.embedded_aws import EmbeddedAws
+from sandbox.gateway import Fault, Gateway, Request
 
 # A busy machine is no failure.
 hypothesis.settings.register_profile("fedgrass", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("fedgrass")
 
 
+class Line:
+    """What lies between the functions and AWS. `fault` decides on each of their requests, as long as a test wants."""
+
+    def __init__(self) -> None:
+        self.fault: Fault | None = None
+
+    def __call__(self, request: Request) -> bytes | None:
+        return self.fault(request) if self.fault else None
+
+
 @pytest.fixture(scope="session")
-def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedAws]:
+def session_line() -> Line:
+    """The line of the session's AWS."""
+    return Line()
+
+
+@pytest.fixture
+def line(session_line: Line) -> Iterator[Line]:
+    """A line that is whole again after the test."""
+    yield session_line
+    session_line.fault = None
+
+
+@pytest.fixture(scope="session")
+def aws(tmp_path_factory: pytest.TempPathFactory, session_line: Line) -> Iterator[EmbeddedAws]:
     """An AWS for the whole session."""
-    with EmbeddedAws(tmp_path_factory.mktemp("aws") / "embedded") as embedded:
+    directory = tmp_path_factory.mktemp("aws") / "embedded"
+    with (
+        Gateway(0.0, session_line) as gateway,
+        EmbeddedAws(directory, functions_endpoint=gateway.endpoint) as embedded,
+    ):
+        gateway.upstream = embedded.endpoint
         yield embedded
 
 

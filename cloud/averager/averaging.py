@@ -56,14 +56,15 @@ class WeightedSum:
         return {name: array / self._weight for name, array in self._sums.items()}
 
 
-def weight_of(rule: Literal["mean", "weighted"], report: Report) -> float:
-    """What an update weighs: 1, or the number of its examples (McMahan et al., 2017, algorithm 1)."""
-    return 1.0 if rule == "mean" else float(report.examples)
+def weight_of(rule: Literal["mean", "weighted"], report: Report, age: int = 0) -> float:
+    """What an update weighs: 1, or the number of its examples (McMahan et al., 2017, algorithm 1); divided by
+    sqrt(age + 1) if it is late (Nguyen et al., FedBuff, 2022, section 5)."""
+    return (1.0 if rule == "mean" else float(report.examples)) / math.sqrt(age + 1)
 
 
-def read_update(thing: str, data: bytes, report: Report) -> Update:
+def read_update(thing: str, data: bytes, report: Report, age: int = 0) -> Update:
     """An inspected update as averaging and rules see it."""
-    return Update(thing=thing, report=report, delta=load(data)[1])
+    return Update(thing=thing, report=report, delta=load(data)[1], age=age)
 
 
 def average(
@@ -90,7 +91,7 @@ def average(
             raise
     total = WeightedSum()
     for update in updates:
-        total.accumulate(update.delta, weight_of(rule, update.report))
+        total.accumulate(update.delta, weight_of(rule, update.report, update.age))
     return dict(total.mean())
 
 

@@ -1,68 +1,35 @@
-"""The averager's entry point. It is woken by messages of the updates queue: updates that arrived in S3, and deadlines.
+"""The averager's entry point. It is woken by messages of the updates queue: updates that arrived in S3, clients that
+say that none will come, times to look at a round, and an operator who ends one.
 
-The updates of one batch that belong to one round are inspected together and counted in one transaction; then, if the
-round has all it needs, this invocation averages and closes it.
+The responses of one batch that belong to one round are inspected together and counted in one transaction; what that
+leads to, this invocation does.
 """
 
 import functools
 import logging
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from concurrent.futures import Future
-from datetime import datetime
-from typing import Any, Literal
-from urllib.parse import unquote_plus
-
-import msgspec
+from typing import Any
 
 from cloud import metrics, services
-from cloud.averager.closing import abort, ask_for_next, close_if_complete, is_complete
+from cloud.averager.events import Arrival, Word, parse
 from cloud.averager.inspection import RefusedError, check_round, inspect
+from cloud.averager.keeping import Keeper
 from cloud.averager.schemas import Schemas
-from cloud.policies import InvalidPolicyError
 from cloud.services import Services
+from cloud.state.lifecycle import Aborted
 from cloud.state.models import Fetched, MissingObjectError, TooLargeError
 from cloud.state.records import ResponseRecord, RoundRecord
-from cloud.state.rounds import RoundMovedOnError, UnknownRoundError
-from protocol import names
-from protocol.messages import DeadlineReached, InvalidMessageError, decode
-from protocol.names import UpdateName
+from cloud.state.rounds import UnknownRoundError
+from protocol.messages import AbortRound, CheckRound
 
 _log = logging.getLogger(__name__)
 
-_MAX_REASON = 1000
-
-
-class Arrival(msgspec.Struct, frozen=True, kw_only=True):
-    """An update that S3 told of, and the message that told."""
-
-    message_id: str
-    name: UpdateName
-    key: str
-    version_id: str | None
-    arrived_at: float
-
-
-class _S3Object(msgspec.Struct):
-    key: str
-    versionId: str | None = None  # noqa: N815 - S3's own name
-
-
-class _S3Part(msgspec.Struct):
-    object: _S3Object
-
-
-class _S3Record(msgspec.Struct):
-    eventTime: datetime  # noqa: N815 - S3's own name
-    s3: _S3Part
-
-
-class _S3Event(msgspec.Struct):
-    Records: tuple[_S3Record, ...] = ()
-
-
-class _Tagged(msgspec.Struct):
-    kind: Literal["deadline"] | None = None
+_MAX_REASON = 500
+_STRAYS = 0
+"""Updates to rounds that never were are recorded with round 0, which is none."""
 
 
 def handle(event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -72,6 +39,7 @@ def handle(event: dict[str, Any], context: Any) -> dict[str, Any]:
     with metrics.measured("averager", outside.calls) as properties:
         invocation = _Invocation(outside, context, properties)
         failures = invocation.run(event["Records"])
+        properties["failed_messages"] = len(failures)
         return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in sorted(failures)]}
 
 
@@ -86,139 +54,115 @@ class _Invocation:
     def __init__(self, outside: Services, context: Any, properties: dict[str, Any]) -> None:
         self._services = outside
         self._schemas = _schemas_of(outside)
-        self._context = context
         self._properties = properties
+        self._keeper = Keeper(
+            outside, str(context.aws_request_id), lambda: context.get_remaining_time_in_millis() / 1000
+        )
 
     def run(self, records: list[dict[str, Any]]) -> set[str]:
         """Work through the messages; returns the ids of those that failed and have to come again."""
-        arrivals: dict[tuple[str, int], list[Arrival]] = defaultdict(list)
+        groups: dict[tuple[str, int], list[Arrival | Word]] = defaultdict(list)
         failures: set[str] = set()
         for record in records:
             try:
-                if msgspec.json.decode(record["body"], type=_Tagged).kind == "deadline":
-                    self._deadline(decode(record["body"], DeadlineReached))
-                    continue
-                for arrival in parse_arrivals(record["messageId"], record["body"]):
-                    arrivals[arrival.name.federation, arrival.name.round].append(arrival)
+                for said in parse(record["messageId"], record["body"], time.time()):
+                    match said:
+                        case CheckRound():
+                            self._check(said)
+                        case AbortRound():
+                            self._abort(said)
+                        case Arrival(name=name):
+                            groups[name.federation, name.round].append(said)
+                        case Word(federation=federation, outcome=outcome):
+                            groups[federation, outcome.round].append(said)
             except Exception:
                 # Whatever it is, only this message comes again, and at last goes to the dead-letter queue.
                 _log.exception("message %s failed", record["messageId"])
                 failures.add(record["messageId"])
-        for (federation, round_number), group in arrivals.items():
-            self._properties |= {"federation": federation, "round": round_number, "updates": len(group)}
+        for (federation, round_number), group in groups.items():
+            self._properties |= {"federation": federation, "round": round_number, "responses": len(group)}
             try:
-                self._arrived(federation, round_number, group)
+                self._respond(federation, round_number, group)
             except Exception:
-                _log.exception("federation=%s round=%d updates failed", federation, round_number)
-                failures |= {arrival.message_id for arrival in group}
+                _log.exception("federation=%s round=%d responses failed", federation, round_number)
+                failures |= {said.message_id for said in group}
         return failures
 
-    def _arrived(self, federation: str, round_number: int, arrivals: list[Arrival]) -> None:
+    def _respond(self, federation: str, round_number: int, group: Sequence[Arrival | Word]) -> None:
+        arrivals = [said for said in group if isinstance(said, Arrival)]
         limit = self._schemas.limit_bytes(federation)
         fetching = self._fetch_all(arrivals, limit) if limit else []
         try:
             record = self._services.rounds.get(federation, round_number)
         except UnknownRoundError:
-            _log.warning("federation=%s round=%d unknown round: %d updates", federation, round_number, len(arrivals))
+            reason = f"unknown round {round_number}"
+            strays = {arrival.name.thing: _refusal(arrival, reason) for arrival in arrivals}
+            self._refuse(federation, _STRAYS, list(strays.values()))
             return
-        expected = self._schemas.of(record)
-        if not fetching:
+        if arrivals and not fetching:
+            self._schemas.of(record)
             fetching = self._fetch_all(arrivals, self._schemas.limit_bytes(federation))
-        accepted: dict[str, ResponseRecord] = {}
+        members = {member.thing for member in record.cohort}
+        responses = {
+            said.outcome.thing: _failure(said)
+            for said in group
+            if isinstance(said, Word) and said.outcome.thing in members
+        }
         refused: dict[str, ResponseRecord] = {}
         for arrival, fetched in zip(arrivals, fetching, strict=True):
-            thing = arrival.name.thing
             try:
-                update = fetched.result()
-                check_round(record, arrival.name)
-                inspected = inspect(update.data, arrival.name, record, expected)
+                responses[arrival.name.thing] = self._inspect(arrival, fetched, record)
             except (RefusedError, TooLargeError, MissingObjectError) as error:
-                refused[thing] = _refusal(arrival, str(error))
-            else:
-                accepted[thing] = ResponseRecord(
-                    thing=thing,
-                    state="accepted",
-                    arrived_at=arrival.arrived_at,
-                    inspected_at=time.time(),
-                    version_id=arrival.version_id or update.version_id,
-                    bytes=len(update.data),
-                    norm=inspected.norm,
-                    report=inspected.report,
-                )
-        self._record(record, arrivals, accepted, refused)
-        self._close(record)
+                refused[arrival.name.thing] = _refusal(arrival, str(error))
+        late = set(self._keeper.count(record, responses))
+        for arrival in arrivals:
+            if arrival.name.thing in late:
+                refused.setdefault(arrival.name.thing, _refusal(arrival, "late: the round is no longer open"))
+        if refused:
+            # An update that is on record and comes again is a duplicate, which is no news.
+            answers = self._services.rounds.answers(federation, round_number)
+            known = {(response.thing, response.version_id) for response in (*answers.accepted, *answers.refused)}
+            news = [response for response in refused.values() if (response.thing, response.version_id) not in known]
+            self._refuse(federation, round_number, news)
+
+    def _inspect(self, arrival: Arrival, fetched: Future[Fetched], record: RoundRecord) -> ResponseRecord:
+        update = fetched.result()
+        check_round(record, arrival.name)
+        inspected = inspect(update.data, arrival.name, record, self._schemas.of(record))
+        return ResponseRecord(
+            thing=arrival.name.thing,
+            state="accepted",
+            arrived_at=arrival.arrived_at,
+            inspected_at=time.time(),
+            version_id=arrival.version_id or update.version_id,
+            bytes=len(update.data),
+            norm=inspected.norm,
+            report=inspected.report,
+        )
 
     def _fetch_all(self, arrivals: list[Arrival], limit: int | None) -> list[Future[Fetched]]:
         fetch = functools.partial(self._services.models.fetch, at_most=limit)
         return [self._services.parallel.submit(fetch, a.key, version_id=a.version_id) for a in arrivals]
 
-    def _record(
-        self,
-        record: RoundRecord,
-        arrivals: list[Arrival],
-        accepted: dict[str, ResponseRecord],
-        refused: dict[str, ResponseRecord],
-    ) -> None:
-        if accepted:
-            try:
-                self._services.rounds.record(record.federation, record.round, list(accepted.values()))
-            except RoundMovedOnError:
-                refused |= {a.name.thing: _refusal(a, "late: the round is averaging") for a in arrivals}
-        known = {response.thing for response in self._known(record)} if refused else set()
-        strays = [response for thing, response in refused.items() if thing not in known]
-        for response in strays:
+    def _refuse(self, federation: str, round_number: int, refused: Sequence[ResponseRecord]) -> None:
+        for response in refused:
             _log.warning(
-                "federation=%s round=%d thing=%s refused: %s",
-                record.federation,
-                record.round,
-                response.thing,
-                response.reason,
+                "federation=%s round=%d thing=%s refused: %s", federation, round_number, response.thing, response.reason
             )
-        self._services.rounds.refuse(record.federation, record.round, strays)
+        self._services.rounds.refuse(federation, round_number, refused)
 
-    def _known(self, record: RoundRecord) -> list[ResponseRecord]:
-        """The accepted responses: an update of theirs that comes again is a duplicate, which is no news."""
-        return self._services.rounds.accepted(record.federation, record.round)
-
-    def _close(self, record: RoundRecord) -> None:
-        if record.status in ("closed", "aborted"):
-            # A redelivery: the invocation that ended the round may have been cut off before it asked for the next.
-            federation = self._services.federations.get(record.federation)
-            if federation.round == record.round and federation.status == "running":
-                ask_for_next(self._services, record, self._known(record))
-            return
-        try:
-            needed = is_complete(self._services, record, time.time())
-        except InvalidPolicyError:
-            _log.exception("federation=%s round=%d completion failed", record.federation, record.round)
-            needed = record.target
-        self._close_with(record, needed)
-
-    def _close_with(self, record: RoundRecord, needed: int) -> bool:
-        remaining_s = self._context.get_remaining_time_in_millis() / 1000
-        owner = str(self._context.aws_request_id)
-        return close_if_complete(self._services, record.federation, record.round, needed, owner, remaining_s)
-
-    def _deadline(self, message: DeadlineReached) -> None:
-        self._properties |= {"kind": "deadline", "federation": message.federation, "round": message.round}
+    def _check(self, message: CheckRound) -> None:
+        self._properties["checks"] = self._properties.get("checks", 0) + 1
         now = time.time()
-        if message.deadline > now:
-            self._services.notices.set_deadline(message, now)
-            return
+        if message.at > now:
+            self._services.notices.ask_for_check(message, now)
+        else:
+            self._keeper.look(self._services.rounds.get(message.federation, message.round))
+
+    def _abort(self, message: AbortRound) -> None:
+        self._properties |= {"federation": message.federation, "round": message.round}
         record = self._services.rounds.get(message.federation, message.round)
-        if record.status in ("closed", "aborted") or self._close_with(record, record.quorum):
-            return
-        record = self._services.rounds.get(message.federation, message.round)
-        if record.status == "averaging":
-            # Someone is at it. Should it die, its lease ends, and this message comes back to take over.
-            again = msgspec.structs.replace(message, deadline=record.lease_until or now + 1)
-            self._services.notices.set_deadline(again, now)
-        elif record.status == "open":
-            abort(
-                self._services,
-                record,
-                f"deadline reached with {record.accepted} of {record.quorum} updates that the quorum needs",
-            )
+        self._keeper.advance(record, Aborted(message.reason))
 
 
 def _refusal(arrival: Arrival, reason: str) -> ResponseRecord:
@@ -232,31 +176,11 @@ def _refusal(arrival: Arrival, reason: str) -> ResponseRecord:
     )
 
 
-def parse_arrivals(message_id: str, body: str) -> list[Arrival]:
-    """The updates that an S3 event tells of. What lies elsewhere in the bucket is no update and is left out.
-
-    Raises:
-        InvalidMessageError: the body is no S3 event.
-    """
-    try:
-        event = msgspec.json.decode(body, type=_S3Event)
-    except msgspec.DecodeError as error:
-        raise InvalidMessageError(f"neither an S3 event nor a message of fedgrass: {error}: {body[:200]}") from error
-    arrivals = []
-    for record in event.Records:
-        key = unquote_plus(record.s3.object.key)
-        try:
-            name = names.parse_update_key(key)
-        except names.InvalidNameError as error:
-            _log.warning("left alone: %s", error)
-            continue
-        arrivals.append(
-            Arrival(
-                message_id=message_id,
-                name=name,
-                key=key,
-                version_id=record.s3.object.versionId,
-                arrived_at=record.eventTime.timestamp(),
-            )
-        )
-    return arrivals
+def _failure(word: Word) -> ResponseRecord:
+    return ResponseRecord(
+        thing=word.outcome.thing,
+        state=word.outcome.phase,
+        arrived_at=word.arrived_at,
+        inspected_at=word.arrived_at,
+        reason=(word.outcome.reason or "")[:_MAX_REASON],
+    )

@@ -15,8 +15,10 @@ from cloud import metrics, services
 from cloud.initiator.opening import open_round
 from cloud.services import Services
 from cloud.state.federations import UnknownFederationError
+from cloud.state.lifecycle import next_check
+from cloud.state.rounds import UnknownRoundError
 from protocol import names
-from protocol.messages import Hello, InvalidMessageError, OpenRound, decode
+from protocol.messages import CheckRound, Hello, InvalidMessageError, OpenRound, decode
 
 _log = logging.getLogger(__name__)
 
@@ -48,6 +50,7 @@ def handle(event: dict[str, Any], _context: object) -> dict[str, Any]:
                 # Whatever it is, only this message comes again, and at last goes to the dead-letter queue.
                 _log.exception("message %s failed", record["messageId"])
                 failures.append(record["messageId"])
+        properties["failed_messages"] = len(failures)
         return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failures]}
 
 
@@ -71,18 +74,35 @@ def _greet(outside: Services, body: str) -> None:
         _log.warning("hello refused: %s", error)
         return
     now = time.time()
-    outside.clients.greet(federation, thing, hello, now)
     try:
         record = outside.federations.get(federation)
     except UnknownFederationError:
         _log.info("federation=%s thing=%s said hello before there is such a federation", federation, thing)
+        outside.clients.greet(federation, thing, hello, now)
         return
+    group = record.settings.thing_group
+    if group is not None and group not in outside.groups.of(thing):
+        _log.warning("federation=%s thing=%s hello refused: it is not in thing group %s", federation, thing, group)
+        return
+    outside.clients.greet(federation, thing, hello, now)
     if record.waiting and record.status == "running":
         outside.notices.ask_for_round(OpenRound(federation=federation, round=record.round + 1), now)
 
 
 def _wake(outside: Services) -> None:
+    """Ask again for what should be going on: the next round to open, the open one to be looked at."""
     now = time.time()
-    for record in outside.federations.all():
-        if record.status == "running":
-            outside.notices.ask_for_round(OpenRound(federation=record.federation, round=record.round + 1), now)
+    for federation in outside.federations.all():
+        number = federation.round + 1
+        try:
+            record = outside.rounds.get(federation.federation, number)
+        except UnknownRoundError:
+            # Before its time a request would be sent on until then, one more with every wake-up.
+            if federation.status == "running" and federation.next_at <= now:
+                outside.notices.ask_for_round(OpenRound(federation=federation.federation, round=number), now)
+            continue
+        if record.notified_at is None and federation.status == "running":
+            outside.notices.ask_for_round(OpenRound(federation=federation.federation, round=number), now)
+        due = next_check(record)
+        if due is not None and due <= now:
+            outside.notices.ask_for_check(CheckRound(federation=record.federation, round=number, at=due), now)

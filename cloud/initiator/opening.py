@@ -4,12 +4,14 @@ import logging
 import time
 from concurrent.futures import wait
 
+import msgspec
+
 from cloud.initiator.selection import NotEnoughClientsError, select
 from cloud.services import Services
 from cloud.settings import amount_of
-from cloud.state.records import FederationRecord, RoundRecord
+from cloud.state.records import Carried, FederationRecord, RoundRecord
 from cloud.state.rounds import NotClaimedError, UnknownRoundError
-from protocol.messages import Assignment, DeadlineReached, OpenRound, RoundCounts, RoundNotice
+from protocol.messages import Assignment, CheckRound, OpenRound, RoundCounts, RoundNotice
 
 _log = logging.getLogger(__name__)
 
@@ -20,9 +22,6 @@ def open_round(services: Services, request: OpenRound) -> None:
     A request that came too early is sent again; one for a round that can't be next any more changes nothing.
     """
     now = time.time()
-    if request.not_before > now:
-        services.notices.ask_for_round(request, now)
-        return
     candidates = services.parallel.submit(services.clients.of, request.federation)
     federation = services.federations.get(request.federation)
     if federation.status != "running" or federation.round != request.round - 1:
@@ -34,18 +33,19 @@ def open_round(services: Services, request: OpenRound) -> None:
             federation.round,
         )
         return
+    earliest = max(request.not_before, federation.next_at)
+    if earliest > now:
+        services.notices.ask_for_round(msgspec.structs.replace(request, not_before=earliest), now)
+        return
     settings = federation.settings
     try:
-        cohort = select(
-            candidates.result(),
-            settings.selection,
-            request.round,
-            services.policy(settings, "choose_clients"),
-        )
+        clients = candidates.result()
+        cohort = select(clients, settings.selection, request.round, services.policy(settings, "choose_clients"))
     except NotEnoughClientsError as error:
         _log.warning("federation=%s %s; the next hello tries again", federation.federation, error)
         services.federations.set_waiting(federation.federation, True)
         return
+    wanted = min(len(cohort), amount_of(settings.selection.cohort, len(clients)))
     record = RoundRecord(
         federation=federation.federation,
         round=request.round,
@@ -54,8 +54,9 @@ def open_round(services: Services, request: OpenRound) -> None:
         base=federation.model,
         schema=federation.schema,
         cohort=cohort,
-        target=amount_of(settings.target, len(cohort)),
-        quorum=amount_of(settings.quorum, len(cohort)),
+        target=amount_of(settings.target, wanted),
+        quorum=amount_of(settings.quorum, wanted),
+        carried=_carried(services, federation) if settings.averaging.carry_over else (),
         opened_at=now,
         deadline=now + settings.deadline_s,
     )
@@ -73,6 +74,21 @@ def open_round(services: Services, request: OpenRound) -> None:
     _announce(services, federation, record)
 
 
+def _carried(services: Services, federation: FederationRecord) -> tuple[Carried, ...]:
+    """What the round before could not use and leaves to this one."""
+    try:
+        before = services.rounds.get(federation.federation, federation.round)
+    except UnknownRoundError:
+        return ()  # this is the first round
+    if not before.carry or before.base != federation.model:
+        return ()  # they are changes to another model, if this one was rolled back to
+    answers = services.rounds.answers(before.federation, before.round)
+    own = {r.thing: Carried(thing=r.thing, round=before.round, age=1) for r in answers.accepted}
+    older = {c.thing: msgspec.structs.replace(c, age=c.age + 1) for c in before.carried}
+    carried = older | own
+    return tuple(carried[thing] for thing in sorted(carried))
+
+
 def _announce(services: Services, federation: FederationRecord, record: RoundRecord) -> None:
     now = time.time()
     assignment = Assignment(
@@ -80,9 +96,10 @@ def _announce(services: Services, federation: FederationRecord, record: RoundRec
         model=record.base,
         training=federation.settings.training,
         encoding=federation.settings.encoding,
-        deadline=record.deadline,
+        # Devices get the time of an extension from the start: one that gave up at the deadline could not use it.
+        deadline=record.deadline + record.settings.extension_s,
     )
-    deadline = DeadlineReached(federation=record.federation, round=record.round, deadline=record.deadline)
+    check = CheckRound(federation=record.federation, round=record.round, at=record.deadline)
     notice = RoundNotice(
         federation=record.federation,
         round=record.round,
@@ -92,7 +109,7 @@ def _announce(services: Services, federation: FederationRecord, record: RoundRec
         at=now,
     )
     others = [
-        services.parallel.submit(services.notices.set_deadline, deadline, now),
+        services.parallel.submit(services.notices.ask_for_check, check, now),
         services.parallel.submit(services.notices.publish, notice),
     ]
     if federation.waiting:
@@ -101,7 +118,7 @@ def _announce(services: Services, federation: FederationRecord, record: RoundRec
     wait(others)
     for other in others:
         other.result()
-    services.rounds.set_notified(record.federation, record.round, notified, time.time())
+    services.rounds.set_notified(record, notified, time.time())
     _log.info(
         "federation=%s round=%d open: cohort=%d notified=%d target=%d quorum=%d",
         record.federation,

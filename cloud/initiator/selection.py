@@ -1,5 +1,6 @@
 """Who takes part in a round: pure functions over the clients' records."""
 
+import math
 import random
 from collections.abc import Callable, Sequence
 
@@ -18,7 +19,8 @@ def select(
     round_number: int,
     choose_clients: Callable[..., object] | None = None,
 ) -> tuple[CohortMember, ...]:
-    """The cohort of a round, in the order of the things' names. The same arguments always give the same cohort.
+    """The cohort of a round, in the order of the things' names, with as many more as are expected to drop out. The same
+    arguments always give the same cohort.
 
     Raises:
         NotEnoughClientsError: there are fewer than `selection.minimum`.
@@ -26,7 +28,8 @@ def select(
     """
     if len(clients) < selection.minimum:
         raise NotEnoughClientsError(f"round {round_number} needs {selection.minimum} clients; {len(clients)} are there")
-    cohort = amount_of(selection.cohort, len(clients))
+    wanted = amount_of(selection.cohort, len(clients))
+    cohort = min(len(clients), math.ceil(wanted / (1 - selection.dropout) - 1e-9))
     generator = random.Random(f"{selection.seed}/{round_number}")  # noqa: S311 - reproducible, not secret
     if selection.policy == "own":
         chosen = _own(clients, cohort, round_number, choose_clients)

@@ -21,6 +21,10 @@ class FederationExistsError(Exception):
     """There is already a federation of this name."""
 
 
+class WrongStatusError(Exception):
+    """The federation is not in a state in which this can be done."""
+
+
 class Federations:
     """The federations of one deployment."""
 
@@ -75,23 +79,60 @@ class Federations:
             raise FederationExistsError(_TAKEN.format(settings.name)) from error
         return record
 
-    def set_status(self, federation: str, status: FederationStatus) -> None:
-        """Start or finish a federation.
+    def change_status(
+        self, federation: str, status: FederationStatus, allowed: tuple[FederationStatus, ...]
+    ) -> FederationRecord:
+        """Start, pause or resume a federation; returns it as it then is.
 
         Raises:
             UnknownFederationError: there is none of this name.
+            WrongStatusError: its status is none of `allowed`.
         """
+        values = {f":{other}": {"S": other} for other in allowed}
         try:
-            self._dynamodb.update_item(
+            answer = self._dynamodb.update_item(
                 TableName=self._table,
                 Key={"federation": {"S": federation}},
                 UpdateExpression="SET #status = :status",
-                ConditionExpression="attribute_exists(federation)",
+                ConditionExpression=f"#status IN ({', '.join(values)})",
                 ExpressionAttributeNames={"#status": "status"},
-                ExpressionAttributeValues={":status": {"S": status}},
+                ExpressionAttributeValues={":status": {"S": status}, **values},
+                ReturnValues="ALL_NEW",
             )
         except self._dynamodb.exceptions.ConditionalCheckFailedException as error:
-            raise UnknownFederationError(f"there is no federation {federation!r}") from error
+            found = self.get(federation).status
+            raise WrongStatusError(
+                f"federation {federation!r} is {found}; it would have to be {' or '.join(allowed)}"
+            ) from error
+        return from_item(answer["Attributes"], FederationRecord)
+
+    def set_model(self, before: FederationRecord, model: ModelReference) -> FederationRecord:
+        """Move the pointer to another model, for the rounds to come; returns the federation as it then is.
+
+        Raises:
+            WrongStatusError: it runs, so that a round may open from the present model; or a round has ended meanwhile.
+        """
+        names = {"#model": "model", "#round": "round", "#status": "status"}
+        values = {
+            ":model": to_attribute(model),
+            ":round": to_attribute(before.round),
+            ":running": to_attribute("running"),
+        }
+        try:
+            answer = self._dynamodb.update_item(
+                TableName=self._table,
+                Key={"federation": {"S": before.federation}},
+                UpdateExpression="SET #model = :model",
+                ConditionExpression="#round = :round AND #status <> :running",
+                ExpressionAttributeNames=names,
+                ExpressionAttributeValues=values,
+                ReturnValues="ALL_NEW",
+            )
+        except self._dynamodb.exceptions.ConditionalCheckFailedException as error:
+            raise WrongStatusError(
+                f"federation {before.federation!r} runs, or a round of it has just ended: pause it, and try again"
+            ) from error
+        return from_item(answer["Attributes"], FederationRecord)
 
     def set_waiting(self, federation: str, waiting: bool) -> None:
         """Note that a round waits for clients, or that it does no more."""

@@ -11,7 +11,7 @@ import msgspec
 from botocore.exceptions import ClientError
 
 from protocol import names
-from protocol.messages import Assignment, DeadlineReached, OpenRound, RoundNotice, encode
+from protocol.messages import AbortRound, Assignment, CheckRound, OpenRound, RoundNotice, encode
 
 if TYPE_CHECKING:
     from types_boto3_iot_data import IoTDataPlaneClient
@@ -21,6 +21,14 @@ _log = logging.getLogger(__name__)
 
 _MAX_DELAY_S = 900
 """SQS delays a message by at most 15 minutes; longer waits are chained by whoever receives it."""
+
+_NOT_TO_BE_TOLD = (
+    "ResourceNotFoundException",
+    "RequestEntityTooLargeException",
+    "InvalidRequestException",
+    "ConflictException",
+)
+"""What AWS IoT says when it is the thing, or what it has put into its shadow, that keeps an update out."""
 
 
 class Notices:
@@ -36,8 +44,12 @@ class Notices:
         self._parallel = parallel
 
     def assign(self, federation: str, things: Iterable[str], assignment: Assignment) -> dict[str, float]:
-        """Write the assignment into each client's shadow; returns when, by thing. A thing that could not be told
-        (it was deleted, say) is logged and left out."""
+        """Write the assignment into each client's shadow; returns when, by thing. A thing that can't be told (it was
+        deleted, say) is logged and left out.
+
+        Raises:
+            ClientError: AWS IoT refused for a reason that has nothing to do with the thing.
+        """
         return self._update_shadows(federation, things, {"assignment": msgspec.to_builtins(assignment)})
 
     def withdraw(self, federation: str, things: Iterable[str], round_number: int) -> None:
@@ -52,9 +64,13 @@ class Notices:
         """Wake the initiator to open a round, at `request.not_before` or after the longest delay that SQS has."""
         self._send(self._rounds_queue, request, request.not_before - now)
 
-    def set_deadline(self, deadline: DeadlineReached, now: float) -> None:
-        """Wake the averager at a round's deadline, or after the longest delay that SQS has."""
-        self._send(self._updates_queue, deadline, deadline.deadline - now)
+    def ask_for_check(self, check: CheckRound, now: float) -> None:
+        """Wake the averager to look at a round, at `check.at` or after the longest delay that SQS has."""
+        self._send(self._updates_queue, check, check.at - now)
+
+    def ask_for_abort(self, abort: AbortRound) -> None:
+        """Have the averager end a round."""
+        self._send(self._updates_queue, abort, 0.0)
 
     def _send(self, queue: str, message: msgspec.Struct, delay_s: float) -> None:
         self._sqs.send_message(
@@ -71,7 +87,9 @@ class Notices:
                 self._iot.update_thing_shadow(
                     thingName=thing, shadowName=names.shadow_name(federation), payload=payload
                 )
-            except ClientError:
+            except ClientError as error:
+                if error.response["Error"]["Code"] not in _NOT_TO_BE_TOLD:
+                    raise
                 _log.exception("federation=%s thing=%s shadow not updated", federation, thing)
                 return None
             return thing, time.time()

@@ -14,8 +14,8 @@ from protocol.messages import ModelReference, Report, RoundState
 
 Item = dict[str, dict[str, Any]]
 
-FederationStatus = Literal["ready", "running", "finished"]
-ResponseState = Literal["accepted", "refused"]
+FederationStatus = Literal["ready", "running", "paused", "finished"]
+ResponseState = Literal["accepted", "failed", "declined", "refused"]
 
 
 class CorruptRecordError(Exception):
@@ -26,7 +26,8 @@ class FederationRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One federation. `round` is the last one that ended; `model` is the current global model.
 
     `waiting` says that a round could not open, for want of clients: the next hello tries again. `schema` identifies
-    the model's tensors, their dtypes and shapes (`schema_id`), which stay the same in all rounds.
+    the model's tensors, their dtypes and shapes (`schema_id`), which stay the same in all rounds. No round opens before
+    `next_at`.
     """
 
     federation: str
@@ -36,6 +37,7 @@ class FederationRecord(msgspec.Struct, frozen=True, kw_only=True):
     model: ModelReference
     schema: str
     waiting: bool = False
+    next_at: float = 0.0
 
 
 class ClientRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,11 +67,25 @@ class CohortMember(msgspec.Struct, frozen=True, kw_only=True):
     missed: int = 0
 
 
-class RoundRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One round. Times are seconds since 1970-01-01 UTC; `notified` is when each client's assignment was written.
+class Carried(msgspec.Struct, frozen=True, kw_only=True):
+    """An update that an earlier round accepted and could not use; `age` is how many rounds it is late by."""
 
-    `target` and `quorum` are numbers of accepted updates; `accepted` and `refused` count what has arrived. The settings
-    are those of the federation when the round opened: a round is carried through as it began.
+    thing: str
+    round: int
+    age: int
+
+
+class RoundRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One round. Times are seconds since 1970-01-01 UTC.
+
+    The fields of PLAN are written when the round opens and never change; they are an item of their own, so that what
+    changes stays small however large the cohort is. The settings are the federation's as they were then: a round is
+    carried through as it began.
+
+    `target` and `quorum` are numbers of accepted updates. `accepted`, `failed` (clients that failed or declined) and
+    `refused` count what has come in; `version` counts the changes of state, `attempts` the leases taken. `vanished` are
+    the clients that a round which ended at its deadline never heard of; `carry` says that its updates go into the next
+    round.
     """
 
     federation: str
@@ -83,11 +99,15 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True):
     quorum: int
     deadline: float
     opened_at: float
+    carried: tuple[Carried, ...] = ()
+    version: int = 0
+    extended: bool = False
     accepted: int = 0
+    failed: int = 0
     refused: int = 0
+    attempts: int = 0
     lease_owner: str | None = None
     lease_until: float | None = None
-    notified: dict[str, float] | None = None
     notified_at: float | None = None
     averaging_at: float | None = None
     averaged_at: float | None = None
@@ -95,10 +115,18 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True):
     model: ModelReference | None = None
     metrics: dict[str, float] | None = None
     reason: str | None = None
+    carry: bool = False
+    next_at: float | None = None
+    vanished: tuple[str, ...] = ()
+
+
+PLAN = ("settings", "base", "schema", "cohort", "target", "quorum", "carried")
+"""The fields of a RoundRecord that never change."""
 
 
 class ResponseRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What came back from one client in one round. `arrived_at` is when S3 had the update."""
+    """What came back from one client in one round: an update, accepted or refused, or the word that none will come.
+    `arrived_at` is when S3 had the update, or when the word was heard."""
 
     thing: str
     state: ResponseState

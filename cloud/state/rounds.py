@@ -1,31 +1,38 @@
 """The rounds and responses tables, and the conditional writes that make a round safe.
 
-Every event may come twice, late, out of order, or while another invocation works on the same round. What keeps the
-state right is never a lock held in memory, but the condition of each write:
+A round is two items: what changes is small, and in the rounds table; its plan, which never changes, is in its
+partition of the responses table, with one item for each client's response:
 
-    claim       no such round yet, federation running and at round r-1   ->  open
-    record      round open, no response of this client yet               ->  accepted + 1
-    lease       round open, or averaging with an expired lease           ->  averaging
-    end         open, or averaging under my lease, federation at r-1     ->  closed or aborted, pointer moved
+    rounds      <federation>, <round>                           status, version, counts, deadline, lease, ...
+    responses   <federation>#<round>, #plan                     settings, base model, cohort, target, ...
+                                      #notified                 when each client's assignment was written
+                                      <thing>                   the response that counts
+                                      <thing>#refused           the last one that did not
 
-A write whose condition fails has changed nothing; the caller reads why and goes on.
+What keeps the state right is never a lock held in memory, but the condition of each write: a round changes only from
+the version that was read, a client's response is counted only if there is none, the federation's pointer moves only
+from the round before. A write whose condition fails has changed nothing, and tells what there is instead.
 """
 
-import logging
-from collections.abc import Sequence
+import random
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from cloud.state.records import Item, ResponseRecord, RoundRecord, from_item, to_attribute, to_item
+from cloud.state.records import PLAN, Item, ResponseRecord, RoundRecord, from_item, to_attribute, to_item
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
     from types_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
-_log = logging.getLogger(__name__)
-
-_STATUS = {"#status": "status"}
+_FAILED = "ConditionalCheckFailed"
+_CONFLICT = "TransactionConflict"
+_CONFLICT_ATTEMPTS = 10
+_PLANS_KEPT = 64
+_IDENTITY = ("federation", "round", "opened_at", "version")
+"""Fields of the changing item that a step does not change."""
 
 
 class UnknownRoundError(LookupError):
@@ -36,15 +43,48 @@ class NotClaimedError(Exception):
     """The round could not be opened: it exists already, or the federation is elsewhere or not running."""
 
 
-class RoundMovedOnError(Exception):
-    """The round is no longer in the state that a write needed; nothing was written."""
+class StaleRoundError(Exception):
+    """The round is not of the version that a write was made for; nothing was written. `current` is what there is."""
+
+    def __init__(self, current: RoundRecord) -> None:
+        super().__init__(f"round {current.round} of {current.federation!r} has moved on: it is {current.status}")
+        self.current = current
 
 
-class Recorded(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a batch of accepted responses: `written` counted; `duplicates` were there before."""
+class KnownResponsesError(Exception):
+    """Some clients' responses are recorded already; nothing was written. `states` is thing -> the state on record."""
 
-    written: tuple[str, ...]
-    duplicates: tuple[str, ...]
+    def __init__(self, states: Mapping[str, str]) -> None:
+        super().__init__(f"there are responses of {', '.join(sorted(states))} already")
+        self.states = states
+
+
+class Answers(msgspec.Struct, frozen=True, kw_only=True):
+    """All responses to a round, each kind in the order of the things' names, and when its clients were notified."""
+
+    accepted: tuple[ResponseRecord, ...] = ()
+    failed: tuple[ResponseRecord, ...] = ()
+    refused: tuple[ResponseRecord, ...] = ()
+    notified: dict[str, float] = {}
+
+    def including(self, responses: Iterable[ResponseRecord]) -> "Answers":
+        """These answers with some that count, each in the place of what its client had said before."""
+        known = {r.thing: r for r in (*self.accepted, *self.failed, *responses)}
+        counted = [known[thing] for thing in sorted(known)]
+        return msgspec.structs.replace(
+            self,
+            accepted=tuple(r for r in counted if r.state == "accepted"),
+            failed=tuple(r for r in counted if r.state != "accepted"),
+        )
+
+
+class _Plan(msgspec.Struct):
+    item: Item
+    opened_at: float
+
+
+class _Notified(msgspec.Struct):
+    notified: dict[str, float]
 
 
 class Rounds:
@@ -55,6 +95,7 @@ class Rounds:
         self._rounds = rounds
         self._responses = responses
         self._federations = federations
+        self._plans: dict[tuple[str, int], _Plan] = {}
 
     def get(self, federation: str, round_number: int) -> RoundRecord:
         """The round as it is now.
@@ -62,253 +103,286 @@ class Rounds:
         Raises:
             UnknownRoundError: it was never opened.
         """
-        answer = self._dynamodb.get_item(
-            TableName=self._rounds, Key=_key(federation, round_number), ConsistentRead=True
-        )
-        if "Item" not in answer:
+        key = _key(federation, round_number)
+        wanted: dict[str, Any] = {self._rounds: {"Keys": [key], "ConsistentRead": True}}
+        if (federation, round_number) not in self._plans:
+            wanted[self._responses] = {"Keys": [_response_key(federation, round_number, "#plan")]}
+            wanted[self._responses]["ConsistentRead"] = True
+        found: Mapping[str, Any] = self._batch_get(wanted)
+        if not found.get(self._rounds):
             raise UnknownRoundError(f"federation {federation!r} has no round {round_number}")
-        return from_item(answer["Item"], RoundRecord)
+        if plan := found.get(self._responses):
+            self._remember(federation, round_number, plan[0])
+        return self._join(found[self._rounds][0])
 
     def claim(self, record: RoundRecord) -> None:
         """Open a round, once.
 
         Raises:
-            NotClaimedError: someone else did, or the federation is not running or not at the round before.
+            NotClaimedError: someone else did, or the federation is not running, or not at the round before, or its
+                model is another one by now.
         """
+        changing = {name: getattr(record, name) for name in record.__struct_fields__ if name not in PLAN}
+        plan = {name: getattr(record, name) for name in PLAN} | {"opened_at": record.opened_at}
+        plan_key = _response_key(record.federation, record.round, "#plan")
+        writes: list[TransactWriteItemTypeDef] = [
+            {
+                "Put": {
+                    "TableName": self._rounds,
+                    "Item": _values("", changing),
+                    "ConditionExpression": "attribute_not_exists(federation)",
+                }
+            },
+            {"Put": {"TableName": self._responses, "Item": plan_key | _values("", plan)}},
+            {
+                "ConditionCheck": {
+                    "TableName": self._federations,
+                    "Key": {"federation": {"S": record.federation}},
+                    "ConditionExpression": "#status = :running AND #round = :before AND #model = :base",
+                    "ExpressionAttributeNames": {"#status": "status", "#round": "round", "#model": "model"},
+                    "ExpressionAttributeValues": {
+                        ":running": {"S": "running"},
+                        ":before": to_attribute(record.round - 1),
+                        ":base": to_attribute(record.base),
+                    },
+                }
+            },
+        ]
         try:
-            self._dynamodb.transact_write_items(
-                TransactItems=[
-                    {
-                        "Put": {
-                            "TableName": self._rounds,
-                            "Item": to_item(record),
-                            "ConditionExpression": "attribute_not_exists(federation)",
-                        }
-                    },
-                    {
-                        "ConditionCheck": {
-                            "TableName": self._federations,
-                            "Key": {"federation": {"S": record.federation}},
-                            "ConditionExpression": "#status = :running AND #round = :before",
-                            "ExpressionAttributeNames": {"#status": "status", "#round": "round"},
-                            "ExpressionAttributeValues": {
-                                ":running": {"S": "running"},
-                                ":before": to_attribute(record.round - 1),
-                            },
-                        }
-                    },
-                ]
-            )
+            self._transact(writes)
         except self._dynamodb.exceptions.TransactionCanceledException as error:
             raise NotClaimedError(f"round {record.round} of {record.federation!r}: {error}") from error
 
-    def set_notified(self, federation: str, round_number: int, notified: dict[str, float], now: float) -> None:
+    def set_notified(self, record: RoundRecord, notified: dict[str, float], now: float) -> None:
         """Note when each client's assignment was written: the round is fully open."""
-        self._dynamodb.update_item(
-            TableName=self._rounds,
-            Key=_key(federation, round_number),
-            UpdateExpression="SET notified = :notified, notified_at = :now",
-            ExpressionAttributeValues={":notified": to_attribute(notified), ":now": to_attribute(now)},
+        key = _response_key(record.federation, record.round, "#notified")
+        self._transact(
+            [
+                {
+                    "Update": {
+                        "TableName": self._rounds,
+                        "Key": _key(record.federation, record.round),
+                        "UpdateExpression": "SET notified_at = :now",
+                        "ExpressionAttributeValues": {":now": to_attribute(now)},
+                    }
+                },
+                {"Put": {"TableName": self._responses, "Item": key | _values("", {"notified": notified})}},
+            ]
         )
 
-    def record(self, federation: str, round_number: int, responses: Sequence[ResponseRecord]) -> Recorded:
-        """Count accepted responses of an open round, each client once, all in one transaction.
+    def write(
+        self,
+        before: RoundRecord,
+        after: RoundRecord,
+        new: Sequence[ResponseRecord] = (),
+        recovered: Iterable[str] = (),
+        *,
+        last: bool = False,
+    ) -> RoundRecord:
+        """Make one step of a round's life lasting, with the responses it counts, in one transaction; returns the round
+        as it now is. A round that ends moves the federation's pointer; `last` finishes the federation.
+
+        `recovered` are the clients among `new` whose earlier word, that they failed, their update replaces.
 
         Raises:
-            RoundMovedOnError: the round is not open any more; nothing was counted.
+            StaleRoundError: the round is not as it was in `before`.
+            KnownResponsesError: some of `new` are on record already.
         """
-        pending = {response.thing: response for response in responses}
-        duplicates: list[str] = []
-        while pending:
-            things = list(pending)
-            writes: list[TransactWriteItemTypeDef] = [
+        written = msgspec.structs.replace(after, version=before.version + 1)
+        writes = [self._step(before, written)]
+        if written.status in ("closed", "aborted"):
+            writes.append(self._move_pointer(written, last=last))
+        first_response = len(writes)
+        writes += [self._put_response(before, response, response.thing in set(recovered)) for response in new]
+        try:
+            self._transact(writes)
+        except self._dynamodb.exceptions.TransactionCanceledException as error:
+            reasons: list[dict[str, Any]] = [dict(r) for r in error.response.get("CancellationReasons", [])]
+            self._explain(before, new, reasons, first_response)
+            raise
+        return written
+
+    def refuse(self, federation: str, round_number: int, responses: Sequence[ResponseRecord]) -> None:
+        """Record responses that don't count, with their reasons. They stand beside one that does, never over it."""
+        if not responses:
+            return
+        writes: list[TransactWriteItemTypeDef] = [
+            {
+                "Put": {
+                    "TableName": self._responses,
+                    "Item": _response_key(federation, round_number, f"{response.thing}#refused") | to_item(response),
+                }
+            }
+            for response in responses
+        ]
+        if round_number:
+            writes.append(
                 {
                     "Update": {
                         "TableName": self._rounds,
                         "Key": _key(federation, round_number),
-                        "UpdateExpression": "ADD accepted :count",
-                        "ConditionExpression": "#status = :open",
-                        "ExpressionAttributeNames": _STATUS,
-                        "ExpressionAttributeValues": {":count": to_attribute(len(things)), ":open": {"S": "open"}},
+                        "UpdateExpression": "ADD refused :count",
+                        "ConditionExpression": "attribute_exists(federation)",
+                        "ExpressionAttributeValues": {":count": to_attribute(len(responses))},
                     }
-                },
-                *(self._put_response(federation, round_number, pending[thing], new=True) for thing in things),
-            ]
-            try:
-                self._dynamodb.transact_write_items(TransactItems=writes)
-            except self._dynamodb.exceptions.TransactionCanceledException as error:
-                reasons = [reason.get("Code") for reason in error.response.get("CancellationReasons", [])]
-                known = [thing for thing, reason in zip(things, reasons[1:], strict=False) if reason == _FAILED]
-                if not known and _FAILED in reasons[:1]:
-                    raise RoundMovedOnError(f"round {round_number} of {federation!r} is not open") from error
-                if not known and "TransactionConflict" not in reasons:
-                    raise
-                duplicates += known
-                for thing in known:
-                    del pending[thing]
-                continue
-            return Recorded(written=tuple(things), duplicates=tuple(duplicates))
-        return Recorded(written=(), duplicates=tuple(duplicates))
-
-    def refuse(self, federation: str, round_number: int, responses: Sequence[ResponseRecord]) -> None:
-        """Record responses that don't count, with their reasons. They stand beside an accepted one, never over it."""
-        if not responses:
-            return
-        writes = [self._put_response(federation, round_number, response, new=False) for response in responses]
-        writes.append(
-            {
-                "Update": {
-                    "TableName": self._rounds,
-                    "Key": _key(federation, round_number),
-                    "UpdateExpression": "ADD refused :count",
-                    "ConditionExpression": "attribute_exists(federation)",
-                    "ExpressionAttributeValues": {":count": to_attribute(len(responses))},
                 }
-            }
+            )
+        self._transact(writes)
+
+    def answers(self, federation: str, round_number: int) -> Answers:
+        """All that came back in a round."""
+        pages = self._dynamodb.get_paginator("query").paginate(
+            TableName=self._responses,
+            KeyConditionExpression="#round = :round",
+            ExpressionAttributeNames={"#round": "round"},
+            ExpressionAttributeValues={":round": {"S": _partition(federation, round_number)}},
+            ConsistentRead=True,
         )
-        self._dynamodb.transact_write_items(TransactItems=writes)
+        notified: dict[str, float] = {}
+        responses: list[ResponseRecord] = []
+        for page in pages:
+            for item in page["Items"]:
+                match item["response"]["S"]:
+                    case "#plan":
+                        self._remember(federation, round_number, item)
+                    case "#notified":
+                        notified = from_item(item, _Notified).notified
+                    case _:
+                        responses.append(from_item(item, ResponseRecord))
+        return Answers(
+            accepted=tuple(r for r in responses if r.state == "accepted"),
+            failed=tuple(r for r in responses if r.state in ("failed", "declined")),
+            refused=tuple(r for r in responses if r.state == "refused"),
+            notified=notified,
+        )
 
-    def lease(
-        self, federation: str, round_number: int, accepted: int, owner: str, now: float, until: float
-    ) -> RoundRecord:
-        """Take the round to average it, if at least `accepted` updates were counted; returns it as it now is.
-
-        Raises:
-            RoundMovedOnError: fewer were counted, or another owner's lease runs, or the round has ended.
-        """
-        try:
-            answer = self._dynamodb.update_item(
-                TableName=self._rounds,
-                Key=_key(federation, round_number),
-                UpdateExpression=(
-                    "SET #status = :averaging, lease_owner = :owner, lease_until = :until, "
-                    "averaging_at = if_not_exists(averaging_at, :now)"
-                ),
-                ConditionExpression=(
-                    "accepted >= :accepted AND (#status = :open OR (#status = :averaging AND "
-                    "(lease_until < :now OR lease_owner = :owner)))"
-                ),
-                ExpressionAttributeNames=_STATUS,
-                ExpressionAttributeValues={
-                    ":averaging": {"S": "averaging"},
-                    ":open": {"S": "open"},
-                    ":owner": {"S": owner},
-                    ":until": to_attribute(until),
-                    ":now": to_attribute(now),
-                    ":accepted": to_attribute(accepted),
-                },
-                ReturnValues="ALL_NEW",
-            )
-        except self._dynamodb.exceptions.ConditionalCheckFailedException as error:
-            raise RoundMovedOnError(f"round {round_number} of {federation!r} can't be averaged now") from error
-        return from_item(answer["Attributes"], RoundRecord)
-
-    def release(self, record: RoundRecord) -> None:
-        """Let go of a lease that this owner still has, so that a redelivery can take it at once."""
-        try:
-            self._dynamodb.update_item(
-                TableName=self._rounds,
-                Key=_key(record.federation, record.round),
-                UpdateExpression="SET lease_until = :past",
-                ConditionExpression="lease_owner = :owner",
-                ExpressionAttributeValues={
-                    ":past": to_attribute(0),
-                    ":owner": to_attribute(record.lease_owner),
-                },
-            )
-        except self._dynamodb.exceptions.ConditionalCheckFailedException:
-            _log.info("federation=%s round=%d lease was lost already", record.federation, record.round)
-
-    def end(self, record: RoundRecord, *, last: bool) -> None:
-        """Write the end of a round, closed with a model or aborted with a reason, and move the federation's pointer;
-        `last` finishes the federation.
-
-        Raises:
-            RoundMovedOnError: the round was taken over or has ended before; nothing was written.
-        """
+    def _step(self, before: RoundRecord, after: RoundRecord) -> "TransactWriteItemTypeDef":
         changes = {
-            name: value
-            for name in ("status", "closed_at", "averaged_at", "model", "metrics", "reason")
-            if (value := getattr(record, name)) is not None
+            name: getattr(after, name)
+            for name in after.__struct_fields__
+            if name not in _IDENTITY and name not in PLAN and getattr(after, name) != getattr(before, name)
         }
-        if record.lease_owner is not None:
-            condition = "#status = :averaging AND lease_owner = :owner"
-            values = {":averaging": to_attribute("averaging"), ":owner": to_attribute(record.lease_owner)}
-        else:
-            condition, values = "#status = :open", {":open": to_attribute("open")}
+        removed = [name for name, value in changes.items() if value is None]
+        kept = {name: value for name, value in changes.items() if value is not None} | {"version": after.version}
+        expression = "SET " + ", ".join(f"#{name} = :{name}" for name in kept)
+        if removed:
+            expression += " REMOVE " + ", ".join(f"#{name}" for name in removed)
+        values = {":before": before.version, ":opened_at": before.opened_at}
+        return {
+            "Update": {
+                "TableName": self._rounds,
+                "Key": _key(before.federation, before.round),
+                "UpdateExpression": expression,
+                # A federation that was made anew under the same name has rounds of the same numbers.
+                "ConditionExpression": "#version = :before AND opened_at = :opened_at",
+                "ExpressionAttributeNames": {f"#{name}": name for name in (*kept, *removed)},
+                "ExpressionAttributeValues": _values(":", kept) | _values("", values),
+                "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+            }
+        }
+
+    def _move_pointer(self, record: RoundRecord, *, last: bool) -> "TransactWriteItemTypeDef":
         pointer: dict[str, Any] = {"round": record.round}
         if last:
             pointer["status"] = "finished"
         if record.model is not None:
             pointer["model"] = record.model
-        try:
-            self._dynamodb.transact_write_items(
-                TransactItems=[
-                    {
-                        "Update": {
-                            "TableName": self._rounds,
-                            "Key": _key(record.federation, record.round),
-                            "UpdateExpression": _set(changes) + " REMOVE lease_owner, lease_until",
-                            "ConditionExpression": condition,
-                            "ExpressionAttributeNames": {f"#{name}": name for name in changes},
-                            "ExpressionAttributeValues": _values(changes) | values,
-                        }
-                    },
-                    {
-                        "Update": {
-                            "TableName": self._federations,
-                            "Key": {"federation": {"S": record.federation}},
-                            "UpdateExpression": _set(pointer),
-                            "ConditionExpression": "#round = :before",
-                            "ExpressionAttributeNames": {f"#{name}": name for name in pointer},
-                            "ExpressionAttributeValues": _values(pointer) | {":before": to_attribute(record.round - 1)},
-                        }
-                    },
-                ]
-            )
-        except self._dynamodb.exceptions.TransactionCanceledException as error:
-            raise RoundMovedOnError(f"round {record.round} of {record.federation!r} moved on: {error}") from error
-
-    def accepted(self, federation: str, round_number: int) -> list[ResponseRecord]:
-        """The accepted responses of a round, in the order of their things' names."""
-        return [response for response in self.responses(federation, round_number) if response.state == "accepted"]
-
-    def responses(self, federation: str, round_number: int) -> list[ResponseRecord]:
-        """All responses of a round: the accepted ones in the order of their things' names, and the refused ones."""
-        pages = self._dynamodb.get_paginator("query").paginate(
-            TableName=self._responses,
-            KeyConditionExpression="#round = :round",
-            ExpressionAttributeNames={"#round": "round"},
-            ExpressionAttributeValues={":round": {"S": _round_of_responses(federation, round_number)}},
-            ConsistentRead=True,
-        )
-        return [from_item(item, ResponseRecord) for page in pages for item in page["Items"]]
+        if record.next_at is not None:
+            pointer["next_at"] = record.next_at
+        return {
+            "Update": {
+                "TableName": self._federations,
+                "Key": {"federation": {"S": record.federation}},
+                "UpdateExpression": "SET " + ", ".join(f"#{name} = :{name}" for name in pointer),
+                "ConditionExpression": "#round = :before",
+                "ExpressionAttributeNames": {f"#{name}": name for name in pointer},
+                "ExpressionAttributeValues": _values(":", pointer) | {":before": to_attribute(record.round - 1)},
+            }
+        }
 
     def _put_response(
-        self, federation: str, round_number: int, response: ResponseRecord, *, new: bool
+        self, record: RoundRecord, response: ResponseRecord, replaces_failure: bool
     ) -> "TransactWriteItemTypeDef":
-        key = response.thing if response.state == "accepted" else f"{response.thing}#refused"
-        item = to_item(response, round=_round_of_responses(federation, round_number), response=key)
-        write: TransactWriteItemTypeDef = {"Put": {"TableName": self._responses, "Item": item}}
-        if new:
-            write["Put"]["ConditionExpression"] = "attribute_not_exists(thing)"
+        write: TransactWriteItemTypeDef = {
+            "Put": {
+                "TableName": self._responses,
+                "Item": _response_key(record.federation, record.round, response.thing) | to_item(response),
+                "ConditionExpression": "attribute_not_exists(thing)",
+                "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+            }
+        }
+        if replaces_failure:
+            write["Put"]["ConditionExpression"] = "#state IN (:failed, :declined)"
+            write["Put"]["ExpressionAttributeNames"] = {"#state": "state"}
+            write["Put"]["ExpressionAttributeValues"] = {":failed": {"S": "failed"}, ":declined": {"S": "declined"}}
         return write
 
+    def _explain(
+        self, before: RoundRecord, new: Sequence[ResponseRecord], reasons: list[dict[str, Any]], first_response: int
+    ) -> None:
+        """Raises what the reasons of a cancelled transaction mean, if they are the ones that are foreseen."""
+        known = {
+            response.thing: reason["Item"]["state"]["S"] if reason.get("Item") else "accepted"
+            for response, reason in zip(new, reasons[first_response:], strict=False)
+            if reason.get("Code") == _FAILED
+        }
+        if known:
+            raise KnownResponsesError(known)
+        if any(reason.get("Code") == _FAILED for reason in reasons[:first_response]):
+            item = reasons[0].get("Item")
+            raise StaleRoundError(self._join(item) if item else self.get(before.federation, before.round))
 
-_FAILED = "ConditionalCheckFailed"
+    def _transact(self, writes: "list[TransactWriteItemTypeDef]") -> None:
+        """Carry out a transaction; one that met another on the same item is tried again, a moment later."""
+        for attempt in range(_CONFLICT_ATTEMPTS):
+            try:
+                self._dynamodb.transact_write_items(TransactItems=writes)
+            except self._dynamodb.exceptions.TransactionCanceledException as error:
+                codes = {reason.get("Code") for reason in error.response.get("CancellationReasons", [])}
+                if _CONFLICT not in codes or _FAILED in codes or attempt == _CONFLICT_ATTEMPTS - 1:
+                    raise
+                time.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311 - jitter
+            else:
+                return
+
+    def _batch_get(self, wanted: dict[str, Any]) -> Mapping[str, Any]:
+        answer = self._dynamodb.batch_get_item(RequestItems=wanted)
+        while answer.get("UnprocessedKeys"):
+            more = self._dynamodb.batch_get_item(RequestItems=answer["UnprocessedKeys"])
+            for table, items in more["Responses"].items():
+                answer["Responses"].setdefault(table, []).extend(items)
+            answer["UnprocessedKeys"] = more.get("UnprocessedKeys", {})
+        return answer["Responses"]
+
+    def _remember(self, federation: str, round_number: int, item: Mapping[str, Any]) -> None:
+        while len(self._plans) >= _PLANS_KEPT:
+            del self._plans[next(iter(self._plans))]
+        plan = {name: value for name, value in item.items() if name in PLAN}
+        self._plans[federation, round_number] = _Plan(plan, float(item["opened_at"]["N"]))
+
+    def _join(self, changing: Mapping[str, Any]) -> RoundRecord:
+        """The whole round, from its changing item and its plan."""
+        federation, round_number = changing["federation"]["S"], int(changing["round"]["N"])
+        plan = self._plans.get((federation, round_number))
+        if plan is None or plan.opened_at != float(changing["opened_at"]["N"]):
+            keys = [_response_key(federation, round_number, "#plan")]
+            found = self._batch_get({self._responses: {"Keys": keys, "ConsistentRead": True}})
+            self._remember(federation, round_number, found[self._responses][0])
+            plan = self._plans[federation, round_number]
+        return from_item({**changing, **plan.item}, RoundRecord)
 
 
 def _key(federation: str, round_number: int) -> Item:
     return {"federation": {"S": federation}, "round": to_attribute(round_number)}
 
 
-def _round_of_responses(federation: str, round_number: int) -> str:
+def _response_key(federation: str, round_number: int, response: str) -> Item:
+    return {"round": {"S": _partition(federation, round_number)}, "response": {"S": response}}
+
+
+def _partition(federation: str, round_number: int) -> str:
     return f"{federation}#{round_number:08d}"
 
 
-def _set(changes: dict[str, Any]) -> str:
-    return "SET " + ", ".join(f"#{name} = :{name}" for name in changes)
-
-
-def _values(changes: dict[str, Any]) -> Item:
-    return {f":{name}": to_attribute(value) for name, value in changes.items()}
+def _values(prefix: str, values: Mapping[str, Any]) -> Item:
+    return {(prefix + name): to_attribute(value) for name, value in values.items() if value is not None}

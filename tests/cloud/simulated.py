@@ -2,7 +2,8 @@
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -12,13 +13,26 @@ from numpy.typing import NDArray
 
 from cloud.deployment import Deployment
 from cloud.operations import Operations
-from cloud.state.records import ClientRecord, ResponseRecord, RoundRecord
-from cloud.state.rounds import UnknownRoundError
+from cloud.settings import amount_of
+from cloud.state.records import ClientRecord, ResponseRecord, RoundRecord, to_attribute
+from cloud.state.rounds import Answers, UnknownRoundError
 from protocol import names
-from protocol.messages import Assignment, DeadlineReached, Desired, Hello, ModelHeader, ModelReference, Report, encode
+from protocol.messages import (
+    AbortRound,
+    Assignment,
+    CheckRound,
+    Desired,
+    Hello,
+    ModelHeader,
+    ModelReference,
+    Phase,
+    Progress,
+    Report,
+    encode,
+)
 from protocol.tensors import Array, dump, load, schema_id
 from sandbox.embedded_aws import EmbeddedAws
-from tests.cloud.examples import federation, report, update_of
+from tests.cloud.examples import federation, report, round_record, update_of
 
 LIMIT_S = 60.0
 _POLL_S = 0.05
@@ -49,6 +63,18 @@ def eventually(question: Callable[[], Answer | None], what: str) -> Answer:
 def delta(value: float) -> dict[str, Array]:
     """An update that changes every number of the model by `value`."""
     return {"w": np.full((2, 3), value, "<f4"), "s": np.array(value, "<f4"), "n": np.array(round(value), "<i8")}
+
+
+@contextmanager
+def attributes_of(aws: EmbeddedAws, queue: str, changes: Mapping[str, str]) -> Iterator[None]:
+    """Set attributes of a queue for a while."""
+    sqs = aws.client("sqs")
+    before = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=list(changes))["Attributes"]
+    sqs.set_queue_attributes(QueueUrl=queue, Attributes=changes)
+    try:
+        yield
+    finally:
+        sqs.set_queue_attributes(QueueUrl=queue, Attributes=before)
 
 
 class SimulatedFederation:
@@ -90,7 +116,27 @@ class SimulatedFederation:
 
     def stop(self) -> None:
         """Keep wake-ups from it."""
-        self.operations.federations.set_status(self.name, "finished")
+        self.operations.federations.change_status(self.name, "finished", ("ready", "running", "paused", "finished"))
+
+    def claim(self, *things: str, **changes: Any) -> RoundRecord:
+        """What is left of an initiator that was cut off right after it had claimed round 1."""
+        self.operations.federations.change_status(self.name, "running", ("ready",))
+        record = self.operations.federations.get(self.name)
+        now = time.time()
+        claimed = msgspec.structs.replace(
+            round_record(*things),
+            federation=self.name,
+            settings=record.settings,
+            base=record.model,
+            schema=record.schema,
+            target=amount_of(record.settings.target, len(things)),
+            quorum=amount_of(record.settings.quorum, len(things)),
+            opened_at=now,
+            deadline=now + record.settings.deadline_s,
+            **changes,
+        )
+        self.operations.rounds.claim(claimed)
+        return claimed
 
     # ---- What devices do
 
@@ -144,6 +190,14 @@ class SimulatedFederation:
         data = self.update(thing, round_number, value, base=assignment.model.sha256, **changes)
         return self.put(thing, round_number, data)
 
+    def report_progress(self, thing: str, round_number: int, phase: Phase, reason: str | None = None) -> None:
+        """Report in the shadow how far a device is with its assignment."""
+        progress = Progress(round=round_number, phase=phase, reason=reason, at=time.time())
+        payload = json.dumps({"state": {"reported": {"progress": msgspec.to_builtins(progress)}}}).encode()
+        self.aws.client("iot-data").update_thing_shadow(
+            thingName=thing, shadowName=names.shadow_name(self.name), payload=payload
+        )
+
     # ---- What comes of it
 
     def round(self, round_number: int) -> RoundRecord:
@@ -174,9 +228,14 @@ class SimulatedFederation:
         """A round, once so many updates were accepted."""
         return self.round_with(round_number, f"at {count} updates", lambda record: record.accepted == count)
 
+    def answers(self, round_number: int) -> Answers:
+        """All that came back in a round."""
+        return self.operations.rounds.answers(self.name, round_number)
+
     def responses(self, round_number: int) -> dict[tuple[str, str], ResponseRecord]:
-        """What is recorded of a round's updates, by thing and state."""
-        responses = self.operations.rounds.responses(self.name, round_number)
+        """What came back in a round, by thing and state."""
+        answers = self.answers(round_number)
+        responses = (*answers.accepted, *answers.failed, *answers.refused)
         return {(response.thing, response.state): response for response in responses}
 
     def reason(self, thing: str, round_number: int) -> str:
@@ -229,18 +288,60 @@ class SimulatedFederation:
         answer = invoke(self.aws, function, event)
         return {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
 
+    def check(self, round_number: int) -> None:
+        """Tell the averager to look at a round."""
+        check = CheckRound(federation=self.name, round=round_number, at=0.0)
+        assert self.invoke(self.deployed.averager, check=encode(check).decode()) == set()
+
+    def abort(self, round_number: int, reason: str) -> None:
+        """Tell the averager that an operator ends a round."""
+        abort = AbortRound(federation=self.name, round=round_number, reason=reason)
+        assert self.invoke(self.deployed.averager, abort=encode(abort).decode()) == set()
+
     def reach_deadline(self, round_number: int) -> None:
-        """Tell the averager that a round's deadline has come, whenever it was to come."""
-        due = DeadlineReached(federation=self.name, round=round_number, deadline=time.time() - 1)
-        assert self.invoke(self.deployed.averager, deadline=encode(due).decode()) == set()
+        """Let a round's deadline be now, and tell the averager to look."""
+        self.set_time(round_number, "deadline", time.time())
+        self.check(round_number)
+
+    def wake(self) -> None:
+        """What the schedule does every five minutes."""
+        assert invoke(self.aws, self.deployed.initiator, {"kind": "wake"}) == {}
+
+    def bring_next_round_forward(self) -> None:
+        """Let it be time for the next round."""
+        self.aws.client("dynamodb").update_item(
+            TableName=self.deployed.federations_table,
+            Key={"federation": {"S": self.name}},
+            UpdateExpression="SET next_at = :now",
+            ConditionExpression="attribute_exists(federation)",
+            ExpressionAttributeValues={":now": to_attribute(time.time())},
+        )
+
+    def set_time(self, round_number: int, attribute: str, value: float) -> None:
+        """Turn a clock of a round."""
+        self.aws.client("dynamodb").update_item(
+            TableName=self.deployed.rounds_table,
+            Key={"federation": {"S": self.name}, "round": to_attribute(round_number)},
+            UpdateExpression=f"SET {attribute} = :value",
+            ConditionExpression="attribute_exists(federation)",
+            ExpressionAttributeValues={":value": to_attribute(value)},
+        )
+
+    def delayed(self, queue: str) -> int:
+        """How many messages of a queue wait for their time."""
+        count = "ApproximateNumberOfMessagesDelayed"
+        sqs = self.aws.client("sqs")
+        return int(sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=[count])["Attributes"][count])
 
     def settled(self) -> None:
         """Returns when no message is in a queue or being worked on; those that are delayed aside."""
         sqs = self.aws.client("sqs")
         counts = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        hellos = sqs.get_queue_url(QueueName=f"{self.deployed.stack}-hello")["QueueUrl"]
+        queues = (self.deployed.updates_queue, self.deployed.rounds_queue, hellos)
 
         def idle() -> bool:
-            for queue in (self.deployed.updates_queue, self.deployed.rounds_queue):
+            for queue in queues:
                 attributes = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=counts)["Attributes"]
                 if any(int(attributes[count]) for count in counts):
                     return False

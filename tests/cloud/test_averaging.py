@@ -1,6 +1,7 @@
 """cloud/averager/averaging.py: the arithmetic, against plain float64."""
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
@@ -72,6 +73,16 @@ def test_a_client_with_more_examples_weighs_more() -> None:
     assert average(updates_of(deltas, [1, 3]), "mean", {})["w"] == [0.5]
     assert weight_of("mean", report(examples=9)) == 1.0
     assert weight_of("weighted", report(examples=9)) == 9.0
+
+
+def test_an_update_that_is_late_weighs_less() -> None:
+    for age, expected in ((0, 1.0), (1, 1 / math.sqrt(2)), (3, 0.5)):
+        assert weight_of("mean", report(examples=9), age) == pytest.approx(expected)
+        assert weight_of("weighted", report(examples=9), age) == pytest.approx(9 * expected)
+    deltas: list[dict[str, Array]] = [{"w": np.array([0.0])}, {"w": np.array([1.0])}]
+    in_time, late = updates_of(deltas, [1, 1])
+    change = average(iter([in_time, msgspec.structs.replace(late, age=3)]), "mean", {})
+    assert change["w"] == pytest.approx(0.5 / 1.5)
 
 
 def test_the_largest_number_of_examples_keeps_the_mean_finite() -> None:

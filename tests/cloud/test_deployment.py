@@ -1,5 +1,6 @@
 """cloud/deployment.py on the embedded AWS: made, found, brought up to date; and that what was deployed is what runs."""
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +9,11 @@ import pytest
 from cloud import deployment, package
 from cloud.deployment import Deployment, DeploymentError
 from sandbox.embedded_aws import EmbeddedAws
-from tests.cloud.simulated import INITIAL, SimulatedFederation
+from tests.cloud.simulated import INITIAL, SimulatedFederation, attributes_of, eventually
 
 LAYER = package.this_machine()
 
-POLICIES = """
+POLICIES = b"""
 import numpy as np
 
 
@@ -42,6 +43,7 @@ def test_a_deployment_is_found_by_its_name(aws: EmbeddedAws, deployed: Deploymen
 
 
 def test_a_stack_that_is_not_there_is_named(aws: EmbeddedAws) -> None:
+    assert deployment.deployed_policies(aws.client, "elsewhere") == {}
     with pytest.raises(DeploymentError, match="no stack 'elsewhere'"):
         deployment.find(aws.client, "elsewhere")
 
@@ -66,10 +68,8 @@ def test_what_cloudformation_refuses_is_told(aws: EmbeddedAws, monkeypatch: pyte
 
 
 def test_what_is_deployed_again_keeps_its_data_and_runs_the_new_rules(
-    aws: EmbeddedAws, deployed: Deployment, simulated: SimulatedFederation, tmp_path: Path
+    aws: EmbeddedAws, deployed: Deployment, simulated: SimulatedFederation
 ) -> None:
-    policies = tmp_path / "policies.py"
-    policies.write_text(POLICIES)
     dependencies = package.dependencies(LAYER, package.cache_directory())
     simulated.create(
         ["d0", "d1", "d2", "d3", "d4"],
@@ -80,9 +80,10 @@ def test_what_is_deployed_again_keeps_its_data_and_runs_the_new_rules(
         pacing={"policy": "own"},
     )
     simulated.settled()
-    code = package.code({simulated.name: policies})
+    code = package.code({simulated.name: POLICIES})
     assert deployment.deploy(aws.client, "fedgrass", code, dependencies) == deployed
     assert deployment.deploy(aws.client, "fedgrass", code, dependencies) == deployed  # nothing to do
+    assert deployment.deployed_policies(aws.client, "fedgrass") == {simulated.name: POLICIES}
 
     simulated.start()
     opened = simulated.opened(1)
@@ -103,3 +104,46 @@ def test_what_is_deployed_again_keeps_its_data_and_runs_the_new_rules(
     aborted = simulated.ended(2)
     assert aborted.reason == "averaging failed: policies.py: average failed: ValueError: one is not enough"
     assert simulated.current()[0] == closed.model
+
+
+STUCK = """
+import pathlib
+import threading
+
+
+def average(updates, model):
+    pathlib.Path({mark!r}).touch()
+    threading.Event().wait()
+"""
+
+
+def test_code_that_is_deployed_in_the_middle_of_a_round_carries_it_on(
+    aws: EmbeddedAws, deployed: Deployment, simulated: SimulatedFederation, tmp_path: Path
+) -> None:
+    dependencies = package.dependencies(LAYER, package.cache_directory())
+    simulated.create(["d0", "d1", "d2"], rounds=1, averaging={"rule": "own"})
+    simulated.start()
+    simulated.answer("d0", 1, value=1.0)
+    counted = simulated.accepted_count(1, 1)
+    simulated.settled()
+
+    mark = tmp_path / "averaging"
+    stuck = package.code({simulated.name: STUCK.format(mark=str(mark)).encode()})
+    assert deployment.deploy(aws.client, "fedgrass", stuck, dependencies) == deployed
+    assert simulated.round(1) == counted
+    with attributes_of(aws, deployed.updates_queue, {"VisibilityTimeout": "2"}):
+        for thing, value in (("d1", 2.0), ("d2", 6.0)):
+            simulated.answer(thing, 1, value=value)
+        eventually(mark.exists, "the averager to be in the middle of it")
+        averaging = simulated.round(1)
+        assert (averaging.status, averaging.accepted, averaging.attempts) == ("averaging", 3, 1)
+
+        mended = package.code({simulated.name: POLICIES})
+        assert deployment.deploy(aws.client, "fedgrass", mended, dependencies) == deployed  # this kills it
+        assert simulated.round(1) == averaging
+        simulated.set_time(1, "lease_until", time.time())
+        simulated.wake()
+        closed = simulated.ended(1)
+        assert (closed.status, closed.accepted, closed.attempts) == ("closed", 3, 2)
+        np.testing.assert_allclose(simulated.current()[1]["w"], INITIAL["w"] + 2)
+        simulated.settled()

@@ -23,27 +23,25 @@ def names_in(data: bytes) -> list[str]:
         return archive.namelist()
 
 
-@pytest.fixture
-def policies(tmp_path: Path) -> Path:
-    path = tmp_path / "policies.py"
-    path.write_text("def is_complete(round):\n    return True\n")
-    return path
+POLICIES = b"def is_complete(round):\n    return True\n"
 
 
-def test_the_code_is_the_same_bytes_for_the_same_files(policies: Path) -> None:
-    first = package.code({"a": policies, "b": policies})
-    policies.touch()
-    assert package.code({"b": policies, "a": policies}) == first
+def test_the_code_is_the_same_bytes_for_the_same_files() -> None:
+    assert package.code({"b": POLICIES, "a": POLICIES}) == package.code({"a": POLICIES, "b": POLICIES})
 
 
-def test_the_code_changes_with_a_policy(policies: Path) -> None:
-    first = package.code({"a": policies})
-    policies.write_text("def is_complete(round):\n    return False\n")
-    assert package.code({"a": policies}) != first
+def test_the_code_changes_with_a_policy() -> None:
+    assert package.code({"a": POLICIES}) != package.code({"a": POLICIES.replace(b"True", b"False")})
 
 
-def test_the_code_has_the_functions_and_the_protocol_and_nothing_else(policies: Path) -> None:
-    names = names_in(package.code({"digits": policies}))
+def test_the_code_tells_which_policies_it_has() -> None:
+    policies = {"digits": POLICIES, "other": b"# none\n"}
+    assert package.policies_in(package.code(policies)) == policies
+    assert package.policies_in(package.code({})) == {}
+
+
+def test_the_code_has_the_functions_and_the_protocol_and_nothing_else() -> None:
+    names = names_in(package.code({"digits": POLICIES}))
     assert "cloud/averager/handler.py" in names
     assert "cloud/initiator/handler.py" in names
     assert "protocol/tensors.py" in names

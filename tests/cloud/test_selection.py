@@ -35,6 +35,17 @@ def test_the_cohort_has_the_size_that_was_asked_for(policy: str) -> None:
     assert len(things(FLEET, policy=policy, cohort=100)) == 20
 
 
+@pytest.mark.parametrize("policy", ["random", "fastest"])
+@pytest.mark.parametrize(
+    ("cohort", "dropout", "expected"),
+    [(7, 0.0, 7), (8, 0.2, 10), (9, 0.1, 10), ("50%", 0.5, 20), (10, 0.3, 15), (15, 0.5, 20), (1, 0.05, 2)],
+)
+def test_as_many_more_are_selected_as_are_expected_to_drop_out(
+    policy: str, cohort: int | str, dropout: float, expected: int
+) -> None:
+    assert len(things(FLEET, policy=policy, cohort=cohort, dropout=dropout)) == expected
+
+
 def test_random_gives_the_same_cohort_for_the_same_seed_and_round() -> None:
     first = things(FLEET, 3, policy="random", cohort=5, seed=1)
     assert things(FLEET, 3, policy="random", cohort=5, seed=1) == first
@@ -114,6 +125,8 @@ def test_ones_own_rule_sees_all_clients_and_what_was_asked_for() -> None:
     cohort = select(FLEET, Selection(policy="own", cohort="10%"), 9, choose_clients)
     assert [member.thing for member in cohort] == ["t01", "t03"]
     assert seen == [(FLEET, 2, 9)]
+    select(FLEET, Selection(policy="own", cohort="10%", dropout=0.5), 9, choose_clients)
+    assert seen[1:] == [(FLEET, 4, 9)]
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,14 @@ def test_cfn_lint_finds_nothing() -> None:
 
 
 def test_the_policies_of_all_that_acts_are_looked_at() -> None:
-    assert {"InitiatorRole", "AveragerRole", "DevicePolicy", "DeviceIotPolicy", "UpdatesQueuePolicy"} <= set(POLICIES)
+    assert {
+        "InitiatorRole",
+        "AveragerRole",
+        "RulesRole",
+        "DevicePolicy",
+        "DeviceIotPolicy",
+        "UpdatesQueuePolicy",
+    } <= set(POLICIES)
 
 
 @each_statement
@@ -81,7 +88,7 @@ def test_no_statement_allows_every_action_or_every_resource(resource: str, numbe
 @pytest.mark.parametrize(
     ("role", "allowed"),
     [
-        ("HelloRuleRole", {"sqs"}),
+        ("RulesRole", {"sqs"}),
         ("InitiatorRole", {"logs", "sqs", "dynamodb", "iot"}),
         ("AveragerRole", {"logs", "sqs", "dynamodb", "iot", "s3"}),
         ("DevicePolicy", {"s3"}),
@@ -141,13 +148,30 @@ def test_the_devices_patterns_match_the_names_that_the_protocol_gives() -> None:
     assert not matches("DeviceIotPolicy", names.round_topic("f"))
 
 
-def test_the_hello_rule_names_every_field_itself() -> None:
+def sql_of(rule: str) -> str:
+    return str(RESOURCES[rule]["Properties"]["TopicRulePayload"]["Sql"])
+
+
+@pytest.mark.parametrize("rule", ["HelloRule", "OutcomeRule"])
+def test_a_rule_names_every_field_itself(rule: str) -> None:
     """A star would let a device send a field `thing` of its own."""
-    sql = RESOURCES["HelloRule"]["Properties"]["TopicRulePayload"]["Sql"]
-    assert "*" not in sql
+    assert "*" not in sql_of(rule)
+
+
+def test_the_hello_rule_takes_federation_and_thing_from_the_topic() -> None:
+    sql = sql_of("HelloRule")
     assert "topic(2) AS federation" in sql
     assert "topic(4) AS thing" in sql
     assert sql.endswith(f"FROM '{names.hello_topic('f', 't').replace('/f/', '/+/').replace('/t/', '/+/')}'")
+
+
+def test_the_outcome_rule_takes_thing_and_shadow_from_the_topic() -> None:
+    topic = names.shadow_topic("f", "t", "update/accepted").split("/")
+    sql = sql_of("OutcomeRule")
+    assert f"topic({topic.index('t') + 1}) AS thing" in sql
+    assert f"topic({topic.index(names.shadow_name('f')) + 1}) AS shadow" in sql
+    pattern = "/".join("+" if part in ("t", names.shadow_name("f")) else part for part in topic)
+    assert f"FROM '{pattern}' WHERE" in sql
 
 
 def test_a_message_stays_invisible_for_longer_than_its_function_may_run() -> None:

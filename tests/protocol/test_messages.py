@@ -11,14 +11,16 @@ from hypothesis import strategies as st
 
 from protocol import messages
 from protocol.messages import (
+    AbortRound,
     Assignment,
-    DeadlineReached,
+    CheckRound,
     Hello,
     InvalidMessageError,
     Message,
     ModelHeader,
     ModelReference,
     OpenRound,
+    Outcome,
     Report,
     RoundCounts,
     RoundNotice,
@@ -54,7 +56,9 @@ EXAMPLES: list[Message] = [
     REPORT,
     ModelHeader(federation="f", round=0, buffers=("bn.running_mean",)),
     OpenRound(federation="f", round=1, not_before=1e9),
-    DeadlineReached(federation="f", round=1, deadline=1e9),
+    CheckRound(federation="f", round=1, at=1e9),
+    AbortRound(federation="f", round=1, reason="bad data"),
+    Outcome(thing="t", shadow="fedgrass-f", round=1, phase="failed", reason="out of memory"),
 ]
 each_message = pytest.mark.parametrize("message", EXAMPLES, ids=lambda message: type(message).__name__)
 

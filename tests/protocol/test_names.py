@@ -19,6 +19,19 @@ def test_an_update_key_tells_its_federation_round_and_sender(federation: str, ro
     assert names.parse_update_key(key) == names.UpdateName(federation, round_number, thing)
 
 
+@given(FEDERATIONS)
+def test_a_shadow_tells_its_federation(federation: str) -> None:
+    assert names.parse_shadow_name(names.shadow_name(federation)) == federation
+
+
+@pytest.mark.parametrize(
+    "shadow", ["", "config", "fedgrass", "fedgrass-", "fedgrass-F", "fedgrass-f\n", "my-fedgrass-f"]
+)
+def test_a_shadow_of_something_else_is_of_no_federation(shadow: str) -> None:
+    with pytest.raises(names.InvalidNameError):
+        names.parse_shadow_name(shadow)
+
+
 @given(FEDERATIONS, THINGS, ROUNDS, ROUNDS)
 def test_keys_sort_in_the_order_of_rounds(federation: str, thing: str, one: int, other: int) -> None:
     assert (names.model_key(federation, one) < names.model_key(federation, other)) == (one < other)

@@ -1,0 +1,114 @@
+"""What the messages of the updates queue say: pure parsing."""
+
+import logging
+from datetime import datetime
+from typing import Literal
+from urllib.parse import unquote_plus
+
+import msgspec
+
+from protocol import names
+from protocol.messages import AbortRound, CheckRound, InvalidMessageError, Outcome, decode
+from protocol.names import UpdateName
+
+_log = logging.getLogger(__name__)
+
+
+class Arrival(msgspec.Struct, frozen=True, kw_only=True):
+    """An update that S3 told of, and the message that told."""
+
+    message_id: str
+    name: UpdateName
+    key: str
+    version_id: str | None
+    arrived_at: float
+
+
+class Word(msgspec.Struct, frozen=True, kw_only=True):
+    """A client's word that no update will come, and the message that told."""
+
+    message_id: str
+    federation: str
+    outcome: Outcome
+    arrived_at: float
+
+
+class _S3Object(msgspec.Struct):
+    key: str
+    versionId: str | None = None  # noqa: N815 - S3's own name
+
+
+class _S3Part(msgspec.Struct):
+    object: _S3Object
+
+
+class _S3Record(msgspec.Struct):
+    eventTime: datetime  # noqa: N815 - S3's own name
+    s3: _S3Part
+
+
+class _S3Event(msgspec.Struct):
+    Records: tuple[_S3Record, ...] = ()
+
+
+class _Tagged(msgspec.Struct):
+    kind: Literal["check-round", "abort-round", "outcome"] | None = None
+
+
+def parse(message_id: str, body: str, now: float) -> list[Arrival | Word | CheckRound | AbortRound]:
+    """What one message says; nothing, if it tells of what is no concern of the averager's.
+
+    Raises:
+        InvalidMessageError: the body is neither an S3 event nor a message of fedgrass.
+    """
+    try:
+        kind = msgspec.json.decode(body, type=_Tagged).kind
+    except msgspec.DecodeError as error:
+        raise InvalidMessageError(f"not a message of fedgrass: {error}: {body[:200]}") from error
+    if kind == "check-round":
+        return [decode(body, CheckRound)]
+    if kind == "abort-round":
+        return [decode(body, AbortRound)]
+    if kind == "outcome":
+        return list(_words(message_id, body, now))
+    return list(parse_arrivals(message_id, body))
+
+
+def _words(message_id: str, body: str, now: float) -> list[Word]:
+    try:
+        outcome = decode(body, Outcome)
+        federation = names.parse_shadow_name(outcome.shadow)
+    except (InvalidMessageError, names.InvalidNameError) as error:  # a device may report what it likes
+        _log.warning("left alone: %s", error)
+        return []
+    return [Word(message_id=message_id, federation=federation, outcome=outcome, arrived_at=now)]
+
+
+def parse_arrivals(message_id: str, body: str) -> list[Arrival]:
+    """The updates that an S3 event tells of. What lies elsewhere in the bucket is no update and is left out.
+
+    Raises:
+        InvalidMessageError: the body is no S3 event.
+    """
+    try:
+        event = msgspec.json.decode(body, type=_S3Event)
+    except msgspec.DecodeError as error:
+        raise InvalidMessageError(f"neither an S3 event nor a message of fedgrass: {error}: {body[:200]}") from error
+    arrivals = []
+    for record in event.Records:
+        key = unquote_plus(record.s3.object.key)
+        try:
+            name = names.parse_update_key(key)
+        except names.InvalidNameError as error:
+            _log.warning("left alone: %s", error)
+            continue
+        arrivals.append(
+            Arrival(
+                message_id=message_id,
+                name=name,
+                key=key,
+                version_id=record.s3.object.versionId,
+                arrived_at=record.eventTime.timestamp(),
+            )
+        )
+    return arrivals

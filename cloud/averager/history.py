@@ -1,0 +1,42 @@
+"""What a round teaches about its clients."""
+
+from cloud.services import Services
+from cloud.state.clients import ClientHistory
+from cloud.state.records import CohortMember, RoundRecord
+from cloud.state.rounds import Answers
+
+
+def write_histories(services: Services, record: RoundRecord, answers: Answers) -> None:
+    """Before a round ends, so that the next selection sees it; in absolute values: doing it again is harmless."""
+    histories = [history_of(member, record, answers) for member in record.cohort]
+    services.clients.record_histories(record.federation, [history for history in histories if history is not None])
+
+
+def history_of(member: CohortMember, record: RoundRecord, answers: Answers) -> ClientHistory | None:
+    """A client's history after a round; None if the round says nothing about it.
+
+    One that answered: its turnarounds' moving average, t = b * t + (1 - b) * turnaround with b = selection.smoothing.
+    One that had not answered when the round ended: it is at least as slow as that, so t is raised to the time it had;
+    and it has missed a round, if the round had waited for it until the deadline. One that failed has missed it as
+    well; one that declined has not.
+    """
+    assigned_at = answers.notified.get(member.thing, record.opened_at)
+    for response in answers.accepted:
+        if response.thing == member.thing:
+            turnaround_s = max(0.0, response.arrived_at - assigned_at)
+            if member.turnaround_s is not None:
+                past = record.settings.selection.smoothing
+                turnaround_s = past * member.turnaround_s + (1 - past) * turnaround_s
+            return ClientHistory(thing=member.thing, turnaround_s=turnaround_s, missed=0)
+    for response in answers.failed:
+        if response.thing == member.thing:
+            missed = member.missed + 1 if response.state == "failed" else member.missed
+            return ClientHistory(thing=member.thing, turnaround_s=member.turnaround_s, missed=missed)
+    ended_at = record.averaging_at or record.closed_at
+    if ended_at is None:
+        return None
+    return ClientHistory(
+        thing=member.thing,
+        turnaround_s=max(member.turnaround_s or 0.0, ended_at - assigned_at),
+        missed=member.missed + 1 if ended_at >= record.deadline else member.missed,
+    )

@@ -1,0 +1,175 @@
+"""Keeps a round alive: takes the steps of its life, makes each lasting, and does what it asks for."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from cloud.averager.averaging import NotFiniteModelError
+from cloud.averager.closing import average_round, follow_up, next_round_at, vanished
+from cloud.averager.history import write_histories
+from cloud.policies import InvalidPolicyError, call, round_view
+from cloud.services import Services
+from cloud.state.lifecycle import (
+    Aborted,
+    Averaged,
+    Checked,
+    Counted,
+    Event,
+    Lease,
+    LetGo,
+    Satisfied,
+    lease_s,
+    next_check,
+    step,
+)
+from cloud.state.records import ResponseRecord, RoundRecord
+from cloud.state.rounds import Answers, KnownResponsesError, StaleRoundError
+from protocol.messages import CheckRound
+
+_log = logging.getLogger(__name__)
+
+_MAX_REASON = 1000
+
+
+class Keeper:
+    """What one invocation does with rounds. `owner` names it in leases, `remaining_s` tells how long it may run."""
+
+    def __init__(self, services: Services, owner: str, remaining_s: Callable[[], float]) -> None:
+        self._services = services
+        self._owner = owner
+        self._remaining_s = remaining_s
+
+    def count(self, record: RoundRecord, responses: Mapping[str, ResponseRecord]) -> list[str]:
+        """Count responses to an open round, each client once; and go on with what that leads to. Returns the clients
+        whose responses came too late; those that are on record already are not counted again, and not returned."""
+        pending = dict(responses)
+        recovered: set[str] = set()
+        while pending and record.status == "open":
+            accepted = sum(response.state == "accepted" for response in pending.values())
+            counted = Counted(
+                accepted=accepted, failed=len(pending) - accepted, recovered=len(recovered.intersection(pending))
+            )
+            try:
+                self._take(record, counted, pending, recovered)
+            except StaleRoundError as stale:
+                record = stale.current
+            except KnownResponsesError as known:
+                for thing, state in known.states.items():
+                    if state in ("failed", "declined") and pending[thing].state == "accepted":
+                        recovered.add(thing)
+                    else:
+                        del pending[thing]
+            else:
+                return []
+        if not pending:
+            self.check(record)  # a redelivery: what the first delivery led to may have been cut off
+        return sorted(pending)
+
+    def check(self, record: RoundRecord) -> RoundRecord:
+        """Look at a round: go on with what is due, or was cut off. Returns it as it then is."""
+        if record.status in ("closed", "aborted"):
+            federation = self._services.federations.get(record.federation)
+            if federation.round == record.round:
+                follow_up(self._services, record, self._answers(record))
+            return record
+        return self.advance(record, Checked())
+
+    def look(self, record: RoundRecord) -> None:
+        """As `check`, for a message that asked for it. While the round goes on, another such message takes its place:
+        so there always is one, whatever became of the invocation that changed the round's deadline or took a lease."""
+        self._look_again(self.check(record))
+
+    def advance(self, record: RoundRecord, event: Event, answers: Answers | None = None) -> RoundRecord:
+        """Take a step, from whatever state the round is in by now, and go on with what it leads to. `answers` saves
+        reading them again."""
+        while True:
+            try:
+                return self._take(record, event, {}, set(), answers)
+            except StaleRoundError as stale:
+                record = stale.current
+
+    def _take(
+        self,
+        record: RoundRecord,
+        event: Event,
+        new: Mapping[str, ResponseRecord],
+        recovered: set[str],
+        answers: Answers | None = None,
+    ) -> RoundRecord:
+        now = time.time()
+        duration_s = lease_s(len(record.cohort), record.base.bytes, self._remaining_s())
+        after = step(record, event, now, Lease(self._owner, now + duration_s))
+        if after is record:
+            return record
+        if after.status in ("closed", "aborted"):
+            answers = (answers or self._answers(record)).including(new.values())
+            if after.status == "aborted":
+                write_histories(self._services, after, answers)
+                after = msgspec.structs.replace(after, vanished=vanished(after, answers))
+            after = msgspec.structs.replace(after, next_at=next_round_at(self._services, after, answers))
+        last = record.round >= record.settings.rounds
+        after = self._services.rounds.write(record, after, list(new.values()), recovered, last=last)
+        return self._react(record, after, answers)
+
+    def _react(self, before: RoundRecord, after: RoundRecord, answers: Answers | None) -> RoundRecord:
+        """What a step that is written asks for."""
+        if after.status == "averaging":
+            return self._average(after) if after.lease_owner == self._owner and after.lease_until else after
+        if after.status != "open":
+            follow_up(self._services, after, answers or self._answers(after))
+            return after
+        if after.extended and not before.extended:
+            _log.warning(
+                "federation=%s round=%d extended to %.0f: accepted=%d quorum=%d",
+                after.federation,
+                after.round,
+                after.deadline,
+                after.accepted,
+                after.quorum,
+            )
+        elif after.settings.completion == "own" and after.accepted > before.accepted and self._is_satisfied(after):
+            return self.advance(after, Satisfied())
+        return after
+
+    def _average(self, record: RoundRecord) -> RoundRecord:
+        """Average under a lease that was just taken, and close the round."""
+        looking_again = self._services.parallel.submit(self._look_again, record)
+        try:
+            result = average_round(self._services, record)
+            looking_again.result()
+        except (InvalidPolicyError, NotFiniteModelError) as error:
+            _log.exception("federation=%s round=%d averaging failed", record.federation, record.round)
+            return self.advance(record, Aborted(f"averaging failed: {error}"[:_MAX_REASON]))
+        except Exception as error:
+            self.advance(record, LetGo(self._owner, f"{type(error).__name__}: {error}"[:_MAX_REASON]))
+            raise
+        done = Averaged(
+            owner=self._owner,
+            model=result.model,
+            metrics=result.metrics,
+            averaged_at=result.averaged_at,
+            vanished=result.vanished,
+        )
+        return self.advance(record, done, result.answers)
+
+    def _look_again(self, record: RoundRecord) -> None:
+        """Have the round looked at when its deadline or lease ends, should nobody have ended it by then."""
+        at = next_check(record)
+        if at is not None:
+            check = CheckRound(federation=record.federation, round=record.round, at=at)
+            self._services.notices.ask_for_check(check, time.time())
+
+    def _answers(self, record: RoundRecord) -> Answers:
+        return self._services.rounds.answers(record.federation, record.round)
+
+    def _is_satisfied(self, record: RoundRecord) -> bool:
+        rule = self._services.policy(record.settings, "is_complete")
+        answers = self._answers(record)
+        try:
+            satisfied: bool = call(rule, bool, round_view(record, answers.accepted, time.time()))
+        except InvalidPolicyError:
+            _log.exception("federation=%s round=%d is_complete failed", record.federation, record.round)
+            return False
+        return satisfied

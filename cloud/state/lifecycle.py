@@ -1,0 +1,191 @@
+"""A round's life, as a pure function of its state, what happens to it, and the time.
+
+             claim
+               │
+               ▼     target reached, or one's own rule;            lease expired, or let go:
+          ┌─────────┐  all answered with quorum;   ┌───────────┐   taken over
+          │  open   │  deadline with quorum        │ averaging │──────────┐
+          │         │─────────────────────────────►│  (lease)  │◄─────────┘
+          └─┬──┬──▲─┘                              └───┬────┬──┘
+            │  │  │ deadline below quorum:             │    │ model written
+            │  └──┘ extended, once                     │    ▼
+            │                                   abort  │  ┌────────┐
+            │ extended deadline below quorum;          │  │ closed │
+            │ all answered below quorum; abort         ▼  └────────┘
+            └─────────────────────────────────────►┌─────────┐
+                                                   │ aborted │
+                                                   └─────────┘
+
+Nothing leaves closed and aborted. Whoever acts reads the round, takes a `step`, and writes the new state on condition
+that the round's version is still the one that was read (`Rounds.write`); if it isn't, someone else was faster, and
+the step is taken again from what there is now. So it never matters how often, in what order, or by how many a
+round's events are handled.
+"""
+
+import msgspec
+
+from cloud.state.records import RoundRecord
+from protocol.messages import ModelReference
+
+MAX_ATTEMPTS = 5
+MIN_LEASE_S = 15.0
+_BYTES_PER_S = 5e6
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """Who would average, and until when at most."""
+
+    owner: str
+    until: float
+
+
+class Counted(msgspec.Struct, frozen=True, kw_only=True):
+    """Clients answered: `accepted` updates passed inspection, `failed` clients said that none will come; `recovered` of
+    the accepted are from clients that had said so before."""
+
+    accepted: int = 0
+    failed: int = 0
+    recovered: int = 0
+
+
+class Satisfied(msgspec.Struct, frozen=True):
+    """One's own rule says that the round has all it needs."""
+
+
+class Checked(msgspec.Struct, frozen=True):
+    """It is time to look: a deadline or a lease may have ended."""
+
+
+class Aborted(msgspec.Struct, frozen=True):
+    """An operator ends the round."""
+
+    reason: str
+
+
+class Averaged(msgspec.Struct, frozen=True, kw_only=True):
+    """The owner of the lease has written the new model."""
+
+    owner: str
+    model: ModelReference
+    metrics: dict[str, float]
+    averaged_at: float
+    vanished: tuple[str, ...]
+
+
+class LetGo(msgspec.Struct, frozen=True):
+    """The owner of the lease could not average, for a reason, and lets others try."""
+
+    owner: str
+    reason: str
+
+
+Event = Counted | Satisfied | Checked | Aborted | Averaged | LetGo
+
+
+def step(record: RoundRecord, event: Event, now: float, lease: Lease) -> RoundRecord:
+    """The round after an event; the same round if the event changes nothing (any more)."""
+    match event:
+        case Counted() if record.status == "open":
+            return _settle(_count(record, event), now, lease)
+        case Satisfied() if record.status == "open" and record.accepted:
+            return _average(record, now, lease)
+        case Checked():
+            return _check(record, now, lease)
+        case Aborted(reason) if record.status in ("open", "averaging"):
+            return _abort(record, reason, now)
+        case Averaged() if _is_mine(record, event.owner):
+            return msgspec.structs.replace(
+                record,
+                status="closed",
+                model=event.model,
+                metrics=event.metrics,
+                averaged_at=event.averaged_at,
+                closed_at=now,
+                vanished=event.vanished,
+                lease_owner=None,
+                lease_until=None,
+            )
+        case LetGo(owner, reason) if _is_mine(record, owner):
+            if record.attempts >= MAX_ATTEMPTS:
+                return _abort(record, f"averaging failed {record.attempts} times, at last with {reason}", now)
+            return msgspec.structs.replace(record, lease_until=0.0)
+        case _:
+            return record
+
+
+def lease_s(updates: int, model_bytes: int, remaining_s: float) -> float:
+    """How long averaging may take before someone else may try: generous for its size, and never longer than the
+    invocation lives. A lease too short costs double work, not a wrong result."""
+    return min(remaining_s, MIN_LEASE_S + updates * model_bytes / _BYTES_PER_S)
+
+
+def next_check(record: RoundRecord) -> float | None:
+    """When the round has to be looked at, should nothing happen before; None if it has ended."""
+    if record.status == "open":
+        return record.deadline
+    return record.lease_until if record.status == "averaging" else None
+
+
+def _count(record: RoundRecord, event: Counted) -> RoundRecord:
+    return msgspec.structs.replace(
+        record,
+        accepted=record.accepted + event.accepted,
+        failed=record.failed + event.failed - event.recovered,
+    )
+
+
+def _settle(record: RoundRecord, now: float, lease: Lease) -> RoundRecord:
+    """Ends an open round that has its target, or that no more can come to."""
+    if record.accepted >= record.target and record.settings.completion == "target":
+        return _average(record, now, lease)
+    if record.accepted + record.failed < len(record.cohort):
+        return record
+    if record.accepted >= record.quorum:
+        return _average(record, now, lease)
+    return _abort(record, f"all clients have answered, with {_below_quorum(record)}", now, carry=True)
+
+
+def _check(record: RoundRecord, now: float, lease: Lease) -> RoundRecord:
+    if record.status == "averaging" and now >= (record.lease_until or 0.0):
+        if record.attempts >= MAX_ATTEMPTS:
+            return _abort(record, f"averaging was cut off, the last of {record.attempts} times", now)
+        return _average(record, now, lease)
+    if record.status != "open" or now < record.deadline:
+        return record
+    if record.accepted >= record.quorum:
+        return _average(record, now, lease)
+    if not record.extended and record.settings.extension_s > 0:
+        return msgspec.structs.replace(record, extended=True, deadline=record.deadline + record.settings.extension_s)
+    reached = "the extended deadline" if record.extended else "the deadline"
+    return _abort(record, f"{reached} was reached with {_below_quorum(record)}", now, carry=True)
+
+
+def _average(record: RoundRecord, now: float, lease: Lease) -> RoundRecord:
+    return msgspec.structs.replace(
+        record,
+        status="averaging",
+        averaging_at=record.averaging_at or now,
+        attempts=record.attempts + 1,
+        lease_owner=lease.owner,
+        lease_until=lease.until,
+    )
+
+
+def _abort(record: RoundRecord, reason: str, now: float, *, carry: bool = False) -> RoundRecord:
+    return msgspec.structs.replace(
+        record,
+        status="aborted",
+        reason=reason,
+        closed_at=now,
+        carry=carry and record.settings.averaging.carry_over,
+        lease_owner=None,
+        lease_until=None,
+    )
+
+
+def _below_quorum(record: RoundRecord) -> str:
+    return f"{record.accepted} updates; the quorum is {record.quorum} of {len(record.cohort)} clients"
+
+
+def _is_mine(record: RoundRecord, owner: str) -> bool:
+    return record.status == "averaging" and record.lease_owner == owner

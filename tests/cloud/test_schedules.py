@@ -1,0 +1,825 @@
+"""Both functions, whole, under the orders of events that a fleet and AWS may come up with.
+
+Hypothesis plays devices, operator and AWS: it uploads, fails, aborts, delivers messages late, twice and in any order,
+lets time pass, gives each invocation a clock that is wrong, and stops it at any of its calls to AWS: for a while, for
+good, or with an error, before or after the call has had its effect. The functions' code is all real; AWS is a few
+dictionaries, each call to which is atomic.
+"""
+
+import functools
+import io
+import itertools
+import logging
+import math
+import os
+import re
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
+from contextlib import redirect_stdout, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, ClassVar, Literal, TypeVar
+
+import msgspec
+import numpy as np
+import pytest
+from botocore.exceptions import ClientError
+from hypothesis import Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
+
+from cloud import services
+from cloud.averager import handler as averager
+from cloud.initiator import handler as initiator
+from cloud.services import Services
+from cloud.settings import Averaging, Federation
+from cloud.state.clients import Clients
+from cloud.state.federations import Federations
+from cloud.state.groups import Groups
+from cloud.state.lifecycle import MAX_ATTEMPTS
+from cloud.state.models import Models
+from cloud.state.notices import Notices
+from cloud.state.records import RoundRecord
+from cloud.state.rounds import Rounds
+from protocol import names
+from protocol.messages import (
+    AbortRound,
+    Hello,
+    ModelHeader,
+    ModelReference,
+    OpenRound,
+    Outcome,
+    Report,
+    RoundNotice,
+    Timings,
+    Training,
+    decode,
+    encode,
+)
+from protocol.tensors import Header, dump, load
+
+EXAMPLES, STEPS = 102, 50
+"""Of each of the two kinds of queues: more than 10,000 steps in all."""
+
+FEDERATION, ROUNDS = "grass", 3
+STARTED_AT = 1_800_000_000.0
+TRAINING = Training(batch_size=1, learning_rate=0.1, epochs=1)
+
+Queue = Literal["rounds", "updates"]
+TIMEOUT_S = {"rounds": 60.0, "updates": 120.0}
+VISIBILITY_S = {"rounds": 70.0, "updates": 130.0}
+MAX_RECEIVES = 5
+SCHEDULE_S = 300.0
+"""As in cloud/template.yaml."""
+
+FINAL_DELIVERIES = 30
+"""How many messages may pass, once all is well again, before both rounds have ended, beside those that are under way
+and two more that each of them may ask for."""
+
+Fate = Literal["pause", "kill before", "kill after", "fail before", "fail after"]
+Item = dict[str, dict[str, Any]]
+Result = TypeVar("Result")
+
+_real_time = time.time
+
+
+class KilledError(BaseException):
+    """An invocation's process ends here: none of its code runs any more."""
+
+
+class CancelledError(ClientError):
+    """A transaction of which a condition failed."""
+
+
+class ConditionError(ClientError):
+    """A single write whose condition failed."""
+
+
+class DynamoDB:
+    """Tables, the expressions that fedgrass uses, and the history of what the tables held."""
+
+    KEYS: ClassVar = {
+        "federations": ("federation",),
+        "clients": ("federation", "thing"),
+        "rounds": ("federation", "round"),
+        "responses": ("round", "response"),
+    }
+    exceptions = SimpleNamespace(
+        TransactionCanceledException=CancelledError, ConditionalCheckFailedException=ConditionError
+    )
+
+    def __init__(self) -> None:
+        self.tables: dict[str, dict[tuple[str, ...], Item]] = {table: {} for table in self.KEYS}
+        self.history: list[tuple[str, Item | None, Item]] = []
+
+    def get_item(self, *, TableName: str, Key: Item, **_: Any) -> dict[str, Any]:  # noqa: N803
+        item = self.tables[TableName].get(self._key(TableName, Key))
+        return {"Item": item} if item else {}
+
+    def batch_get_item(self, *, RequestItems: dict[str, Any]) -> dict[str, Any]:  # noqa: N803
+        found = {
+            table: [item for key in wanted["Keys"] if (item := self.tables[table].get(self._key(table, key)))]
+            for table, wanted in RequestItems.items()
+        }
+        return {"Responses": found}
+
+    def get_paginator(self, _operation: str) -> Any:
+        def paginate(*, TableName: str, **query: Any) -> list[dict[str, Any]]:  # noqa: N803
+            table = self.tables[TableName]
+            wanted = {next(iter(value.values())) for value in query.get("ExpressionAttributeValues", {}).values()}
+            return [{"Items": [table[key] for key in sorted(table) if not wanted or key[0] in wanted]}]
+
+        return SimpleNamespace(paginate=paginate)
+
+    def put_item(self, **put: Any) -> None:
+        self._write_alone(put)
+
+    def update_item(self, **update: Any) -> dict[str, Any]:
+        return {"Attributes": self._write_alone(update)}
+
+    def transact_write_items(self, *, TransactItems: list[dict[str, Any]]) -> None:  # noqa: N803
+        writes = [write for item in TransactItems for write in item.values()]
+        assert len({(write["TableName"], self._key_of(write)) for write in writes}) == len(writes) <= 100
+        reasons = [{"Code": "None"} if self._holds(write) else self._reason(write) for write in writes]
+        if any(reason["Code"] != "None" for reason in reasons):
+            answer: Any = {"Error": {"Code": "TransactionCanceledException"}, "CancellationReasons": reasons}
+            raise CancelledError(answer, "TransactWriteItems")
+        for item in TransactItems:
+            for kind, write in item.items():
+                if kind != "ConditionCheck":
+                    self._write(write)
+
+    def _key(self, table: str, item: Item) -> tuple[str, ...]:
+        return tuple(next(iter(item[name].values())) for name in self.KEYS[table])
+
+    def _key_of(self, write: dict[str, Any]) -> tuple[str, ...]:
+        return self._key(write["TableName"], write.get("Item") or write["Key"])
+
+    def _old(self, write: dict[str, Any]) -> Item | None:
+        return self.tables[write["TableName"]].get(self._key_of(write))
+
+    def _holds(self, write: dict[str, Any]) -> bool:
+        return all(self._clause(write, c) for c in write.get("ConditionExpression", "").split(" AND ") if c)
+
+    def _clause(self, write: dict[str, Any], clause: str) -> bool:
+        item = self._old(write) or {}
+        if match := re.fullmatch(r"attribute_(not_)?exists\((\w+)\)", clause):
+            return (match[2] in item) != bool(match[1])
+        match = re.fullmatch(r"(\S+) (?:=|IN) \(?([^()]+)\)?", clause)
+        assert match, clause
+        name = write.get("ExpressionAttributeNames", {}).get(match[1], match[1])
+        accepted = [plain(write["ExpressionAttributeValues"][operand]) for operand in match[2].split(", ")]
+        return name in item and plain(item[name]) in accepted
+
+    def _reason(self, write: dict[str, Any]) -> dict[str, Any]:
+        old = self._old(write) if write.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD" else None
+        return {"Code": "ConditionalCheckFailed"} | ({"Item": old} if old else {})
+
+    def _write_alone(self, write: dict[str, Any]) -> Item:
+        if not self._holds(write):
+            raise ConditionError({"Error": {"Code": "ConditionalCheckFailedException"}}, "Write")
+        return self._write(write)
+
+    def _write(self, write: dict[str, Any]) -> Item:
+        old = self._old(write)
+        item = dict(write.get("Item") or old or write["Key"])
+        parts = re.split(r"\b(SET|REMOVE|ADD) ", write.get("UpdateExpression", ""))[1:]
+        for verb, assignments in zip(parts[::2], parts[1::2], strict=True):
+            for assignment in assignments.strip().split(", "):
+                alias, _, operand = assignment.replace(" = ", " ").partition(" ")
+                name = write.get("ExpressionAttributeNames", {}).get(alias, alias)
+                if verb == "REMOVE":
+                    item.pop(name, None)
+                    continue
+                item[name] = write["ExpressionAttributeValues"][operand]
+                if verb == "ADD" and old and name in old:
+                    item[name] = {"N": str(int(old[name]["N"]) + int(item[name]["N"]))}
+        self.tables[write["TableName"]][self._key_of(write)] = item
+        self.history.append((write["TableName"], old, item))
+        return item
+
+
+def plain(attribute: dict[str, Any]) -> Any:
+    (kind, value) = next(iter(attribute.items()))
+    return float(value) if kind == "N" else value
+
+
+class S3:
+    """A bucket that keeps versions."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, list[bytes]] = {}
+
+    def put_object(self, *, Key: str, Body: bytes, **_: str) -> dict[str, Any]:  # noqa: N803
+        self.objects.setdefault(Key, []).append(Body)
+        return {"VersionId": str(len(self.objects[Key]))}
+
+    def get_object(self, *, Key: str, VersionId: str | None = None, **_: str) -> dict[str, Any]:  # noqa: N803
+        version = int(VersionId or len(self.objects[Key]))
+        data = self.objects[Key][version - 1]
+        answer = {"ContentLength": len(data), "ContentRange": f"bytes 0-{len(data) - 1}/{len(data)}"}
+        return answer | {"Body": io.BytesIO(data), "VersionId": str(version)}
+
+
+class Message(msgspec.Struct, eq=False):
+    """A message in a queue; it can be received from `visible_at` on."""
+
+    queue: Queue
+    body: str
+    visible_at: float
+    receives: int = 0
+
+
+class SQS:
+    """Queues that deliver each message at least once."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+
+    def send_message(self, *, QueueUrl: Queue, MessageBody: str, DelaySeconds: int) -> None:  # noqa: N803
+        assert 0 <= DelaySeconds <= 900
+        self._world.messages.append(Message(QueueUrl, MessageBody, self._world.now + DelaySeconds))
+
+
+class IoT:
+    """What was ever published of rounds; and shadows, which nobody looks at."""
+
+    def __init__(self) -> None:
+        self.published: set[tuple[int, str]] = set()
+
+    def publish(self, *, payload: bytes, **_: Any) -> None:
+        notice = decode(payload, RoundNotice)
+        self.published.add((notice.round, notice.state))
+
+    def update_thing_shadow(self, **_: Any) -> None: ...
+
+
+class Stoppable:
+    """An AWS client each call of which the test may stop, fail, or let be the invocation's last."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._client, name)
+        if not callable(found):
+            return found
+        return lambda *arguments, **named: current().call(functools.partial(found, *arguments, **named))
+
+
+class AtOnce(Executor):
+    """Runs what is submitted on the thread that submits it, so that a schedule can be repeated."""
+
+    def submit(self, fn: Callable[..., Result], /, *arguments: Any, **named: Any) -> "Future[Result]":
+        future: Future[Result] = Future()
+        try:
+            future.set_result(fn(*arguments, **named))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+class Invocation(threading.Thread):
+    """One invocation of a function. It runs only while the test waits in `go_on`."""
+
+    aws_request_id: str
+
+    def __init__(self, world: "World", queue: Queue, batch: list[Message], clock_s: float) -> None:
+        super().__init__(daemon=True)
+        self.aws_request_id = world.next_id("invocation")
+        self.services = world.environment(queue)
+        self.batch = {world.next_id("message"): message for message in batch}
+        self.queue: Queue = queue
+        self.ends_at = world.now + TIMEOUT_S[queue]
+        self.ended = self.killed = False
+        self._world, self._clock_s = world, clock_s
+        self._faults = 0
+        self._calls = 0
+        self._fate: Fate = "pause"
+        self._resumed, self._stopped = threading.Semaphore(0), threading.Semaphore(0)
+        self.error: BaseException | None = None
+
+    def time(self) -> float:
+        return self._world.now + self._clock_s
+
+    def get_remaining_time_in_millis(self) -> int:
+        return int((self.ends_at - self._world.now) * 1000)
+
+    def go_on(self, calls: int, fate: Fate) -> None:
+        """Let it make some calls, and then meet its fate."""
+        self._calls, self._fate = calls, fate
+        if self.ident is None:
+            self.start()
+        else:
+            self._resumed.release()
+        assert self._stopped.acquire(timeout=60)
+
+    def run(self) -> None:
+        failed: set[str] = set()
+        records = [{"messageId": name, "body": message.body} for name, message in self.batch.items()]
+        try:
+            if self.queue == "updates":
+                answer = averager.handle({"Records": records}, self)
+            else:
+                answer = initiator.handle({"Records": records} if records else {"kind": "wake"}, self)
+            failed = {failure["itemIdentifier"] for failure in answer.get("batchItemFailures", [])}
+            assert self._faults or not failed, "a message failed although nothing was the matter"
+        except KilledError:
+            failed, self.killed = set(self.batch), True
+        except BaseException as error:
+            failed, self.error = set(self.batch), None if self._faults and isinstance(error, ClientError) else error
+        finally:
+            self._world.done({message for name, message in self.batch.items() if name not in failed})
+            self.ended = True
+            self._stopped.release()
+
+    def call(self, operation: Callable[[], Result]) -> Result:
+        while self._calls == 0 and self._fate == "pause":
+            self._stopped.release()
+            self._resumed.acquire()
+        if self._calls:
+            self._calls -= 1
+            return operation()
+        fate = self._fate
+        self._world.faults += 1
+        if fate in ("kill after", "fail after"):
+            with suppress(ClientError):
+                operation()
+        if fate in ("kill before", "kill after"):
+            raise KilledError
+        self._faults += 1
+        self._fate = "pause"
+        raise ClientError({"Error": {"Code": "ServiceUnavailable", "Message": fate}}, "Call")
+
+
+def current() -> Invocation:
+    invocation = threading.current_thread()
+    assert isinstance(invocation, Invocation)
+    return invocation
+
+
+def clock() -> float:
+    thread = threading.current_thread()
+    return thread.time() if isinstance(thread, Invocation) else _real_time()
+
+
+class World:
+    """AWS: a time, four tables, a bucket, two queues, and the invocations under way."""
+
+    def __init__(self, package: Path) -> None:
+        self.now = STARTED_AT
+        self.dynamodb, self.s3, self.iot = DynamoDB(), S3(), IoT()
+        self.messages: list[Message] = []
+        self.invocations: list[Invocation] = []
+        self.faults = 0
+        self._package = package
+        self._idle: dict[Queue, list[Services]] = {"rounds": [], "updates": []}
+        self._ids: Counter[str] = Counter()
+
+    def next_id(self, kind: str) -> str:
+        self._ids[kind] += 1
+        return f"{kind}-{self._ids[kind]}"
+
+    def environment(self, queue: Queue) -> Services:
+        """An execution environment that an earlier invocation left, or a new one."""
+        if self._idle[queue]:
+            return self._idle[queue].pop()
+        dynamodb: Any = Stoppable(self.dynamodb)
+        s3: Any = Stoppable(self.s3)
+        iot: Any = Stoppable(self.iot)
+        sqs: Any = Stoppable(SQS(self))
+        at_once = AtOnce()
+        return Services(
+            federations=Federations(dynamodb, "federations"),
+            clients=Clients(dynamodb, "clients"),
+            groups=Groups(lambda: iot),
+            rounds=Rounds(dynamodb, "rounds", "responses", "federations"),
+            models=Models(s3, "bucket"),
+            notices=Notices(iot, sqs, "rounds", "updates", at_once),
+            parallel=at_once,
+            calls=Counter(),
+            package=self._package,
+        )
+
+    def invoke(self, queue: Queue, batch: list[Message], clock_s: float, calls: int, fate: Fate) -> None:
+        for message in batch:
+            message.visible_at = self.now + VISIBILITY_S[queue]
+            message.receives += 1
+        invocation = Invocation(self, queue, batch, clock_s)
+        self.invocations.append(invocation)
+        self.go_on(invocation, calls, fate)
+
+    def go_on(self, invocation: Invocation, calls: int, fate: Fate) -> None:
+        invocation.go_on(calls, fate)
+        if invocation.ended:
+            invocation.join()
+            self.invocations.remove(invocation)
+            if invocation.error is not None:
+                raise invocation.error
+            if not invocation.killed:
+                self._idle[invocation.queue].append(invocation.services)
+
+    def done(self, messages: set[Message]) -> None:
+        self.messages = [message for message in self.messages if message not in messages]
+
+    def wait_until(self, then: float) -> None:
+        """Let time pass; Lambda ends the invocations that take too long."""
+        self.now = max(self.now, then)
+        for invocation in list(self.invocations):
+            if invocation.ends_at <= self.now:
+                self.go_on(invocation, 0, "kill before")
+
+
+TO_ITS_END: tuple[int, Fate] = (1000, "pause")
+FATES: list[Fate] = ["pause", "kill before", "kill after", "fail before", "fail after"]
+HOW = st.one_of(st.just(TO_ITS_END), st.tuples(st.integers(0, 15), st.sampled_from(FATES)))
+CLOCK_S = st.sampled_from([0.0, -5.0, 5.0, 1.0])
+ACTIONS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
+    "deliver": {"first": st.integers(0, 9), "size": st.sampled_from([1, 3]), "clock_s": CLOCK_S, "how": HOW},
+    "go_on": {"which": st.integers(0, 3), "how": HOW},
+    "answer": {"clients": st.sampled_from([[0], [1], [2], [0, 1, 2]]), "value": st.integers(-3, 7)},
+    "wait": {"seconds": st.sampled_from([None, 16.0, 140.0])},
+    "repeat": {"which": st.integers(0, 9)},
+    "lose": {"which": st.integers(0, 9)},
+    "wake": {"clock_s": CLOCK_S, "how": HOW},
+    "abort": {},
+}
+SETTINGS = st.builds(
+    Federation,
+    name=st.just(FEDERATION),
+    training=st.just(TRAINING),
+    rounds=st.just(ROUNDS),
+    target=st.sampled_from(["100%", "50%", "1%"]),
+    quorum=st.sampled_from(["50%", "100%", "1%"]),
+    completion=st.sampled_from(["target", "own"]),
+    deadline_s=st.sampled_from([60.0, 1000.0]),
+    extension_s=st.sampled_from([0.0, 60.0, 500.0]),
+    averaging=st.builds(Averaging, rule=st.sampled_from(["weighted", "mean"]), carry_over=st.booleans()),
+)
+
+
+class Schedules(RuleBasedStateMachine):
+    """Two rounds of a federation. `reliable` queues deliver everything in the end; others give up after some receives,
+    and what then was lost, the schedule has to find."""
+
+    def __init__(self, package: Path, seen: Counter[str], *, reliable: bool) -> None:
+        super().__init__()
+        self.world = World(package)
+        self.reliable = reliable
+        self.seen = seen
+        dynamodb: Any = self.world.dynamodb
+        self.federations = Federations(dynamodb, "federations")
+        self.rounds = Rounds(dynamodb, "rounds", "responses", "federations")
+        self.checked = 0
+        self.last_clock_s = 0.0
+
+    @initialize(clients=st.integers(1, 3), chosen=SETTINGS)
+    def begin(self, clients: int, chosen: Federation) -> None:
+        dynamodb: Any = self.world.dynamodb
+        s3: Any = self.world.s3
+        model = Models(s3, "bucket").put(names.model_key(FEDERATION, 0), model_file(0, [1.0, -2.0]))
+        self.federations.create(chosen, model, "s")
+        self.federations.change_status(FEDERATION, "running", ("ready",))
+        hello = Hello(component_version="1.0.0", architecture="aarch64", memory_bytes=1, cpu_count=1)
+        for client in range(clients):
+            Clients(dynamodb, "clients").greet(FEDERATION, thing(client), hello, STARTED_AT)
+        self.send("rounds", OpenRound(federation=FEDERATION, round=1))
+
+    @rule(data=st.data())
+    def act(self, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(self.possible()))
+        getattr(self, name)(**data.draw(st.fixed_dictionaries(ACTIONS[name]), label=name))
+        self.seen["step"] += 1
+
+    def possible(self) -> list[str]:
+        """What may happen now, as often as it should."""
+        record, messages = self.current(), self.world.messages
+        often = {
+            "wait": 4,
+            "deliver": 12 * bool(self.visible()),
+            "go_on": 6 * bool(self.world.invocations),
+            "answer": 9 * (record is not None and record.status == "open") + (record is not None),
+            "repeat": 2 * bool(messages),
+            "lose": bool(messages) and not self.reliable,
+            "wake": 2 * (not self.reliable),
+            "abort": record is not None,
+        }
+        return [name for name, times in often.items() for _ in range(times)]
+
+    def deliver(self, first: int, size: int, clock_s: float, how: tuple[int, Fate]) -> None:
+        visible = self.visible()
+        first %= len(visible)
+        queue = visible[first].queue
+        batch = [message for message in visible[first:] if message.queue == queue][:size]
+        self.last_clock_s = clock_s
+        self.world.invoke(queue, batch, clock_s, *how)
+
+    def go_on(self, which: int, how: tuple[int, Fate]) -> None:
+        self.world.go_on(self.world.invocations[which % len(self.world.invocations)], *how)
+
+    def answer(self, clients: list[int], value: int) -> None:
+        """Clients upload updates, 0 is none; or say that none will come."""
+        for client in clients:
+            if value < 0:
+                phase: Literal["failed", "declined"] = "failed" if value == -1 else "declined"
+                shadow = names.shadow_name(FEDERATION)
+                self.send("updates", Outcome(thing=thing(client), shadow=shadow, round=self.number, phase=phase))
+                continue
+            key = names.update_key(FEDERATION, self.number, thing(client))
+            version = self.world.s3.put_object(Bucket="bucket", Key=key, Body=self.update(client, value))
+            at = datetime.fromtimestamp(self.world.now, UTC).isoformat()
+            arrival = {"eventTime": at, "s3": {"object": {"key": key, "versionId": version["VersionId"]}}}
+            self.send("updates", {"Records": [arrival]})
+
+    def wait(self, seconds: float | None) -> None:
+        """Let time pass; None is until there is something to deliver."""
+        next_at = min((message.visible_at for message in self.world.messages), default=self.world.now)
+        self.world.wait_until(next_at if seconds is None else self.world.now + seconds)
+
+    def repeat(self, which: int) -> None:
+        """A message is delivered once more than it should be."""
+        message = self.world.messages[which % len(self.world.messages)]
+        self.world.messages.append(Message(message.queue, message.body, self.world.now))
+
+    def lose(self, which: int) -> None:
+        """A message is given up."""
+        del self.world.messages[which % len(self.world.messages)]
+
+    def wake(self, clock_s: float, how: tuple[int, Fate]) -> None:
+        """The schedule wakes the initiator."""
+        self.world.invoke("rounds", [], clock_s, *how)
+
+    def abort(self) -> None:
+        """An operator aborts the round."""
+        self.send("updates", AbortRound(federation=FEDERATION, round=self.number, reason="an operator's"))
+
+    def visible(self) -> list[Message]:
+        return [message for message in self.world.messages if message.visible_at <= self.world.now]
+
+    @property
+    def number(self) -> int:
+        """Of the round that is under way, or next."""
+        return min(ROUNDS, self.federations.get(FEDERATION).round + 1)
+
+    def current(self) -> RoundRecord | None:
+        exists = (FEDERATION, str(self.number)) in self.world.dynamodb.tables["rounds"]
+        return self.rounds.get(FEDERATION, self.number) if exists else None
+
+    def send(self, queue: Queue, message: Any) -> None:
+        self.world.messages.append(Message(queue, msgspec.json.encode(message).decode(), self.world.now))
+
+    def update(self, client: int, value: int) -> bytes:
+        record = self.current()
+        if not value or record is None:
+            return b"no update"
+        report = Report(
+            federation=FEDERATION,
+            round=record.round,
+            thing=thing(client),
+            base=record.base.sha256,
+            encoding="float32",
+            examples=1 + value % 3,
+            steps=1,
+            timings=Timings(accepted_at=1.0, downloaded_at=2.0, trained_at=3.0, uploading_at=4.0, train_s=1.0),
+        )
+        return dump({"w": np.array([value / 7, client / 3], np.float32)}, {"w": "F32"}, encode(report))
+
+    @invariant()
+    def all_is_as_promised(self) -> None:
+        history = self.world.dynamodb.history
+        changed: set[int] = set()
+        for table, old, new in history[self.checked :]:
+            if table == "rounds":
+                changed.add(int(new["round"]["N"]))
+            if table in CHECKS and old is not None:
+                before, after = ({name: plain(value) for name, value in item.items()} for item in (old, new))
+                self.seen[CHECKS[table](before, after)] += 1
+        self.checked = len(history)
+        for number in changed:
+            self.check_round(self.rounds.get(FEDERATION, number))
+
+    def check_round(self, record: RoundRecord) -> None:
+        answers = self.rounds.answers(FEDERATION, record.round)
+        assert record.accepted == len(answers.accepted)
+        assert record.failed == len(answers.failed)
+        answered = [response.thing for response in (*answers.accepted, *answers.failed)]
+        assert len(answered) == len(set(answered))
+        assert set(answered) <= {member.thing for member in record.cohort}
+        federation = self.federations.get(FEDERATION)
+        ended = record.status in ("closed", "aborted")
+        assert ended == (record.round <= federation.round)
+        assert (record.model is not None) == (record.status == "closed")
+        assert (record.lease_owner is not None) == (record.status == "averaging")
+        assert (record.reason is not None) == (record.status == "aborted")
+        if record.round == federation.round:
+            assert federation.model == (record.model or record.base)
+            assert (federation.status == "finished") == (record.round == ROUNDS)
+        if record.model is not None:
+            self.check_model(record, record.model)
+
+    def check_model(self, record: RoundRecord, model: ModelReference) -> None:
+        """Every write of the round's model, by whomever, was the weighted mean of all that counts."""
+        sources = {r.thing: (record.round, 0, r) for r in self.rounds.answers(FEDERATION, record.round).accepted}
+        for carried in record.carried:
+            for response in self.rounds.answers(FEDERATION, carried.round).accepted:
+                if response.thing == carried.thing:
+                    sources.setdefault(carried.thing, (carried.round, carried.age, response))
+        sums, total = [0.0, 0.0], 0.0
+        for name in sorted(sources):
+            number, age, response = sources[name]
+            versions = self.world.s3.objects[names.update_key(FEDERATION, number, name)]
+            assert response.version_id is not None
+            assert response.report is not None
+            _, delta = values(versions[int(response.version_id) - 1])
+            examples = response.report.examples if record.settings.averaging.rule == "weighted" else 1
+            weight = examples / math.sqrt(age + 1)
+            sums = [sum_ + weight * value for sum_, value in zip(sums, delta, strict=True)]
+            total += weight
+        _, base = values(self.world.s3.objects[record.base.key][0])
+        expected = model_file(record.round, [b + s / total for b, s in zip(base, sums, strict=True)])
+        assert model.key == names.model_key(FEDERATION, record.round)
+        assert set(self.world.s3.objects[model.key]) == {expected}
+
+    def teardown(self) -> None:
+        if sys.exc_info()[0] is None:
+            self.all_ends_once_all_is_well()
+        for invocation in list(self.world.invocations):
+            self.world.go_on(invocation, 0, "kill before")
+
+    def all_ends_once_all_is_well(self) -> None:
+        """What is under way goes on or has died; nothing else goes wrong; the rounds end, and soon."""
+        for position, invocation in enumerate(list(self.world.invocations)):
+            self.world.go_on(invocation, *(TO_ITS_END if position % 2 else (0, "kill before")))
+        deliveries, pending = 0, len(self.world.messages)
+        next_wake = self.world.now + SCHEDULE_S
+        while self.federations.get(FEDERATION).status != "finished" or self.world.messages:
+            deliveries += 1
+            assert deliveries <= 3 * pending + FINAL_DELIVERIES
+            message = min(self.world.messages, key=lambda m: m.visible_at, default=None)
+            if self.reliable:
+                assert message is not None, "nothing is under way, and nothing will ever happen"
+            elif message is None or message.visible_at >= next_wake:
+                self.world.wait_until(next_wake)
+                self.world.invoke("rounds", [], self.last_clock_s, *TO_ITS_END)
+                next_wake += SCHEDULE_S
+                continue
+            self.world.wait_until(message.visible_at)
+            self.world.invoke(message.queue, [message], self.last_clock_s, *TO_ITS_END)
+        self.all_is_as_promised()
+        for number in range(1, ROUNDS + 1) if self.reliable else ():
+            assert (number, self.rounds.get(FEDERATION, number).status) in self.world.iot.published
+
+
+def check_round_change(old: dict[str, Any], new: dict[str, Any]) -> str:
+    """A round moves along the edges of its life, a version at a time, and not at all once it has ended."""
+    different = {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)}
+    if old["version"] == new["version"]:
+        assert different <= {"notified_at", "refused"}
+        return "noted"
+    assert new["version"] == old["version"] + 1
+    edges = {"open": {"open", "averaging", "aborted"}, "averaging": {"averaging", "closed", "aborted"}}
+    assert new["status"] in edges[old["status"]]
+    if old["status"] != "open":
+        assert not different & {"accepted", "failed", "deadline", "extended"}
+    assert new["accepted"] >= old["accepted"]
+    assert old["attempts"] <= new["attempts"] <= MAX_ATTEMPTS
+    if "deadline" in different:
+        assert (old["extended"], new["extended"], new["status"]) == (False, True, "open")
+        return "extended"
+    if old["status"] == new["status"] == "averaging":
+        return "taken over" if "attempts" in different else "let go"
+    return f"{old['status']} to {new['status']}"
+
+
+def check_response_change(old: dict[str, Any], new: dict[str, Any]) -> str:
+    """What counts, counts for good; only a failure may be made up for."""
+    if "#" in old["response"]:
+        return "noted"
+    assert old["state"] in ("failed", "declined")
+    assert new["state"] == "accepted"
+    return "recovered"
+
+
+def check_pointer_change(old: dict[str, Any], new: dict[str, Any]) -> str:
+    """The pointer moves from round to round, once each, and the model only with it."""
+    assert new["round"] == old["round"] + 1 or (new["round"], new["model"]) == (old["round"], old["model"])
+    return "moved"
+
+
+CHECKS = {"rounds": check_round_change, "responses": check_response_change, "federations": check_pointer_change}
+
+
+def thing(client: int) -> str:
+    return f"device-{client}"
+
+
+def model_file(number: int, w: list[float]) -> bytes:
+    return dump({"w": np.array(w, np.float32)}, {"w": "F32"}, encode(ModelHeader(federation=FEDERATION, round=number)))
+
+
+def values(file: bytes) -> tuple[Header, list[float]]:
+    header, arrays = load(file)
+    return header, arrays["w"].tolist()
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The functions' package, with a federation's own rule; and what makes an invocation's thread its whole world."""
+    rules = tmp_path / "federations" / FEDERATION
+    rules.mkdir(parents=True)
+    (rules / "policies.py").write_text("def is_complete(current):\n    return current.accepted >= 2\n")
+    monkeypatch.setattr(time, "time", clock)
+    monkeypatch.setattr(services, "from_environment", lambda: current().services)
+    root = logging.getLogger()
+    level = root.level
+    logging.disable(logging.CRITICAL)
+    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):  # the functions' metrics
+        yield tmp_path
+    logging.disable(logging.NOTSET)
+    root.setLevel(level)
+
+
+@pytest.mark.parametrize("reliable", [True, False], ids=["messages are never lost", "messages may be lost"])
+def test_whatever_happens_no_promise_is_broken_and_every_round_ends(package: Path, reliable: bool) -> None:
+    seen: Counter[str] = Counter()
+    machine: Any = functools.partial(Schedules, package, seen, reliable=reliable)
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=EXAMPLES,
+            stateful_step_count=STEPS,
+            derandomize=True,
+            database=None,
+            deadline=None,
+            phases=[Phase.generate, Phase.shrink],
+        ),
+    )
+    assert seen["step"] >= 5_000
+
+
+SCENES = ["opening", "last update", "last failure", "all failed", "deadline", "extension", "extended deadline", "abort"]
+SLOW = Federation(name=FEDERATION, training=TRAINING, rounds=ROUNDS, quorum="50%", deadline_s=800.0, extension_s=800.0)
+SOON_S = 300.0
+"""Two redeliveries, and the lease between them."""
+
+
+def play(machine: Schedules, scene: str) -> float:
+    """A slow round of two clients, up to the delivery that the scene is named for. Returns at what second of the round
+    its consequence is due."""
+
+    def deliver() -> None:
+        machine.wait(None)
+        machine.deliver(0, 1, 0.0, TO_ITS_END)
+
+    if scene != "opening":
+        deliver()
+    match scene:
+        case "last update" | "last failure":
+            machine.answer([0], 1)
+            deliver()
+            machine.answer([1], 2 if scene == "last update" else -1)
+        case "all failed":
+            machine.answer([0], -1)
+            deliver()
+            machine.answer([1], -2)
+        case "deadline":
+            machine.answer([0], 1)
+            deliver()
+            return SLOW.deadline_s
+        case "extended deadline":
+            deliver()
+        case "abort":
+            machine.abort()
+    ends_late = scene in ("opening", "extension", "extended deadline")
+    return SLOW.deadline_s + SLOW.extension_s if ends_late else 0.0
+
+
+@pytest.mark.parametrize("scene", SCENES)
+def test_a_delivery_that_is_cut_off_at_any_call_is_soon_made_up_for(package: Path, scene: str) -> None:
+    for calls, fate in ((calls, fate) for calls in itertools.count() for fate in FATES[1:]):
+        machine = Schedules(package, Counter(), reliable=True)
+        machine.begin(2, SLOW)
+        due_s = play(machine, scene)
+        machine.wait(None)
+        machine.deliver(0, 1, 0.0, (calls, fate))
+        if not machine.world.faults:
+            assert calls > 2
+            return
+        while machine.number == 1 or machine.current() is None:
+            assert machine.world.messages, f"{fate} call {calls} was the end of it all"
+            machine.wait(None)
+            machine.deliver(0, 1, 0.0, TO_ITS_END)
+            machine.all_is_as_promised()
+        assert machine.world.now - STARTED_AT <= due_s + SOON_S, f"{fate} call {calls} was made up for late"
+        machine.teardown()
