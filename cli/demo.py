@@ -1,14 +1,13 @@
 """`fedgrass demo`: a federation on this machine, through every real part, with live progress and a report."""
 
 import contextlib
+import functools
 import logging
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,17 +15,17 @@ from types import FrameType
 
 import msgspec
 import yaml
-from rich.console import Console, Group
-from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
+from rich.console import Console
 
+from cli import chaos as chaotic
 from cli import digits
+from cli.display import Display
 from cli.project import Project, load
 from cli.split import Shards, Split, write_shards
 from components import build
+from sandbox.chaos import Chaos
 from sandbox.embedded_aws import EmbeddedAwsError
+from sandbox.faults import ImpossibleChaosError, Survival
 from sandbox.federated_run import (
     FunctionFigures,
     RoundFigures,
@@ -46,15 +45,26 @@ from sandbox.scoring import Scorer, ScoringError
 ROOT = Path(__file__).parent.parent
 EXAMPLE = ROOT / "components" / "tasks" / "mnist"
 
+_EXPECTED = (
+    BrokenPipeError,
+    ComponentBrokenError,
+    EmbeddedAwsError,
+    ImpossibleChaosError,
+    RunError,
+    ScoringError,
+    TimeoutError,
+)
+
 
 class DemoError(Exception):
     """The demo could not be carried through; the text says why and what to do."""
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a run showed. `accuracy` (0 to 1) is of the last global model on data that no device has; times are medians
     over rounds 2 and later, in seconds; `overhead_s` is a round's time less its longest local training. `memory_mb` is
-    what everything together takes, devices and embedded AWS; `functions` tells of the functions' invocations."""
+    what everything together takes, devices and embedded AWS; `functions` tells of the functions' invocations. `chaos`
+    is what became of injected faults, `calm_accuracy` the accuracy of the same run without them."""
 
     accuracy: float | None
     rounds: int
@@ -67,6 +77,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     started_s: float
     functions: dict[str, FunctionFigures]
     history: list[RoundFigures]
+    chaos: list[Survival] = []
+    calm_accuracy: float | None = None
 
 
 def run_demo(
@@ -78,19 +90,22 @@ def run_demo(
     split: Split,
     seed: int,
     port: int,
+    chaos: bool,
     as_json: bool,
 ) -> None:
-    """What the command does: run, show, and end with a report or a line of JSON.
+    """What the command does: run, show, and end with a report or a line of JSON; with `chaos`, run again with faults.
 
     Raises:
-        DemoError: something a user can do something about.
+        DemoError: something a user can do something about; or the faults were not survived.
     """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     display = Display(Console(stderr=as_json, highlight=False))
     try:
         with _interruptible(), display:
-            outcome = run(
-                load(project or EXAMPLE, rounds=rounds),
+            checked = load(project or EXAMPLE, rounds=rounds, **(chaotic.SETTINGS if chaos else {}))
+            carry_through = functools.partial(
+                run,
+                checked,
                 devices=devices,
                 source=digits.from_directory(data) if data else digits.packaged(),
                 split=split,
@@ -98,15 +113,21 @@ def run_demo(
                 port=port,
                 display=display,
             )
+            if chaos:
+                outcome = chaotic.compare(carry_through, checked.settings.rounds, devices, seed, display)
+            else:
+                outcome = carry_through()
     except KeyboardInterrupt:
         display.console.print("interrupted: everything that was started is stopped, and its files are removed")
         sys.exit(130)
-    except (BrokenPipeError, ComponentBrokenError, EmbeddedAwsError, RunError, ScoringError, TimeoutError) as error:
+    except _EXPECTED as error:
         raise DemoError(str(error)) from error
     if as_json:
         sys.stdout.write(msgspec.json.encode(outcome).decode() + "\n")
     else:
         display.report(outcome)
+    if chaos and not chaotic.survived(outcome):
+        raise DemoError("not all of it was survived")
 
 
 def run(
@@ -118,17 +139,21 @@ def run(
     seed: int = 0,
     port: int = 0,
     call_latency_s: float | None = None,
-    display: "Display | None" = None,
+    chaos: Chaos | None = None,
+    display: Display | None = None,
 ) -> Outcome:
     """Run a federation on digits from its first round to its last.
 
-    `call_latency_s` delays every AWS call of the functions.
+    `call_latency_s` delays every AWS call of the functions; `chaos` injects faults.
     """
     display = display or Display(Console(quiet=True))
     begun = time.monotonic()
     display.say("starting the embedded AWS and deploying the functions to it")
     with contextlib.ExitStack() as stack:
-        sandbox = stack.enter_context(Sandbox(policies=project.policies, port=port, call_latency_s=call_latency_s))
+        fault = chaos.on_request if chaos else None
+        sandbox = stack.enter_context(
+            Sandbox(policies=project.policies, port=port, call_latency_s=call_latency_s, fault=fault)
+        )
         display.say(f"sharing {len(source.train.labels):,} examples out among {devices} devices")
         things = [f"device-{number:03d}" for number in range(devices)]
         shards = write_shards(source, sandbox.path / "shards", things, split, seed)
@@ -137,7 +162,7 @@ def run(
         with ThreadPoolExecutor(1) as beside:
             made = beside.submit(init_federation, project, sandbox)
             display.say(f"registering {devices} devices and starting a nucleus on each")
-            fleet = stack.enter_context(sandbox.fleet(component, project.settings.name, shards.clients, threads=1))
+            fleet = stack.enter_context(sandbox.fleet(component, project.settings, shards.clients, threads=1))
             display.say("making the initial model")
             made.result()
         operations = sandbox.operations
@@ -146,7 +171,16 @@ def run(
         idle_agent_mb = agent_memory_mb(fleet)
         scorer = stack.enter_context(Scorer(project.task, scoring))
         started_s = time.monotonic() - begun
-        history = run_rounds(sandbox, operations, project.settings.name, scorer, display.show)
+        if chaos:
+            stack.enter_context(chaos.unleash(sandbox, project.settings.name, fleet))
+
+        def look(view: View) -> None:
+            display.show(view)
+            if chaos:
+                chaos.look(view)
+
+        history = run_rounds(sandbox, operations, project.settings.name, scorer, look)
+        survivals = chaos.survivals() if chaos else []
         memory_mb = process_memory_mb()
         functions = {
             "initiator": function_figures(sandbox, sandbox.deployment.initiator),
@@ -165,6 +199,7 @@ def run(
         started_s=started_s,
         functions=functions,
         history=history,
+        chaos=survivals,
     )
 
 
@@ -199,8 +234,8 @@ def init_federation(project: Project, sandbox: Sandbox) -> None:
     if project.settings.initial_model is not None:
         settings["initial_model"] = str((project.directory / project.settings.initial_model).resolve())
     (directory / "federation.yaml").write_text(yaml.safe_dump(settings))
-    for path in project.policies.values():
-        shutil.copy(path, directory)
+    for content in project.policies.values():
+        (directory / "policies.py").write_bytes(content)
     ran = subprocess.run(
         [sys.executable, "-m", "cli.main", "init", str(directory)],
         env=os.environ | sandbox.aws.environment,
@@ -226,66 +261,3 @@ def _interruptible() -> Iterator[None]:
     finally:
         for name, handler in before.items():
             signal.signal(name, handler)
-
-
-class Display:
-    """What a person sees: on a terminal a live picture, elsewhere a line for each round."""
-
-    def __init__(self, console: Console) -> None:
-        self.console = console
-        self._live = Live(console=console, refresh_per_second=8, transient=True)
-        self._shown = 0
-
-    def __enter__(self) -> "Display":
-        if self.console.is_terminal:
-            self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._live.stop()
-
-    def say(self, what: str) -> None:
-        """One line on what is being done."""
-        if self.console.is_terminal:
-            self._live.update(Text(f"{what} ..."))
-        else:
-            self.console.print(what)
-
-    def show(self, view: View) -> None:
-        """The state of the federation."""
-        for figures in view.ended[self._shown :]:
-            self.console.print(_line(figures))
-        self._shown = len(view.ended)
-        if self.console.is_terminal:
-            self._live.update(_picture(view))
-
-    def report(self, outcome: Outcome) -> None:
-        """The closing table."""
-        table = Table(title=f"{outcome.rounds} rounds with {outcome.devices} devices", show_header=False)
-        accuracy = "not scored" if outcome.accuracy is None else f"{outcome.accuracy:.1%}"
-        table.add_row("accuracy of the global model on held-out data", accuracy)
-        table.add_row("a round (median)", f"{outcome.round_s:.2f} s")
-        table.add_row("of which not local training", f"{outcome.overhead_s:.2f} s")
-        for step, seconds in outcome.split_s.items():
-            table.add_row(f"  {step}", f"{seconds:.3f} s")
-        table.add_row("memory of an idle agent (median)", f"{outcome.idle_agent_mb:.0f} MB")
-        table.add_row("memory of everything together", f"{outcome.memory_mb:,.0f} MB")
-        table.add_row("from the command to the first round", f"{outcome.started_s:.1f} s")
-        self.console.print(table)
-
-
-def _line(figures: RoundFigures) -> str:
-    metrics = " ".join(f"{name} {value:.4f}" for name, value in figures.metrics.items())
-    split = " ".join(f"{step} {seconds:.2f}" for step, seconds in figures.split.items())
-    return (
-        f"round {figures.round:3d} {figures.status}: {figures.accepted} updates, {metrics}, "
-        f"{figures.round_s:.2f} s ({split})"
-    )
-
-
-def _picture(view: View) -> Group:
-    phases = Counter(view.phases.values())
-    told = "  ".join(f"{phase} {count}" for phase, count in sorted(phases.items()))
-    heading = Text(f"round {view.round} of {view.rounds}: {view.state}   ", style="bold")
-    heading.append(told or "devices are being told", style="not bold")
-    return Group(heading, ProgressBar(total=view.rounds, completed=len(view.ended), width=60))

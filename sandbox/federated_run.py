@@ -57,9 +57,11 @@ def wait_for_clients(operations: Operations, federation: str, fleet: Fleet, limi
 
     Raises:
         RunError: one has not, in time; the text names it.
+        ComponentBrokenError: a device has given up on the component.
     """
     deadline = time.monotonic() + limit_s
     while missing := fleet.devices.keys() - {client.thing for client in operations.clients.of(federation)}:
+        fleet.check()
         if time.monotonic() > deadline:
             thing = min(missing)
             raise RunError(f"{thing} has not said hello in {limit_s} s; its log is {fleet.devices[thing].log_path}")
@@ -142,31 +144,34 @@ class FunctionFigures(msgspec.Struct, frozen=True, kw_only=True):
     calls: dict[str, float]
 
 
+class FunctionLine(msgspec.Struct):
+    """What an invocation says of itself in its function's log (cloud/metrics.py)."""
+
+    duration_s: float
+    calls: dict[str, int]
+    round: int = 0
+
+
+def function_lines(sandbox: Sandbox, function: str) -> list[FunctionLine]:
+    """The lines of all invocations of a function, in the order of their ends."""
+    pages = sandbox.aws.client("logs").get_paginator("filter_log_events")
+    messages = [e["message"] for p in pages.paginate(logGroupName=f"/aws/lambda/{function}") for e in p["events"]]
+    return [msgspec.json.decode(text, type=FunctionLine) for text in messages if text.startswith('{"_aws"')]
+
+
 def function_figures(sandbox: Sandbox, function: str) -> FunctionFigures:
-    """Read a function's log."""
+    """The figures of a function that the sandbox has run."""
     durations: list[float] = []
     calls: dict[int, Counter[str]] = {}
-    pages = sandbox.aws.client("logs").get_paginator("filter_log_events")
-    for page in pages.paginate(logGroupName=f"/aws/lambda/{function}"):
-        for event in page["events"]:
-            if not event["message"].startswith('{"_aws"'):
-                continue
-            line = msgspec.json.decode(event["message"], type=_FunctionLine)
-            if line.round >= 2 and line.kind != "deadline":
-                durations.append(line.duration_s)
-                calls.setdefault(line.round, Counter()).update(line.calls)
+    for line in function_lines(sandbox, function):
+        if line.round >= 2:
+            durations.append(line.duration_s)
+            calls.setdefault(line.round, Counter()).update(line.calls)
     kinds = sorted({kind for counted in calls.values() for kind in counted})
     return FunctionFigures(
         invocation_s=statistics.median(durations or [0.0]),
         calls={kind: statistics.median(counted[kind] for counted in calls.values()) for kind in kinds},
     )
-
-
-class _FunctionLine(msgspec.Struct):
-    duration_s: float
-    calls: dict[str, int]
-    round: int = 0
-    kind: str = ""
 
 
 def medians(rounds: Iterable[RoundFigures]) -> RoundFigures:
@@ -191,7 +196,7 @@ def _score(operations: Operations, record: RoundRecord, scorer: Scorer, director
 
 
 def _figures(operations: Operations, record: RoundRecord, previous_end: float) -> RoundFigures:
-    responses = operations.rounds.accepted(record.federation, record.round)
+    responses = operations.rounds.answers(record.federation, record.round).accepted
     ended_at = record.closed_at or time.time()
     round_s = ended_at - previous_end
     reports = {response.thing: response.report for response in responses if response.report is not None}

@@ -167,8 +167,11 @@ class Fleet:
         component: BuiltComponent,
         access: Access,
         configurations: Mapping[str, Mapping[str, Any]],
+        *,
+        endpoint: str | None = None,
     ) -> None:
-        """`configurations` is thing name -> what its deployment merges into the component's configuration."""
+        """`configurations` is thing name -> what its deployment merges into the component's configuration; `endpoint`
+        is where the components send their AWS calls, if not straight to `aws`."""
         self.devices: dict[str, Device] = {}
         self._aws = aws
         self._scratch = scratch
@@ -176,6 +179,7 @@ class Fleet:
         self._component = component
         self._access = access
         self._configurations = configurations
+        self._endpoint = endpoint or aws.endpoint
         self._nuclei: Sequence[Nucleus] = ()
         self._credentials: CredentialsServer | None = None
         self._loop: BackgroundLoop | None = None
@@ -210,6 +214,10 @@ class Fleet:
         if loop is not None:
             loop.run(self._stop_all())
             loop.close()
+
+    def holder(self, access_key_id: str) -> str | None:
+        """The device that was given these credentials, None if none was."""
+        return None if self._credentials is None else self._credentials.holder(access_key_id)
 
     def check(self) -> None:
         """Pass if no device has given up on the component.
@@ -254,7 +262,7 @@ class Fleet:
         self._credentials = CredentialsServer(role.assume)
         await self._credentials.start()
         broker = Broker(host=BROKER_HOST, port=self._aws.mqtt_port, ca_path=self._aws.ca_path)
-        surroundings = Surroundings(self._aws.region, self._aws.endpoint, broker, self._credentials)
+        surroundings = Surroundings(self._aws.region, self._endpoint, broker, self._credentials)
         self._nuclei = [
             Nucleus(identity, self._directory / identity.thing, self._scratch.path / str(number), surroundings)
             for number, identity in enumerate(identities)

@@ -9,9 +9,10 @@ from typing import Any, Self
 from cloud import deployment, package
 from cloud.deployment import Deployment
 from cloud.operations import Operations
+from cloud.settings import Federation
 from sandbox.embedded_aws import EmbeddedAws
 from sandbox.fleet import Access, BuiltComponent, Fleet
-from sandbox.gateway import Gateway
+from sandbox.gateway import Fault, Gateway
 from sandbox.scratch import Scratch
 
 STACK = "fedgrass"
@@ -19,7 +20,8 @@ STACK = "fedgrass"
 
 class Sandbox:
     """For the time of a `with` block. `policies` is federation -> its policies.py; `call_latency_s` delays every AWS
-    call of the functions, to stand for the distance to AWS; `port` is as for EmbeddedAws.
+    call of the functions, to stand for the distance to AWS; `port` is as for EmbeddedAws. With a `fault`, the AWS calls
+    of functions and devices alike (those for credentials and over MQTT aside) go where it decides on each.
 
     Attributes, once entered:
         path: a scratch directory.
@@ -34,10 +36,16 @@ class Sandbox:
     operations: Operations
 
     def __init__(
-        self, *, policies: Mapping[str, Path] | None = None, call_latency_s: float | None = None, port: int = 0
+        self,
+        *,
+        policies: Mapping[str, bytes] | None = None,
+        call_latency_s: float | None = None,
+        fault: Fault | None = None,
+        port: int = 0,
     ) -> None:
         self._policies = dict(policies or {})
         self._call_latency_s = call_latency_s
+        self._fault = fault
         self._port = port
 
     def __enter__(self) -> Self:
@@ -47,14 +55,15 @@ class Sandbox:
             self._scratch = stack.enter_context(Scratch())
             self.path = self._scratch.path
             gateway = None
-            if self._call_latency_s is not None:
-                gateway = stack.enter_context(Gateway(self._call_latency_s))
+            if self._call_latency_s is not None or self._fault is not None:
+                gateway = stack.enter_context(Gateway(self._call_latency_s or 0.0, self._fault))
             functions_endpoint = gateway.endpoint if gateway else None
             self.aws = stack.enter_context(
                 EmbeddedAws(self.path / "aws", functions_endpoint=functions_endpoint, port=self._port)
             )
             if gateway:
                 gateway.upstream = self.aws.endpoint
+            self._devices_endpoint = gateway.endpoint if gateway and self._fault else self.aws.endpoint
             self.deployment = deployment.deploy(self.aws.client, STACK, package.code(self._policies), layer)
             self.operations = Operations(self.aws.client, self.deployment)
             self._stack = stack.pop_all()
@@ -66,15 +75,18 @@ class Sandbox:
         self._stack.close()
 
     def fleet(
-        self, component: BuiltComponent, federation: str, datasets: Mapping[str, Path], **configuration: Any
+        self, component: BuiltComponent, settings: Federation, datasets: Mapping[str, Path], **configuration: Any
     ) -> Fleet:
         """Devices that take part in a federation: thing name -> the directory of its data. `configuration` is merged
         into each component's."""
         access = Access(
-            thing_group=f"fedgrass-{federation}",
+            thing_group=settings.thing_group or f"fedgrass-{settings.name}",
             iot_policy=self.deployment.device_iot_policy_name,
             iam_policy_arn=self.deployment.device_policy_arn,
         )
-        common = {"federation": federation, "bucket": self.deployment.bucket} | configuration
+        common = {"federation": settings.name, "bucket": self.deployment.bucket} | configuration
         configurations = {thing: common | {"dataset": str(path)} for thing, path in datasets.items()}
-        return Fleet(self.aws, self._scratch, self.path / "fleet", component, access, configurations)
+        directory = self.path / "fleet"
+        return Fleet(
+            self.aws, self._scratch, directory, component, access, configurations, endpoint=self._devices_endpoint
+        )

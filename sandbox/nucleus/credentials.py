@@ -121,6 +121,11 @@ class CredentialsServer:
         """Make a token worthless."""
         self._things.pop(token, None)
 
+    def holder(self, access_key_id: str) -> str | None:
+        """The thing that was given the credentials with this key last, None if none was."""
+        given = list(self._cache.items())  # as one: it may be called in any thread
+        return next((thing for thing, credentials in given if credentials.access_key_id == access_key_id), None)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             request = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")

@@ -1,69 +1,13 @@
 """`fedgrass demo` as a user runs it: what it prints, and what it leaves behind, however it ends."""
 
 import json
-import os
-import shutil
 import signal
 import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
-ROOT = Path(__file__).parent.parent.parent
-LIMIT_S = 120.0
-
-
-class Demo:
-    """A running `fedgrass demo`, with a temporary directory of its own."""
-
-    def __init__(self, temporary: Path) -> None:
-        self.temporary = temporary
-
-    def start(self, *arguments: str) -> "subprocess.Popen[str]":
-        return subprocess.Popen(
-            [sys.executable, "-m", "cli.main", "demo", *arguments],
-            cwd=ROOT,
-            env=os.environ | {"TMPDIR": str(self.temporary)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        process = self.start(*arguments)
-        out, error = process.communicate(timeout=LIMIT_S)
-        return subprocess.CompletedProcess(process.args, process.returncode, out, error)
-
-    def left_behind(self) -> list[str]:
-        """Files in the temporary directory, and processes that were started with something in it."""
-        marks = []
-        for process in psutil.process_iter():
-            try:
-                seen = [*process.cmdline(), *process.environ().values()]
-            except psutil.Error:
-                continue
-            if process.pid != os.getpid() and any(str(self.temporary) in text for text in seen):
-                marks.append(f"process {process.pid} {' '.join(process.cmdline())}")
-        return marks + [str(path) for path in self.temporary.iterdir()]
-
-    def wait_until_nothing_is_left(self) -> list[str]:
-        deadline = time.monotonic() + 20
-        while (left := self.left_behind()) and time.monotonic() < deadline:
-            os.sched_yield()
-        return left
-
-
-@pytest.fixture
-def demo() -> Iterator[Demo]:
-    # Short: the path of a Unix socket in it must be under 108 bytes.
-    temporary = Path(tempfile.mkdtemp(prefix="fg-"))
-    yield Demo(temporary)
-    shutil.rmtree(temporary)
+from tests.e2e.conftest import LIMIT_S, ROOT, Demo
 
 
 def test_two_devices_learn_to_read_digits_and_the_last_line_is_json(demo: Demo) -> None:
@@ -136,9 +80,7 @@ def test_a_task_that_does_not_import_is_named_with_its_line(demo: Demo, tmp_path
 
 def test_a_wrong_setting_is_named(demo: Demo, tmp_path: Path) -> None:
     (tmp_path / "task.py").write_text("")
-    (tmp_path / "federation.yaml").write_text(
-        "name: wrong\ntraining: {epochs: 1, batch_size: 0, learning_rate: 0.1}\n"
-    )
+    (tmp_path / "federation.yaml").write_text("name: wrong\ntraining: {epochs: 1, batch_size: 0, learning_rate: 0.1}\n")
     ran = demo.run(str(tmp_path))
     assert ran.returncode == 1
     assert "batch_size" in ran.stderr
@@ -146,8 +88,6 @@ def test_a_wrong_setting_is_named(demo: Demo, tmp_path: Path) -> None:
 
 
 def test_make_says_which_python_it_needs() -> None:
-    ran = subprocess.run(
-        ["make", "setup", "PYTHON=/bin/false"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    ran = subprocess.run(["make", "setup", "PYTHON=/bin/false"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert ran.returncode != 0
     assert "fedgrass needs Python 3.11" in ran.stderr

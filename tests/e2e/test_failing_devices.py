@@ -23,7 +23,7 @@ def test_rounds_end_while_agents_and_devices_die(tmp_path: Path) -> None:
     with Sandbox() as sandbox:
         component = build_component(project, sandbox.path / "build")
         init_federation(project, sandbox)
-        with sandbox.fleet(component, "digits", shards.clients, threads=1) as fleet:
+        with sandbox.fleet(component, project.settings, shards.clients, threads=1) as fleet:
             device = fleet.devices["two"]
             wait_for_clients(sandbox.operations, "digits", fleet)
 

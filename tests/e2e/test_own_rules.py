@@ -8,7 +8,8 @@ import pytest
 
 from cli.demo import build_component, init_federation
 from cli.project import load
-from cloud.state.records import ResponseRecord, RoundRecord
+from cloud.state.records import RoundRecord
+from cloud.state.rounds import Answers
 from protocol.tensors import load as load_tensors
 from sandbox.federated_run import RoundFigures, run_rounds, wait_for_clients
 from sandbox.sandbox import Sandbox
@@ -19,7 +20,7 @@ LEARNING_RATE = 0.5
 
 class Ran(msgspec.Struct):
     rounds: list[RoundRecord]
-    responses: list[list[ResponseRecord]]
+    answers: list[Answers]
     weights: list[float]
     figures: list[RoundFigures]
     progress: dict[str, dict[str, object]]
@@ -36,7 +37,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
     with Sandbox(policies=project.policies) as sandbox:
         component = build_component(project, sandbox.path / "build")
         init_federation(project, sandbox)
-        with sandbox.fleet(component, "own-rules", {thing: data / thing for thing in STEPS}) as fleet:
+        with sandbox.fleet(component, project.settings, {thing: data / thing for thing in STEPS}) as fleet:
             (fleet.devices["not-ready"].directory / "work" / "com.fedgrass.Client" / "not-ready").touch()
             operations = sandbox.operations
             wait_for_clients(operations, "own-rules", fleet)
@@ -48,7 +49,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
             shadows = {thing: _shadow(sandbox, thing) for thing in ("alpha", "not-ready")}
             yield Ran(
                 rounds=rounds,
-                responses=[operations.rounds.responses("own-rules", number) for number in (1, 2)],
+                answers=[operations.rounds.answers("own-rules", number) for number in (1, 2)],
                 weights=[model["weight"].item() for model in models],
                 figures=figures,
                 progress=shadows,
@@ -67,10 +68,10 @@ def test_own_selection_leaves_out_whom_it_leaves_out(ran: Ran) -> None:
 
 
 def test_own_completion_ends_the_round_without_the_device_that_is_not_ready(ran: Ran) -> None:
-    for record, responses in zip(ran.rounds, ran.responses, strict=True):
+    for record, answers in zip(ran.rounds, ran.answers, strict=True):
         assert record.status == "closed"
         assert record.target == 3
-        assert [response.thing for response in responses] == ["alpha", "beta"]
+        assert [response.thing for response in answers.accepted] == ["alpha", "beta"]
 
 
 def test_a_device_that_is_not_ready_declines_and_says_why(ran: Ran) -> None:
@@ -86,7 +87,7 @@ def test_own_average_makes_the_model_from_updates_and_their_own_numbers(ran: Ran
 
 
 def test_own_evaluation_describes_the_model_before_and_after_training(ran: Ran) -> None:
-    for response in ran.responses[0]:
+    for response in ran.answers[0].accepted:
         assert response.report is not None
         moved = response.report.after["weight"] - response.report.before["weight"]
         assert moved == pytest.approx(STEPS[response.thing] * LEARNING_RATE, rel=1e-5)
@@ -100,14 +101,13 @@ def test_own_pacing_delays_the_next_round(ran: Ran) -> None:
 
 
 def test_the_timeline_tells_of_every_step_of_every_client(ran: Ran) -> None:
-    for record, responses in zip(ran.rounds, ran.responses, strict=True):
-        assert record.notified is not None
-        for response in responses:
+    for record, answers in zip(ran.rounds, ran.answers, strict=True):
+        for response in answers.accepted:
             assert response.report is not None
             timings = response.report.timings
             moments = [
                 record.opened_at,
-                record.notified[response.thing],
+                answers.notified[response.thing],
                 timings.downloaded_at,
                 timings.trained_at,
                 timings.uploading_at,

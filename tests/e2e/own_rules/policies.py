@@ -12,8 +12,8 @@ def choose_clients(clients: list[Client], cohort: int, round_number: int) -> lis
     return [client.thing for client in clients if client.thing != "left-out"]
 
 
-def is_complete(round: Round) -> bool:
-    return len(round.reports) == 2
+def is_complete(current: Round) -> bool:
+    return len(current.reports) == 2
 
 
 def average(updates: Iterator[Update], model: dict[str, Array]) -> dict[str, Array]:

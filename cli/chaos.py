@@ -1,0 +1,52 @@
+"""`fedgrass demo --chaos`: the same federation twice, calm and with faults."""
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+
+from cli.display import Display
+from sandbox.chaos import Chaos
+from sandbox.faults import check
+
+if TYPE_CHECKING:
+    from cli.demo import Outcome
+
+ACCURACY_MARGIN = 0.02
+"""How far below the calm run's the accuracy may end."""
+
+SETTINGS: dict[str, Any] = {
+    "deadline_s": 15.0,
+    "extension_s": 15.0,
+    "selection": {"policy": "all"},
+    "completion": "target",
+    "target": "100%",
+    "quorum": "50%",
+    "pacing": {"policy": "at_once"},
+}
+"""Of both runs: everybody takes part, and a round waits for everybody, but not for long."""
+
+
+class Run(Protocol):
+    """Carries a federation through, with or without faults."""
+
+    def __call__(self, *, chaos: Chaos | None = None) -> "Outcome": ...
+
+
+def compare(run: Run, rounds: int, devices: int, seed: int, display: Display) -> "Outcome":
+    """Run calm, then with the faults that the seed plans; the outcome is the second run's, with the first's accuracy.
+
+    Raises:
+        ImpossibleChaosError: there are too few rounds or devices for all faults.
+    """
+    check(rounds, devices)
+    display.begin("without faults")
+    calm = run()
+    display.begin("with faults")
+    outcome = run(chaos=Chaos(seed, display.console.print))
+    return msgspec.structs.replace(outcome, calm_accuracy=calm.accuracy)
+
+
+def survived(outcome: "Outcome") -> bool:
+    """Whether all faults were survived, and the model is as good as without them."""
+    accurate = (outcome.accuracy or 0.0) >= (outcome.calm_accuracy or 0.0) - ACCURACY_MARGIN
+    return accurate and all(each.survived for each in outcome.chaos)

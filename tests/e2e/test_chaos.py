@@ -1,0 +1,38 @@
+"""`fedgrass demo --chaos`: every fault happens, and is survived."""
+
+import json
+
+import pytest
+
+from sandbox.faults import Fault
+from tests.e2e.conftest import Demo
+
+DEVICES = 6
+ROUNDS = 12
+
+
+@pytest.mark.timeout(400)
+def test_a_federation_survives_every_fault_and_learns_as_well_as_without(demo: Demo) -> None:
+    ran = demo.run("--chaos", "--devices", str(DEVICES), "--rounds", str(ROUNDS), "--json", limit_s=360)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    outcome = json.loads(ran.stdout.splitlines()[-1])
+    chaos = {each["fault"]: each for each in outcome["chaos"]}
+    assert set(chaos) == set(Fault)
+    for each in chaos.values():
+        assert each["injected"] > 0, each
+        assert each["survived"], each
+    # A refusal concerns all rounds: in each of them, no lease is left and each client was counted once.
+    assert chaos[Fault.REFUSAL]["rounds"] == list(range(1, ROUNDS + 1))
+    assert [figures["status"] for figures in outcome["history"]] == ["closed"] * ROUNDS
+    assert all(DEVICES / 2 <= figures["accepted"] <= DEVICES for figures in outcome["history"])
+    (held_back,) = chaos[Fault.STRAGGLER]["rounds"]
+    assert outcome["history"][held_back - 1]["accepted"] < DEVICES
+    assert abs(outcome["accuracy"] - outcome["calm_accuracy"]) <= 0.02
+    assert demo.left_behind() == []
+
+
+def test_chaos_says_how_many_rounds_and_devices_it_needs(demo: Demo) -> None:
+    ran = demo.run("--chaos", "--rounds", "3")
+    assert ran.returncode == 1
+    assert "at least 10 rounds" in ran.stderr
+    assert "Traceback" not in ran.stderr

@@ -1,0 +1,51 @@
+"""Rounds whose functions are killed at some of their AWS calls; `python -m benchmarks.crash_points` takes every one."""
+
+from pathlib import Path
+
+from benchmarks.crash_points import CrashPoints, Point
+from benchmarks.crash_scenarios import scenarios
+
+_SAMPLE = 24
+
+
+def test_a_round_ends_as_if_nothing_had_happened_wherever_a_function_is_killed() -> None:
+    with CrashPoints(scenarios(5)) as harness:
+        points = harness.points()
+        assert len(points) >= 300
+        assert {point.step.function for point in points} == {"fedgrass-initiator", "fedgrass-averager"}
+        sample = points[:: len(points) // _SAMPLE]
+        assert {point.kill.moment for point in sample} == {"before", "after"}
+        verdict = harness.try_all(sample)
+    assert verdict.points >= _SAMPLE
+    assert verdict.failed == {}
+
+
+def test_the_harness_finds_what_a_crash_would_break() -> None:
+    one_by_one, _, _, aborted = scenarios(5)
+    with CrashPoints([one_by_one, aborted], _break) as harness:
+        points = harness.points()
+        counted = _last(points, aborted.name, "updates/00000001/client-000", "dynamodb.TransactWriteItems")
+        closed = _last(points, one_by_one.name, "updates/00000001/client-004", "dynamodb.TransactWriteItems")
+        verdict = harness.try_all([counted, closed])
+    assert "updates counted: 2 instead of 1" in verdict.failed[str(counted)]
+    assert "the next round is: None instead of 'open'" in verdict.failed[str(closed)]
+
+
+def _break(code: Path) -> None:
+    """Count an update however often it comes, and forget a round once it is closed."""
+    _replace(code / "cloud/state/rounds.py", "attribute_not_exists(thing)", "attribute_not_exists(nothing)")
+    _replace(code / "cloud/averager/keeping.py", "if federation.round == record.round:", "if False:")
+
+
+def _replace(path: Path, text: str, by: str) -> None:
+    code = path.read_text()
+    assert code.count(text) == 1
+    path.write_text(code.replace(text, by))
+
+
+def _last(points: list[Point], scenario: str, about: str, operation: str) -> Point:
+    """The point after the last call of this operation in an invocation, with one kill."""
+    wanted = (scenario, about, operation, "after", None)
+    return [p for p in points if (p.scenario.name, p.step.about, p.kill.operation, p.kill.moment, p.again) == wanted][
+        -1
+    ]
