@@ -18,11 +18,11 @@ from cli.project import ProjectError, load
 from cli.split import ImpossibleSplitError, InvalidSplitError, ShardsExistError
 from cloud import deployment, package
 from cloud.deployment import DeploymentError
-from cloud.operations import Operations
+from cloud.operations import NoModelError, NoRoundError, Operations, RoundUnderWayError
 from cloud.package import PackagingError
-from cloud.state.federations import FederationExistsError, UnknownFederationError
-from cloud.state.records import ResponseRecord, RoundRecord
-from cloud.state.rounds import UnknownRoundError
+from cloud.state.federations import FederationExistsError, UnknownFederationError, WrongStatusError
+from cloud.state.records import RoundRecord
+from cloud.state.rounds import Answers, UnknownRoundError
 from protocol.names import InvalidNameError
 
 app = typer.Typer(
@@ -42,14 +42,20 @@ _EXPECTED = (
     ImpossibleSplitError,
     InvalidNameError,
     InvalidSplitError,
+    NoModelError,
+    NoRoundError,
     PackagingError,
     ProjectError,
+    RoundUnderWayError,
     ShardsExistError,
+    TimeoutError,
     UnknownFederationError,
     UnknownRoundError,
+    WrongStatusError,
 )
 
 ProjectPath = Annotated[Path, typer.Argument(help="A federation.yaml, or the folder it lies in.")]
+FederationName = Annotated[str, typer.Argument(help="Name of the federation.")]
 Stack = Annotated[str, typer.Option(help="Name of the CloudFormation stack.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one line of JSON instead of text.")]
 DataDirectory = Annotated[
@@ -99,6 +105,10 @@ def demo(
     ] = "iid",
     seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the embedded AWS; 0: a free one.")] = 0,
+    chaos: Annotated[
+        bool,
+        typer.Option("--chaos", help="Run again with faults: devices and an averager killed, lines cut, ..."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Run federated rounds on this machine, through every real part: functions, queues, MQTT, devices."""
@@ -112,6 +122,7 @@ def demo(
         split=split.parse_split(splitting),
         seed=seed,
         port=port,
+        chaos=chaos,
         as_json=as_json,
     )
 
@@ -152,14 +163,18 @@ def deploy(
         list[Path] | None, typer.Argument(help="Federations whose policies.py the functions take along.")
     ] = None,
     stack: Stack = "fedgrass",
+    update_retention_days: Annotated[int, typer.Option(min=1, help="Days after which updates are deleted.")] = 30,
     as_json: Json = False,
 ) -> None:
-    """Make or update the bucket, tables, queues and functions in the AWS account that your credentials name."""
-    policies: dict[str, Path] = {}
+    """Make or update the bucket, tables, queues and functions in the AWS account that your credentials name.
+
+    Rules of federations that are not named here stay as they were deployed.
+    """
+    policies = deployment.deployed_policies(_client, stack)
     for path in projects or []:
         policies |= load(path).policies
     layer = package.dependencies(package.LAMBDA, package.cache_directory())
-    made = deployment.deploy(_client, stack, package.code(policies), layer)
+    made = deployment.deploy(_client, stack, package.code(policies), layer, update_retention_days)
     if as_json:
         _print_json(made)
         return
@@ -187,12 +202,49 @@ def init(project: ProjectPath, stack: Stack = "fedgrass", as_json: Json = False)
 
 
 @app.command()
-def start(
-    federation: Annotated[str, typer.Argument(help="Name of the federation.")], stack: Stack = "fedgrass"
-) -> None:
+def start(federation: FederationName, stack: Stack = "fedgrass") -> None:
     """Let a federation's rounds begin."""
     record = _operations(stack).start(federation)
     out.print(f"federation {federation} runs: {record.settings.rounds - record.round} rounds to go")
+
+
+@app.command()
+def pause(federation: FederationName, stack: Stack = "fedgrass") -> None:
+    """Let no further round open; a round that is open goes on to its end."""
+    record = _operations(stack).pause(federation)
+    out.print(f"federation {federation} is paused: no round after {record.round + 1} opens, and that only if it has")
+
+
+@app.command()
+def resume(federation: FederationName, stack: Stack = "fedgrass") -> None:
+    """Let a paused federation go on."""
+    record = _operations(stack).start(federation)
+    out.print(f"federation {federation} goes on with round {record.round + 1}")
+
+
+@app.command("abort-round")
+def abort_round(
+    federation: FederationName,
+    reason: Annotated[str, typer.Option(help="Goes into the round's record.")] = "aborted by the operator",
+    stack: Stack = "fedgrass",
+) -> None:
+    """End the round that is under way without a model; the next one starts from the same model."""
+    record = _operations(stack).abort_round(federation, reason)
+    if record.status == "closed":
+        out.print(f"round {record.round} of {federation} had closed before it could be aborted")
+    else:
+        out.print(f"round {record.round} of {federation} is aborted: {record.reason}")
+
+
+@app.command()
+def rollback(
+    federation: FederationName,
+    to: Annotated[int, typer.Option("--to", min=0, metavar="ROUND", help="0 is the initial model.")],
+    stack: Stack = "fedgrass",
+) -> None:
+    """Make an earlier round's model the current one. The federation has to be paused; no model is deleted."""
+    record = _operations(stack).roll_back(federation, to)
+    out.print(f"the next round of {federation}, {record.round + 1}, starts from {record.model.key}")
 
 
 @app.command()
@@ -217,7 +269,7 @@ def status(
 
 @app.command()
 def timeline(
-    federation: Annotated[str, typer.Argument(help="Name of the federation.")],
+    federation: FederationName,
     round_number: Annotated[int, typer.Argument(metavar="ROUND", help="Number of the round.")],
     stack: Stack = "fedgrass",
     as_json: Json = False,
@@ -225,16 +277,16 @@ def timeline(
     """Show what happened when in a round, for each client."""
     operations = _operations(stack)
     record = operations.rounds.get(federation, round_number)
-    responses = operations.rounds.responses(federation, round_number)
+    answers = operations.rounds.answers(federation, round_number)
     if as_json:
-        _print_json({"round": record, "responses": responses})
+        _print_json({"round": record, "answers": answers})
         return
     opened = datetime.datetime.fromtimestamp(record.opened_at, datetime.UTC)
     out.print(f"round {round_number} of {federation}: {record.status} {record.reason or ''}, opened {opened:%F %T} UTC")
-    out.print(_timeline_table(record, responses))
+    out.print(_timeline_table(record, answers))
 
 
-def _timeline_table(record: RoundRecord, responses: list[ResponseRecord]) -> Table:
+def _timeline_table(record: RoundRecord, answers: Answers) -> Table:
     table = Table(title="seconds after the round opened (downloaded and trained by the device's own clock)")
     for column in ("client", "notified", "downloaded", "trained", "uploaded", "inspected", "examples", "remark"):
         table.add_column(column, justify="left" if column in ("client", "remark") else "right")
@@ -242,24 +294,25 @@ def _timeline_table(record: RoundRecord, responses: list[ResponseRecord]) -> Tab
     def after(moment: float | None) -> str:
         return "" if moment is None else f"{moment - record.opened_at:.3f}"
 
-    answers = {response.thing: response for response in responses if response.state == "accepted"}
+    accepted = {response.thing: response for response in answers.accepted}
+    failed = {response.thing: f"{response.state}: {response.reason}" for response in answers.failed}
     for member in record.cohort:
-        response = answers.get(member.thing)
+        response = accepted.get(member.thing)
         report = response.report if response else None
+        missing = "vanished" if member.thing in record.vanished else "no answer"
         table.add_row(
             member.thing,
-            after((record.notified or {}).get(member.thing)),
+            after(answers.notified.get(member.thing)),
             after(report.timings.downloaded_at if report else None),
             after(report.timings.trained_at if report else None),
             after(response.arrived_at if response else None),
             after(response.inspected_at if response else None),
             str(report.examples) if report else "",
-            "" if response else "no update",
+            "" if response else failed.get(member.thing, missing),
         )
-    for response in responses:
-        if response.state == "refused":
-            arrived, inspected = after(response.arrived_at), after(response.inspected_at)
-            table.add_row(response.thing, "", "", "", arrived, inspected, "", f"refused: {response.reason}")
+    for response in answers.refused:
+        arrived, inspected = after(response.arrived_at), after(response.inspected_at)
+        table.add_row(response.thing, "", "", "", arrived, inspected, "", f"refused: {response.reason}")
     for name, moment in (("averaged", record.averaged_at), ("closed", record.closed_at)):
         table.add_row(f"[bold]{name}[/]", "", "", "", "", after(moment), "", "")
     return table

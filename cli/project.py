@@ -33,9 +33,11 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
         return (self.directory / self.settings.task).resolve()
 
     @property
-    def policies(self) -> dict[str, Path]:
+    def policies(self) -> dict[str, bytes]:
         """Federation -> policies.py, if the settings ask for own rules: what the functions' package takes along."""
-        return {self.settings.name: self.directory / policies.FILE_NAME} if self.settings.own_rules else {}
+        if not self.settings.own_rules:
+            return {}
+        return {self.settings.name: (self.directory / policies.FILE_NAME).read_bytes()}
 
 
 def load(path: Path, **changes: Any) -> Project:

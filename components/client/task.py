@@ -9,6 +9,7 @@ model is built and the data loaded once.
 import os
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
@@ -67,8 +68,16 @@ def read_device_state() -> DeviceState:
         local_time=datetime.now().astimezone(),
         load=os.getloadavg()[0],
         cpu_count=os.cpu_count() or 1,
-        memory_available_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES"),
+        memory_available_bytes=_memory_available_bytes(),
     )
+
+
+def _memory_available_bytes() -> int:
+    """What a process could have without swapping, caches that can be dropped included, as Linux estimates it."""
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return 0
 
 
 Listener: TypeAlias = Callable[[int | None, int | None, int | None], None]

@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 FIRST_RETRY_S = 0.5
 MAX_RETRY_S = 60.0
 CHUNK_BYTES = 1 << 20
+UPDATE_TAG = "fedgrass=update"
+"""What the bucket's lifecycle rule for updates looks for."""
 
 _Result = TypeVar("_Result")
 
@@ -72,8 +74,11 @@ class Transfer:
         return data
 
     def upload(self, key: str, body: bytes) -> None:
-        """Writes one object; S3 checks what arrives by its CRC."""
-        self._persist(lambda: self._s3.put_object(Bucket=self._bucket, Key=key, Body=body), f"cannot upload {key}")
+        """Writes one object; S3 checks what arrives by its CRC, and deletes it after some days by its tag."""
+        self._persist(
+            lambda: self._s3.put_object(Bucket=self._bucket, Key=key, Body=body, Tagging=UPDATE_TAG),
+            f"cannot upload {key}",
+        )
 
     def _get(self, model: ModelReference) -> bytearray:
         try:

@@ -57,8 +57,8 @@ def read_digits(directory: Path, part: str) -> TensorDataset:
 def read_idx(directory: Path, name: str) -> Tensor:
     """The bytes of one of MNIST's files, in its shape: its header is a magic number, whose last byte is the number of
     dimensions, and the dimensions, all in four bytes."""
-    # torchvision.datasets.mnist reads such files too, if they are not gzipped; but to import it costs each device 160 MB
-    # and over a second, for these few lines.
+    # torchvision.datasets.mnist reads such files too, if they are not gzipped; but to import it costs each device
+    # 160 MB and over a second, for these few lines.
     path = find(directory, name)
     if path is None:
         raise FileNotFoundError(f"{directory} holds neither {name} nor {name}.gz")

@@ -1,0 +1,119 @@
+"""The commands that an operator gives, against a deployment: what they do, what they say, and what they refuse."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from cli.main import app
+from cloud.deployment import Deployment
+from cloud.operations import Operations
+from sandbox.embedded_aws import EmbeddedAws
+
+ROOT = Path(__file__).parent.parent.parent
+NAME = "operated"
+
+Fedgrass = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="module")
+def fedgrass(aws: EmbeddedAws, deployed: Deployment) -> Fedgrass:
+    """Runs the command with the operator's credentials."""
+
+    def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, "-m", "cli.main", *arguments],
+            cwd=ROOT,
+            env=os.environ | aws.environment | {"COLUMNS": "200"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("project")
+    (directory / "task.py").write_text(
+        "from torch import nn\n\n\n"
+        "def build_model() -> nn.Module:\n    return nn.Linear(2, 1)\n\n\n"
+        "def load_data(directory, client):\n    raise FileNotFoundError(directory)\n"
+    )
+    (directory / "federation.yaml").write_text(
+        f"name: {NAME}\nrounds: 3\ntraining: {{epochs: 1, batch_size: 8, learning_rate: 0.1}}\n"
+    )
+    return directory
+
+
+@pytest.fixture(scope="module")
+def made(fedgrass: Fedgrass, project: Path) -> Iterator[str]:
+    ran = fedgrass("init", str(project), "--json")
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout)["status"] == "ready"
+    yield NAME
+
+
+def refused(ran: "subprocess.CompletedProcess[str]") -> str:
+    assert ran.returncode == 1
+    assert "Traceback" not in ran.stderr
+    assert ran.stderr.startswith("error:")
+    return ran.stderr
+
+
+def test_init_uploads_the_model_that_the_task_builds(
+    aws: EmbeddedAws, deployed: Deployment, fedgrass: Fedgrass, made: str
+) -> None:
+    ran = fedgrass("status", made, "--json")
+    (record,) = json.loads(ran.stdout)
+    assert record["round"] == 0
+    model = Operations(aws.client, deployed).federations.get(made).model
+    stored = aws.client("s3").head_object(Bucket=deployed.bucket, Key=record["model"]["key"])
+    assert stored["ContentLength"] == model.bytes
+
+
+def test_a_second_federation_of_the_same_name_is_refused(fedgrass: Fedgrass, made: str, project: Path) -> None:
+    assert made in refused(fedgrass("init", str(project)))
+
+
+def test_an_unknown_federation_is_named_with_the_remedy(fedgrass: Fedgrass, made: str) -> None:
+    told = refused(fedgrass("start", "nobody"))
+    assert "'nobody'" in told
+    assert "fedgrass init" in told
+
+
+def test_an_unknown_stack_is_named_with_the_remedy(fedgrass: Fedgrass) -> None:
+    told = refused(fedgrass("status", "--stack", "elsewhere"))
+    assert "'elsewhere'" in told
+    assert "fedgrass deploy" in told
+
+
+def test_a_federation_is_started_paused_and_resumed(fedgrass: Fedgrass, made: str) -> None:
+    assert "is ready" in refused(fedgrass("pause", made))
+    assert "3 rounds to go" in fedgrass("start", made).stdout
+    assert "paused" in fedgrass("pause", made).stdout
+    assert json.loads(fedgrass("status", made, "--json").stdout)[0]["status"] == "paused"
+    assert "goes on with round 1" in fedgrass("resume", made).stdout
+
+
+def test_what_needs_a_round_says_that_there_is_none(fedgrass: Fedgrass, made: str) -> None:
+    assert "no round" in refused(fedgrass("abort-round", made))
+    assert "has no round 2" in refused(fedgrass("timeline", made, "2"))
+    fedgrass("pause", made)
+    assert "has had no round 2" in refused(fedgrass("rollback", made, "--to", "2"))
+    assert "models/00000000" in fedgrass("rollback", made, "--to", "0").stdout
+
+
+def test_every_command_explains_itself() -> None:
+    runner = CliRunner(env={"COLUMNS": "200"})
+    told = runner.invoke(app, ["--help"]).stdout
+    for command in ("demo", "split", "deploy", "init", "start", "status", "timeline", "pause", "rollback"):
+        assert command in told
+        assert "Usage" in runner.invoke(app, [command, "--help"]).stdout
