@@ -13,7 +13,8 @@ import typer
 from rich.console import Console
 
 from cli import digits
-from cli.demo import EXAMPLE, Display, run
+from cli.demo import EXAMPLE, run
+from cli.display import Display
 from cli.project import load
 from cli.split import parse_split
 

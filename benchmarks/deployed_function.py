@@ -1,0 +1,150 @@
+"""A deployed function in processes of its own, to be invoked, killed at any of its AWS calls, and invoked again.
+
+It is the deployed zip and layer, with the function's own environment variables and its own role's credentials, so that
+IAM has its say. functions_host.py is what runs in the processes.
+"""
+
+import io
+import json
+import secrets
+import subprocess
+import time
+import urllib.request
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from sandbox.sandbox import Sandbox
+
+_KILLED = 137
+_HOST = Path(__file__).with_name("functions_host.py")
+
+
+class FunctionDiedError(Exception):
+    """A function's process ended, though nobody had killed it."""
+
+
+class Kill(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a function is killed: at the `occurrence`-th call of an AWS operation (None: of any) in an invocation."""
+
+    operation: str | None
+    occurrence: int
+    moment: Literal["before", "after"]
+
+
+class Clock:
+    """Real time, and what was skipped of it."""
+
+    def __init__(self) -> None:
+        self.skipped_s = 0.0
+
+    def now(self) -> float:
+        """Seconds since 1970-01-01 UTC, as the functions see it."""
+        return time.time() + self.skipped_s
+
+    def advance_to(self, moment: float) -> None:
+        """Skip the time until then."""
+        self.skipped_s += max(0.0, moment - self.now())
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """How an invocation ended: killed, or with the ids of the messages that failed, after these AWS calls."""
+
+    killed: bool
+    failed: frozenset[str] = frozenset()
+    calls: tuple[str, ...] = ()
+
+
+class Function:
+    """One deployed function, ready to be invoked. `alter` may change the code, once it is unpacked."""
+
+    def __init__(self, sandbox: Sandbox, name: str, python: Path, alter: Callable[[Path], None] | None) -> None:
+        self.name = name
+        described = sandbox.aws.client("lambda").get_function(FunctionName=name)
+        configuration = described["Configuration"]
+        self._timeout_s = configuration["Timeout"]
+        directory = sandbox.path / "functions" / name
+        code, layer = directory / "code", directory / "layer"
+        _unpack(described["Code"]["Location"], code)
+        arn = configuration["Layers"][0]["Arn"]
+        _unpack(sandbox.aws.client("lambda").get_layer_version_by_arn(Arn=arn)["Content"]["Location"], layer)
+        if alter is not None:
+            alter(code)
+        assumed = sandbox.aws.client("sts").assume_role(RoleArn=configuration["Role"], RoleSessionName=name)
+        environment = configuration["Environment"]["Variables"] | {
+            "AWS_ENDPOINT_URL": sandbox.aws.endpoint,
+            "AWS_REGION": sandbox.aws.region,
+            "AWS_DEFAULT_REGION": sandbox.aws.region,
+            "AWS_ACCESS_KEY_ID": assumed["Credentials"]["AccessKeyId"],
+            "AWS_SECRET_ACCESS_KEY": assumed["Credentials"]["SecretAccessKey"],
+            "AWS_SESSION_TOKEN": assumed["Credentials"]["SessionToken"],
+            "HOME": str(directory),
+            "TMPDIR": str(directory),  # by which the sandbox finds and ends it, should this process be killed
+            "OPENBLAS_NUM_THREADS": "1",
+        }
+        self.log_path = directory / "log"
+        with self.log_path.open("w") as log:
+            self._host = subprocess.Popen(
+                [python, _HOST, code, layer, configuration["Handler"]],
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+
+    def invoke(self, event: dict[str, Any], clock: Clock, kill: Kill | None) -> Outcome:
+        """Handle one event, in the environment of the event before if that has not been killed.
+
+        Raises:
+            FunctionDiedError: its process ended by itself.
+        """
+        answer = self._ask(
+            {
+                "event": event,
+                "skipped_s": clock.skipped_s,
+                "remaining_s": self._timeout_s,
+                "request_id": secrets.token_hex(8),
+                "kill": kill and msgspec.to_builtins(kill),
+            }
+        )
+        if "died" in answer:
+            if answer["died"] != _KILLED:
+                raise FunctionDiedError(f"{self.name} ended with status {answer['died']}; its log is {self.log_path}")
+            return Outcome(killed=True)
+        if answer["error"] is not None:
+            failed = frozenset(record["messageId"] for record in event["Records"])
+        else:
+            failed = frozenset(failure["itemIdentifier"] for failure in answer["result"]["batchItemFailures"])
+        return Outcome(False, failed, tuple(answer["calls"]))
+
+    def forget(self) -> None:
+        """Let the next event find a new environment."""
+        self._ask({"event": None})
+
+    def stop(self) -> None:
+        """End its process."""
+        for stream in (self._host.stdin, self._host.stdout):
+            if stream is not None:
+                stream.close()
+        self._host.wait()
+
+    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        if self._host.stdin is None or self._host.stdout is None:
+            raise FunctionDiedError(f"{self.name} was not started")
+        self._host.stdin.write(json.dumps(request) + "\n")
+        self._host.stdin.flush()
+        line = self._host.stdout.readline()
+        if not line:
+            raise FunctionDiedError(f"{self.name} ended; its log is {self.log_path}:\n{self.log_path.read_text()}")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+
+def _unpack(location: str, directory: Path) -> None:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(location, timeout=60) as response:
+        zipfile.ZipFile(io.BytesIO(response.read())).extractall(directory)
