@@ -9,9 +9,9 @@ lease and no multipart upload is left, histories are as they were, and the next 
 tried once more with a second kill, some calls later.
 
 All is real (the deployed zips, their roles, queues, tables, objects, shadows, topic rules) but for three things: the
-event source mappings are replaced by event_sources.py, which delivers one batch at a time; time is skipped where
-nothing would happen but waiting, so that delayed messages, visibility timeouts and leases end at once; and clients
-are simulated. The schedule, which would help, is off.
+event source mappings are replaced by event_sources.py, which delivers one batch at a time, so that no two invocations
+overlap; time is skipped where nothing would happen but waiting, so that delayed messages, visibility timeouts and
+leases end at once; and clients are simulated. The schedule, which would help, is off.
 
 The last line is JSON: {"points", "failed", "seconds"}. What failed, and how, is told on standard error.
 """

@@ -20,8 +20,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
 
     With `together` all responses come in one batch, else each alone. `redelivery_s` is when a message that failed comes
     again, None for the queue's visibility timeout; with 0 it finds the lease of the dead still held, as a duplicate
-    would. With `late_hello`
-    the last client says hello only after the round was first asked for. `ends` is how the round has to end.
+    would. With `late_hello` the last client says hello only after the round was first asked for. `ends` is how the
+    round has to end.
     """
 
     name: str

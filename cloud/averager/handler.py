@@ -162,7 +162,8 @@ class _Invocation:
     def _abort(self, message: AbortRound) -> None:
         self._properties |= {"federation": message.federation, "round": message.round}
         record = self._services.rounds.get(message.federation, message.round)
-        self._keeper.advance(record, Aborted(message.reason))
+        if self._keeper.advance(record, Aborted(message.reason)) is record:
+            self._keeper.check(record)  # a redelivery: what the first delivery led to may have been cut off
 
 
 def _refusal(arrival: Arrival, reason: str) -> ResponseRecord:

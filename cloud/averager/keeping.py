@@ -63,8 +63,7 @@ class Keeper:
                         del pending[thing]
             else:
                 return []
-        if not pending:
-            self.check(record)  # a redelivery: what the first delivery led to may have been cut off
+        self.check(record)  # this may be a redelivery: what the first delivery led to may have been cut off
         return sorted(pending)
 
     def check(self, record: RoundRecord) -> RoundRecord:
