@@ -21,7 +21,9 @@ Positive = Annotated[int, msgspec.Meta(ge=1, le=MAX_INTEGER)]
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
-Encoding = Literal["float32"]
+Encoding = Literal["float32", "bfloat16", "int8"]
+"""How the float coordinates of an update travel: see `protocol.encodings`."""
+
 Phase = Literal["accepted", "training", "uploading", "done", "declined", "failed"]
 RoundState = Literal["open", "averaging", "closed", "aborted"]
 

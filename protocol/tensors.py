@@ -263,11 +263,6 @@ def from_float32(values: NDArray[np.float32], dtype: str) -> Array:
     return values.astype(DTYPES[dtype], copy=False)
 
 
-def update_schema(model: Header) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """What the tensors of an update to this model are: differences in float32; of integers and booleans in int64."""
-    return {tensor.name: ("F32" if tensor.dtype in FLOATING else "I64", tensor.shape) for tensor in model.tensors}
-
-
 def schema_id(schema: Mapping[str, tuple[str, tuple[int, ...]]]) -> str:
     """SHA-256 of a schema: the same for the same names, dtypes and shapes, whatever their order."""
     return hashlib.sha256(msgspec.json.encode(sorted(schema.items()))).hexdigest()

@@ -1,23 +1,26 @@
-"""Whether an update counts: pure checks of bytes from a device, which may be wrong by accident or on purpose."""
+"""Whether an update counts: pure checks of bytes from a device, which may be wrong by accident or on purpose.
+
+Beside the bytes themselves, what is allocated is bounded: the header, whose length is checked before it is read, and a
+block of coordinates, however large the update is.
+"""
 
 import math
-from collections.abc import Mapping
 
 import msgspec
 import numpy as np
 
 from cloud.state.records import RoundRecord
-from protocol.messages import InvalidMessageError, Report, decode
+from protocol.encodings import BLOCK, UpdateLayout, check_layout, decode, float_range, scale_range
+from protocol.messages import InvalidMessageError, Report
+from protocol.messages import decode as decode_message
 from protocol.names import UpdateName
-from protocol.tensors import InvalidTensorsError, SchemaMismatchError, check_schema, load
-
-Schema = Mapping[str, tuple[str, tuple[int, ...]]]
-
-HEADER_ALLOWANCE_BYTES = 1_000_000
-"""How much longer than its data an update may be."""
+from protocol.tensors import DTYPES, InvalidTensorsError, SchemaMismatchError, header_length, parse_header
 
 MAX_REPORT_BYTES = 65_536
 """How long a report may be: it is kept in a DynamoDB item, and a batch of them is written in one transaction."""
+
+_AT_ONCE = 512 * BLOCK
+"""So many coordinates are decoded at a time: they stay in the processor's cache."""
 
 
 class RefusedError(Exception):
@@ -25,10 +28,22 @@ class RefusedError(Exception):
 
 
 class Inspected(msgspec.Struct, frozen=True, kw_only=True):
-    """What inspection learned of a good update. `norm` is the L2 norm of its floating-point part."""
+    """What inspection learned of a good update. `norm` is the L2 norm of its float coordinates; its data begins at byte
+    `data_start` of the file."""
 
     report: Report
     norm: float
+    data_start: int
+
+
+def max_header_bytes(expected: UpdateLayout) -> int:
+    """How many bytes may precede the data of an update: a report grows to at most twice its length as a JSON string."""
+    return expected.header_bytes + 2 * MAX_REPORT_BYTES
+
+
+def max_bytes(expected: UpdateLayout) -> int:
+    """How long an update's file may be."""
+    return max_header_bytes(expected) + expected.data_bytes
 
 
 def check_round(round_record: RoundRecord, name: UpdateName) -> None:
@@ -43,19 +58,26 @@ def check_round(round_record: RoundRecord, name: UpdateName) -> None:
         raise RefusedError("not in cohort")
 
 
-def inspect(data: bytes, name: UpdateName, round_record: RoundRecord, expected: Schema) -> Inspected:
-    """Read an update once and check all that the average depends on. `expected` is name -> (dtype, shape).
+def inspect(data: bytes, name: UpdateName, round_record: RoundRecord, expected: UpdateLayout) -> Inspected:
+    """Read an update once and check all that the average depends on.
 
     Raises:
-        RefusedError: malformed, wrong schema, sender mismatch, wrong base, or not finite.
+        RefusedError: malformed, wrong encoding, wrong schema, sender mismatch, wrong base, wrong scales, or not finite.
     """
     try:
-        header, arrays = load(data)
-        check_schema(header, expected)
+        length = header_length(data[:8])
+        if length > max_header_bytes(expected):
+            raise RefusedError(
+                f"malformed: a header of {length} bytes; at most {max_header_bytes(expected)} are allowed"
+            )
+        header = parse_header(data, len(data))
         message = header.message.encode()
         if len(message) > MAX_REPORT_BYTES:
             raise RefusedError(f"malformed: a report of {len(message)} bytes; at most {MAX_REPORT_BYTES} are allowed")
-        report = decode(message, Report)
+        report = decode_message(message, Report)
+        if report.encoding != expected.encoding:
+            raise RefusedError(f"wrong encoding: the report says {report.encoding}, not {expected.encoding}")
+        check_layout(header, expected)
     except SchemaMismatchError as error:
         raise RefusedError(f"wrong schema: {error}") from error
     except (InvalidTensorsError, InvalidMessageError) as error:
@@ -65,17 +87,40 @@ def inspect(data: bytes, name: UpdateName, round_record: RoundRecord, expected: 
         raise RefusedError(f"sender mismatch: the report says {claimed}")
     if report.base != round_record.base.sha256:
         raise RefusedError(f"wrong base: trained from a model with SHA-256 {report.base}")
+    norm = _norm(memoryview(data)[header.length :], expected)
+    return Inspected(report=report, norm=norm, data_start=header.length)
+
+
+def _norm(data: memoryview, layout: UpdateLayout) -> float:
+    """The L2 norm of the float coordinates.
+
+    Raises:
+        RefusedError: one of them is not finite, or a scale is not finite, or negative.
+    """
     square = 0.0
-    for tensor, array in arrays.items():
-        if array.dtype.kind != "f" or array.size == 0:
-            continue
-        flat = array.ravel()
-        with np.errstate(over="ignore"):
-            part = float(np.dot(flat, flat))
-        if not math.isfinite(part):
-            if not np.isfinite(flat).all():
-                raise RefusedError(f"non-finite: tensor {tensor!r}")
-            wide = flat.astype(np.float64)
-            part = float(np.dot(wide, wide))
-        square += part
-    return Inspected(report=report, norm=math.sqrt(square))
+    size = min(layout.n_float, _AT_ONCE)
+    values, wide = np.empty(size, np.float32), np.empty(size, np.float64)
+    for first in range(0, layout.n_float, _AT_ONCE):
+        stop = min(first + _AT_ONCE, layout.n_float)
+        raw = data[slice(*float_range(layout, first, stop))]
+        scales = data[slice(*scale_range(layout, first, stop))]
+        _check_scales(scales, first)
+        part, wide_part = values[: stop - first], wide[: stop - first]
+        decode(layout.encoding, raw, part, first, scales)
+        np.copyto(wide_part, part)
+        # No finite float32 has a square that float64 can't hold: if the sum is not finite, some value is not.
+        with np.errstate(invalid="ignore"):
+            square_part = float(np.dot(wide_part, wide_part))
+        if not math.isfinite(square_part):
+            coordinate = first + int(np.argmin(np.isfinite(part)))
+            raise RefusedError(f"non-finite: tensor {layout.tensor_of(coordinate)!r}")
+        square += square_part
+    return math.sqrt(square)
+
+
+def _check_scales(raw: memoryview, first: int) -> None:
+    scales = np.frombuffer(raw, DTYPES["F32"])
+    good = (scales >= 0) & (scales < np.inf)
+    if not good.all():
+        index = int(np.argmin(good))
+        raise RefusedError(f"wrong scales: that of block {first // BLOCK + index} is {scales[index]}")

@@ -1,33 +1,34 @@
 """What an update must look like, known from the model it was trained from; remembered between invocations."""
 
-import math
+from typing import TYPE_CHECKING
 
-from cloud.averager.inspection import HEADER_ALLOWANCE_BYTES, Schema
+from cloud.averager.inspection import max_bytes
 from cloud.state.models import Models
 from cloud.state.records import RoundRecord
-from protocol.tensors import DTYPES, update_schema
+from protocol.encodings import FLOAT_DTYPES, UpdateLayout, update_layout
+
+if TYPE_CHECKING:
+    from protocol.tensors import Header
 
 
 class Schemas:
-    """The schemas of updates. A federation's is the same in all rounds, so that one read of a model's header serves
-    an execution environment for its whole life."""
+    """The layouts of updates. A federation's model has the same tensors in all rounds, so that one read of a model's
+    header serves an execution environment for its whole life."""
 
     def __init__(self, models: Models) -> None:
         self._models = models
-        self._known: dict[str, Schema] = {}
-        self._of_federation: dict[str, Schema] = {}
+        self._known: dict[str, Header] = {}
+        self._of_federation: dict[str, Header] = {}
 
-    def of(self, record: RoundRecord) -> Schema:
-        """Name -> (dtype, shape) of an update to the round's base model."""
+    def of(self, record: RoundRecord) -> UpdateLayout:
+        """The layout of an update to the round's base model, in the round's encoding."""
         if record.schema not in self._known:
-            self._known[record.schema] = update_schema(self._models.header(record.base.key))
-        self._of_federation[record.federation] = self._known[record.schema]
-        return self._known[record.schema]
+            self._known[record.schema] = self._models.header(record.base.key)
+        header = self._of_federation[record.federation] = self._known[record.schema]
+        return update_layout(header, record.settings.encoding)
 
     def limit_bytes(self, federation: str) -> int | None:
-        """How many bytes an update of this federation may have; None before its schema is known."""
-        schema = self._of_federation.get(federation)
-        if schema is None:
-            return None
-        data = sum(math.prod(shape) * DTYPES[dtype].itemsize for dtype, shape in schema.values())
-        return data + HEADER_ALLOWANCE_BYTES
+        """How many bytes an update of this federation may have, in whatever encoding; None before its schema is
+        known."""
+        header = self._of_federation.get(federation)
+        return None if header is None else max(max_bytes(update_layout(header, encoding)) for encoding in FLOAT_DTYPES)

@@ -11,7 +11,7 @@ from protocol.messages import Assignment, Progress
 class Workplace(msgspec.Struct, frozen=True, kw_only=True):
     """What stays the same from round to round: the training process gets it on its command line.
 
-    `events` is the file descriptor that it writes its events to.
+    `work` is the component's work directory; `events` is the file descriptor that it writes its events to.
     """
 
     federation: str
@@ -19,6 +19,7 @@ class Workplace(msgspec.Struct, frozen=True, kw_only=True):
     bucket: str
     artifacts: str
     dataset: str
+    work: str
     threads: int
     events: int
 

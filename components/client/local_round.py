@@ -14,9 +14,11 @@ from torch import nn
 from components.client import state_dict, training
 from components.client.exchange import Workplace
 from components.client.loading import Task, TaskError, finite, load_task
+from components.client.residual import Residuals
 from components.client.task import Client, Data, listen_to_progress, read_device_state
 from components.client.transfer import Transfer
 from protocol import names, tensors
+from protocol.encodings import LOSSY, update_layout
 from protocol.messages import Assignment, Phase, Progress, Report, Timings
 
 log = logging.getLogger(__name__)
@@ -104,10 +106,20 @@ class LocalTrainer:
                 train_s=train_s,
             ),
         )
-        update = state_dict.dump_update(model, base, report)
+        layout = update_layout(header, assignment.encoding)
+        residuals = Residuals(
+            Path(self._workplace.work) / "residuals",
+            self._workplace.federation,
+            tensors.schema_id(header.schema),
+            layout.n_float,
+        )
+        before_it = residuals.before(assignment.round) if assignment.encoding in LOSSY else None
+        update, residual = state_dict.dump_update(model, base, layout, report, before_it)
         self._transfer.upload(
             names.update_key(self._workplace.federation, assignment.round, self._workplace.thing), update
         )
+        if residual is not None:
+            residuals.keep(assignment.round, residual)
         return Progress(round=assignment.round, phase="done")
 
     def _load_model(self, task: Task) -> nn.Module:

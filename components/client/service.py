@@ -56,6 +56,7 @@ class Service:
                 bucket=configuration.bucket,
                 artifacts=str(artifacts),
                 dataset=configuration.dataset or str(artifacts),
+                work=str(work),
                 threads=configuration.threads,
                 events=-1,
             ),

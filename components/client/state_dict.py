@@ -3,13 +3,14 @@
 A tensor that a model holds under two names (tied weights) travels under both, so that the names of both sides agree.
 """
 
-import math
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from protocol import messages, tensors
+from protocol import encodings, messages, tensors
+from protocol.encodings import Floats, Integers, NotFiniteError, UpdateLayout
 from protocol.messages import ModelHeader
 from protocol.tensors import Array, Header
 
@@ -35,7 +36,7 @@ class UnsupportedModelError(Exception):
 
 
 class DivergedError(Exception):
-    """Training has made a tensor infinite or not a number."""
+    """Training has made a tensor infinite or not a number, or too large to travel."""
 
 
 def schema(model: nn.Module) -> dict[str, tuple[str, tuple[int, ...]]]:
@@ -93,35 +94,41 @@ def load(model: nn.Module, header: Header, values: Mapping[str, Tensor]) -> None
             value.copy_(values[name])
 
 
-def delta(model: nn.Module, base: Mapping[str, Tensor]) -> dict[str, Array]:
-    """Local minus global: floating-point tensors in float32, integers and booleans in int64.
+def delta(model: nn.Module, base: Mapping[str, Tensor], layout: UpdateLayout) -> tuple[Floats, Integers]:
+    """Local minus global: all float coordinates, and all integer coordinates, flat."""
+    state = model.state_dict()
+    floats, integers = np.empty(layout.n_float, np.float32), np.empty(layout.n_int, np.int64)
+    for place in layout.floats:
+        value, start = state[place.name], base[place.name]
+        wide = torch.float64 if value.dtype == torch.float64 else torch.float32
+        difference = value.to(wide) - start.to(wide)
+        torch.from_numpy(floats[place.start : place.stop]).copy_(difference.flatten())
+    for place in layout.integers:
+        count = state[place.name].to(torch.int64) - base[place.name].to(torch.int64)
+        torch.from_numpy(integers[place.start : place.stop]).copy_(count.flatten())
+    return floats, integers
+
+
+def dump_update(
+    model: nn.Module,
+    base: Mapping[str, Tensor],
+    layout: UpdateLayout,
+    report: messages.Report,
+    residual: Floats | None = None,
+) -> tuple[bytes, Floats | None]:
+    """The update's file: what local training changed, and the report on it; and the residual that its encoding leaves
+    for the next update, as `residual` was left by the last one.
 
     Raises:
-        DivergedError: a difference is not finite; the text names the tensor.
+        DivergedError: a difference is not finite, or too large for the encoding; the text names the tensor.
     """
-    result = {}
-    for name, value in model.state_dict().items():
-        start = base[name]
-        if value.is_floating_point():
-            wide = torch.float64 if value.dtype == torch.float64 else torch.float32
-            difference = (value.to(wide) - start.to(wide)).to(torch.float32)
-            if not math.isfinite(difference.sum().item()) and not difference.isfinite().all():
-                raise DivergedError(f"training diverged: tensor {name!r} is not finite")
-        else:
-            difference = value.to(torch.int64) - start.to(torch.int64)
-        result[name] = difference.numpy()
-    return result
-
-
-def dump_update(model: nn.Module, base: Mapping[str, Tensor], report: messages.Report) -> bytes:
-    """The update's file: what local training changed, and the report on it.
-
-    Raises:
-        DivergedError: as `delta`.
-    """
-    arrays = delta(model, base)
-    dtypes = {name: "F32" if array.dtype.kind == "f" else "I64" for name, array in arrays.items()}
-    return tensors.dump(arrays, dtypes, messages.encode(report), buffers(model))
+    floats, integers = delta(model, base, layout)
+    try:
+        encoded = encodings.encode(floats, layout.encoding, residual)
+    except NotFiniteError as error:
+        tensor = layout.tensor_of(error.coordinate)
+        raise DivergedError(f"training diverged: tensor {tensor!r} is not finite in {layout.encoding}") from error
+    return encodings.dump(layout, integers, encoded, messages.encode(report)), encoded.residual
 
 
 def dump_model(model: nn.Module, federation: str, round_number: int = 0) -> bytes:

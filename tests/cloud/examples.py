@@ -8,8 +8,11 @@ import numpy as np
 from cloud import settings
 from cloud.settings import Federation
 from cloud.state.records import ClientRecord, CohortMember, RoundRecord
-from protocol.messages import ModelHeader, ModelReference, Report, Timings, encode
-from protocol.tensors import Array, Header, dump, load
+from protocol import encodings
+from protocol.encodings import Encoded, UpdateLayout, update_layout
+from protocol.encodings import encode as encode_floats
+from protocol.messages import Encoding, ModelHeader, ModelReference, Report, Timings, encode
+from protocol.tensors import Array, Header, TensorSpec, dump, load
 
 BASE = ModelReference(key="federations/f/models/00000000.safetensors", sha256="b" * 64, bytes=1000)
 TRAINING = {"epochs": 1, "batch_size": 8, "learning_rate": 0.1}
@@ -67,10 +70,20 @@ def model_of(
     return load(dump(arrays, dtypes, encode(about), buffers))
 
 
+def layout_of(arrays: Mapping[str, Array], encoding: Encoding = "float32") -> UpdateLayout:
+    """The layout of updates to a model whose file has tensors of these shapes in this order: of float32 for each float
+    array, of int64 for all others."""
+    tensors = (TensorSpec(name, "F32" if a.dtype.kind == "f" else "I64", a.shape, 0, 0) for name, a in arrays.items())
+    return update_layout(Header(tuple(tensors), 0, ""), encoding)
+
+
 def update_of(arrays: Mapping[str, Array], about: Report | bytes) -> bytes:
-    """An update's file: float tensors in float32, all others in int64."""
-    deltas: dict[str, Array] = {}
-    for name, array in arrays.items():
-        deltas[name] = np.asarray(array, "<f4" if array.dtype.kind == "f" else "<i8")
-    dtypes = {name: "F32" if array.dtype.kind == "f" else "I64" for name, array in deltas.items()}
-    return dump(deltas, dtypes, about if isinstance(about, bytes) else encode(about))
+    """An update's file, in the report's encoding; in float32 it may have values that are not finite. The order of the
+    arrays is that of the model's file."""
+    layout = layout_of(arrays, about.encoding if isinstance(about, Report) else "float32")
+    flat = {name: arrays[name].reshape(-1) for name in arrays}
+    floats = np.concatenate([np.zeros(0, "<f4"), *(flat[tensor.name] for tensor in layout.floats)], dtype="<f4")
+    integers = np.concatenate([np.zeros(0, "<i8"), *(flat[tensor.name] for tensor in layout.integers)], dtype="<i8")
+    lossy = layout.encoding in encodings.LOSSY
+    encoded = encode_floats(floats, layout.encoding) if lossy else Encoded(floats, np.zeros(0, "<f4"), None)
+    return encodings.dump(layout, integers, encoded, about if isinstance(about, bytes) else encode(about))

@@ -2,36 +2,96 @@
 
 import json
 import math
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.averager.inspection import MAX_REPORT_BYTES, RefusedError, check_round, inspect
-from protocol.messages import RoundState, encode
+from cloud.averager.inspection import MAX_REPORT_BYTES, RefusedError, check_round, inspect, max_bytes
+from protocol.encodings import BLOCK, Encoded, UpdateLayout
+from protocol.encodings import dump as dump_update
+from protocol.messages import Encoding, RoundState, encode
 from protocol.names import UpdateName
 from protocol.tensors import Array, TensorSpec, dump, encode_header, header_length
-from tests.cloud.examples import report, round_record, update_of
+from tests.cloud.examples import layout_of, report, round_record, update_of
 
 ROUND = round_record("a", "b")
 NAME = UpdateName("f", 1, "a")
-SCHEMA: dict[str, tuple[str, tuple[int, ...]]] = {"w": ("F32", (2, 2)), "n": ("I64", ())}
+ENCODINGS: tuple[Encoding, ...] = get_args(Encoding)
 DELTA: dict[str, Array] = {"w": np.array([[3.0, 0.0], [0.0, 4.0]], "<f4"), "n": np.array(7, "<i8")}
+LAYOUT = layout_of(DELTA)
 GOOD = update_of(DELTA, report())
 
 
-def refusal(data: bytes) -> str:
+def refusal(data: bytes, layout: UpdateLayout = LAYOUT) -> str:
     with pytest.raises(RefusedError) as refused:
-        inspect(data, NAME, ROUND, SCHEMA)
+        inspect(data, NAME, ROUND, layout)
     return str(refused.value)
 
 
 def test_a_good_update_is_known_by_its_report_and_norm() -> None:
-    inspected = inspect(GOOD, NAME, ROUND, SCHEMA)
+    inspected = inspect(GOOD, NAME, ROUND, LAYOUT)
     assert inspected.report == report()
     assert inspected.norm == 5.0  # of the floating-point part: the count of 7 is none
+    assert inspected.data_start == header_length(GOOD)
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("count", [1, BLOCK, 200_003])
+def test_the_norm_is_that_of_what_is_decoded(encoding: Encoding, count: int) -> None:
+    values = np.random.default_rng(count).normal(size=count).astype(np.float32)
+    delta = {"w": values, "n": DELTA["n"]}
+    data = update_of(delta, report(encoding=encoding))
+    inspected = inspect(data, NAME, ROUND, layout_of(delta, encoding))
+    assert inspected.norm == pytest.approx(float(np.linalg.norm(values.astype(np.float64))), rel=1e-2)
+    if encoding == "float32":
+        assert inspected.norm == pytest.approx(float(np.linalg.norm(values.astype(np.float64))), rel=1e-12)
+    assert data[inspected.data_start :][:8] == DELTA["n"].tobytes()
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("other", ENCODINGS)
+def test_an_update_has_to_be_in_the_encoding_that_was_asked_for(encoding: Encoding, other: Encoding) -> None:
+    data = update_of(DELTA, report(encoding=other))
+    if encoding == other:
+        inspect(data, NAME, ROUND, layout_of(DELTA, encoding))
+    else:
+        expected = f"wrong encoding: the report says {other}, not {encoding}"
+        assert refusal(data, layout_of(DELTA, encoding)) == expected
+
+
+def test_an_update_that_is_not_in_the_encoding_that_it_says_is_of_a_wrong_schema() -> None:
+    data = update_of(DELTA, report(encoding="int8")).replace(b"int8", b"bfloat16")
+    header = header_length(data) + len("bfloat16") - len("int8") - 8
+    data = header.to_bytes(8, "little") + data[8:]
+    assert refusal(data, layout_of(DELTA, "bfloat16")).startswith("wrong schema: tensor ")
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, -1e-30])
+def test_scales_that_no_encoder_gives_are_refused(value: float) -> None:
+    count = 600 * BLOCK + 1
+    layout = layout_of({"w": np.zeros(count, "<f4")}, "int8")
+    scales = np.ones(601, np.float32)
+    scales[600] = value
+    encoded = Encoded(np.ones(count, np.int8), scales, None)
+    data = dump_update(layout, np.zeros(0, np.int64), encoded, encode(report(encoding="int8")))
+    assert refusal(data, layout).startswith("wrong scales: that of block 600 is ")
+
+
+def test_a_finite_scale_that_makes_values_infinite_is_refused() -> None:
+    layout = layout_of({"a": np.zeros(BLOCK, "<f4"), "b": np.zeros(3, "<f4")}, "int8")
+    scales = np.array([1.0, 3e38], np.float32)
+    encoded = Encoded(np.full(BLOCK + 3, 2, np.int8), scales, None)
+    data = dump_update(layout, np.zeros(0, np.int64), encoded, encode(report(encoding="int8")))
+    assert refusal(data, layout) == "non-finite: tensor 'b'"
+
+
+def test_tensors_in_another_order_than_the_models_are_a_wrong_schema() -> None:
+    two: dict[str, Array] = {"a": np.zeros(2, "<f4"), "b": np.zeros(2, "<f4")}
+    data = update_of(dict(reversed(two.items())), report())
+    assert refusal(data, layout_of(two)).startswith("wrong schema: tensor ")
 
 
 @pytest.mark.parametrize("status", ["averaging", "closed", "aborted"])
@@ -83,9 +143,22 @@ def test_bytes_that_are_no_update_are_malformed(data: bytes) -> None:
 
 def test_a_report_too_long_to_be_kept_is_malformed() -> None:
     longest = {"x" * (MAX_REPORT_BYTES - len(encode(report())) - 10): 1.0}
-    inspect(update_of(DELTA, report(describe=longest)), NAME, ROUND, SCHEMA)
+    inspect(update_of(DELTA, report(describe=longest)), NAME, ROUND, LAYOUT)
     too_long = {"x" * MAX_REPORT_BYTES: 1.0}
     assert refusal(update_of(DELTA, report(describe=too_long))).startswith("malformed: a report of ")
+
+
+def test_a_header_longer_than_any_good_one_is_not_even_parsed() -> None:
+    padded = b"{" + b" " * (max_bytes(LAYOUT) - LAYOUT.data_bytes)
+    data = len(padded).to_bytes(8, "little") + padded
+    assert refusal(data).startswith("malformed: a header of ")
+
+
+def test_the_longest_report_that_is_kept_fits_whatever_it_is_made_of() -> None:
+    quotes = '"' * ((MAX_REPORT_BYTES - len(encode(report())) - 10) // 2)
+    data = update_of(DELTA, report(describe={quotes: 1.0}))
+    assert len(data) <= max_bytes(LAYOUT)
+    assert inspect(data, NAME, ROUND, LAYOUT).report.describe == {quotes: 1.0}
 
 
 @pytest.mark.parametrize(
@@ -133,13 +206,13 @@ def test_infinities_that_cancel_are_refused() -> None:
 
 def test_huge_but_finite_values_have_a_finite_norm() -> None:
     huge = np.full((2, 2), np.finfo(np.float32).max, "<f4")
-    inspected = inspect(update_of(DELTA | {"w": huge}, report()), NAME, ROUND, SCHEMA)
+    inspected = inspect(update_of(DELTA | {"w": huge}, report()), NAME, ROUND, LAYOUT)
     assert inspected.norm == pytest.approx(2 * float(np.finfo(np.float32).max))
 
 
 def test_an_update_of_empty_tensors_has_norm_zero() -> None:
     delta: dict[str, Array] = {"w": np.zeros((0, 3), "<f4")}
-    assert inspect(update_of(delta, report()), NAME, ROUND, {"w": ("F32", (0, 3))}).norm == 0.0
+    assert inspect(update_of(delta, report()), NAME, ROUND, layout_of(delta)).norm == 0.0
 
 
 @given(st.data())
@@ -149,7 +222,7 @@ def test_whatever_a_device_sends_it_is_accepted_as_declared_or_refused(data: st.
     for _ in range(data.draw(st.integers(1, 4))):
         changed[data.draw(st.integers(0, header - 1))] = data.draw(st.integers(0, 255))
     try:
-        inspected = inspect(bytes(changed), NAME, ROUND, SCHEMA)
+        inspected = inspect(bytes(changed), NAME, ROUND, LAYOUT)
     except RefusedError:
         return
     assert inspected.norm == 5.0

@@ -39,7 +39,6 @@ from protocol.tensors import (
     read_array,
     schema_id,
     to_float32,
-    update_schema,
 )
 
 Content = tuple[dict[str, Array], dict[str, str]]
@@ -487,12 +486,6 @@ def test_a_file_of_another_schema_is_refused_and_the_tensor_named(
 ) -> None:
     with pytest.raises(SchemaMismatchError, match=text):
         check_schema(header_of(found), SCHEMA)
-
-
-def test_updates_are_float32_and_of_integers_int64() -> None:
-    model = header_of({dtype: (dtype, (2,)) for dtype in DTYPES})
-    expected = {dtype: ("F32" if dtype in FLOATING else "I64", (2,)) for dtype in DTYPES}
-    assert update_schema(model) == expected
 
 
 @given(st.permutations(list(SCHEMA.items())))

@@ -5,8 +5,9 @@ from torch import Tensor, nn
 
 from components.client import state_dict
 from components.client.state_dict import DivergedError, UnsupportedModelError
-from protocol import messages, tensors
-from protocol.messages import ModelHeader, Report, Timings
+from protocol import encodings, messages, tensors
+from protocol.encodings import UpdateLayout, float_range, integer_range, scale_range, update_layout
+from protocol.messages import Encoding, ModelHeader, Report, Timings
 
 
 class Everything(nn.Module):
@@ -68,42 +69,66 @@ def test_the_same_model_always_gives_the_same_bytes() -> None:
     assert state_dict.dump_model(fresh(0), "digits") == state_dict.dump_model(fresh(0), "digits")
 
 
-def test_an_update_added_to_the_global_model_is_the_local_one() -> None:
+@pytest.mark.parametrize("encoding", ["float32", "bfloat16", "int8"])
+def test_an_update_added_to_the_global_model_is_the_local_one(encoding: Encoding) -> None:
     model = fresh(0)
     header, base = loaded(state_dict.dump_model(model, "digits"))
+    layout = update_layout(header, encoding)
     with torch.no_grad():
         for value in model.state_dict().values():
             value.copy_(~value if value.dtype == torch.bool else value + 1)
-    update, arrays = tensors.load(state_dict.dump_update(model, base, report()))
-    tensors.check_schema(update, tensors.update_schema(header))
-    for name, value in model.state_dict().items():
-        total = base[name].double() + torch.from_numpy(np.array(arrays[name])).double()
-        torch.testing.assert_close(total, value.double(), rtol=0, atol=1e-6, msg=name)
-    assert arrays["counts"].dtype == np.int64
-    assert arrays["mask"].tolist() == [-1, 1]
-    assert arrays["sixteen"].dtype == np.float32
+    file, residual = state_dict.dump_update(model, base, layout, report())
+    update = tensors.parse_header(file, len(file))
+    encodings.check_layout(update, layout)
+    data = memoryview(file)[update.length :]
+    floats = np.empty(layout.n_float, np.float32)
+    values, scales = (data[slice(*where(layout, 0, layout.n_float))] for where in (float_range, scale_range))
+    encodings.decode(encoding, values, floats, 0, scales)
+    assert (residual is None) == (encoding == "float32")
+    if residual is not None:
+        assert residual.any()
+        floats += residual
+    integers = np.frombuffer(data[slice(*integer_range(0, layout.n_int))], np.int64)
+    for flat, places in ((floats, layout.floats), (integers, layout.integers)):
+        for place in places:
+            value = model.state_dict()[place.name]
+            difference = torch.from_numpy(flat[place.start : place.stop].copy()).reshape(place.shape)
+            total = base[place.name].double() + difference.double()
+            torch.testing.assert_close(total, value.double(), rtol=0, atol=1e-6, msg=place.name)
+    assert {place.name for place in (*layout.floats, *layout.integers)} == model.state_dict().keys()
+
+
+def scalar_model(value: float, dtype: torch.dtype = torch.float32) -> tuple[nn.Module, UpdateLayout]:
+    model = nn.Module()
+    model.weight = nn.Parameter(torch.full((4,), value, dtype=dtype))
+    header, _ = loaded(state_dict.dump_model(model, "digits"))
+    return model, update_layout(header, "float32")
 
 
 def test_differences_of_doubles_are_taken_before_they_are_rounded() -> None:
-    model = nn.Module()
-    model.weight = nn.Parameter(torch.tensor([1.0 + 1e-12], dtype=torch.float64))
-    assert state_dict.delta(model, {"weight": torch.tensor([1.0], dtype=torch.float64)})["weight"][0] > 0
+    model, layout = scalar_model(1.0 + 1e-12, torch.float64)
+    floats, _ = state_dict.delta(model, {"weight": torch.ones(4, dtype=torch.float64)}, layout)
+    assert (floats > 0).all()
 
 
+@pytest.mark.parametrize("encoding", ["float32", "bfloat16", "int8"])
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_a_model_that_is_not_finite_has_diverged(value: float) -> None:
+def test_a_model_that_is_not_finite_has_diverged(value: float, encoding: Encoding) -> None:
     model = fresh(0)
-    _, base = loaded(state_dict.dump_model(model, "digits"))
+    header, base = loaded(state_dict.dump_model(model, "digits"))
     with torch.no_grad():
-        model.linear.weight[1, 2] = value
-    with pytest.raises(DivergedError, match=r"training diverged: tensor 'linear.weight' is not finite"):
-        state_dict.delta(model, base)
+        model.state_dict()["norm.running_mean"][1] = value
+    with pytest.raises(DivergedError, match=r"training diverged: tensor 'norm.running_mean' is not finite"):
+        state_dict.dump_update(model, base, update_layout(header, encoding), report())
 
 
-def test_large_finite_differences_have_not_diverged() -> None:
-    model = nn.Module()
-    model.weight = nn.Parameter(torch.full((4,), 3e38))
-    assert np.isfinite(state_dict.delta(model, {"weight": torch.zeros(4)})["weight"]).all()
+def test_large_finite_differences_have_not_diverged_unless_their_encoding_cannot_hold_them() -> None:
+    model, layout = scalar_model(3.4e38)
+    base = {"weight": torch.zeros(4)}
+    state_dict.dump_update(model, base, layout, report())
+    header, _ = loaded(state_dict.dump_model(model, "digits"))
+    with pytest.raises(DivergedError, match=r"tensor 'weight' is not finite in bfloat16"):
+        state_dict.dump_update(model, base, update_layout(header, "bfloat16"), report())
 
 
 def test_a_global_model_of_another_kind_is_refused_by_the_tensors_name() -> None:

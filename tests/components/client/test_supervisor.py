@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
+import numpy as np
 import psutil
 import pytest
 import torch
@@ -16,7 +18,7 @@ from torch import nn
 from components.client import supervisor
 from components.client.exchange import Loaded, Workplace
 from components.client.supervisor import CONFIRM_S, TRAINER, Exited, Said, Supervisor
-from protocol import messages, names, tensors
+from protocol import encodings, messages, names, tensors
 from protocol.messages import FINAL_PHASES, Assignment, Progress, Report
 from sandbox.embedded_aws import EmbeddedAws
 from tests.components.client.conftest import BUCKET, TASK
@@ -35,6 +37,7 @@ class Agent:
             bucket=BUCKET,
             artifacts=str(artifacts),
             dataset=str(artifacts),
+            work=str(artifacts.parent),
             threads=1,
             events=-1,
         )
@@ -162,6 +165,33 @@ def test_the_same_assignment_gives_the_same_update(
         data = aws.client("s3").get_object(Bucket=BUCKET, Key=key)["Body"].read()
         files.append(data[tensors.parse_header(data, len(data)).length :])
     assert files[0] == files[1]
+
+
+def test_what_int8_leaves_out_of_one_update_comes_with_the_next(
+    agent_of: AgentOf, assign: Callable[..., Assignment], aws: EmbeddedAws
+) -> None:
+    agent = agent_of()
+
+    def data_of(assignment: Assignment) -> bytes:
+        agent.train(assignment)
+        assert agent.end().phase == "done"
+        key = names.update_key(FEDERATION, assignment.round, THING)
+        file = aws.client("s3").get_object(Bucket=BUCKET, Key=key)["Body"].read()
+        return bytes(file[tensors.parse_header(file, len(file)).length :])
+
+    def lossless(assignment: Assignment) -> encodings.Floats:
+        return np.frombuffer(data_of(assignment), np.float32)
+
+    first, second = (assign(round_number, seed=9) for round_number in (1, 2))
+    expected = encodings.encode(lossless(first), "int8")
+    assert expected.residual is not None
+    assert expected.residual.any()
+    expected_next = encodings.encode(lossless(second), "int8", expected.residual)
+    as_int8 = [msgspec.structs.replace(assignment, encoding="int8") for assignment in (first, second)]
+    for _ in range(2):  # a device that was cut off trains a round again
+        assert data_of(as_int8[0]) == expected.scales.tobytes() + expected.values.tobytes()
+    for _ in range(2):
+        assert data_of(as_int8[1]) == expected_next.scales.tobytes() + expected_next.values.tobytes()
 
 
 def test_training_that_diverges_is_reported(agent_of: AgentOf, assign: Callable[..., Assignment]) -> None:

@@ -1,0 +1,100 @@
+"""What a lossy encoding left out of this device's last update, kept for its next one (`protocol.encodings`).
+
+One file a round in a directory of its own: that of the last update sent, and the one before, which that update was made
+with. So a round that is trained again, since the device was cut off before it could note that it had finished, starts
+from the same residual and gives the same bytes. A residual that is lost costs accuracy of one update, and no more.
+"""
+
+import logging
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+
+from protocol.encodings import Floats
+from protocol.messages import InvalidMessageError, Message, decode, encode
+from protocol.tensors import InvalidTensorsError, SchemaMismatchError, check_schema, encode_header, layout, load
+
+log = logging.getLogger(__name__)
+
+_NAME = re.compile(r"([0-9]{8})\.safetensors")
+_TENSOR = "residual"
+
+
+class _About(Message, frozen=True, kw_only=True):
+    """Whose residual a file holds: `schema` is the `schema_id` of the model's tensors."""
+
+    federation: str
+    schema: str
+
+
+class Residuals:
+    """The residuals of one federation and one kind of model, of `n_float` coordinates. `schema` is its `schema_id`."""
+
+    def __init__(self, directory: Path, federation: str, schema: str, n_float: int) -> None:
+        self._directory = directory
+        self._about = _About(federation=federation, schema=schema)
+        self._n_float = n_float
+
+    def before(self, round_number: int) -> Floats | None:
+        """What the last update before this round left out; None if there was none, or it can't be read."""
+        earlier = [number for number in self._rounds() if number < round_number]
+        if not earlier:
+            return None
+        path = self._path(max(earlier))
+        try:
+            return self._read(path)
+        except (OSError, InvalidTensorsError, InvalidMessageError) as error:
+            log.warning("cannot use %s; this update starts without a residual", path, extra={"error": error})
+            return None
+
+    def keep(self, round_number: int, residual: Floats) -> None:
+        """Note what the update of this round left out, now that it is sent.
+
+        If that fails, no residual is left: one that was sent already must not be sent again.
+        """
+        try:
+            self._directory.mkdir(exist_ok=True)
+            self._write(self._path(round_number), residual)
+            used = max((number for number in self._rounds() if number < round_number), default=round_number)
+            for number in self._rounds():
+                if number not in (used, round_number):
+                    self._path(number).unlink()
+        except OSError as error:
+            log.warning("cannot keep the residual; the next update starts without", extra={"error": error})
+            self._forget()
+
+    def _read(self, path: Path) -> Floats:
+        header, arrays = load(path.read_bytes())
+        about = decode(header.message, _About)
+        if about != self._about:
+            raise SchemaMismatchError(f"it is of federation {about.federation} and schema {about.schema}")
+        check_schema(header, {_TENSOR: ("F32", (self._n_float,))})
+        if not np.isfinite(arrays[_TENSOR]).all():
+            raise InvalidTensorsError("it has values that are not finite")
+        return arrays[_TENSOR]
+
+    def _write(self, path: Path, residual: Floats) -> None:
+        temporary = path.with_suffix(".new")
+        with temporary.open("wb") as file:
+            file.write(encode_header(layout({_TENSOR: ("F32", residual.shape)}), encode(self._about)))
+            file.write(residual.data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+
+    def _rounds(self) -> list[int]:
+        if not self._directory.is_dir():
+            return []
+        return [int(match[1]) for path in self._directory.iterdir() if (match := _NAME.fullmatch(path.name))]
+
+    def _path(self, round_number: int) -> Path:
+        return self._directory / f"{round_number:08d}.safetensors"
+
+    def _forget(self) -> None:
+        for path in self._directory.glob("*"):
+            try:
+                path.unlink()
+            except OSError as error:
+                log.warning("cannot delete %s", path, extra={"error": error})
