@@ -35,6 +35,57 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     seed: int = 0
 
 
+class _Optimizer(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="name", tag=str.lower
+):
+    """What all server optimizers have in common: a name, and the server's learning rate, eta."""
+
+    learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 1.0
+
+    @property
+    def name(self) -> str:
+        """As federation.yaml has it: the class's, in small letters."""
+        return str(self.__struct_config__.tag)
+
+
+class FedAvg(_Optimizer, frozen=True):
+    """The averaged difference is added to the model (McMahan et al., 2017), `learning_rate` times."""
+
+
+class FedAvgM(_Optimizer, frozen=True):
+    """Averaged differences gather momentum `beta` (Hsu et al., 2019, section 4.3)."""
+
+    beta: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.9
+
+
+class _Adaptive(_Optimizer, frozen=True):
+    """A step for each coordinate (Reddi et al., 2021, algorithm 2): `beta1` is the momentum's, `tau` the adaptivity."""
+
+    learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 0.01
+    beta1: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.9
+    tau: Annotated[float, msgspec.Meta(gt=0)] = 1e-3
+
+
+class FedAdagrad(_Adaptive, frozen=True):
+    """Steps shrink by the sum of squares."""
+
+
+class FedAdam(_Adaptive, frozen=True):
+    """Steps shrink by the moving average of squares, of decay `beta2`."""
+
+    beta2: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.99
+
+
+class FedYogi(_Adaptive, frozen=True):
+    """As FedAdam, but the average moves by no more than the square itself."""
+
+    beta2: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.99
+
+
+ServerOptimizer = FedAvg | FedAvgM | FedAdagrad | FedAdam | FedYogi
+"""How an averaged difference changes the model: told apart by `name`."""
+
+
 class Averaging(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How updates become one: `mean`, `weighted` by examples, or `own` (average in policies.py).
 
