@@ -1,6 +1,7 @@
 """A fleet of devices on this machine: each a thing of the embedded AWS, with a stand-in nucleus and the component."""
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from sandbox.nucleus.credentials import CredentialsServer, TokenExchangeRole
 from sandbox.nucleus.lifecycle import ComponentState
 from sandbox.nucleus.mqtt import Broker, Identity
 from sandbox.nucleus.nucleus import Nucleus, Surroundings
+from sandbox.nucleus.personality import CLASSIC, Personality
 from sandbox.nucleus.recipe import read
 from sandbox.scratch import Scratch
 
@@ -54,7 +56,7 @@ class BuiltComponent(msgspec.Struct, frozen=True):
         """
         recipe = build / "recipes" / f"{name}.yaml"
         if recipe.is_file():
-            artifacts = build / "artifacts" / name / read(recipe).version
+            artifacts = build / "artifacts" / name / read(recipe, CLASSIC.recipes).version
             if artifacts.is_dir():
                 return cls(recipe, artifacts)
         raise ComponentNotBuiltError(
@@ -82,6 +84,11 @@ class Device:
     def thing(self) -> str:
         """Its name in AWS IoT, by which federations know it as a client."""
         return self._nucleus.thing
+
+    @property
+    def personality(self) -> Personality:
+        """Which nucleus it runs."""
+        return self._nucleus.personality
 
     @property
     def directory(self) -> Path:
@@ -139,6 +146,10 @@ class Device:
         """Give the line back; doesn't wait for the connection."""
         self._loop.run(_call(self._nucleus.mqtt.start))
 
+    def restart_nucleus(self) -> None:
+        """Restart the nucleus, not the device: components of a classic one are stopped and started as well."""
+        self._loop.run(self._nucleus.restart())
+
     def power_off(self) -> None:
         """Pull the plug: everything of this device is gone at once, but for what is on its disk."""
         self._loop.run(self._nucleus.cut_power())
@@ -169,9 +180,11 @@ class Fleet:
         configurations: Mapping[str, Mapping[str, Any]],
         *,
         endpoint: str | None = None,
+        nuclei: Sequence[Personality] = (CLASSIC,),
     ) -> None:
         """`configurations` is thing name -> what its deployment merges into the component's configuration; `endpoint`
-        is where the components send their AWS calls, if not straight to `aws`."""
+        is where the components send their AWS calls, if not straight to `aws`; `nuclei` is what the devices run, one
+        after the other, and again from the first."""
         self.devices: dict[str, Device] = {}
         self._aws = aws
         self._scratch = scratch
@@ -180,6 +193,7 @@ class Fleet:
         self._access = access
         self._configurations = configurations
         self._endpoint = endpoint or aws.endpoint
+        self._personalities = nuclei
         self._nuclei: Sequence[Nucleus] = ()
         self._credentials: CredentialsServer | None = None
         self._loop: BackgroundLoop | None = None
@@ -264,8 +278,16 @@ class Fleet:
         broker = Broker(host=BROKER_HOST, port=self._aws.mqtt_port, ca_path=self._aws.ca_path)
         surroundings = Surroundings(self._aws.region, self._endpoint, broker, self._credentials)
         self._nuclei = [
-            Nucleus(identity, self._directory / identity.thing, self._scratch.path / str(number), surroundings)
-            for number, identity in enumerate(identities)
+            Nucleus(
+                personality,
+                identity,
+                self._directory / identity.thing,
+                self._scratch.path / str(number),
+                surroundings,
+            )
+            for number, (identity, personality) in enumerate(
+                zip(identities, itertools.cycle(self._personalities), strict=False)
+            )
         ]
         for nucleus in self._nuclei:
             await nucleus.deploy(self._component.recipe, self._component.artifacts, self._configurations[nucleus.thing])

@@ -1,6 +1,6 @@
 """One machine's whole world: the embedded AWS with fedgrass deployed to it, and a directory that goes away with it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +13,7 @@ from cloud.settings import Federation
 from sandbox.embedded_aws import EmbeddedAws
 from sandbox.fleet import Access, BuiltComponent, Fleet
 from sandbox.gateway import Fault, Gateway
+from sandbox.nucleus.personality import CLASSIC, Personality
 from sandbox.scratch import Scratch
 
 STACK = "fedgrass"
@@ -75,10 +76,15 @@ class Sandbox:
         self._stack.close()
 
     def fleet(
-        self, component: BuiltComponent, settings: Federation, datasets: Mapping[str, Path], **configuration: Any
+        self,
+        component: BuiltComponent,
+        settings: Federation,
+        datasets: Mapping[str, Path],
+        nuclei: Sequence[Personality] = (CLASSIC,),
+        **configuration: Any,
     ) -> Fleet:
-        """Devices that take part in a federation: thing name -> the directory of its data. `configuration` is merged
-        into each component's."""
+        """Devices that take part in a federation: thing name -> the directory of its data. `nuclei` is as for Fleet;
+        `configuration` is merged into each component's."""
         access = Access(
             thing_group=settings.thing_group or f"fedgrass-{settings.name}",
             iot_policy=self.deployment.device_iot_policy_name,
@@ -88,5 +94,12 @@ class Sandbox:
         configurations = {thing: common | {"dataset": str(path)} for thing, path in datasets.items()}
         directory = self.path / "fleet"
         return Fleet(
-            self.aws, self._scratch, directory, component, access, configurations, endpoint=self._devices_endpoint
+            self.aws,
+            self._scratch,
+            directory,
+            component,
+            access,
+            configurations,
+            endpoint=self._devices_endpoint,
+            nuclei=nuclei,
         )

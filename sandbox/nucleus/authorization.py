@@ -17,9 +17,11 @@ MQTT_PROXY = "aws.greengrass.ipc.mqttproxy"
 
 
 def authorize(
-    configuration: Mapping[str, Any], thing: str, component: str, service: str, operation: str, resource: str
+    configuration: Mapping[str, Any], thing: str | None, component: str, service: str, operation: str, resource: str
 ) -> None:
     """Pass if a rule of the component's configuration allows the operation on the resource.
+
+    {iot:thingName} in a rule stands for `thing`; for itself, if that is None.
 
     Raises:
         IpcError: UnauthorizedError, with the words of the nucleus.
@@ -30,7 +32,8 @@ def authorize(
         if "*" not in operations and f"aws.greengrass#{operation}" not in operations:
             continue
         for pattern in rule.get("resources") or []:
-            if covers(str(pattern).replace("{iot:thingName}", thing), resource):
+            known = str(pattern) if thing is None else str(pattern).replace("{iot:thingName}", thing)
+            if covers(known, resource):
                 return
     action = f"{service}:aws.greengrass#{operation}"
     raise IpcError(

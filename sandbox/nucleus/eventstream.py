@@ -22,6 +22,7 @@ MAX_PAYLOAD_BYTES = 16 * 1024 * 1024
 _PRELUDE = struct.Struct(">III")
 _CHECKSUM = struct.Struct(">I")
 _OVERHEAD = _PRELUDE.size + _CHECKSUM.size
+MAX_FRAME_BYTES = _OVERHEAD + MAX_HEADERS_BYTES + MAX_PAYLOAD_BYTES
 _INT32 = 4
 _STRING = 7
 _BOOLEANS = {0: True, 1: False}
@@ -88,9 +89,10 @@ def encode(frame: Frame) -> bytes:
 
 
 class Decoder:
-    """Takes bytes as they arrive, gives frames as they are complete."""
+    """Takes bytes as they arrive, gives frames of at most `max_frame_bytes` as they are complete."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_frame_bytes: int = MAX_FRAME_BYTES) -> None:
+        self._max_frame_bytes = max_frame_bytes
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> Iterator[Frame]:
@@ -105,7 +107,8 @@ class Decoder:
             if zlib.crc32(self._buffer[:8]) != checksum:
                 raise MalformedFrameError("checksum of a frame's lengths is wrong")
             payload_length = total - headers_length - _OVERHEAD
-            if headers_length > MAX_HEADERS_BYTES or not 0 <= payload_length <= MAX_PAYLOAD_BYTES:
+            too_long = total > self._max_frame_bytes or headers_length > MAX_HEADERS_BYTES
+            if too_long or not 0 <= payload_length <= MAX_PAYLOAD_BYTES:
                 raise MalformedFrameError(f"frame of {total} bytes with {headers_length} bytes of headers")
             if len(self._buffer) < total:
                 return

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import functools
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,17 @@ class IpcError(Exception):
         self.code = code
 
 
+class IpcTraits(msgspec.Struct, frozen=True, kw_only=True):
+    """What the nuclei do differently: the fields of an error that hold its text; the longest frame they read; whether
+    the answer of an operation without events ends its stream; and whether they say that they refuse a connection or
+    cannot read it, before they close it."""
+
+    error_fields: tuple[str, ...]
+    max_frame_bytes: int
+    ends_streams: bool
+    explains_closing: bool
+
+
 class Call:
     """One stream: a component's request, its one answer, and the events that may follow.
 
@@ -42,13 +53,20 @@ class Call:
     """
 
     def __init__(
-        self, component: str, operation: str, request: dict[str, Any], send: Callable[[Frame], None], stream: int
+        self,
+        component: str,
+        operation: str,
+        request: dict[str, Any],
+        send: Callable[[Frame], None],
+        stream: int,
+        traits: IpcTraits,
     ):
         self.component = component
         self.operation = operation
         self.request = request
         self._send = send
         self._stream = stream
+        self._traits = traits
         self._closed = False
         self._when_closed: list[Callable[[], None]] = []
 
@@ -59,7 +77,8 @@ class Call:
 
     def respond(self, body: dict[str, Any] | None = None, *, more: bool = False) -> None:
         """Answer the request."""
-        self._message(f"{self.operation}Response", body or {}, Flags.NONE if more else Flags.TERMINATE_STREAM)
+        last = not more and self._traits.ends_streams
+        self._message(f"{self.operation}Response", body or {}, Flags.TERMINATE_STREAM if last else Flags.NONE)
         if not more:
             self.end()
 
@@ -69,7 +88,7 @@ class Call:
 
     def fail(self, error: IpcError) -> None:
         """Answer with an error, and end the stream."""
-        body = {"message": str(error), "_message": str(error), "_errorCode": error.code}
+        body = dict.fromkeys(self._traits.error_fields, str(error)) | {"_errorCode": error.code}
         self._message(error.code, body, Flags.TERMINATE_STREAM, MessageType.APPLICATION_ERROR)
         self.end()
 
@@ -105,7 +124,9 @@ class IpcServer:
     """Listens while started. `authenticate` tells the component that an auth token (SVCUID) belongs to;
     `handlers` are the operations by name."""
 
-    def __init__(self, path: Path, authenticate: Authenticate, handlers: dict[str, Handler]) -> None:
+    def __init__(
+        self, path: Path, authenticate: Authenticate, handlers: Mapping[str, Handler], traits: IpcTraits
+    ) -> None:
         """
         Raises:
             SocketPathTooLongError: `path` is longer than a Unix socket's may be.
@@ -118,6 +139,7 @@ class IpcServer:
         self.path = path
         self._authenticate = authenticate
         self._handlers = handlers
+        self._traits = traits
         self._server: asyncio.Server | None = None
         self._connections: set[_Connection] = set()
 
@@ -137,17 +159,22 @@ class IpcServer:
         self.path.unlink(missing_ok=True)
 
     def _accept(self) -> "_Connection":
-        return _Connection(self._authenticate, self._handlers, self._connections)
+        return _Connection(self._authenticate, self._handlers, self._traits, self._connections)
 
 
 class _Connection(asyncio.Protocol):
     def __init__(
-        self, authenticate: Authenticate, handlers: dict[str, Handler], connections: "set[_Connection]"
+        self,
+        authenticate: Authenticate,
+        handlers: Mapping[str, Handler],
+        traits: IpcTraits,
+        connections: "set[_Connection]",
     ) -> None:
         self._authenticate = authenticate
         self._handlers = handlers
+        self._traits = traits
         self._connections = connections
-        self._decoder = Decoder()
+        self._decoder = Decoder(traits.max_frame_bytes)
         self._component: str | None = None
         self._calls: dict[int, Call] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -172,15 +199,16 @@ class _Connection(asyncio.Protocol):
                 self._receive(frame)
         except MalformedFrameError as error:
             logger.warning("IPC connection of %s closed: %s", self._component or "a stranger", error)
-            self._send(Frame(type=MessageType.PROTOCOL_ERROR))
-            self._close()
+            self._close(Frame(type=MessageType.PROTOCOL_ERROR))
 
     def abort(self) -> None:
         """Drop the connection without a word."""
         if self._transport is not None:
             self._transport.abort()
 
-    def _close(self) -> None:
+    def _close(self, explanation: Frame) -> None:
+        if self._traits.explains_closing:
+            self._send(explanation)
         if self._transport is not None:
             self._transport.close()
 
@@ -205,8 +233,7 @@ class _Connection(asyncio.Protocol):
         component = self._authenticate(token) if isinstance(token, str) else None
         if frame.headers.get(":version") != VERSION or component is None:
             logger.warning("IPC connection refused: wrong version or auth token")
-            self._send(Frame(type=MessageType.CONNECT_ACK))
-            self._close()
+            self._close(Frame(type=MessageType.CONNECT_ACK))
             return
         self._component = component
         self._send(Frame(type=MessageType.CONNECT_ACK, flags=Flags.CONNECTION_ACCEPTED))
@@ -225,7 +252,7 @@ class _Connection(asyncio.Protocol):
             request = msgspec.json.decode(frame.payload or b"{}", type=dict[str, Any])
         except msgspec.DecodeError as error:
             raise MalformedFrameError(f"request of {operation} is no JSON object: {error}") from error
-        call = Call(component, operation, request, self._send, frame.stream)
+        call = Call(component, operation, request, self._send, frame.stream, self._traits)
         self._calls[frame.stream] = call
         call.when_closed(functools.partial(self._calls.__delitem__, frame.stream))
         task = asyncio.get_running_loop().create_task(self._serve(call))

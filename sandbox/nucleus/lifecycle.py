@@ -1,26 +1,29 @@
 """What happens to a component on a device: installed, run, restarted when it fails, stopped.
 
-The rules are the classic nucleus's: exit status 0 is the end, anything else an error; each start has a new SVCUID;
-the third error within an hour makes it BROKEN, until the next deployment or restart of the nucleus.
+Exit status 0 is the end, anything else an error; each start has a new SVCUID; too many errors or starts within an hour
+make it BROKEN, until the next deployment or boot. `LifecycleTraits` has what the two nuclei do differently.
 """
 
 import asyncio
 import logging
 import secrets
+import shutil
 from collections import deque
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
 
-from sandbox.nucleus.process import KILLED, ScriptProcess
-from sandbox.nucleus.recipe import Recipe, Step, Variables, interpolate
+import msgspec
+
+from sandbox.nucleus.process import ScriptProcess
+from sandbox.nucleus.recipe import Recipe, Step
+from sandbox.nucleus.scripts import Variables
 
 logger = logging.getLogger(__name__)
 
-MAX_ERRORS = 3
-ERROR_WINDOW_S = 3600.0
+MAX_FAILURES = 3
+WINDOW_S = 3600.0
 RESTART_DELAY_S = 0.2
-STOP_GRACE_S = 5.0
 
 
 class ComponentState(StrEnum):
@@ -38,6 +41,29 @@ class ComponentState(StrEnum):
 Environment = Callable[[str], Mapping[str, str]]
 
 
+class LifecycleTraits(msgspec.Struct, frozen=True, kw_only=True):
+    """What the nuclei do differently: how recipe variables are filled in; seconds from SIGTERM to SIGKILL; whether
+    starts within an hour are counted, or errors; and whether a component that reports itself ERRORED is restarted."""
+
+    fill_in: Callable[[str, Variables], str]
+    stop_grace_s: float
+    counts_starts: bool
+    restarts_reported: bool
+
+
+class Patience:
+    """Decides when to give up on a component: after MAX_FAILURES within WINDOW_S, by their starts or by their ends."""
+
+    def __init__(self, *, counts_starts: bool) -> None:
+        self._counts_starts = counts_starts
+        self._counted: deque[float] = deque(maxlen=MAX_FAILURES)
+
+    def is_over(self, started_at: float, failed_at: float) -> bool:
+        """Take note of a failure; whether that was one too many."""
+        self._counted.append(started_at if self._counts_starts else failed_at)
+        return len(self._counted) == MAX_FAILURES and failed_at - self._counted[0] < WINDOW_S
+
+
 class Lifecycle:
     """Leads one component through its life.
 
@@ -47,6 +73,7 @@ class Lifecycle:
 
     def __init__(
         self,
+        traits: LifecycleTraits,
         recipe: Recipe,
         variables: Variables,
         log_path: Path,
@@ -54,12 +81,7 @@ class Lifecycle:
         revoke: Callable[[str], None],
         on_change: Callable[[], None],
     ) -> None:
-        """
-        Raises:
-            RecipeError: a script has a variable that stands for nothing.
-        """
-        for step in recipe.steps.values():
-            interpolate(step.script, variables)
+        self._traits = traits
         self.recipe = recipe
         self.state = ComponentState.NEW
         self._variables = variables
@@ -84,10 +106,12 @@ class Lifecycle:
         self._task = asyncio.get_running_loop().create_task(self._live())
 
     async def stop(self) -> None:
-        """SIGTERM, SIGKILL after five seconds; returns when it has ended."""
+        """Its shutdown script; then SIGTERM, and SIGKILL after the grace time; returns when it has ended."""
         self._stopping.set()
         if self._process is not None:
-            await self._process.stop(STOP_GRACE_S)
+            if self._process.running:
+                await self._run("shutdown")
+            await self._process.stop(self._traits.stop_grace_s)
         await self._end()
 
     async def cut_power(self) -> None:
@@ -102,7 +126,9 @@ class Lifecycle:
             self._process.kill()
 
     def report(self, state: ComponentState) -> None:
-        """Take what the component says of its own state; ERRORED restarts it."""
+        """Take what the component says of its own state; ERRORED may restart it."""
+        if not self._traits.restarts_reported:
+            return
         if state is ComponentState.ERRORED and self._process is not None and self._process.running:
             self._reported_error = True
             self._process.kill()
@@ -113,21 +139,22 @@ class Lifecycle:
             self._task = None
 
     async def _live(self) -> None:
-        errors: deque[float] = deque(maxlen=MAX_ERRORS)
+        patience = Patience(counts_starts=self._traits.counts_starts)
         now = asyncio.get_running_loop().time
         while not self._stopping.is_set():
-            finished = await self._install() and await self._run()
+            started_at = now()
+            finished = await self._install() and not self._stopping.is_set() and await self._run("run")
             if self._stopping.is_set():
                 break
             if finished:
                 self._change(ComponentState.FINISHED)
                 return
-            errors.append(now())
-            if len(errors) == MAX_ERRORS and errors[-1] - errors[0] < ERROR_WINDOW_S:
-                logger.error("%s: %s is broken: %d errors", self._variables.thing, self.recipe.name, MAX_ERRORS)
+            if patience.is_over(started_at, now()):
+                logger.error("%s: %s is broken: %d failures", self._variables.thing, self.recipe.name, MAX_FAILURES)
                 self._change(ComponentState.BROKEN)
                 return
             self._change(ComponentState.ERRORED)
+            await self._run("recover")
             await self._pause()
         self._change(ComponentState.STOPPED)
 
@@ -139,37 +166,41 @@ class Lifecycle:
             pass
 
     async def _install(self) -> bool:
-        step = self.recipe.steps.get("install")
-        if not self._installed and step is not None:
-            try:
-                async with asyncio.timeout(step.timeout_s):
-                    if await self._execute("install", step) != 0:
-                        return False
-            except TimeoutError:
-                logger.warning("%s: install took longer than %s s", self._variables.thing, step.timeout_s)
-                return False
+        if not self._installed and not await self._run("install"):
+            return False
         self._installed = True
         self._change(ComponentState.INSTALLED)
         return True
 
-    async def _run(self) -> bool:
-        step = self.recipe.steps.get("run")
-        return step is None or await self._execute("run", step) == 0
+    async def _run(self, name: str) -> bool:
+        """Run a step to its end, if there is one; whether all went well."""
+        step = self.recipe.steps.get(name)
+        if step is None:
+            return True
+        try:
+            async with asyncio.timeout(None if name == "run" else step.timeout_s):
+                return await self._execute(name, step) == 0
+        except TimeoutError:
+            logger.warning("%s: %s took longer than %s s", self._variables.thing, name, step.timeout_s)
+            return False
 
     async def _execute(self, name: str, step: Step) -> int:
-        if self._stopping.is_set():
-            return KILLED
         svcuid = secrets.token_hex(16)
-        script = interpolate(step.script, self._variables)
         environment = {**self._environment(svcuid), **step.environment}
-        self._reported_error = False
-        self._process = ScriptProcess(script, self._variables.work, environment, self._log_path)
+        if _is_skipped(self._traits.fill_in(step.skip_if, self._variables), environment):
+            self._revoke(svcuid)
+            return 0
+        script = self._traits.fill_in(step.script, self._variables)
+        process = ScriptProcess(script, self._variables.work, environment, self._log_path)
+        if name != "shutdown":  # which runs beside what it is to shut down
+            self._process = process
+            self._reported_error = False
         if name == "run":
             self._change(ComponentState.RUNNING)
         try:
-            status = await self._process.wait()
+            status = await process.wait()
         finally:
-            self._process.kill()
+            process.kill()
             self._revoke(svcuid)
         logger.info("%s: %s of %s ended with %d", self._variables.thing, name, self.recipe.name, status)
         return 1 if self._reported_error else status
@@ -177,3 +208,10 @@ class Lifecycle:
     def _change(self, state: ComponentState) -> None:
         self.state = state
         self._on_change()
+
+
+def _is_skipped(condition: str, environment: Mapping[str, str]) -> bool:
+    kind, _, what = condition.partition(" ")
+    if kind == "onpath":
+        return shutil.which(what.strip(), path=environment.get("PATH")) is not None
+    return kind == "exists" and Path(what.strip()).exists()

@@ -1,14 +1,12 @@
 """The one MQTT connection of a device: mutual TLS with its own certificate, shared by its components.
 
-As the classic nucleus does it: messages of quality of service 1 wait in memory while there is no connection, and are
-sent in order; a subscription is confirmed by the broker before it counts, and renewed after a reconnect. The session
-is a new one each time, so what the broker sent meanwhile is lost.
+Subscriptions are renewed after a reconnect. The session is a new one each time, so what the broker sent meanwhile is
+lost. `MqttTraits` has what the two nuclei do differently.
 """
 
 import asyncio
 import contextlib
 import functools
-import heapq
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +17,7 @@ from awscrt import mqtt5
 from awsiot import mqtt5_client_builder
 
 from sandbox.nucleus.authorization import matches
+from sandbox.nucleus.sending import REFUSED, Line, Message, MqttError, OnSent, Sending
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -26,21 +25,15 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 OPERATION_LIMIT_S = 30.0
-MAX_SPOOLED_BYTES = 2_621_440
-MAX_IN_FLIGHT = 10
 MAX_TOPIC_BYTES = 256
 MAX_TOPIC_SLASHES = 7
 MAX_PAYLOAD_BYTES = 128 * 1024
-REFUSED = 0x80
-"""MQTT 5: reason codes from here on are failures."""
+SUBSCRIBE_DELAY_S = 0.05
+"""How long after its answer a nucleus that does not wait for the broker is heard by it."""
 _RECONNECT_MIN_MS = 200
 _RECONNECT_MAX_MS = 5_000
 
 OnMessage = Callable[[str, bytes], None]
-
-
-class MqttError(Exception):
-    """A message was not taken, or a subscription not granted."""
 
 
 class Broker(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,30 +52,32 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     key_path: Path
 
 
-class _Message(msgspec.Struct, frozen=True, order=True):
-    number: int
-    topic: str
-    payload: bytes
-    qos: int
+class MqttTraits(msgspec.Struct, frozen=True, kw_only=True):
+    """What the nuclei do differently: what becomes of messages that are published, and of those under way when the
+    connection breaks; whether a subscription is answered only when the broker has confirmed it; and how large a packet
+    from the broker may be, None for as large as it sends them."""
+
+    sending: Callable[[Line], Sending]
+    offline_queue: mqtt5.ClientOperationQueueBehaviorType
+    awaits_subscriptions: bool
+    max_packet_bytes: int | None
 
 
 class MqttConnection:
     """Connects when started, and again whenever the connection is lost, until stopped.
 
-    To be used in the event loop it was made in.
+    To be used in the event loop it was made in. `thing` is the name that it connects with.
     """
 
-    def __init__(self, broker: Broker, identity: Identity) -> None:
+    def __init__(self, broker: Broker, identity: Identity, traits: MqttTraits) -> None:
         self._loop = asyncio.get_running_loop()
-        self._thing = identity.thing
+        self.thing = identity.thing
+        self._traits = traits
+        self._sending = traits.sending(self)
         self._connected = asyncio.Event()
         self._stopped = asyncio.Event()
         self._subscriptions: dict[str, tuple[int, list[OnMessage]]] = {}
-        self._spool: list[_Message] = []  # a heap, as what could not be sent comes back
-        self._spooled_bytes = 0
-        self._taken = 0
         self._watchers: list[Callable[[bool], None]] = []
-        self._in_flight = 0
         self._client = mqtt5_client_builder.mtls_from_path(
             cert_filepath=str(identity.certificate_path),
             pri_key_filepath=str(identity.key_path),
@@ -93,6 +88,7 @@ class MqttConnection:
             keep_alive_interval_sec=30,
             min_reconnect_delay_ms=_RECONNECT_MIN_MS,
             max_reconnect_delay_ms=_RECONNECT_MAX_MS,
+            offline_queue_behavior=traits.offline_queue,
             on_publish_received=lambda data: self._call(self._receive, data.publish_packet),
             on_lifecycle_connection_success=lambda _data: self._call(self._on_connected),
             on_lifecycle_disconnection=lambda data: self._call(self._on_disconnected, data.exception),
@@ -124,36 +120,31 @@ class MqttConnection:
         """Take a message for sending. That it was sent is not known when this returns.
 
         Raises:
-            MqttError: AWS IoT would not take it; or there is no connection, and a message of quality of service 0 is
-                not kept; or there is no room.
+            MqttError: AWS IoT would not take it; or there is no connection or no room, and it is not kept.
         """
         if len(topic.encode()) > MAX_TOPIC_BYTES or topic.count("/") > MAX_TOPIC_SLASHES:
             raise MqttError(f"topic {topic} has over {MAX_TOPIC_BYTES} bytes or {MAX_TOPIC_SLASHES} slashes")
         if len(payload) > MAX_PAYLOAD_BYTES:
             raise MqttError(f"message of {len(payload)} bytes to {topic} is over {MAX_PAYLOAD_BYTES} bytes")
-        if qos == 0 and not self.connected:
-            raise MqttError(f"no connection: message of quality of service 0 to {topic} is not kept")
-        if self._spooled_bytes + len(payload) > MAX_SPOOLED_BYTES:
-            raise MqttError(f"no room: {self._spooled_bytes} bytes wait to be sent")
-        self._taken += 1
-        heapq.heappush(self._spool, _Message(self._taken, topic, payload, qos))
-        self._spooled_bytes += len(payload)
-        self._send_spooled()
+        self._sending.take(topic, payload, qos)
+
+    def send(self, message: Message, on_sent: OnSent) -> None:
+        """Send a message that was taken; `on_sent` is called with how that went."""
+        packet = mqtt5.PublishPacket(topic=message.topic, payload=message.payload, qos=mqtt5.QoS(message.qos))
+        self._client.publish(packet).add_done_callback(functools.partial(self._call, on_sent))
 
     async def subscribe(self, topic_filter: str, qos: int) -> None:
-        """Return when the broker has confirmed that it will send what the filter selects.
+        """Have the broker send what the filter selects; returns when it has confirmed that, if that is awaited.
 
         Raises:
-            MqttError: it refused, or did not answer in time.
+            MqttError: it refused, or did not answer in time; or there is no connection, and none is awaited.
         """
-        try:
-            async with asyncio.timeout(OPERATION_LIMIT_S):
-                await self._connected.wait()
-                future = self._request_subscription(topic_filter, qos)
-                await asyncio.wait({asyncio.wrap_future(future)})
-        except TimeoutError as error:
-            raise MqttError(f"no answer to a subscription to {topic_filter} in {OPERATION_LIMIT_S} s") from error
-        _check_subscription(topic_filter, future)
+        if self._traits.awaits_subscriptions:
+            await self._subscribe(topic_filter, qos)
+        elif self.connected:
+            self._loop.call_later(SUBSCRIBE_DELAY_S, self._renew, topic_filter)
+        else:
+            raise MqttError(f"no connection: cannot subscribe to {topic_filter}")
 
     def add_listener(self, topic_filter: str, qos: int, listener: OnMessage) -> Callable[[], None]:
         """Have messages that the filter selects given to `listener`; the result ends that."""
@@ -175,6 +166,16 @@ class MqttConnection:
         self._watchers.append(watcher)
         return lambda: self._watchers.remove(watcher)
 
+    async def _subscribe(self, topic_filter: str, qos: int) -> None:
+        try:
+            async with asyncio.timeout(OPERATION_LIMIT_S):
+                await self._connected.wait()
+                future = self._request_subscription(topic_filter, qos)
+                await asyncio.wait({asyncio.wrap_future(future)})
+        except TimeoutError as error:
+            raise MqttError(f"no answer to a subscription to {topic_filter} in {OPERATION_LIMIT_S} s") from error
+        _check_subscription(topic_filter, future)
+
     def _note_loss(self) -> None:
         if self.connected:
             self._connected.clear()
@@ -190,57 +191,46 @@ class MqttConnection:
             self._loop.call_soon_threadsafe(function, *arguments)
 
     def _receive(self, packet: mqtt5.PublishPacket) -> None:
+        limit = self._traits.max_packet_bytes
+        if limit is not None and _size(packet) > limit:
+            return  # without a word, as on the device
         for topic_filter, (_, listeners) in list(self._subscriptions.items()):
             if matches(topic_filter, packet.topic):
                 for listener in list(listeners):
                     listener(packet.topic, packet.payload or b"")
 
     def _on_connected(self) -> None:
-        logger.info("%s: MQTT connected", self._thing)
+        logger.info("%s: MQTT connected", self.thing)
         self._connected.set()  # its watchers hear of it when the subscriptions are under way
-        for topic_filter, (qos, _) in self._subscriptions.items():
-            self._request_subscription(topic_filter, qos).add_done_callback(
-                functools.partial(self._call, self._on_renewed, topic_filter)
-            )
-        self._send_spooled()
+        for topic_filter in self._subscriptions:
+            self._renew(topic_filter)
+        self._sending.on_connected()
         self._tell_watchers()
 
     def _on_disconnected(self, reason: Exception | None) -> None:
-        logger.info("%s: MQTT connection lost: %s", self._thing, reason)
+        logger.info("%s: MQTT connection lost: %s", self.thing, reason)
         self._note_loss()
 
     def _on_failure(self, reason: Exception | None) -> None:
-        logger.warning("%s: MQTT connection refused: %s", self._thing, reason)
+        logger.warning("%s: MQTT connection refused: %s", self.thing, reason)
 
     def _request_subscription(self, topic_filter: str, qos: int) -> "Future[mqtt5.SubackPacket]":
         subscription = mqtt5.Subscription(topic_filter=topic_filter, qos=mqtt5.QoS(qos))
         future: Future[mqtt5.SubackPacket] = self._client.subscribe(mqtt5.SubscribePacket(subscriptions=[subscription]))
         return future
 
+    def _renew(self, topic_filter: str) -> None:
+        if self.connected and topic_filter in self._subscriptions:
+            qos, _ = self._subscriptions[topic_filter]
+            self._request_subscription(topic_filter, qos).add_done_callback(
+                functools.partial(self._call, self._on_renewed, topic_filter)
+            )
+
     def _on_renewed(self, topic_filter: str, future: "Future[mqtt5.SubackPacket]") -> None:
         try:
             _check_subscription(topic_filter, future)
         except MqttError as error:
-            logger.warning("%s: after a reconnect, %s", self._thing, error)
-
-    def _send_spooled(self) -> None:
-        while self._spool and self.connected and self._in_flight < MAX_IN_FLIGHT:
-            message = heapq.heappop(self._spool)
-            self._in_flight += 1
-            packet = mqtt5.PublishPacket(topic=message.topic, payload=message.payload, qos=mqtt5.QoS(message.qos))
-            self._client.publish(packet).add_done_callback(functools.partial(self._call, self._on_sent, message))
-
-    def _on_sent(self, message: _Message, future: "Future[mqtt5.PublishCompletionData]") -> None:
-        self._in_flight -= 1
-        error = future.exception()
-        if error is not None and message.qos == 1:  # the client was stopped; it keeps them through other losses
-            heapq.heappush(self._spool, message)
-        else:
-            self._spooled_bytes -= len(message.payload)
-            answer = None if error is not None else future.result().puback
-            if error is not None or (answer is not None and answer.reason_code >= REFUSED):
-                logger.warning("%s: message to %s not sent: %s", self._thing, message.topic, error or answer)
-        self._send_spooled()
+            logger.warning("%s: nobody was told that %s", self.thing, error)
 
 
 def _check_subscription(topic_filter: str, future: "Future[mqtt5.SubackPacket]") -> None:
@@ -250,3 +240,8 @@ def _check_subscription(topic_filter: str, future: "Future[mqtt5.SubackPacket]")
     for code in future.result().reason_codes:
         if code >= REFUSED:
             raise MqttError(f"subscription to {topic_filter} refused by the broker: {code.name}")
+
+
+def _size(packet: mqtt5.PublishPacket) -> int:
+    """Bytes of a packet without properties: its type and length, the topic with its length, an id, the payload."""
+    return 3 + 2 + len(packet.topic.encode()) + 2 + 1 + len(packet.payload or b"")

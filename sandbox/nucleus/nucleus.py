@@ -16,12 +16,12 @@ from sandbox.nucleus.ipc import IpcServer
 from sandbox.nucleus.lifecycle import ComponentState, Lifecycle
 from sandbox.nucleus.mqtt import Broker, Identity, MqttConnection
 from sandbox.nucleus.operations import Operations
-from sandbox.nucleus.recipe import TOKEN_EXCHANGE, Recipe, Variables, read
+from sandbox.nucleus.personality import Personality
+from sandbox.nucleus.recipe import TOKEN_EXCHANGE, Recipe, read
+from sandbox.nucleus.scripts import Variables
 
 logger = logging.getLogger(__name__)
 
-VERSION = "2.16.0"
-SOCKET_NAME = "ipc.socket"
 UPDATE_ANSWER_LIMIT_S = 60.0
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -32,6 +32,9 @@ class NotDeployedError(RuntimeError):
 
 class PoweredOffError(RuntimeError):
     """The device is off."""
+
+    def __init__(self, thing: str) -> None:
+        super().__init__(f"{thing} is off: start it first")
 
 
 class Surroundings(msgspec.Struct, frozen=True):
@@ -51,16 +54,29 @@ class Nucleus:
     be short.
     """
 
-    def __init__(self, identity: Identity, directory: Path, socket_directory: Path, surroundings: Surroundings) -> None:
+    def __init__(
+        self,
+        personality: Personality,
+        identity: Identity,
+        directory: Path,
+        socket_directory: Path,
+        surroundings: Surroundings,
+    ) -> None:
         """
         Raises:
             SocketPathTooLongError: the socket's path would be longer than a Unix socket's may be.
         """
         self.thing = identity.thing
         self.directory = directory
+        self.personality = personality
         self._identity = identity
         self._surroundings = surroundings
-        self._ipc = IpcServer(socket_directory / SOCKET_NAME, self._authenticate, Operations(self).handlers)
+        self._ipc = IpcServer(
+            socket_directory / personality.socket_name,
+            self._authenticate,
+            Operations(self, personality.operations).handlers,
+            personality.ipc,
+        )
         self._mqtt: MqttConnection | None = None
         self._components: dict[str, str] = {}
         self._credential_tokens: dict[str, str] = {}
@@ -78,7 +94,7 @@ class Nucleus:
             PoweredOffError: the device is off.
         """
         if self._mqtt is None:
-            raise PoweredOffError(f"{self.thing} is off: start it first")
+            raise PoweredOffError(self.thing)
         return self._mqtt
 
     @property
@@ -104,7 +120,7 @@ class Nucleus:
     async def start(self) -> None:
         """Power on: serve IPC, connect, and run the component if there is one. Doesn't wait for the connection."""
         await self._ipc.start()
-        self._mqtt = MqttConnection(self._surroundings.broker, self._identity)
+        self._mqtt = MqttConnection(self._surroundings.broker, self._identity, self.personality.mqtt)
         self._mqtt.start()
         if self._lifecycle is not None:
             self._lifecycle.start()
@@ -121,6 +137,25 @@ class Nucleus:
             await self._lifecycle.cut_power()
         await self._go_dark()
 
+    async def restart(self) -> None:
+        """Restart the nucleus and not the device, as after a crash of it or an update.
+
+        Components that outlive it (lite) lose their connections, and the tokens with which they could make new ones.
+
+        Raises:
+            PoweredOffError: the device is off.
+        """
+        if self._mqtt is None:
+            raise PoweredOffError(self.thing)
+        if self.personality.takes_components_along:
+            await self.stop()
+            await self.start()
+            return
+        self._ipc.stop()
+        for svcuid in list(self._components):
+            self._revoke(svcuid)
+        await self._ipc.start()
+
     async def deploy(self, recipe_path: Path, artifacts: Path, configuration: Mapping[str, Any] | None = None) -> None:
         """Replace the component: its recipe, the artifacts it names (files in the directory `artifacts`), and a
         configuration that is merged into what is there, over the recipe's defaults.
@@ -131,7 +166,7 @@ class Nucleus:
             RecipeError: the recipe is not one that a nucleus would take for this machine.
             FileNotFoundError: an artifact is missing.
         """
-        recipe = read(recipe_path)
+        recipe = read(recipe_path, self.personality.recipes)
         if self._lifecycle is not None and self._mqtt is not None:
             await self._ask_for_update()
             await self._lifecycle.stop()
@@ -141,7 +176,13 @@ class Nucleus:
         self._configuration.merge((), configuration or {})
         variables = self._prepare_directories(recipe, artifacts)
         self._lifecycle = Lifecycle(
-            recipe, variables, self._log_path(recipe), self._environment, self._revoke, self._notify
+            self.personality.lifecycle,
+            recipe,
+            variables,
+            self._log_path(recipe),
+            self._environment,
+            self._revoke,
+            self._notify,
         )
         if self._mqtt is not None:
             self._lifecycle.start()
@@ -215,16 +256,20 @@ class Nucleus:
     def _prepare_directories(self, recipe: Recipe, source: Path) -> Variables:
         work = self.directory / "work" / recipe.name
         artifacts = self.directory / "packages" / "artifacts" / recipe.name / recipe.version
-        for directory in (work, artifacts, self.directory / "logs", self.directory / "tmp"):
+        decompressed = self.directory / "packages" / "artifacts-unarchived" / recipe.name / recipe.version
+        for directory in (work, artifacts, decompressed, self.directory / "logs", self.directory / "tmp"):
             directory.mkdir(parents=True, exist_ok=True)
-        for name in recipe.artifacts:
-            target = artifacts / name
+        for artifact in recipe.artifacts:
+            target = artifacts / artifact.name
             target.unlink(missing_ok=True)
-            shutil.copyfile(source / name, target)
+            shutil.copyfile(source / artifact.name, target)
             target.chmod(0o444)
+            if artifact.zipped and self.personality.unpacks_archives:
+                shutil.unpack_archive(target, decompressed / target.stem, "zip")
         return Variables(
             thing=self.thing,
             artifacts=artifacts,
+            decompressed=decompressed,
             work=work,
             root=self.directory,
             configuration=self._configuration,
@@ -247,7 +292,7 @@ class Nucleus:
             "AWS_IOT_THING_NAME": self.thing,
             "AWS_REGION": region,
             "AWS_DEFAULT_REGION": region,
-            "GGC_VERSION": VERSION,
+            "GGC_VERSION": self.personality.version,
             "GG_ROOT_CA_PATH": str(self._surroundings.broker.ca_path),
             "AWS_ENDPOINT_URL": self._surroundings.endpoint,  # the one thing that is not so on a device
         }

@@ -1,7 +1,7 @@
 """The IPC operations of the stand-in nucleus: what each checks, does and answers.
 
-Those of the classic nucleus that the client component may use are here; every other one is a ServiceError, which is
-also what nucleus lite says to operations that it does not have.
+Those that the client component may use are here. What a nucleus does not have is a ServiceError, which is also what
+the stand-in says to the rest: shadows, secrets, metrics, pausing.
 """
 
 import base64
@@ -9,10 +9,13 @@ import binascii
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+import msgspec
+
 from sandbox.nucleus.authorization import MQTT_PROXY, authorize
 from sandbox.nucleus.configuration import Configuration, UnknownKeyError
 from sandbox.nucleus.ipc import Call, Handler, IpcError
-from sandbox.nucleus.mqtt import MqttConnection, MqttError
+from sandbox.nucleus.mqtt import MqttConnection
+from sandbox.nucleus.sending import MqttError
 
 MQTT_OPERATION_QOS = {"0": 0, "1": 1}
 
@@ -38,16 +41,24 @@ class Device(Protocol):
         """Put an update off, 0 to let it go on; False if the component isn't subscribed to updates."""
 
 
+class OperationTraits(msgspec.Struct, frozen=True, kw_only=True):
+    """What the nuclei do differently: the operations they lack, and whether access control knows {iot:thingName}."""
+
+    missing: frozenset[str]
+    knows_thing_name: bool
+
+
 class Operations:
     """The operations, for the components of one device."""
 
-    def __init__(self, device: Device) -> None:
+    def __init__(self, device: Device, traits: OperationTraits) -> None:
         self._device = device
+        self._traits = traits
 
     @property
     def handlers(self) -> dict[str, Handler]:
-        """Each operation by name."""
-        return {
+        """Each operation that the nucleus has, by name."""
+        handlers: dict[str, Handler] = {
             "PublishToIoTCore": self._publish_to_iot_core,
             "SubscribeToIoTCore": self._subscribe_to_iot_core,
             "SubscribeToIoTCoreConnectionStatus": self._subscribe_to_connection_status,
@@ -58,6 +69,7 @@ class Operations:
             "SubscribeToComponentUpdates": self._subscribe_to_component_updates,
             "DeferComponentUpdate": self._defer_component_update,
         }
+        return {name: handler for name, handler in handlers.items() if name not in self._traits.missing}
 
     async def _publish_to_iot_core(self, call: Call) -> None:
         topic = _text(call, "topicName")
@@ -155,7 +167,8 @@ class Operations:
 
     def _authorize(self, call: Call, resource: str) -> None:
         rules = self._configuration(call.component).values
-        authorize(rules, self._device.thing, call.component, MQTT_PROXY, call.operation, resource)
+        thing = self._device.thing if self._traits.knows_thing_name else None
+        authorize(rules, thing, call.component, MQTT_PROXY, call.operation, resource)
 
     def _configuration(self, component: str) -> Configuration:
         configuration = self._device.configuration(component)

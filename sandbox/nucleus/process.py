@@ -9,8 +9,6 @@ from pathlib import Path
 
 from sandbox.processes import kill_group
 
-KILLED = -signal.SIGKILL
-
 
 class ScriptProcess:
     """A shell script that has been started; its output goes to the end of a file.

@@ -1,10 +1,6 @@
-"""Reading a component's recipe as a nucleus does, strictly: what only one of the two nuclei understands is refused.
-
-Keys are found in any case, as the classic nucleus does and as the schema that GDK checks against has them.
-"""
+"""Reading a component's recipe as a nucleus does. `RecipeTraits` has what the two nuclei read differently."""
 
 import platform
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,74 +9,90 @@ from urllib.parse import urlparse
 import msgspec
 import yaml
 
-from sandbox.nucleus.configuration import Configuration, UnknownKeyError
-
 DEFAULT_TIMEOUT_S = 120.0
+TIMEOUTS_S = {"shutdown": 15.0, "recover": 60.0}
+"""Of the steps that have less than DEFAULT_TIMEOUT_S."""
 TOKEN_EXCHANGE = "aws.greengrass.TokenExchangeService"  # noqa: S105  (a component's name)
-STEPS = ("install", "run")
+NOT_HERE = frozenset({"bootstrap", "startup"})
+"""Steps of both nuclei that the stand-in can't run."""
 
 _ARCHITECTURES = {"x86_64": "amd64", "AMD64": "amd64", "arm64": "aarch64"}
-_VARIABLE = re.compile(r"\{([^{}\s]*)\}")
 
 
 class RecipeError(ValueError):
-    """A recipe that a nucleus would refuse, or that the two nuclei would read differently."""
+    """A recipe that a nucleus would refuse, or that asks for what the stand-in does not have."""
 
 
 class NoMatchingPlatformError(RecipeError):
     """No manifest of the recipe is for this machine."""
 
 
+class RecipeTraits(msgspec.Struct, frozen=True, kw_only=True):
+    """What the nuclei read differently: whether keys are found in their exact case only; whether scalars of YAML keep
+    their types, or are all texts; the steps of a life that are run (others are ignored by who `ignores_steps`, and
+    refused here by who does not); whether a step's Skipif counts; the `runtime` of a platform that they are, and the
+    keys without which a manifest's platform is not theirs."""
+
+    exact_keys: bool
+    keeps_types: bool
+    steps: frozenset[str]
+    ignores_steps: bool
+    skips: bool
+    runtime: str
+    needed_platform: frozenset[str]
+
+
+class Artifact(msgspec.Struct, frozen=True, kw_only=True):
+    """One artifact by its file name; `zipped` if the recipe wants it unpacked."""
+
+    name: str
+    zipped: bool
+
+
 class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """One step of a component's life: a shell script, its time limit, and its environment."""
+    """One step of a component's life: a shell script, its time limit, and its environment. `skip_if` is when it is
+    left out: "onpath <program>" or "exists <file>", "" for never."""
 
     script: str
     timeout_s: float
     environment: Mapping[str, str]
+    skip_if: str = ""
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True):
-    """What a recipe says for this platform. `artifacts` are file names; `steps` has install and run, if there."""
+    """What a recipe says for this platform. `steps` has install, run, shutdown and recover, those that are there."""
 
     name: str
     version: str
     dependencies: frozenset[str]
     default_configuration: Mapping[str, Any]
-    artifacts: tuple[str, ...]
+    artifacts: tuple[Artifact, ...]
     steps: Mapping[str, Step]
 
 
-class Variables(msgspec.Struct, frozen=True, kw_only=True):
-    """What a script's recipe variables stand for."""
-
-    thing: str
-    artifacts: Path
-    work: Path
-    root: Path
-    configuration: Configuration
-
-
-def read(path: Path, attributes: Mapping[str, str] | None = None) -> Recipe:
+def read(path: Path, traits: RecipeTraits, attributes: Mapping[str, str] | None = None) -> Recipe:
     """The recipe in a file, YAML or JSON, for a platform: `os` and `architecture`, this machine's by default.
 
     Raises:
-        RecipeError: it is not one, or not one for both nuclei; the text names the file and the key.
+        RecipeError: it is not one; the text names the file and the key.
         NoMatchingPlatformError: no manifest is for this platform.
     """
+    loader = yaml.SafeLoader if traits.keeps_types or path.suffix == ".json" else yaml.BaseLoader
     try:
-        document = _Keys(yaml.safe_load(path.read_text()), path.name)
-        manifest = _choose(document.children("Manifests"), attributes or this_platform(), path)
-        configuration = document.child("ComponentConfiguration").value("DefaultConfiguration", dict) or {}
-        return Recipe(
-            name=document.text("ComponentName"),
-            version=document.text("ComponentVersion"),
-            dependencies=frozenset(document.value("ComponentDependencies", dict) or {}),
-            default_configuration=configuration,
-            artifacts=tuple(Path(urlparse(a.text("Uri")).path).name for a in manifest.children("Artifacts")),
-            steps=_read_steps(manifest.child("Lifecycle")),
-        )
+        raw = yaml.load(path.read_text(), loader)  # noqa: S506  (BaseLoader makes nothing but texts)
     except yaml.YAMLError as error:
         raise RecipeError(f"recipe {path} is no YAML: {error}") from error
+    document = _Keys(raw, path.name, exact=traits.exact_keys)
+    manifest = _choose(document.children("Manifests"), attributes or this_platform(), traits, path)
+    configuration = document.child("ComponentConfiguration").value("DefaultConfiguration", dict) or {}
+    return Recipe(
+        name=document.text("ComponentName"),
+        version=document.text("ComponentVersion"),
+        dependencies=frozenset(document.value("ComponentDependencies", dict) or {}),
+        default_configuration=configuration,
+        artifacts=tuple(map(_read_artifact, manifest.children("Artifacts"))),
+        steps=_read_steps(manifest.child("Lifecycle"), traits),
+    )
 
 
 def this_platform() -> dict[str, str]:
@@ -89,91 +101,83 @@ def this_platform() -> dict[str, str]:
     return {"os": platform.system().lower(), "architecture": _ARCHITECTURES.get(machine, machine)}
 
 
-def interpolate(script: str, variables: Variables) -> str:
-    """The script with its recipe variables filled in.
-
-    Raises:
-        RecipeError: a brace that is no variable known to both nuclei; nucleus lite would cut the script there.
-    """
-    known = {
-        "iot:thingName": variables.thing,
-        "artifacts:path": str(variables.artifacts),
-        "work:path": str(variables.work),
-        "kernel:rootPath": str(variables.root),
-    }
-
-    def fill_in(match: re.Match[str]) -> str:
-        name = match[1]
-        if name in known:
-            return known[name]
-        if name.startswith("configuration:/"):
-            try:
-                value = variables.configuration.get(name.removeprefix("configuration:/").split("/"))
-            except UnknownKeyError as error:
-                raise RecipeError(f"variable {{{name}}} names a configuration key that is not there") from error
-            return value if isinstance(value, str) else msgspec.json.encode(value).decode()
-        raise RecipeError(f"{match[0]} in a script is no recipe variable of both nuclei: write $X instead of ${{X}}")
-
-    if "{" in _VARIABLE.sub("", script):
-        raise RecipeError(f"a brace that is no recipe variable, in script {script!r}: nucleus lite cuts it there")
-    return _VARIABLE.sub(fill_in, script)
-
-
 class _Keys:
-    """A map of a recipe whose keys are found without regard to case."""
+    """A map of a recipe whose keys are found with or without regard to case."""
 
-    def __init__(self, raw: Any, where: str) -> None:
+    def __init__(self, raw: Any, where: str, *, exact: bool) -> None:
         if not isinstance(raw, dict):
             raise RecipeError(f"recipe: {where} is {raw!r}, not a map")
         self.raw = raw
         self._where = where
-        self._values = {str(key).lower(): value for key, value in raw.items()}
+        self._exact = exact
+        self._values = {self.known(str(key)): value for key, value in raw.items()}
+
+    def known(self, key: str) -> str:
+        """A key as it is compared."""
+        return key if self._exact else key.lower()
 
     def value(self, key: str, kind: type[Any]) -> Any:
-        value = self._values.get(key.lower())
+        value = self._values.get(self.known(key))
         if value is not None and not isinstance(value, kind):
             raise RecipeError(f"recipe: {self._where}/{key} is {value!r}, not a {kind.__name__}")
         return value
 
     def text(self, key: str) -> str:
-        value = self._values.get(key.lower())
+        value = self._values.get(self.known(key))
         if not isinstance(value, str | int | float):
             raise RecipeError(f"recipe: {self._where}/{key} is {value!r}, not a text")
         return str(value)
 
     def child(self, key: str) -> "_Keys":
-        return _Keys(self.value(key, dict) or {}, f"{self._where}/{key}")
+        return _Keys(self.value(key, dict) or {}, f"{self._where}/{key}", exact=self._exact)
+
+    def step(self, key: str, raw: Any) -> "_Keys":
+        """A step of a life; one that is only a text is its script."""
+        return _Keys({"Script": raw} if isinstance(raw, str) else raw, f"{self._where}/{key}", exact=self._exact)
 
     def children(self, key: str) -> "list[_Keys]":
         values = self.value(key, list) or []
-        return [_Keys(value, f"{self._where}/{key}/{index}") for index, value in enumerate(values)]
+        return [_Keys(value, f"{self._where}/{key}/{index}", exact=self._exact) for index, value in enumerate(values)]
 
 
-def _choose(manifests: list[_Keys], attributes: Mapping[str, str], path: Path) -> _Keys:
+def _choose(manifests: list[_Keys], attributes: Mapping[str, str], traits: RecipeTraits, path: Path) -> _Keys:
+    given = {**attributes, "runtime": traits.runtime}
     for manifest in manifests:
-        wanted = manifest.child("Platform").raw
-        if all(str(value) in {"*", attributes.get(str(key).lower())} for key, value in wanted.items()):
+        wanted = {str(key).lower(): str(value) for key, value in manifest.child("Platform").raw.items()}
+        if traits.needed_platform <= wanted.keys() and all(
+            value in {"*", given.get(key)} for key, value in wanted.items()
+        ):
             return manifest
-    raise NoMatchingPlatformError(f"recipe {path} has no manifest for platform {dict(attributes)}")
+    raise NoMatchingPlatformError(f"recipe {path} has no manifest for platform {given}")
 
 
-def _read_steps(lifecycle: _Keys) -> dict[str, Step]:
+def _read_artifact(artifact: _Keys) -> Artifact:
+    name = Path(urlparse(artifact.text("Uri")).path).name
+    return Artifact(name=name, zipped=str(artifact.value("Unarchive", str)).upper() == "ZIP")
+
+
+def _read_steps(lifecycle: _Keys, traits: RecipeTraits) -> dict[str, Step]:
     shared = _environment(lifecycle)
     steps = {}
     for key, raw in lifecycle.raw.items():
-        name = str(key).lower()
-        if name == "setenv":
+        name = lifecycle.known(str(key))
+        if name == lifecycle.known("Setenv"):
             continue
-        if name not in STEPS:
-            raise RecipeError(f"recipe: lifecycle step {key!r} is not known here: use {' and '.join(STEPS)}")
-        step = _Keys({"Script": raw} if isinstance(raw, str) else raw, f"Lifecycle/{key}")
+        if name not in traits.steps:
+            if traits.ignores_steps and name not in NOT_HERE:
+                continue
+            raise RecipeError(
+                f"recipe: lifecycle step {key!r} is not known here: use {', '.join(sorted(traits.steps))}"
+            )
+        step = lifecycle.step(name, raw)
         if str(step.value("RequiresPrivilege", object)).lower() == "true":
             raise RecipeError(f"recipe: step {key!r} requires privilege, which the stand-in nucleus does not have")
         timeout = step.value("Timeout", object)
         steps[name] = Step(
             script=step.text("Script"),
-            timeout_s=DEFAULT_TIMEOUT_S if timeout is None else float(timeout),
+            timeout_s=TIMEOUTS_S.get(name, DEFAULT_TIMEOUT_S) if timeout is None else float(timeout),
             environment={**shared, **_environment(step)},
+            skip_if=(step.value("Skipif", str) or "") if traits.skips else "",
         )
     return steps
 

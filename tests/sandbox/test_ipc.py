@@ -9,6 +9,7 @@ import pytest
 
 from sandbox.nucleus.eventstream import Decoder, Flags, Frame, MessageType, encode
 from sandbox.nucleus.ipc import Call, IpcServer, SocketPathTooLongError
+from sandbox.nucleus.personality import CLASSIC
 
 CONNECT = Frame(type=MessageType.CONNECT, headers={":version": "0.1.0"}, payload=b'{"authToken": "known"}')
 REQUEST = Frame(
@@ -52,7 +53,7 @@ def run(directory: Path, scenario: Callable[[Client, list[Call]], Awaitable[None
             calls.append(call)
 
         path = directory / "s"
-        server = IpcServer(path, {"known": "c"}.get, {"Watch": watch})
+        server = IpcServer(path, {"known": "c"}.get, {"Watch": watch}, CLASSIC.ipc)
         await server.start()
         try:
             reader, writer = await asyncio.open_unix_connection(str(path))
@@ -150,4 +151,4 @@ def test_an_unknown_operation_is_a_service_error_on_its_stream_alone(tmp_path: P
 
 def test_a_socket_path_that_is_too_long_is_told(tmp_path: Path) -> None:
     with pytest.raises(SocketPathTooLongError, match="use a shorter directory"):
-        IpcServer(tmp_path / ("x" * 100), lambda _token: None, {})
+        IpcServer(tmp_path / ("x" * 100), lambda _token: None, {}, CLASSIC.ipc)

@@ -5,29 +5,43 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
 
-from sandbox.nucleus import lifecycle as module
 from sandbox.nucleus.configuration import Configuration
-from sandbox.nucleus.lifecycle import ComponentState, Lifecycle
-from sandbox.nucleus.recipe import Recipe, RecipeError, Step, Variables
+from sandbox.nucleus.lifecycle import ComponentState, Lifecycle, LifecycleTraits, Patience
+from sandbox.nucleus.personality import CLASSIC, LITE
+from sandbox.nucleus.recipe import Recipe, Step
+from sandbox.nucleus.scripts import Variables
 
 
 class Component:
     """A lifecycle, and what it did."""
 
-    def __init__(self, directory: Path, **scripts: str | tuple[str, float]) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        traits: LifecycleTraits = CLASSIC.lifecycle,
+        skip_if: Mapping[str, str] | None = None,
+        **scripts: str | tuple[str, float],
+    ) -> None:
         steps = {}
         for name, script in scripts.items():
             text, timeout_s = script if isinstance(script, tuple) else (script, 120.0)
-            steps[name] = Step(script=text, timeout_s=timeout_s, environment={"FROM_RECIPE": "1"})
+            steps[name] = Step(
+                script=text,
+                timeout_s=timeout_s,
+                environment={"FROM_RECIPE": "1"},
+                skip_if=(skip_if or {}).get(name, ""),
+            )
         self.log = directory / "log"
         self.states: list[ComponentState] = []
         self.valid: set[str] = set()
         self.used: list[str] = []
         self._changed = asyncio.Event()
         self.lifecycle = Lifecycle(
+            traits,
             Recipe(
                 name="c",
                 version="1",
@@ -36,7 +50,14 @@ class Component:
                 artifacts=(),
                 steps=steps,
             ),
-            Variables(thing="t", artifacts=directory, work=directory, root=directory, configuration=Configuration()),
+            Variables(
+                thing="t",
+                artifacts=directory,
+                decompressed=directory,
+                work=directory,
+                root=directory,
+                configuration=Configuration(),
+            ),
             self.log,
             self._environment,
             self.valid.discard,
@@ -108,12 +129,12 @@ def test_stop_is_a_sigterm(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
-def test_what_ignores_a_sigterm_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "STOP_GRACE_S", 0.2)
+def test_what_ignores_a_sigterm_is_killed(tmp_path: Path) -> None:
+    traits = msgspec.structs.replace(CLASSIC.lifecycle, stop_grace_s=0.2)
 
     async def scenario() -> None:
         os.mkfifo(tmp_path / "ready")
-        component = Component(tmp_path, run='trap "" TERM; : > ready; while :; do sleep 0.01; done')
+        component = Component(tmp_path, traits, run='trap "" TERM; : > ready; while :; do sleep 0.01; done')
         component.lifecycle.start()
         await asyncio.to_thread((tmp_path / "ready").read_text)
         await component.lifecycle.stop()
@@ -145,9 +166,71 @@ def test_a_stop_before_the_start_has_begun_runs_nothing(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
-def test_a_script_with_an_unknown_variable_is_refused_at_once(tmp_path: Path) -> None:
+def test_lite_waits_two_minutes_before_it_kills_and_classic_five_seconds() -> None:
+    assert (CLASSIC.lifecycle.stop_grace_s, LITE.lifecycle.stop_grace_s) == (5, 120)
+
+
+def test_the_shutdown_script_comes_before_the_sigterm(tmp_path: Path) -> None:
     async def scenario() -> None:
-        with pytest.raises(RecipeError):
-            Component(tmp_path, run="echo ${HOME}")
+        os.mkfifo(tmp_path / "ready")
+        component = Component(
+            tmp_path,
+            run='trap "echo term; exit 0" TERM; : > ready; while :; do sleep 0.01; done',
+            shutdown='echo "shutdown $SVCUID"',
+        )
+        component.lifecycle.start()
+        await asyncio.to_thread((tmp_path / "ready").read_text)
+        await component.lifecycle.stop()
+        lines = component.log.read_text().splitlines()
+        assert (lines[0], lines[-1]) == (f"shutdown {component.used[1]}", "term")
+        assert not component.valid
+
+    asyncio.run(scenario())
+
+
+def test_the_recover_script_comes_after_each_error_but_the_last(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        component = Component(tmp_path, run="echo run; exit 1", recover="echo recover")
+        component.lifecycle.start()
+        await component.until(ComponentState.BROKEN)
+        assert component.log.read_text() == "run\nrecover\nrun\nrecover\nrun\n"
+
+    asyncio.run(scenario())
+
+
+def test_a_step_is_left_out_on_its_condition(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        (tmp_path / "there").touch()
+        conditions = {"install": "exists {work:path}/there", "run": "onpath a-program-that-nobody-has"}
+        component = Component(tmp_path, skip_if=conditions, install="echo install", run="echo run")
+        component.lifecycle.start()
+        await component.until(ComponentState.FINISHED)
+        assert component.log.read_text() == "run\n"
+        assert not component.valid
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(("traits", "over"), [(CLASSIC.lifecycle, True), (LITE.lifecycle, False)])
+def test_three_errors_within_an_hour_are_too_many_for_classic_three_starts_for_lite(
+    traits: LifecycleTraits, over: bool
+) -> None:
+    patience = Patience(counts_starts=traits.counts_starts)
+    assert not patience.is_over(0, 3000)
+    assert not patience.is_over(3001, 3300)
+    assert patience.is_over(3301, 3700) is over, "the first start is over an hour ago, the first error is not"
+
+
+def test_an_error_that_is_reported_restarts_a_component_on_classic_and_not_on_lite(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        for traits, restarted in ((CLASSIC.lifecycle, True), (LITE.lifecycle, False)):
+            component = Component(tmp_path, traits, run="sleep 600")
+            component.lifecycle.start()
+            await component.until(ComponentState.RUNNING)
+            component.lifecycle.report(ComponentState.ERRORED)
+            if restarted:
+                await component.until(ComponentState.RUNNING, times=2)
+            assert (ComponentState.ERRORED in component.states) is restarted
+            await component.lifecycle.cut_power()
 
     asyncio.run(scenario())

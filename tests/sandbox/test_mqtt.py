@@ -3,28 +3,35 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
 from sandbox import provisioning
 from sandbox.embedded_aws import EmbeddedAws
 from sandbox.fleet import Access
-from sandbox.nucleus.mqtt import MAX_IN_FLIGHT, MAX_PAYLOAD_BYTES, MAX_SPOOLED_BYTES, Broker, MqttConnection, MqttError
+from sandbox.nucleus.mqtt import MAX_PAYLOAD_BYTES, Broker, MqttConnection
+from sandbox.nucleus.personality import CLASSIC, LITE, Personality
+from sandbox.nucleus.sending import MAX_IN_FLIGHT, MAX_SPOOLED_BYTES, MqttError
 
 LIMIT_S = 20.0
 
+Scenario = Callable[[MqttConnection], Awaitable[None]]
+
+
+class Run(Protocol):
+    def __call__(self, scenario: Scenario, personality: Personality = CLASSIC) -> None: ...
+
 
 @pytest.fixture
-def run(
-    aws: EmbeddedAws, access: Access, tmp_path: Path
-) -> Callable[[Callable[[MqttConnection], Awaitable[None]]], None]:
+def run(aws: EmbeddedAws, access: Access, tmp_path: Path) -> Run:
     """Runs a scenario with the connection of the thing mqtt-1."""
     (identity,) = provisioning.register(aws.client("iot"), ["mqtt-1"], access.thing_group, access.iot_policy, tmp_path)
     broker = Broker(host="127.0.0.1", port=aws.mqtt_port, ca_path=aws.ca_path)
 
-    def run_scenario(scenario: Callable[[MqttConnection], Awaitable[None]]) -> None:
+    def run_scenario(scenario: Scenario, personality: Personality = CLASSIC) -> None:
         async def main() -> None:
-            connection = MqttConnection(broker, identity)
+            connection = MqttConnection(broker, identity, personality.mqtt)
             connection.start()
             async with asyncio.timeout(LIMIT_S):
                 await connection.wait_connected()
@@ -34,9 +41,6 @@ def run(
         asyncio.run(main())
 
     return run_scenario
-
-
-Run = Callable[[Callable[[MqttConnection], Awaitable[None]]], None]
 
 
 def test_messages_that_were_under_way_when_the_line_broke_are_sent_again(run: Run) -> None:
@@ -92,3 +96,35 @@ def test_memory_for_messages_that_wait_has_an_end(run: Run) -> None:
             connection.publish("probe/mqtt-1/x", bytes(MAX_PAYLOAD_BYTES), 1)
 
     run(scenario)
+
+
+def test_lite_takes_no_message_without_a_line_and_ten_at_once_with_one(run: Run) -> None:
+    async def scenario(connection: MqttConnection) -> None:
+        for number in range(MAX_IN_FLIGHT):
+            connection.publish("probe/mqtt-1/x", str(number).encode(), 1)
+        with pytest.raises(MqttError, match="10 messages are under way"):
+            connection.publish("probe/mqtt-1/x", b"one too many", 1)
+        await connection.stop()
+        with pytest.raises(MqttError, match="no connection"):
+            connection.publish("probe/mqtt-1/x", b"", 1)
+        with pytest.raises(MqttError, match="no connection"):
+            await connection.subscribe("probe/mqtt-1/x", 1)
+        connection.start()
+        await connection.wait_connected()
+        connection.publish("probe/mqtt-1/x", b"", 1)
+
+    run(scenario, LITE)
+
+
+def test_lite_loses_what_was_under_way_when_the_line_broke(run: Run) -> None:
+    async def scenario(connection: MqttConnection) -> None:
+        got: asyncio.Queue[bytes] = asyncio.Queue()
+        connection.add_listener("probe/mqtt-1/x", 1, lambda _topic, payload: got.put_nowait(payload))
+        connection.publish("probe/mqtt-1/x", b"lost", 1)
+        await connection.stop()
+        connection.start()
+        await connection.wait_connected()
+        connection.publish("probe/mqtt-1/x", b"sent", 1)
+        assert await got.get() == b"sent"
+
+    run(scenario, LITE)

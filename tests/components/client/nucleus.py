@@ -13,6 +13,7 @@ import msgspec
 
 from protocol import names
 from sandbox.nucleus.ipc import Call, Handler, IpcError, IpcServer
+from sandbox.nucleus.personality import CLASSIC
 
 THING = "device-1"
 FEDERATION = "digits"
@@ -67,7 +68,9 @@ class Nucleus:
             "SubscribeToIoTCore": self._subscribe,
             "PublishToIoTCore": self._publish,
         }
-        self.server = IpcServer(socket, lambda token: "com.fedgrass.Client" if token == TOKEN else None, handlers)
+        self.server = IpcServer(
+            socket, lambda token: "com.fedgrass.Client" if token == TOKEN else None, handlers, CLASSIC.ipc
+        )
         self.loop = asyncio.new_event_loop()
 
     @contextlib.contextmanager

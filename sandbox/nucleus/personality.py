@@ -1,0 +1,116 @@
+"""The two Greengrass nuclei, as far as a component can tell them apart: the classic one in Java, and nucleus lite in C.
+
+The traits name each difference where it matters; here is what the two make of them. Sources are measurements on
+nucleus lite 2.6, and both nuclei's documentation and code.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+from awscrt import mqtt5
+
+from sandbox.nucleus.eventstream import MAX_FRAME_BYTES
+from sandbox.nucleus.ipc import IpcTraits
+from sandbox.nucleus.lifecycle import LifecycleTraits
+from sandbox.nucleus.mqtt import MqttTraits
+from sandbox.nucleus.operations import OperationTraits
+from sandbox.nucleus.recipe import RecipeTraits
+from sandbox.nucleus.scripts import fill_in_classic, fill_in_lite
+from sandbox.nucleus.sending import NoSpool, Spool
+
+
+class Personality(msgspec.Struct, frozen=True, kw_only=True):
+    """One nucleus. `version` is what components are told; `unpacks_archives`: artifacts with Unarchive: ZIP are
+    unpacked even in a local deployment; `takes_components_along`: its components end when it restarts."""
+
+    name: str
+    version: str
+    socket_name: str
+    unpacks_archives: bool
+    takes_components_along: bool
+    ipc: IpcTraits
+    operations: OperationTraits
+    mqtt: MqttTraits
+    recipes: RecipeTraits
+    lifecycle: LifecycleTraits
+
+
+CLASSIC = Personality(
+    name="classic",
+    version="2.16.0",
+    socket_name="ipc.socket",
+    unpacks_archives=True,
+    takes_components_along=True,
+    ipc=IpcTraits(
+        error_fields=("message", "_message"),
+        max_frame_bytes=MAX_FRAME_BYTES,
+        ends_streams=True,
+        explains_closing=True,
+    ),
+    operations=OperationTraits(missing=frozenset(), knows_thing_name=True),
+    mqtt=MqttTraits(
+        sending=Spool,
+        offline_queue=mqtt5.ClientOperationQueueBehaviorType.FAIL_NON_QOS1_PUBLISH_ON_DISCONNECT,
+        awaits_subscriptions=True,
+        max_packet_bytes=None,
+    ),
+    recipes=RecipeTraits(
+        exact_keys=False,
+        keeps_types=True,
+        steps=frozenset({"install", "run", "shutdown", "recover"}),
+        ignores_steps=False,
+        skips=True,
+        runtime="aws_nucleus_classic",
+        needed_platform=frozenset(),
+    ),
+    lifecycle=LifecycleTraits(
+        fill_in=fill_in_classic,
+        stop_grace_s=5.0,
+        counts_starts=False,
+        restarts_reported=True,
+    ),
+)
+
+LITE = Personality(
+    name="lite",
+    version="2.6.0",
+    socket_name="gg-ipc.socket",
+    unpacks_archives=False,
+    takes_components_along=False,
+    ipc=IpcTraits(
+        error_fields=("_message",),
+        max_frame_bytes=10_012,
+        ends_streams=False,
+        explains_closing=False,
+    ),
+    operations=OperationTraits(
+        missing=frozenset(
+            {"DeferComponentUpdate", "SubscribeToComponentUpdates", "SubscribeToIoTCoreConnectionStatus"}
+        ),
+        knows_thing_name=False,
+    ),
+    mqtt=MqttTraits(
+        sending=NoSpool,
+        offline_queue=mqtt5.ClientOperationQueueBehaviorType.FAIL_ALL_ON_DISCONNECT,
+        awaits_subscriptions=False,
+        max_packet_bytes=5_000,
+    ),
+    recipes=RecipeTraits(
+        exact_keys=True,
+        keeps_types=False,
+        steps=frozenset({"install", "run"}),
+        ignores_steps=True,
+        skips=False,
+        runtime="aws_nucleus_lite",
+        needed_platform=frozenset({"os", "runtime"}),
+    ),
+    lifecycle=LifecycleTraits(
+        fill_in=fill_in_lite,
+        stop_grace_s=120.0,
+        counts_starts=True,
+        restarts_reported=False,
+    ),
+)
+
+FLEETS: dict[str, Sequence[Personality]] = {"classic": (CLASSIC,), "lite": (LITE,), "mixed": (CLASSIC, LITE)}
+"""What a fleet's devices run, by its name: one after the other, and again from the first."""
