@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
@@ -39,6 +39,7 @@ from sandbox.federated_run import (
     wait_for_clients,
 )
 from sandbox.fleet import BuiltComponent, ComponentBrokenError
+from sandbox.nucleus.personality import CLASSIC, Personality
 from sandbox.sandbox import Sandbox
 from sandbox.scoring import Scorer, ScoringError
 
@@ -90,6 +91,7 @@ def run_demo(
     split: Split,
     seed: int,
     port: int,
+    nuclei: Sequence[Personality],
     chaos: bool,
     as_json: bool,
 ) -> None:
@@ -111,6 +113,7 @@ def run_demo(
                 split=split,
                 seed=seed,
                 port=port,
+                nuclei=nuclei,
                 display=display,
             )
             if chaos:
@@ -138,13 +141,15 @@ def run(
     split: Split,
     seed: int = 0,
     port: int = 0,
+    nuclei: Sequence[Personality] = (CLASSIC,),
     call_latency_s: float | None = None,
     chaos: Chaos | None = None,
     display: Display | None = None,
 ) -> Outcome:
     """Run a federation on digits from its first round to its last.
 
-    `call_latency_s` delays every AWS call of the functions; `chaos` injects faults.
+    `nuclei` is what the devices run, in turn; `call_latency_s` delays every AWS call of the functions; `chaos` injects
+    faults.
     """
     display = display or Display(Console(quiet=True))
     begun = time.monotonic()
@@ -162,7 +167,7 @@ def run(
         with ThreadPoolExecutor(1) as beside:
             made = beside.submit(init_federation, project, sandbox)
             display.say(f"registering {devices} devices and starting a nucleus on each")
-            fleet = stack.enter_context(sandbox.fleet(component, project.settings, shards.clients, threads=1))
+            fleet = stack.enter_context(sandbox.fleet(component, project.settings, shards.clients, nuclei, threads=1))
             display.say("making the initial model")
             made.result()
         operations = sandbox.operations

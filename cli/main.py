@@ -3,7 +3,7 @@
 import datetime
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import boto3
 import msgspec
@@ -105,6 +105,10 @@ def demo(
     ] = "iid",
     seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the embedded AWS; 0: a free one.")] = 0,
+    nucleus: Annotated[
+        Literal["classic", "lite", "mixed"],
+        typer.Option(help="Which Greengrass nucleus the devices run; mixed: in turn."),
+    ] = "classic",
     chaos: Annotated[
         bool,
         typer.Option("--chaos", help="Run again with faults: devices and an averager killed, lines cut, ..."),
@@ -113,6 +117,7 @@ def demo(
 ) -> None:
     """Run federated rounds on this machine, through every real part: functions, queues, MQTT, devices."""
     from cli.demo import run_demo
+    from sandbox.nucleus.personality import FLEETS
 
     run_demo(
         project=project,
@@ -122,6 +127,7 @@ def demo(
         split=split.parse_split(splitting),
         seed=seed,
         port=port,
+        nuclei=FLEETS[nucleus],
         chaos=chaos,
         as_json=as_json,
     )
