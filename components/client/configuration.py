@@ -15,7 +15,8 @@ class ConfigurationError(ValueError):
 class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     """What a deployment says. `dataset` is this device's data directory, "" for the artifacts directory;
     `keep_warm_s` is how long the training process outlives a round, so that the next one starts at once;
-    `threads` limits torch's threads, 0 leaves them to torch."""
+    `threads` limits torch's threads, 0 leaves them to torch. A checkpoint is made each `checkpoint_steps` steps of
+    training, at the end of each epoch if that is 0, but at most every `checkpoint_s`."""
 
     federation: str
     bucket: str
@@ -23,6 +24,8 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     reconcile_s: Annotated[float, msgspec.Meta(ge=1)] = 300.0
     keep_warm_s: Annotated[float, msgspec.Meta(ge=0)] = 30.0
     threads: Annotated[int, msgspec.Meta(ge=0)] = 0
+    checkpoint_steps: Annotated[int, msgspec.Meta(ge=0)] = 0
+    checkpoint_s: Annotated[float, msgspec.Meta(ge=0)] = 10.0
 
 
 def parse(raw: Mapping[str, Any]) -> Configuration:

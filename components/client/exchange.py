@@ -7,11 +7,16 @@ import msgspec
 
 from protocol.messages import Assignment, Progress
 
+EXIT_STOPPED = 75
+"""The training process was told to end, and has saved what it had done."""
+
 
 class Workplace(msgspec.Struct, frozen=True, kw_only=True):
     """What stays the same from round to round: the training process gets it on its command line.
 
-    `work` is the component's work directory; `events` is the file descriptor that it writes its events to.
+    `work` is a directory that outlives the process; a checkpoint is made each `checkpoint_steps` steps, after each
+    epoch if that is 0, but at most every `checkpoint_s` seconds; `events` is the file descriptor that it writes its
+    events to.
     """
 
     federation: str
@@ -21,6 +26,8 @@ class Workplace(msgspec.Struct, frozen=True, kw_only=True):
     dataset: str
     work: str
     threads: int
+    checkpoint_steps: int
+    checkpoint_s: float
     events: int
 
 
@@ -36,6 +43,10 @@ class Cancel(msgspec.Struct, frozen=True, tag="cancel"):
     """Calls off all requests up to `number`."""
 
     number: int
+
+
+class Stop(msgspec.Struct, frozen=True, tag="stop"):
+    """Tells the process to end, with a checkpoint if it is in training that makes some."""
 
 
 class Began(msgspec.Struct, frozen=True, tag="began"):
@@ -71,5 +82,5 @@ class Cancelled(msgspec.Struct, frozen=True, tag="cancelled"):
     number: int
 
 
-Request = Train | Cancel
+Request = Train | Cancel | Stop
 Event = Began | Loaded | Advanced | Ended | Cancelled

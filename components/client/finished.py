@@ -1,11 +1,11 @@
 """What the agent remembers across restarts: the last assignment that it finished."""
 
 import logging
-import os
 from pathlib import Path
 
 import msgspec
 
+from components.client import durable
 from protocol.messages import Progress
 
 log = logging.getLogger(__name__)
@@ -48,9 +48,4 @@ def save(path: Path, federation: str, finished: Finished) -> None:
     Raises:
         OSError: the disk is full, or read-only.
     """
-    temporary = path.with_suffix(".new")
-    with temporary.open("wb") as file:
-        file.write(msgspec.json.encode(_File(federation=federation, finished=finished)))
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    durable.replace(path, msgspec.json.encode(_File(federation=federation, finished=finished)))

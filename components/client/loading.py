@@ -1,5 +1,6 @@
 """Finds a task's functions, calls them, and says clearly what is wrong with them."""
 
+import hashlib
 import importlib
 import math
 import sys
@@ -12,6 +13,7 @@ from typing import Any, TypeVar
 from torch import nn
 
 from components.client import training
+from components.client.state_dict import DivergedError
 from components.client.task import Client, Data, DeviceState, Metrics, Training
 
 _Result = TypeVar("_Result")
@@ -22,14 +24,16 @@ class TaskError(Exception):
 
 
 class Task:
-    """A user's task. Each method calls the function of its name, or does the default.
+    """A user's task. Each method calls the function of its name, or does the default. `sha256` is that of its code.
 
     Raises:
         TaskError: in any method: the function raised an exception (named with its line), or returned a wrong type.
+        DivergedError: training has left the realm of numbers.
     """
 
-    def __init__(self, module: ModuleType) -> None:
+    def __init__(self, module: ModuleType, sha256: str) -> None:
         self._module = module
+        self.sha256 = sha256
         self._file = Path(module.__file__ or "task.py")
         for required in ("build_model", "load_data"):
             if not callable(getattr(module, required, None)):
@@ -76,6 +80,8 @@ class Task:
     def _call(self, name: str, function: Callable[..., Any], expected: type[_Result], *arguments: Any) -> _Result:
         try:
             result = function(*arguments)
+        except DivergedError:
+            raise
         except Exception as error:
             raise TaskError(f"{name}() of {self._file.name}: {describe(error)}") from error
         if not isinstance(result, expected):
@@ -110,7 +116,19 @@ def load_task(path: Path) -> Task:
         raise TaskError(f"task.py cannot be imported: {describe(error)}") from error
     if not (module.__file__ or "").startswith(entry):
         raise TaskError(f"{path} holds no task.py")
-    return Task(module)
+    return Task(module, _digest(path))
+
+
+def _digest(path: Path) -> str:
+    """SHA-256 of a task's code: of the zip file, or of all modules in the directory."""
+    if path.is_file():
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = hashlib.sha256()
+    for module in sorted(path.rglob("*.py")):
+        code = module.read_bytes()
+        digest.update(f"{module.relative_to(path)} {len(code)}\n".encode())
+        digest.update(code)
+    return digest.hexdigest()
 
 
 def describe(error: BaseException) -> str:

@@ -1,25 +1,31 @@
 """One client's part in a round: download, evaluate, train, evaluate, upload."""
 
+import contextlib
 import hashlib
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from components.client import state_dict, training
+from components.client import __version__, randomness, state_dict, training
+from components.client.checkpoints import Checkpoints
 from components.client.exchange import Workplace
+from components.client.interruptions import StoppedError
 from components.client.loading import Task, TaskError, finite, load_task
 from components.client.residual import Residuals
-from components.client.task import Client, Data, listen_to_progress, read_device_state
+from components.client.round_files import Belonging, RoundFiles, Update, UpdateState
+from components.client.task import Client, Data, keep_checkpoints, listen_to_progress, read_device_state
 from components.client.transfer import Transfer
 from protocol import names, tensors
 from protocol.encodings import LOSSY, update_layout
 from protocol.messages import Assignment, Phase, Progress, Report, Timings
+from protocol.tensors import Header
 
 log = logging.getLogger(__name__)
 
@@ -51,41 +57,81 @@ class LocalTrainer:
         artifacts = Path(workplace.artifacts)
         packed = artifacts / "task.zip"
         self._task = load_task(packed if packed.exists() else artifacts)
+        self._checkpoints: Checkpoints | None = None
         self._model: nn.Module | None = None
         self._data: Data | None = None
         listen_to_progress(self._on_progress)
 
     def run(self, assignment: Assignment, accepted_at: float) -> Progress:
-        """Trains and uploads; the answer is in phase done or declined.
+        """Trains and uploads, or goes on where an earlier process was cut off; the answer is in phase done or declined.
 
         Raises:
             TaskError, InvalidModelError, SchemaMismatchError, InvalidTensorsError, UnsupportedModelError,
             DivergedError: the round cannot succeed on this device; the text says why.
+            StoppedError: the process is to end; what has been done so far is on the disk.
+            CancelledError: the round was called off.
         """
         self._round = assignment.round
         self._phase = "training"
+        files = RoundFiles(Path(self._workplace.work) / "round", self._belonging(assignment))
+        try:
+            progress = self._run(assignment, accepted_at, files)
+        except StoppedError:
+            raise
+        except BaseException:
+            files.clear()  # it is not wanted any more, or to try again would end the same
+            raise
+        files.clear()
+        return progress
+
+    def _run(self, assignment: Assignment, accepted_at: float, files: RoundFiles) -> Progress:
+        update = files.load_update()
+        if update is None:
+            if not self._task.ready(read_device_state()):
+                return Progress(round=assignment.round, phase="declined", reason="not ready, says the task")
+            update = self._make_update(assignment, accepted_at, files)
+        self._advance("uploading")
+        self._transfer.upload(update.state.key, update.body)
+        if update.residual:
+            residual = np.frombuffer(update.residual, np.float32)
+            self._residuals(update.state.schema, len(residual)).keep(assignment.round, residual)
+        return Progress(round=assignment.round, phase="done")
+
+    def stop(self) -> bool:
+        """Has training save a checkpoint after its next step, and raise `StoppedError`; False if there is no training
+        that could."""
+        return self._checkpoints is not None and self._checkpoints.stop()
+
+    def _make_update(self, assignment: Assignment, accepted_at: float, files: RoundFiles) -> Update:
         task = self._task
-        if not task.ready(read_device_state()):
-            return Progress(round=assignment.round, phase="declined", reason="not ready, says the task")
         model, data = self._load_model(task), self._load_data(task)
+        checkpoints = Checkpoints(
+            files,
+            data.examples,
+            steps=self._workplace.checkpoint_steps,
+            interval_s=self._workplace.checkpoint_s,
+        )
         file = self._transfer.download(assignment.model)
         downloaded_at = time.time()
         header = tensors.parse_header(file, len(file))
         base = state_dict.views(header, file)
         state_dict.load(model, header, base)
-        before = task.evaluate(model, data) if data.has_test else {}
+        found = checkpoints.find()
+        if found is None:
+            before = finite(task.evaluate(model, data)) if data.has_test else {}
+        else:
+            before, downloaded_at = found.before, found.downloaded_at
 
         self._advance("training")
         seed = local_seed(assignment.training.seed, assignment.round, self._workplace.thing)
-        settings = msgspec.structs.replace(assignment.training, seed=seed)
-        torch.manual_seed(seed)
-        started = time.perf_counter()
-        trained = task.train(model, data, settings)
-        train_s = time.perf_counter() - started
+        randomness.seed(seed)
+        checkpoints.begin(before, downloaded_at)
+        with self._checkpointing(checkpoints):
+            trained = task.train(model, data, msgspec.structs.replace(assignment.training, seed=seed))
+        model.cpu()
         trained_at = time.time()
         after = task.evaluate(model, data) if data.has_test else {}
 
-        self._advance("uploading")
         steps = trained.pop("steps", math.nan)
         report = Report(
             federation=self._workplace.federation,
@@ -94,8 +140,8 @@ class LocalTrainer:
             base=assignment.model.sha256,
             encoding=assignment.encoding,
             examples=data.examples,
-            steps=int(steps) if steps >= 1 else training.count_steps(settings, data.examples),
-            before=finite(before),
+            steps=int(steps) if steps >= 1 else training.count_steps(assignment.training, data.examples),
+            before=before,
             after=finite({f"train_{name}": value for name, value in trained.items()} | after),
             describe=finite(task.describe(model, data)),
             timings=Timings(
@@ -103,24 +149,57 @@ class LocalTrainer:
                 downloaded_at=downloaded_at,
                 trained_at=trained_at,
                 uploading_at=time.time(),
-                train_s=train_s,
+                train_s=checkpoints.train_s,
             ),
         )
+        update = self._encode(assignment, report, model, header, base)
+        files.save_update(update)
+        if checkpoints.stopping:
+            raise StoppedError
+        return update
+
+    def _encode(
+        self, assignment: Assignment, report: Report, model: nn.Module, header: Header, base: Mapping[str, Tensor]
+    ) -> Update:
         layout = update_layout(header, assignment.encoding)
-        residuals = Residuals(
-            Path(self._workplace.work) / "residuals",
-            self._workplace.federation,
-            tensors.schema_id(header.schema),
-            layout.n_float,
+        schema = tensors.schema_id(header.schema)
+        residual = None
+        if assignment.encoding in LOSSY:
+            residual = self._residuals(schema, layout.n_float).before(assignment.round)
+        body, residual = state_dict.dump_update(model, base, layout, report, residual)
+        state = UpdateState(
+            bucket=self._workplace.bucket,
+            key=names.update_key(self._workplace.federation, assignment.round, self._workplace.thing),
+            schema=schema,
+            update_bytes=len(body),
         )
-        before_it = residuals.before(assignment.round) if assignment.encoding in LOSSY else None
-        update, residual = state_dict.dump_update(model, base, layout, report, before_it)
-        self._transfer.upload(
-            names.update_key(self._workplace.federation, assignment.round, self._workplace.thing), update
+        return Update(state, body, b"" if residual is None else residual.tobytes())
+
+    def _residuals(self, schema: str, n_float: int) -> Residuals:
+        return Residuals(Path(self._workplace.work) / "residuals", self._workplace.federation, schema, n_float)
+
+    @contextlib.contextmanager
+    def _checkpointing(self, checkpoints: Checkpoints) -> Iterator[None]:
+        self._checkpoints = checkpoints
+        keep_checkpoints(checkpoints)
+        try:
+            yield
+        finally:
+            checkpoints.end()
+            keep_checkpoints(None)
+            self._checkpoints = None
+
+    def _belonging(self, assignment: Assignment) -> Belonging:
+        return Belonging(
+            federation=self._workplace.federation,
+            thing=self._workplace.thing,
+            round=assignment.round,
+            model=assignment.model.sha256,
+            task=self._task.sha256,
+            training=assignment.training,
+            encoding=assignment.encoding,
+            component=__version__,
         )
-        if residual is not None:
-            residuals.keep(assignment.round, residual)
-        return Progress(round=assignment.round, phase="done")
 
     def _load_model(self, task: Task) -> nn.Module:
         if self._model is None:

@@ -6,12 +6,12 @@ from the same residual and gives the same bytes. A residual that is lost costs a
 """
 
 import logging
-import os
 import re
 from pathlib import Path
 
 import numpy as np
 
+from components.client import durable
 from protocol.encodings import Floats
 from protocol.messages import InvalidMessageError, Message, decode, encode
 from protocol.tensors import InvalidTensorsError, SchemaMismatchError, check_schema, encode_header, layout, load
@@ -76,13 +76,8 @@ class Residuals:
         return arrays[_TENSOR]
 
     def _write(self, path: Path, residual: Floats) -> None:
-        temporary = path.with_suffix(".new")
-        with temporary.open("wb") as file:
-            file.write(encode_header(layout({_TENSOR: ("F32", residual.shape)}), encode(self._about)))
-            file.write(residual.data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        header = encode_header(layout({_TENSOR: ("F32", residual.shape)}), encode(self._about))
+        durable.replace(path, header, residual.tobytes())
 
     def _rounds(self) -> list[int]:
         if not self._directory.is_dir():

@@ -131,17 +131,23 @@ def dump_update(
     return encodings.dump(layout, integers, encoded, messages.encode(report)), encoded.residual
 
 
+def to_arrays(values: Mapping[str, Tensor]) -> tuple[dict[str, Array], dict[str, str]]:
+    """Tensors as the arrays and the dtypes that `tensors.dump` takes: views, unless they are on a GPU."""
+    arrays: dict[str, Array] = {}
+    for name, value in values.items():
+        here = value.cpu()
+        arrays[name] = here.view(torch.int16).numpy().view("u2") if here.dtype == torch.bfloat16 else here.numpy()
+    return arrays, {name: _NAMES[value.dtype] for name, value in values.items()}
+
+
 def dump_model(model: nn.Module, federation: str, round_number: int = 0) -> bytes:
     """The file of a global model; round 0 is a federation's initial model.
 
     Raises:
         UnsupportedModelError: see there.
     """
-    dtypes = {name: dtype for name, (dtype, _) in schema(model).items()}
-    arrays: dict[str, Array] = {
-        name: (value.view(torch.int16).numpy().view("u2") if value.dtype == torch.bfloat16 else value.numpy())
-        for name, value in model.state_dict().items()
-    }
+    schema(model)
+    arrays, dtypes = to_arrays(model.state_dict())
     names = buffers(model)
     header = ModelHeader(federation=federation, round=round_number, buffers=names)
     return tensors.dump(arrays, dtypes, messages.encode(header), names)

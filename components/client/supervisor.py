@@ -17,8 +17,9 @@ from protocol.messages import Assignment, Progress
 
 log = logging.getLogger(__name__)
 
-CONFIRM_S = 1.0
-"""How long a training process may take to stop what was called off; then it is killed."""
+CONFIRM_S = 0.5
+"""How long a training process may take to stop what was called off; then it is killed. Training that is not wanted any
+more ends within a second."""
 
 TRAINER = (sys.executable, "-m", "components.client.trainer")
 
@@ -63,7 +64,8 @@ class _Process:
             os.close(writing)
         self.generation = generation
         self._post = post
-        threading.Thread(target=self._listen, args=(reading,), name="training-process", daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, args=(reading,), name="training-process", daemon=True)
+        self._listener.start()
 
     @property
     def pid(self) -> int:
@@ -86,6 +88,10 @@ class _Process:
             os.killpg(self._process.pid, signal.SIGKILL)
         except ProcessLookupError:
             log.debug("the training process has ended already")
+
+    def wait(self, seconds: float) -> None:
+        """Returns when the process has ended, or this time has passed."""
+        self._listener.join(seconds)
 
     def _listen(self, reading: int) -> None:
         decoder = msgspec.json.Decoder(exchange.Event)
@@ -203,6 +209,13 @@ class Supervisor:
             self._process.kill()
             self._process = None
 
+    def shut_down(self, grace_s: float) -> None:
+        """Ends the training process: it has so long to save a checkpoint. Takes up to `grace_s`."""
+        if self._process is not None:
+            self._process.send(exchange.Stop())
+            self._process.wait(grace_s)
+        self.stop()
+
     def _start(self) -> None:
         self._generation += 1
         self._process = _Process(self._command, self._workplace, self._generation, self._post)
@@ -219,8 +232,9 @@ class Supervisor:
         was_cancelled, self._cancelled = self._cancelled is not None, None
         if self._request is None:
             return None
-        if was_cancelled or not (self._began or self._fresh):
-            # It died of what was called off, or while it waited: this request has not been tried.
+        if was_cancelled or status == exchange.EXIT_STOPPED or not (self._began or self._fresh):
+            # It died of what was called off, or while it waited: this request has not been tried. Or it was told to end
+            # by someone who tells this process too (systemd does): then this start is in vain, else it goes on.
             self._fresh = True
             self._start()
             return None

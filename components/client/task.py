@@ -7,19 +7,31 @@ model is built and the data loaded once.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import msgspec
 
 from protocol.messages import Training
 
 if TYPE_CHECKING:
+    from torch import Tensor, nn
     from torch.utils.data import Dataset
 
-__all__ = ["Client", "Data", "DeviceState", "Metrics", "Training", "report_progress"]
+__all__ = [
+    "Checkpoint",
+    "Client",
+    "Data",
+    "DeviceState",
+    "Metrics",
+    "Training",
+    "checkpoint",
+    "checkpoint_due",
+    "report_progress",
+    "resume",
+]
 
 Metrics: TypeAlias = dict[str, float]
 """Numbers by name. `train` may tell in "steps" how many optimizer steps it took."""
@@ -95,3 +107,54 @@ def report_progress(*, epoch: int | None = None, epochs: int | None = None, step
 def listen_to_progress(listener: Listener) -> None:
     """Has `report_progress` call this listener, and no other."""
     _listeners[:] = [listener]
+
+
+Value: TypeAlias = int | float | str | None
+"""A number or a text of a checkpoint."""
+
+
+class Checkpoint(msgspec.Struct, frozen=True):
+    """What `checkpoint` was told, as `resume` gives it back."""
+
+    tensors: "dict[str, Tensor]"
+    values: dict[str, Value]
+
+
+class Checkpoints(Protocol):
+    """Who keeps checkpoints: the training process."""
+
+    def resume(self, model: "nn.Module") -> Checkpoint | None: ...
+
+    def due(self, step: int, *, epoch_ended: bool) -> bool: ...
+
+    def save(self, model: "nn.Module", values: Mapping[str, Value], own: "Mapping[str, Tensor]") -> None: ...
+
+
+_keepers: list[Checkpoints] = []
+
+
+def resume(model: "nn.Module") -> Checkpoint | None:
+    """Call it once in your `train`, after what needs the global model's weights and before the first step: None if
+    training begins; else it was cut off, and the model has its weights of the last checkpoint again, and torch,
+    numpy and `random` their states."""
+    return _keepers[0].resume(model) if _keepers else None
+
+
+def checkpoint_due(step: int, *, epoch_ended: bool = False) -> bool:
+    """Whether `checkpoint` is to be called now. Ask after each step, so that training can also be stopped in time when
+    the device shuts down; `step` counts the steps from the beginning."""
+    return _keepers[0].due(step, epoch_ended=epoch_ended) if _keepers else False
+
+
+def checkpoint(
+    model: "nn.Module", *, values: "Mapping[str, Value] | None" = None, tensors: "Mapping[str, Tensor] | None" = None
+) -> None:
+    """Saves the model, the states of the random number generators, and what your `train` needs besides, such as its
+    position in `values` and an optimizer's momentum in `tensors`; the checkpoint before is replaced."""
+    if _keepers:
+        _keepers[0].save(model, values or {}, tensors or {})
+
+
+def keep_checkpoints(keeper: Checkpoints | None) -> None:
+    """Has this one keep the checkpoints of training, or nobody."""
+    _keepers[:] = [] if keeper is None else [keeper]

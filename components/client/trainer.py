@@ -1,9 +1,11 @@
 """The training process: takes requests from the agent on stdin, one at a time, and says how they go.
 
-It ends when stdin does, so that it never outlives the agent. A request is called off by an exception, raised wherever
-the main thread is; what has been loaded stays.
+It never outlives the agent: it ends when stdin does, and Linux kills it when the agent has died. A request is called
+off by an exception, raised wherever the main thread is; what has been loaded stays. Told to end, by the agent or by
+SIGTERM, it saves a checkpoint first if it can.
 """
 
+import ctypes
 import gc
 import logging
 import os
@@ -18,7 +20,19 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from components.client import exchange, logs
-from components.client.exchange import Advanced, Began, Cancel, Cancelled, Ended, Loaded, Train, Workplace
+from components.client.exchange import (
+    EXIT_STOPPED,
+    Advanced,
+    Began,
+    Cancel,
+    Cancelled,
+    Ended,
+    Loaded,
+    Stop,
+    Train,
+    Workplace,
+)
+from components.client.interruptions import CancelledError, StoppedError
 from protocol.messages import Progress
 
 if TYPE_CHECKING:
@@ -26,9 +40,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("components.client.trainer")
 
-
-class CancelledError(BaseException):
-    """The request was called off. No Exception, so that a task's own handlers let it pass."""
+PR_SET_PDEATHSIG = 1
 
 
 class Trainer:
@@ -44,7 +56,8 @@ class Trainer:
 
     def serve(self) -> None:
         """Takes requests for ever; the thread that reads them ends the process."""
-        signal.signal(signal.SIGUSR1, self._on_signal)
+        signal.signal(signal.SIGUSR1, self._on_cancel)
+        signal.signal(signal.SIGTERM, self._on_stop)
         threading.Thread(target=self._read, args=(threading.get_ident(),), name="requests", daemon=True).start()
         while True:
             request = self._requests.get()
@@ -68,6 +81,9 @@ class Trainer:
             self._running = None  # and from here on it does not
         except CancelledError:
             return None
+        except StoppedError:
+            log.info("stopped, to go on later", extra={"round": request.assignment.round})
+            os._exit(EXIT_STOPPED)
         except Exception as error:
             # Whatever it is, it concerns this round alone, and the operator has to hear of it.
             self._running = None
@@ -109,9 +125,15 @@ class Trainer:
                         self._say(Cancelled(number))  # it has ended, or will not begin
                     else:
                         signal.pthread_kill(main_thread, signal.SIGUSR1)
+                case Stop():
+                    signal.pthread_kill(main_thread, signal.SIGTERM)
         os._exit(0)
 
-    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+    def _on_stop(self, _number: int, _frame: FrameType | None) -> None:
+        if self._local is None or not self._local.stop():
+            os._exit(EXIT_STOPPED)
+
+    def _on_cancel(self, _number: int, _frame: FrameType | None) -> None:
         if self._running is not None and self._running <= self._cancelled:
             self._running = None
             raise CancelledError
@@ -128,10 +150,17 @@ def _volunteer_for_the_oom_killer() -> None:
         log.debug("cannot set the score for the out-of-memory killer: %s", error)
 
 
+def _die_with_the_agent() -> None:
+    """Has Linux kill this process when the agent dies, however it does: what runs may be one long call of C."""
+    if ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL) != 0:
+        log.debug("this system does not kill processes with their parents")
+
+
 def main() -> None:
     """`python -m components.client.trainer WORKPLACE`, where that is `exchange.Workplace` as JSON."""
     workplace = msgspec.json.decode(sys.argv[1], type=Workplace)
     logs.configure(federation=workplace.federation, thing=workplace.thing)
+    _die_with_the_agent()
     _volunteer_for_the_oom_killer()
     Trainer(workplace).serve()
 

@@ -1,6 +1,6 @@
 import hashlib
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,9 @@ from components.client.state_dict import dump_model
 from protocol import names
 from protocol.messages import Assignment, ModelReference, Training
 from sandbox.embedded_aws import EmbeddedAws
+from sandbox.gateway import Gateway
 from tests.components.client.nucleus import FEDERATION
+from tests.conftest import Line
 
 BUCKET = "federation-bucket"
 
@@ -30,6 +32,22 @@ def as_device(aws: EmbeddedAws, bucket: str, monkeypatch: pytest.MonkeyPatch) ->
     for name, value in aws.environment.items():
         monkeypatch.setenv(name, value)
     return aws
+
+
+@pytest.fixture
+def line_to_s3(as_device: EmbeddedAws, monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
+    """What lies between the processes that this one starts and S3: the test decides on each request."""
+    line = Line()
+    with Gateway(0.0, line) as gateway:
+        gateway.upstream = as_device.endpoint
+        monkeypatch.setenv("AWS_ENDPOINT_URL", gateway.endpoint)
+        yield line
+
+
+def refusal(status: int, code: str = "SlowDown", message: str = "Reduce your request rate") -> bytes:
+    """S3's answer to a request that it refuses."""
+    body = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>".encode()
+    return b"HTTP/1.1 %d Refused\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (status, len(body), body)
 
 
 PutModel = Callable[..., Assignment]

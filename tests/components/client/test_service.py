@@ -21,6 +21,7 @@ from tests.components.client.nucleus import FEDERATION, THING, TIMEOUT_S, Nucleu
 
 REPOSITORY = Path(__file__).parents[3]
 CONFIGURATION = {"federation": FEDERATION, "bucket": BUCKET, "reconcile_s": "300", "threads": "1"}
+STUCK = TASK + "def train(model, data, settings):\n    import re\n    re.match('(a+)+$', 'a' * 99 + 'b')\n"
 HANGS = TASK + "def train(model, data, settings):\n    import time\n    time.sleep(1000)\n"
 
 
@@ -237,6 +238,7 @@ def test_a_killed_training_process_is_reported(
     assert "out of memory?" in failed["reason"]
 
 
+@pytest.mark.parametrize("task", [HANGS, STUCK])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_stopping_the_agent_ends_its_training_process(
     nucleus: Nucleus,
@@ -245,8 +247,9 @@ def test_stopping_the_agent_ends_its_training_process(
     assign: Callable[..., Assignment],
     as_device: EmbeddedAws,
     number: signal.Signals,
+    task: str,
 ) -> None:
-    (artifacts / "task.py").write_text(HANGS)
+    (artifacts / "task.py").write_text(task)
     process = start()
     nucleus.want(wanted(assign(1)))
     nucleus.wait_until(lambda n: n.reported("progress", round=1, phase="training"))

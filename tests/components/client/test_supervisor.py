@@ -21,8 +21,9 @@ from components.client.supervisor import CONFIRM_S, TRAINER, Exited, Said, Super
 from protocol import encodings, messages, names, tensors
 from protocol.messages import FINAL_PHASES, Assignment, Progress, Report
 from sandbox.embedded_aws import EmbeddedAws
-from tests.components.client.conftest import BUCKET, TASK
+from tests.components.client.conftest import BUCKET, TASK, refusal
 from tests.components.client.nucleus import FEDERATION, THING
+from tests.conftest import Line
 
 TIMEOUT_S = 60.0
 
@@ -30,7 +31,13 @@ TIMEOUT_S = 60.0
 class Agent:
     """Runs a supervisor's loop, as the agent does."""
 
-    def __init__(self, artifacts: Path, command: tuple[str, ...] = TRAINER, keep_warm_s: float = 60.0) -> None:
+    def __init__(
+        self,
+        artifacts: Path,
+        command: tuple[str, ...] = TRAINER,
+        keep_warm_s: float = 60.0,
+        checkpoint_s: float = 0.0,
+    ) -> None:
         workplace = Workplace(
             federation=FEDERATION,
             thing=THING,
@@ -39,6 +46,8 @@ class Agent:
             dataset=str(artifacts),
             work=str(artifacts.parent),
             threads=1,
+            checkpoint_steps=1,
+            checkpoint_s=checkpoint_s,
             events=-1,
         )
         self._events: queue.SimpleQueue[Said | Exited] = queue.SimpleQueue()
@@ -100,6 +109,27 @@ def agent_of(as_device: EmbeddedAws, artifacts: Path) -> Iterator[AgentOf]:
         agent.supervisor.stop()
 
 
+PAUSES = (
+    TASK.replace("nn.Linear(4, 2)", "Model(4, 2)")
+    + """
+import pathlib, time
+
+from components.client.task import report_progress
+
+class Model(nn.Linear):
+    steps = 0
+
+    def forward(self, inputs):
+        if self.training:
+            Model.steps += 1
+            if Model.steps == 7 and (pathlib.Path(__file__).parent / "pause").exists():
+                report_progress(step=1)
+                time.sleep(1000)
+        return super().forward(torch.dropout(inputs, 0.5, self.training))
+"""
+)
+"""The default training, in which chance plays a part; in the seventh step it waits, if it is told so."""
+
 HANGS = TASK + (
     "import pathlib, time\n"
     "from components.client.task import report_progress\n"
@@ -110,9 +140,12 @@ HANGS = TASK + (
     "    while True:\n"
     "        time.sleep(0.01)\n"
 )
-STUBBORN = HANGS.replace(
+STUBBORN = HANGS.replace("    report_progress(step=1)\n", "").replace(
     "        time.sleep(0.01)\n",
-    "        try:\n            time.sleep(0.01)\n        except BaseException: pass\n",
+    "        try:\n"
+    "            report_progress(step=1)\n"
+    "            time.sleep(0.1)\n"
+    "        except BaseException: pass\n",
 )
 
 
@@ -194,12 +227,126 @@ def test_what_int8_leaves_out_of_one_update_comes_with_the_next(
         assert data_of(as_int8[1]) == expected_next.scales.tobytes() + expected_next.values.tobytes()
 
 
+def tensor_bytes(aws: EmbeddedAws, round_number: int) -> bytes:
+    key = names.update_key(FEDERATION, round_number, THING)
+    data = aws.client("s3").get_object(Bucket=BUCKET, Key=key)["Body"].read()
+    return bytes(data[tensors.parse_header(data, len(data)).length :])
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_training_that_was_cut_off_gives_the_same_update_as_if_it_had_not_been(
+    agent_of: AgentOf, assign: Callable[..., Assignment], aws: EmbeddedAws, artifacts: Path, told: bool
+) -> None:
+    assignment = assign(1, epochs=5, momentum=0.9, proximal=0.1, seed=3)
+    uninterrupted = agent_of(PAUSES)
+    uninterrupted.train(assignment)
+    assert uninterrupted.end().phase == "done"
+    expected, report = tensor_bytes(aws, 1), read_update(aws, 1)[1]
+    aws.client("s3").delete_object(Bucket=BUCKET, Key=names.update_key(FEDERATION, 1, THING))
+
+    (artifacts / "pause").touch()
+    interrupted = agent_of(PAUSES)
+    interrupted.train(assignment)
+    interrupted.training()
+    process = psutil.Process(interrupted.pid)
+    if told:
+        interrupted.supervisor.shut_down(0.0)  # it sleeps: no time to save more than there is
+    else:
+        process.kill()
+    process.wait(TIMEOUT_S)
+    (artifacts / "pause").unlink()
+
+    resumed = agent_of(PAUSES)
+    resumed.train(assignment)
+    epochs = [resumed.until(lambda progress: progress.epoch is not None).epoch]
+    assert resumed.end().phase == "done"
+    assert epochs == [2]
+    assert tensor_bytes(aws, 1) == expected
+    again = read_update(aws, 1)[1]
+    assert (again.before, again.after, again.steps) == (report.before, report.after, report.steps)
+    assert not (artifacts.parent / "round").exists()
+
+
+def test_a_process_that_is_told_to_end_saves_a_checkpoint_after_its_next_step(
+    agent_of: AgentOf, assign: Callable[..., Assignment], artifacts: Path
+) -> None:
+    slow = PAUSES.replace("time.sleep(1000)", "time.sleep(0.2)")
+    (artifacts / "pause").touch()
+    agent = agent_of(slow, checkpoint_s=1e9)
+    agent.train(assign(1, epochs=1000))
+    agent.training()
+    process = psutil.Process(agent.pid)
+    agent.supervisor.shut_down(TIMEOUT_S)
+    assert not process.is_running()
+    assert (artifacts.parent / "round" / "checkpoint").exists()
+    resumed = agent_of(slow)
+    resumed.train(assign(1, epochs=1000))
+    assert resumed.until(lambda progress: progress.epoch is not None).step == 8
+    assert resumed.supervisor.pid is not None
+
+
+def test_a_checkpoint_of_another_round_is_not_taken_up(
+    agent_of: AgentOf, assign: Callable[..., Assignment], aws: EmbeddedAws, artifacts: Path
+) -> None:
+    (artifacts / "pause").touch()
+    agent = agent_of(PAUSES)
+    agent.train(assign(1, epochs=5))
+    agent.training()
+    psutil.Process(agent.pid).kill()
+    agent.end()
+    (artifacts / "pause").unlink()
+    agent = agent_of(PAUSES)
+    agent.train(assign(2, epochs=5))
+    assert agent.until(lambda progress: progress.epoch is not None).epoch == 1
+    assert agent.end().phase == "done"
+
+
+def test_an_update_whose_upload_was_cut_off_is_uploaded_without_being_trained_again(
+    agent_of: AgentOf,
+    assign: Callable[..., Assignment],
+    aws: EmbeddedAws,
+    artifacts: Path,
+    line_to_s3: Line,
+) -> None:
+    once = TASK + (
+        "import pathlib\n"
+        "def train(model, data, settings):\n"
+        "    (pathlib.Path(__file__).parent / 'trained').touch(exist_ok=False)\n"
+        "    return {'steps': 3}\n"
+    )
+    line_to_s3.fault = lambda request: refusal(503) if request.method == "PUT" else None
+    agent = agent_of(once)
+    agent.train(assign(1))
+    agent.until(lambda progress: progress.phase == "uploading" and progress.reason is not None)
+    agent.supervisor.stop()  # the power is cut
+    line_to_s3.fault = None
+    agent = agent_of(once)
+    agent.train(assign(1))
+    assert agent.end() == Progress(round=1, phase="done")
+    assert read_update(aws, 1)[1].steps == 3
+    assert not (artifacts.parent / "round").exists()
+
+
+def test_a_round_that_is_called_off_leaves_nothing_on_the_disk(
+    agent_of: AgentOf, assign: Callable[..., Assignment], artifacts: Path
+) -> None:
+    (artifacts / "pause").touch()
+    agent = agent_of(PAUSES)
+    agent.train(assign(1, epochs=5))
+    agent.training()
+    assert (artifacts.parent / "round" / "checkpoint").exists()
+    agent.cancel()
+    agent.train(assign(2, epochs=1))
+    assert agent.end() == Progress(round=2, phase="done")
+    assert not (artifacts.parent / "round").exists()
+
+
 def test_training_that_diverges_is_reported(agent_of: AgentOf, assign: Callable[..., Assignment]) -> None:
     agent = agent_of()
     agent.train(assign(1, learning_rate=3e38, momentum=0.9, epochs=5))
-    ended = agent.end()
-    assert ended.phase == "failed"
-    assert "training diverged: tensor" in (ended.reason or "")
+    assert agent.end() == Progress(
+        round=1, phase="failed", reason="training diverged: the loss is nan in epoch 1, at step 4"
+    )
 
 
 def test_a_task_that_raises_is_reported_and_the_next_round_works(
@@ -273,6 +420,28 @@ def test_a_task_that_does_not_let_itself_be_stopped_is_killed(
     assert time.monotonic() - cancelled > CONFIRM_S
     assert not process.is_running()
     assert agent.end() == Progress(round=2, phase="done")
+
+
+def test_training_that_is_in_a_long_call_of_c_ends_within_a_second_too(
+    agent_of: AgentOf, assign: Callable[..., Assignment]
+) -> None:
+    source = TASK + (
+        "import hashlib, threading\n"
+        "from components.client.task import report_progress\n"
+        "def train(model, data, settings):\n"
+        "    threading.Timer(0.1, lambda: report_progress(step=1)).start()\n"
+        "    hashlib.pbkdf2_hmac('sha256', b'', b'', 1 << 30)\n"
+    )
+    agent = agent_of(source)
+    agent.train(assign(1, epochs=99))
+    agent.training()
+    process = psutil.Process(agent.pid)
+    cancelled = time.monotonic()
+    agent.cancel()
+    while agent.supervisor.pid is not None:
+        agent.turn()
+    assert time.monotonic() - cancelled < 1
+    assert not process.is_running()
 
 
 def test_a_request_that_is_called_off_before_it_begins_is_not_worked_on(

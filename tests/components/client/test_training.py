@@ -1,16 +1,25 @@
 import copy
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import msgspec
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset, TensorDataset
+from torch.utils.data import Dataset, Subset, TensorDataset
 
 from components.client import training
 from components.client.local_round import local_seed
-from components.client.task import Data, Training, listen_to_progress
+from components.client.state_dict import DivergedError
+from components.client.task import Checkpoint, Data, Training, Value, keep_checkpoints, listen_to_progress
 
 SETTINGS = Training(batch_size=16, learning_rate=0.1, epochs=2, seed=3)
+
+
+@pytest.fixture(autouse=True)
+def _forget() -> Iterator[None]:
+    yield
+    keep_checkpoints(None)
 
 
 class Examples(Dataset[tuple[Tensor, Tensor]]):
@@ -147,6 +156,73 @@ def test_frozen_parameters_stay() -> None:
     before = frozen.clone()
     training.train(model, make_data(), SETTINGS)
     assert torch.equal(frozen, before)
+
+
+class PowerCut(BaseException):
+    """The power goes."""
+
+
+class Disk:
+    """Keeps the checkpoint of each `every`-th step, or of each epoch; the power goes with the `last`-th of them."""
+
+    def __init__(self, every: int, last: int) -> None:
+        self._every = every
+        self._left = last
+        self.model: nn.Module | None = None
+        self.saved: Checkpoint | None = None
+
+    def resume(self, model: nn.Module) -> Checkpoint | None:
+        if self.model is not None:
+            model.load_state_dict(self.model.state_dict())
+        return self.saved
+
+    def due(self, step: int, *, epoch_ended: bool) -> bool:
+        return step % self._every == 0 if self._every else epoch_ended
+
+    def save(self, model: nn.Module, values: Mapping[str, Value], own: Mapping[str, Tensor]) -> None:
+        self.model = copy.deepcopy(model)
+        self.saved = Checkpoint({name: value.clone() for name, value in own.items()}, dict(values))
+        self._left -= 1
+        if self._left == 0:
+            raise PowerCut
+
+
+@pytest.mark.parametrize("slow", [False, True])
+@pytest.mark.parametrize("every", [0, 1, 5, 13])
+@pytest.mark.parametrize(
+    "changes", [{}, {"momentum": 0.9}, {"proximal": 0.5, "momentum": 0.5}, {"epochs": None, "steps": 45}]
+)
+def test_training_that_was_cut_off_goes_on_with_the_same_bits(changes: dict[str, Any], every: int, slow: bool) -> None:
+    data = make_data()
+    if slow:
+        assert isinstance(data.train, TensorDataset)
+        data = Data(Examples(data.train))
+    settings = msgspec.structs.replace(SETTINGS, **{"epochs": 4} | changes)
+    expected, model, resumed = make_model(), make_model(), make_model()
+    metrics = training.train(expected, data, settings)
+    disk = Disk(every, last=2)
+    keep_checkpoints(disk)
+    with pytest.raises(PowerCut):
+        training.train(model, data, settings)
+    assert training.train(resumed, data, settings) == metrics
+    assert torch.equal(weights(resumed), weights(expected))
+
+
+def test_a_loss_that_is_no_number_ends_training_and_is_named() -> None:
+    with pytest.raises(DivergedError, match="the loss is nan in epoch 1, at step 13"):
+        train(learning_rate=1e30)
+
+
+def test_a_part_of_a_tensor_dataset_is_as_good_as_one_of_its_own() -> None:
+    data = make_data()
+    assert isinstance(data.train, TensorDataset)
+    inputs, targets = data.train.tensors
+    parts = Data(Subset(data.train, range(10, 60)), Subset(data.train, [5, 3]))
+    whole = Data(TensorDataset(inputs[10:60], targets[10:60]), TensorDataset(inputs[[5, 3]], targets[[5, 3]]))
+    first, second = make_model(), make_model()
+    assert training.train(first, parts, SETTINGS) == training.train(second, whole, SETTINGS)
+    assert torch.equal(weights(first), weights(second))
+    assert training.evaluate(first, parts) == training.evaluate(second, whole)
 
 
 def test_progress_is_told_after_each_epoch() -> None:
