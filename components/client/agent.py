@@ -170,7 +170,9 @@ def _on_tick(state: State, now: Moment, effects: list[Effect]) -> State:
         reason = f"deadline passed in phase {last.phase}" if last else "deadline passed"
         if last and last.reason:
             reason = f"{reason}: {last.reason}"
-        state = _finish(state, "failed", reason, now, effects)
+        # What never began, since the device was not ready, has not failed.
+        phase: Phase = "declined" if last and last.phase == "accepted" else "failed"
+        state = _finish(state, phase, reason, now, effects)
         state = _publish(state, now, effects, urgent=True)
     if now.monotonic >= state.publish_due:
         state = _publish(state, now, effects, urgent=False)

@@ -1,10 +1,12 @@
 """The component's configuration, as a deployment sets it."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
+from components.client.conditions import Conditions
+from components.client.gate import Policy
 from protocol import names
 
 
@@ -12,11 +14,13 @@ class ConfigurationError(ValueError):
     """The component is configured in a way that it cannot work with; the text names the key and what to set."""
 
 
-class Configuration(msgspec.Struct, frozen=True, kw_only=True):
+class Configuration(Conditions, frozen=True, kw_only=True):
     """What a deployment says. `dataset` is this device's data directory, "" for the artifacts directory;
     `keep_warm_s` is how long the training process outlives a round, so that the next one starts at once;
     `threads` limits torch's threads, 0 leaves them to torch. A checkpoint is made each `checkpoint_steps` steps of
-    training, at the end of each epoch if that is 0, but at most every `checkpoint_s`."""
+    training, at the end of each epoch if that is 0, but at most every `checkpoint_s`. `niceness` is that of the
+    training process, `memory_mb` what it may allocate, 0 for no limit. If a condition does not hold, an assignment is
+    declined, or waits for it."""
 
     federation: str
     bucket: str
@@ -26,6 +30,15 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     threads: Annotated[int, msgspec.Meta(ge=0)] = 0
     checkpoint_steps: Annotated[int, msgspec.Meta(ge=0)] = 0
     checkpoint_s: Annotated[float, msgspec.Meta(ge=0)] = 10.0
+    niceness: Annotated[int, msgspec.Meta(ge=0, le=19)] = 10
+    memory_mb: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    when_not_ready: Literal["decline", "wait"] = "decline"
+
+    @property
+    def policy(self) -> Policy:
+        """When the device may train."""
+        values = {field: getattr(self, field) for field in Conditions.__struct_fields__}
+        return Policy(conditions=Conditions(**values), wait=self.when_not_ready == "wait")
 
 
 def parse(raw: Mapping[str, Any]) -> Configuration:

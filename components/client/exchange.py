@@ -15,8 +15,8 @@ class Workplace(msgspec.Struct, frozen=True, kw_only=True):
     """What stays the same from round to round: the training process gets it on its command line.
 
     `work` is a directory that outlives the process; a checkpoint is made each `checkpoint_steps` steps, after each
-    epoch if that is 0, but at most every `checkpoint_s` seconds; `events` is the file descriptor that it writes its
-    events to.
+    epoch if that is 0, but at most every `checkpoint_s` seconds; `memory_mb` is what the process may allocate, 0 for no
+    limit; `events` is the file descriptor that it writes its events to.
     """
 
     federation: str
@@ -28,6 +28,8 @@ class Workplace(msgspec.Struct, frozen=True, kw_only=True):
     threads: int
     checkpoint_steps: int
     checkpoint_s: float
+    niceness: int
+    memory_mb: float
     events: int
 
 
@@ -69,6 +71,12 @@ class Advanced(msgspec.Struct, frozen=True, tag="advanced"):
     progress: Progress
 
 
+class NotReady(msgspec.Struct, frozen=True, tag="not-ready"):
+    """The request was not begun, since the task's `ready` says that the device may not train now."""
+
+    number: int
+
+
 class Ended(msgspec.Struct, frozen=True, tag="ended"):
     """The request has ended, in one of the final phases."""
 
@@ -83,4 +91,4 @@ class Cancelled(msgspec.Struct, frozen=True, tag="cancelled"):
 
 
 Request = Train | Cancel | Stop
-Event = Began | Loaded | Advanced | Ended | Cancelled
+Event = Began | Loaded | Advanced | NotReady | Ended | Cancelled

@@ -7,3 +7,7 @@ class CancelledError(BaseException):
 
 class StoppedError(BaseException):
     """The process is to end, and what it has done is saved: another one goes on."""
+
+
+class NotReadyError(BaseException):
+    """The task says that the device may not train now."""

@@ -13,14 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from components.client import __version__, randomness, state_dict, training
+from components.client import __version__, device, randomness, state_dict, training
 from components.client.checkpoints import Checkpoints
 from components.client.exchange import Workplace
-from components.client.interruptions import StoppedError
+from components.client.interruptions import NotReadyError, StoppedError
 from components.client.loading import Task, TaskError, finite, load_task
 from components.client.residual import Residuals
 from components.client.round_files import Belonging, RoundFiles, Update, UpdateState
-from components.client.task import Client, Data, keep_checkpoints, listen_to_progress, read_device_state
+from components.client.task import Client, Data, keep_checkpoints, listen_to_progress
 from components.client.transfer import Transfer
 from protocol import names, tensors
 from protocol.encodings import LOSSY, update_layout
@@ -68,6 +68,7 @@ class LocalTrainer:
         Raises:
             TaskError, InvalidModelError, SchemaMismatchError, InvalidTensorsError, UnsupportedModelError,
             DivergedError: the round cannot succeed on this device; the text says why.
+            NotReadyError: the task says that the device may not train now.
             StoppedError: the process is to end; what has been done so far is on the disk.
             CancelledError: the round was called off.
         """
@@ -76,7 +77,7 @@ class LocalTrainer:
         files = RoundFiles(Path(self._workplace.work) / "round", self._belonging(assignment))
         try:
             progress = self._run(assignment, accepted_at, files)
-        except StoppedError:
+        except (StoppedError, NotReadyError):
             raise
         except BaseException:
             files.clear()  # it is not wanted any more, or to try again would end the same
@@ -87,8 +88,8 @@ class LocalTrainer:
     def _run(self, assignment: Assignment, accepted_at: float, files: RoundFiles) -> Progress:
         update = files.load_update()
         if update is None:
-            if not self._task.ready(read_device_state()):
-                return Progress(round=assignment.round, phase="declined", reason="not ready, says the task")
+            if not self._task.ready(device.read(Path(self._workplace.work))):
+                raise NotReadyError
             update = self._make_update(assignment, accepted_at, files)
         self._advance("uploading")
         self._transfer.upload(update.state.key, update.body)

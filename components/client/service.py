@@ -8,9 +8,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from components.client import __version__, agent, exchange, finished, ipc, shadow, supervisor
+from components.client import __version__, agent, device, exchange, finished, ipc, shadow, supervisor
 from components.client.agent import Moment, State
 from components.client.configuration import Configuration
+from components.client.gate import Gate
 from components.client.ipc import Ipc, IpcError
 from components.client.outbox import Outbox
 from components.client.supervisor import Supervisor
@@ -27,7 +28,7 @@ FIRST_SUBSCRIBE_RETRY_S = 1.0
 GRACE_S = 3.5
 """How long the training process gets to save a checkpoint at the end: the classic nucleus kills after 5 s."""
 
-Event = ipc.Event | supervisor.Said | supervisor.Exited
+Event = ipc.Event | supervisor.Said | supervisor.Exited | messages.Progress
 
 
 class ConnectionLostError(Exception):
@@ -63,10 +64,17 @@ class Service:
                 threads=configuration.threads,
                 checkpoint_steps=configuration.checkpoint_steps,
                 checkpoint_s=configuration.checkpoint_s,
+                niceness=configuration.niceness,
+                memory_mb=configuration.memory_mb,
                 events=-1,
             ),
             configuration.keep_warm_s,
             events.put,
+        )
+        self._gate = Gate(
+            configuration.policy,
+            lambda: device.read(work),
+            lambda assignment: self._supervisor.train(assignment, time.time()),
         )
         self._state = State(
             reconcile_s=configuration.reconcile_s,
@@ -119,12 +127,14 @@ class Service:
 
     def _wait(self) -> None:
         """Takes one event, or lets the time pass until something is due."""
-        wake = min(agent.next_wake(self._state), self._supervisor.next_wake(), self._outbox.next_wake())
+        parts = (self._gate, self._supervisor, self._outbox)
+        wake = min(agent.next_wake(self._state), *(part.next_wake() for part in parts))
         with contextlib.suppress(queue.Empty):
             self._take(self._events.get(timeout=max(0.0, wake - time.monotonic())))
         now = time.monotonic()
         self._supervisor.tick(now)
         self._outbox.tick(now)
+        self._tell(self._gate.tick(now))
         if now >= agent.next_wake(self._state):
             self._step(agent.Tick())
 
@@ -137,16 +147,24 @@ class Service:
                 self._outbox.on_outcome(event, time.monotonic())
             case ipc.Reconnected():
                 translated = agent.Connected()
+            case messages.Progress():
+                translated = agent.TrainingAdvanced(event)
             case ipc.Lost(reason):
                 raise ConnectionLostError(reason)
             case supervisor.Said() | supervisor.Exited():
                 match self._supervisor.on_event(event, time.monotonic()):
                     case exchange.Loaded(_, examples):
                         translated = agent.DataLoaded(examples)
+                    case exchange.NotReady():
+                        self._tell(self._gate.on_not_ready(time.monotonic()))
                     case messages.Progress() as progress:
                         translated = agent.TrainingAdvanced(progress)
         if translated is not None:
             self._step(translated)
+
+    def _tell(self, progress: messages.Progress | None) -> None:
+        if progress is not None:
+            self._events.put(progress)  # not at once: what is being done now may have an older one to publish
 
     def _step(self, event: agent.Event) -> None:
         said = self._state.said.progress
@@ -171,9 +189,10 @@ class Service:
                 hello = messages.encode(_hello(examples))
                 self._outbox.put(names.hello_topic(self._federation, self._thing), hello, now)
             case agent.Train(assignment):
-                self._supervisor.train(assignment, time.time())
+                self._tell(self._gate.submit(assignment, now))
             case agent.Cancel(reason):
                 log.info("training called off", extra={"reason": reason})
+                self._gate.cancel()
                 self._supervisor.cancel(now)
             case agent.Remember(end):
                 try:

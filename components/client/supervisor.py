@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from components.client import exchange
-from components.client.exchange import Began, Cancelled, Ended, Loaded, Workplace
+from components.client import exchange, memory
+from components.client.exchange import Began, Cancelled, Ended, Loaded, NotReady, Workplace
 from protocol.messages import Assignment, Progress
 
 log = logging.getLogger(__name__)
@@ -63,6 +63,7 @@ class _Process:
         finally:
             os.close(writing)
         self.generation = generation
+        self.kills_before = memory.kills()
         self._post = post
         self._listener = threading.Thread(target=self._listen, args=(reading,), name="training-process", daemon=True)
         self._listener.start()
@@ -157,7 +158,7 @@ class Supervisor:
         self._process.send(exchange.Cancel(self._request.number))
         self._request = None
 
-    def on_event(self, event: Said | Exited, now: float) -> Loaded | Progress | None:
+    def on_event(self, event: Said | Exited, now: float) -> Loaded | NotReady | Progress | None:
         """What an event means for the assignment that is being trained, None if nothing.
 
         Its end is Progress in a final phase, also when the process crashed or was killed.
@@ -167,7 +168,7 @@ class Supervisor:
         if isinstance(event, Exited):
             return self._on_exit(event.status)
         said = event.event
-        if isinstance(said, Ended | Cancelled) and said.number == self._cancelled:
+        if isinstance(said, Ended | Cancelled | NotReady) and said.number == self._cancelled:
             self._cancelled = None
             self._kill_due = math.inf
             self._idle(now)
@@ -181,6 +182,10 @@ class Supervisor:
                 return None
             case Cancelled():
                 return None
+            case NotReady():
+                self._request = None
+                self._idle(now)
+                return said
             case Ended(_, progress):
                 self._request = None
                 self._idle(now)
@@ -227,7 +232,8 @@ class Supervisor:
             self._idle_due = now + self._keep_warm_s
 
     def _on_exit(self, status: int) -> Progress | None:
-        self._process = None
+        assert self._process is not None  # noqa: S101
+        kills_before, self._process = self._process.kills_before, None
         self._kill_due = self._idle_due = math.inf
         was_cancelled, self._cancelled = self._cancelled is not None, None
         if self._request is None:
@@ -239,13 +245,18 @@ class Supervisor:
             self._start()
             return None
         round_number, self._request = self._request.assignment.round, None
-        return Progress(round=round_number, phase="failed", reason=explain_exit(status))
+        return Progress(round=round_number, phase="failed", reason=explain_exit(status, kills_before, memory.kills()))
 
 
-def explain_exit(status: int) -> str:
-    """Why a training process ended on its own, as far as its exit status tells."""
+def explain_exit(status: int, kills_before: int | None, kills_after: int | None) -> str:
+    """Why a training process ended on its own, as far as its exit status tells, and the numbers of processes that Linux
+    had killed for lack of memory when it started and when it ended."""
     if status == -signal.SIGKILL:
-        return "training process killed (signal 9): out of memory?"
+        if kills_before is None or kills_after is None:
+            return "training process killed (signal 9): out of memory?"
+        if kills_after > kills_before:
+            return "out of memory: Linux killed the training process"
+        return "training process killed (signal 9), and not by Linux for lack of memory"
     if status < 0:
         return f"training process crashed (signal {-status}, {signal.Signals(-status).name})"
     return f"training process ended with status {status}; the component's log says why"

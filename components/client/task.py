@@ -6,10 +6,8 @@ defaults (components/client/training.py). All of it runs in the training process
 model is built and the data loaded once.
 """
 
-import os
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import msgspec
@@ -66,30 +64,21 @@ class Data(msgspec.Struct, frozen=True):
 
 
 class DeviceState(msgspec.Struct, frozen=True, kw_only=True):
-    """The device when a round is about to start. `load` is the average of the last minute, in processes."""
+    """The device when a round is about to start; None is what Linux does not tell.
+
+    `load` is the average of the last minute, in processes; `temperature_c` that of the hottest zone; `battery_percent`
+    that of the emptiest battery; `metered` is what NetworkManager says of the network.
+    """
 
     local_time: datetime
     load: float
     cpu_count: int
     memory_available_bytes: int
-
-
-def read_device_state() -> DeviceState:
-    """The state of this device, now."""
-    return DeviceState(
-        local_time=datetime.now().astimezone(),
-        load=os.getloadavg()[0],
-        cpu_count=os.cpu_count() or 1,
-        memory_available_bytes=_memory_available_bytes(),
-    )
-
-
-def _memory_available_bytes() -> int:
-    """What a process could have without swapping, caches that can be dropped included, as Linux estimates it."""
-    for line in Path("/proc/meminfo").read_text().splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024
-    return 0
+    disk_available_bytes: int
+    temperature_c: float | None = None
+    on_mains: bool | None = None
+    battery_percent: float | None = None
+    metered: bool | None = None
 
 
 Listener: TypeAlias = Callable[[int | None, int | None, int | None], None]

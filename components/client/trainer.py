@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from components.client import exchange, logs
+from components.client import exchange, logs, memory
 from components.client.exchange import (
     EXIT_STOPPED,
     Advanced,
@@ -28,11 +28,12 @@ from components.client.exchange import (
     Cancelled,
     Ended,
     Loaded,
+    NotReady,
     Stop,
     Train,
     Workplace,
 )
-from components.client.interruptions import CancelledError, StoppedError
+from components.client.interruptions import CancelledError, NotReadyError, StoppedError
 from protocol.messages import Progress
 
 if TYPE_CHECKING:
@@ -63,24 +64,22 @@ class Trainer:
             request = self._requests.get()
             self._number = request.number
             self._say(Began(request.number))
-            progress = self._train(request)
-            if progress is None:
-                self._say(Cancelled(request.number))
-            else:
-                self._say(Ended(request.number, progress))
+            self._say(self._train(request))
 
-    def _train(self, request: Train) -> Progress | None:
-        """How the request ended, None if it was called off."""
+    def _train(self, request: Train) -> Ended | Cancelled | NotReady:
+        """How the request ended."""
         try:
             if self._local is None:
                 self._local = self._prepare()
             self._running = request.number  # from here on a signal raises
             if request.number <= self._cancelled:
-                return None
+                return Cancelled(request.number)
             progress = self._local.run(request.assignment, request.accepted_at)
             self._running = None  # and from here on it does not
         except CancelledError:
-            return None
+            return Cancelled(request.number)
+        except NotReadyError:
+            return NotReady(request.number)
         except StoppedError:
             log.info("stopped, to go on later", extra={"round": request.assignment.round})
             os._exit(EXIT_STOPPED)
@@ -88,12 +87,19 @@ class Trainer:
             # Whatever it is, it concerns this round alone, and the operator has to hear of it.
             self._running = None
             log.exception("the round failed", extra={"round": request.assignment.round})
-            known = type(error).__module__.startswith(("components.", "protocol."))
-            reason = str(error) if known else f"{type(error).__name__}: {error}"
-            return Progress(round=request.assignment.round, phase="failed", reason=reason)
+            progress = Progress(round=request.assignment.round, phase="failed", reason=self._explain(error))
         finally:
             self._running = None
-        return progress
+        return Ended(request.number, progress)
+
+    def _explain(self, error: Exception) -> str:
+        known = type(error).__module__.startswith(("components.", "protocol."))
+        reason = str(error) if known else f"{type(error).__name__}: {error}"
+        if not memory.ran_out(error):
+            return reason
+        allowed = self._workplace.memory_mb
+        limit = f"memory_mb is {allowed:g}, " if allowed else ""
+        return f"out of memory ({limit}{memory.peak_mb():.0f} MB were used): {reason}"
 
     def _prepare(self) -> "LocalTrainer":
         """Imports torch, boto3 and the task. This takes seconds, and is never interrupted: a module that was half
@@ -162,6 +168,9 @@ def main() -> None:
     logs.configure(federation=workplace.federation, thing=workplace.thing)
     _die_with_the_agent()
     _volunteer_for_the_oom_killer()
+    os.nice(workplace.niceness)
+    if workplace.memory_mb:
+        memory.limit(workplace.memory_mb)
     Trainer(workplace).serve()
 
 

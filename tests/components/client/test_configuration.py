@@ -1,6 +1,8 @@
 import pytest
 
+from components.client.conditions import Conditions
 from components.client.configuration import Configuration, ConfigurationError, parse
+from components.client.gate import Policy
 
 
 def test_numbers_may_come_as_strings_and_unknown_keys_are_ignored() -> None:
@@ -17,6 +19,20 @@ def test_empty_and_null_values_take_the_default() -> None:
     assert parse(raw) == Configuration(federation="digits", bucket="b")
 
 
+def test_conditions_are_part_of_it() -> None:
+    raw = {
+        "federation": "digits",
+        "bucket": "b",
+        "hours": "22:00-06:00",
+        "max_temperature_c": "70",
+        "mains_only": "true",
+        "unmetered_only": True,
+        "when_not_ready": "wait",
+    }
+    conditions = Conditions(hours="22:00-06:00", max_temperature_c=70.0, mains_only=True, unmetered_only=True)
+    assert parse(raw).policy == Policy(conditions=conditions, wait=True)
+
+
 @pytest.mark.parametrize(
     ("raw", "named"),
     [
@@ -26,6 +42,9 @@ def test_empty_and_null_values_take_the_default() -> None:
         ({"federation": "Not A Name", "bucket": "b"}, "Not A Name"),
         ({"federation": "digits", "bucket": "b", "reconcile_s": "soon"}, "reconcile_s"),
         ({"federation": "digits", "bucket": "b", "threads": -1}, "threads"),
+        ({"federation": "digits", "bucket": "b", "hours": "at night"}, "at night"),
+        ({"federation": "digits", "bucket": "b", "min_battery_percent": 101}, "min_battery_percent"),
+        ({"federation": "digits", "bucket": "b", "when_not_ready": "sleep"}, "when_not_ready"),
     ],
 )
 def test_what_is_wrong_is_named_with_what_to_do(raw: dict[str, object], named: str) -> None:

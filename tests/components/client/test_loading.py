@@ -15,7 +15,9 @@ from tests.components.client.conftest import TASK
 
 CLIENT = Client(thing="t", federation="f")
 SETTINGS = Training(batch_size=8, learning_rate=0.1)
-DEVICE = DeviceState(local_time=datetime.now(UTC), load=0.0, cpu_count=1, memory_available_bytes=1)
+DEVICE = DeviceState(
+    local_time=datetime.now(UTC), load=0.0, cpu_count=1, memory_available_bytes=1, disk_available_bytes=1
+)
 
 
 @pytest.fixture(autouse=True)

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -211,6 +212,41 @@ def test_a_restarted_agent_does_not_train_a_finished_round_again(
     assert restarted.children() == []
 
 
+def test_a_device_that_is_not_ready_declines_with_the_condition_and_starts_no_process(
+    nucleus: Nucleus, start: Start, assign: Callable[..., Assignment]
+) -> None:
+    nucleus.configuration["min_disk_mb"] = "1e12"
+    process = start()
+    nucleus.want(wanted(assign(1)))
+    declined = nucleus.wait_until(lambda n: n.reported("progress", round=1, phase="declined"))
+    assert declined["reason"].endswith(" MB of disk available, under 1e+12 (min_disk_mb)")
+    assert process.children() == []
+
+
+def test_a_device_that_is_to_wait_says_so_and_declines_at_the_deadline(
+    nucleus: Nucleus, start: Start, assign: Callable[..., Assignment]
+) -> None:
+    nucleus.configuration |= {"min_disk_mb": "1e12", "when_not_ready": "wait"}
+    start()
+    assignment = msgspec.structs.replace(assign(1), deadline=time.time() + 4)
+    nucleus.want(wanted(assignment))
+    nucleus.wait_until(
+        lambda n: "waiting: " in (n.reported("progress", round=1, phase="accepted") or {}).get("reason", "")
+    )
+    declined = nucleus.wait_until(lambda n: n.reported("progress", round=1, phase="declined"))
+    assert declined["reason"].startswith("deadline passed in phase accepted: waiting: ")
+
+
+def test_a_task_that_is_not_ready_declines(
+    nucleus: Nucleus, start: Start, artifacts: Path, assign: Callable[..., Assignment], as_device: EmbeddedAws
+) -> None:
+    (artifacts / "task.py").write_text(TASK + "def ready(device): return device.disk_available_bytes < 0\n")
+    start()
+    nucleus.want(wanted(assign(1)))
+    declined = nucleus.wait_until(lambda n: n.reported("progress", round=1, phase="declined"))
+    assert declined["reason"] == "not ready, says the task"
+
+
 def test_a_withdrawn_round_is_stopped_and_its_process_kept(
     nucleus: Nucleus, start: Start, artifacts: Path, assign: Callable[..., Assignment], as_device: EmbeddedAws
 ) -> None:
@@ -235,7 +271,7 @@ def test_a_killed_training_process_is_reported(
     nucleus.wait_until(lambda n: n.reported("progress", round=1, phase="training"))
     training_process(process).kill()
     failed = nucleus.wait_until(lambda n: n.reported("progress", round=1, phase="failed"))
-    assert "out of memory?" in failed["reason"]
+    assert "killed (signal 9)" in failed["reason"]
 
 
 @pytest.mark.parametrize("task", [HANGS, STUCK])

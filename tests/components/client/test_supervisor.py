@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from components.client import supervisor
-from components.client.exchange import Loaded, Workplace
+from components.client.exchange import Loaded, NotReady, Workplace
 from components.client.supervisor import CONFIRM_S, TRAINER, Exited, Said, Supervisor
 from protocol import encodings, messages, names, tensors
 from protocol.messages import FINAL_PHASES, Assignment, Progress, Report
@@ -37,6 +37,8 @@ class Agent:
         command: tuple[str, ...] = TRAINER,
         keep_warm_s: float = 60.0,
         checkpoint_s: float = 0.0,
+        niceness: int = 0,
+        memory_mb: float = 0.0,
     ) -> None:
         workplace = Workplace(
             federation=FEDERATION,
@@ -48,6 +50,8 @@ class Agent:
             threads=1,
             checkpoint_steps=1,
             checkpoint_s=checkpoint_s,
+            niceness=niceness,
+            memory_mb=memory_mb,
             events=-1,
         )
         self._events: queue.SimpleQueue[Said | Exited] = queue.SimpleQueue()
@@ -59,7 +63,7 @@ class Agent:
     def cancel(self) -> None:
         self.supervisor.cancel(time.monotonic())
 
-    def turn(self) -> Loaded | Progress | None:
+    def turn(self) -> Loaded | NotReady | Progress | None:
         """Waits for one event, or until something is due, as the agent's loop does."""
         wake = min(self.supervisor.next_wake(), time.monotonic() + TIMEOUT_S)
         try:
@@ -370,10 +374,38 @@ def test_a_model_of_another_kind_is_reported_by_the_tensors_name(
     assert (ended.phase, "'weight'" in (ended.reason or "")) == ("failed", True)
 
 
-def test_a_device_that_is_not_ready_declines(agent_of: AgentOf, assign: Callable[..., Assignment]) -> None:
-    agent = agent_of(TASK + "def ready(device): return False\n")
+def test_a_task_that_is_not_ready_says_so_and_can_be_asked_again(
+    agent_of: AgentOf, assign: Callable[..., Assignment], artifacts: Path
+) -> None:
+    ready = "import pathlib\ndef ready(device): return (pathlib.Path(__file__).parent / 'now').exists()\n"
+    agent = agent_of(TASK + ready)
     agent.train(assign(1))
-    assert agent.end() == Progress(round=1, phase="declined", reason="not ready, says the task")
+    while not isinstance(agent.turn(), NotReady):
+        pass
+    (artifacts / "now").touch()
+    agent.train(assign(1))
+    assert agent.end() == Progress(round=1, phase="done")
+
+
+def test_the_training_process_is_as_nice_as_it_is_told(agent_of: AgentOf, assign: Callable[..., Assignment]) -> None:
+    agent = agent_of(HANGS, niceness=7)
+    agent.train(assign(1, epochs=99))
+    agent.training()
+    assert psutil.Process(agent.pid).nice() == os.nice(0) + 7
+
+
+@pytest.mark.parametrize("allocation", ["torch.zeros(1 << 32)", "bytearray(1 << 34)", "nn.Linear(1 << 16, 1 << 16)"])
+def test_training_that_needs_more_memory_than_it_may_have_says_so(
+    agent_of: AgentOf, assign: Callable[..., Assignment], allocation: str
+) -> None:
+    source = TASK + f"def train(model, data, settings):\n    if settings.epochs == 1: {allocation}\n    return {{}}\n"
+    agent = agent_of(source, memory_mb=3000.0)
+    agent.train(assign(1))
+    ended = agent.end()
+    assert ended.phase == "failed"
+    assert (ended.reason or "").startswith("out of memory (memory_mb is 3000, ")
+    agent.train(assign(2, epochs=2))
+    assert agent.end().phase == "done"
 
 
 @pytest.mark.parametrize("test_set", ["", ", TensorDataset(inputs[40:], targets[40:])"])
@@ -463,7 +495,9 @@ def test_a_process_that_is_killed_while_it_trains_is_reported_and_replaced(
     agent.train(assign(1, epochs=99))
     agent.training()
     os.kill(agent.pid, signal.SIGKILL)
-    assert agent.end() == Progress(round=1, phase="failed", reason="training process killed (signal 9): out of memory?")
+    assert agent.end() == Progress(
+        round=1, phase="failed", reason="training process killed (signal 9), and not by Linux for lack of memory"
+    )
     agent.train(assign(2))
     assert agent.end().phase == "done"
 
@@ -529,8 +563,14 @@ def test_a_bucket_that_cannot_be_reached_is_tried_until_the_round_is_called_off(
 
 
 @pytest.mark.parametrize(
-    ("status", "text"),
-    [(-9, "out of memory"), (-11, "SIGSEGV"), (1, "status 1")],
+    ("status", "kills", "text"),
+    [
+        (-9, (3, 4), "out of memory: Linux killed the training process"),
+        (-9, (3, 3), "not by Linux"),
+        (-9, (None, None), "out of memory?"),
+        (-11, (3, 3), "SIGSEGV"),
+        (1, (3, 3), "status 1"),
+    ],
 )
-def test_an_exit_is_explained(status: int, text: str) -> None:
-    assert text in supervisor.explain_exit(status)
+def test_an_exit_is_explained(status: int, kills: tuple[int | None, int | None], text: str) -> None:
+    assert text in supervisor.explain_exit(status, *kills)

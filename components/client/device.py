@@ -1,0 +1,106 @@
+"""What Linux tells of this device: load, memory, disk, temperature, power, network."""
+
+import logging
+import os
+import subprocess
+from datetime import datetime
+from pathlib import Path
+
+from components.client.task import DeviceState
+
+log = logging.getLogger(__name__)
+
+_METERED = (
+    "busctl",
+    "get-property",
+    "org.freedesktop.NetworkManager",
+    "/org/freedesktop/NetworkManager",
+    "org.freedesktop.NetworkManager",
+    "Metered",
+)
+"""Asks NetworkManager over D-Bus: https://networkmanager.dev/docs/api/latest/nm-dbus-types.html#NMMetered."""
+_IS_METERED = {"u 1": True, "u 2": False, "u 3": True, "u 4": False}  # 3 and 4 are its guesses, 0 is unknown
+_ANSWER_S = 2.0
+
+
+def read(work: Path, root: Path = Path("/")) -> DeviceState:
+    """The state of this device, now. `work` lies on the disk that counts; `root` is where /proc and /sys are."""
+    on_mains, battery = _power(root / "sys/class/power_supply")
+    return DeviceState(
+        local_time=datetime.now().astimezone(),
+        load=os.getloadavg()[0],
+        cpu_count=os.cpu_count() or 1,
+        memory_available_bytes=_memory_available_bytes(root / "proc/meminfo"),
+        disk_available_bytes=_disk_available_bytes(work),
+        temperature_c=_temperature_c(root / "sys/class/thermal"),
+        on_mains=on_mains,
+        battery_percent=battery,
+        metered=_metered(),
+    )
+
+
+def _memory_available_bytes(path: Path) -> int:
+    """What a process could have without swapping, caches that can be dropped included, as Linux estimates it."""
+    for line in path.read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def _disk_available_bytes(directory: Path) -> int:
+    """What a user without privileges can still write there."""
+    disk = os.statvfs(directory)
+    return disk.f_bavail * disk.f_frsize
+
+
+def _temperature_c(directory: Path) -> float | None:
+    """That of the hottest zone; zones that cannot be read just now do not count."""
+    readings = [_number(zone / "temp") for zone in directory.glob("thermal_zone*")]
+    known = [reading for reading in readings if reading is not None]
+    return max(known) / 1000 if known else None
+
+
+def _power(directory: Path) -> tuple[bool | None, float | None]:
+    """Whether the device is on mains, and its emptiest battery's charge in percent; batteries of things that are
+    attached (a mouse) do not count."""
+    plugged, discharging, charges = [], False, []
+    for supply in directory.glob("*"):
+        kind = _text(supply / "type")
+        if kind in ("Mains", "USB"):
+            plugged.append(_number(supply / "online"))
+        elif kind == "Battery" and _text(supply / "scope") != "Device":
+            charge = _number(supply / "capacity")
+            if charge is not None:
+                charges.append(charge)
+            discharging = discharging or _text(supply / "status") == "Discharging"
+    known = [online for online in plugged if online is not None]
+    on_mains: bool | None = None
+    if known:
+        on_mains = any(known)
+    elif charges:
+        on_mains = not discharging
+    return on_mains, min(charges) if charges else None
+
+
+def _metered() -> bool | None:
+    try:
+        answer = subprocess.run(_METERED, capture_output=True, text=True, timeout=_ANSWER_S, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        log.debug("cannot ask NetworkManager: %s", error)
+        return None
+    return _IS_METERED.get(answer.stdout.strip())
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return None  # this kernel or driver does not tell
+
+
+def _number(path: Path) -> float | None:
+    text = _text(path)
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return None

@@ -1,0 +1,43 @@
+"""The memory of the training process: its limit, and how to tell that it ran out of it."""
+
+import resource
+from pathlib import Path
+
+_TEXTS = ("can't allocate memory", "Cannot allocate memory", "bad_alloc", "out of memory")
+"""What torch, its libraries and the system's errors say."""
+
+
+def limit(megabytes: float) -> None:
+    """Has all that this process allocates from here on fail beyond so many MB.
+
+    It is the data segment that is limited, since the address space of torch's libraries is gigabytes that are never
+    touched; since Linux 4.7 it counts all private memory that can be written.
+    """
+    size = int(megabytes * 1e6)
+    resource.setrlimit(resource.RLIMIT_DATA, (size, size))
+
+
+def ran_out(error: BaseException) -> bool:
+    """Whether an exception, or one that it came from, says that there was no memory."""
+    current: BaseException | None = error
+    while current is not None:
+        if isinstance(current, MemoryError) or (
+            isinstance(current, RuntimeError | OSError) and any(text in str(current) for text in _TEXTS)
+        ):
+            return True
+        current = current.__cause__
+    return False
+
+
+def peak_mb() -> float:
+    """The most that this process has had in memory so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+
+
+def kills(vmstat: Path = Path("/proc/vmstat")) -> int | None:
+    """How many processes Linux has killed for lack of memory since it started, None if it does not tell."""
+    try:
+        lines = vmstat.read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), None)
