@@ -1,17 +1,29 @@
-"""One device for all tests of the sandbox; the embedded AWS is that of all tests."""
+"""Two devices for all tests of the sandbox, with one nucleus each; the embedded AWS is that of all tests."""
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from sandbox.embedded_aws import EmbeddedAws
 from sandbox.fleet import Access, Device, Fleet
+from sandbox.nucleus.personality import CLASSIC, LITE
 from sandbox.scratch import Scratch
 from tests.sandbox.probe import Control, Probe, build
 
 BUCKET = "fedgrass-test"
 ACCOUNT = "000000000000"
+
+LITE_ACCESS_CONTROL = {
+    "aws.greengrass.ipc.mqttproxy": {
+        "deployed": {
+            "operations": ["*"],
+            "resources": ["$aws/things/thing-2/shadow/name/fedgrass-*", "probe/thing-2/lite/#"],
+        }
+    }
+}
+"""With the thing's name, as nucleus lite fills in none."""
 
 DEVICE_POLICY = {
     "Version": "2012-10-17",
@@ -79,17 +91,57 @@ def control(scratch: Scratch) -> Iterator[Control]:
 
 
 @pytest.fixture(scope="session")
-def device(
-    aws: EmbeddedAws, scratch: Scratch, access: Access, control: Control, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Device]:
+def lite_control(scratch: Scratch) -> Iterator[Control]:
+    made = Control(scratch.path / "lite-control")
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def fleet(
+    aws: EmbeddedAws,
+    scratch: Scratch,
+    access: Access,
+    control: Control,
+    lite_control: Control,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Fleet]:
     component = build(tmp_path_factory.mktemp("greengrass-build"))
-    with Fleet(aws, scratch, scratch.path / "devices", component, access, {"thing-1": control.configuration}) as fleet:
-        yield fleet.devices["thing-1"]
+    configurations: dict[str, dict[str, Any]] = {
+        "thing-1": control.configuration,
+        "thing-2": lite_control.configuration | {"accessControl": LITE_ACCESS_CONTROL, "number": 7},
+    }
+    with Fleet(
+        aws, scratch, scratch.path / "devices", component, access, configurations, nuclei=(CLASSIC, LITE)
+    ) as fleet:
+        yield fleet
+
+
+@pytest.fixture(scope="session")
+def device(fleet: Fleet) -> Device:
+    """A device with the classic nucleus."""
+    return fleet.devices["thing-1"]
+
+
+@pytest.fixture(scope="session")
+def lite_device(fleet: Fleet) -> Device:
+    """A device with nucleus lite."""
+    return fleet.devices["thing-2"]
 
 
 @pytest.fixture
 def probe(device: Device, control: Control) -> Probe:
     """A probe that has just been started, on a device that has counted no errors."""
+    return _start(device, control)
+
+
+@pytest.fixture
+def lite_probe(lite_device: Device, lite_control: Control) -> Probe:
+    """The same on the device with nucleus lite."""
+    return _start(lite_device, lite_control)
+
+
+def _start(device: Device, control: Control) -> Probe:
     device.power_off()
     control.forget()
     device.power_on()

@@ -5,6 +5,7 @@ import json
 import queue
 import socket
 import threading
+import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -36,12 +37,23 @@ class ProbeError(Exception):
 
 
 def build(
-    directory: Path, lifecycle: Mapping[str, Any] | None = None, *, version: str = "1.0.0", token_exchange: bool = True
+    directory: Path,
+    lifecycle: Mapping[str, Any] | None = None,
+    *,
+    version: str = "1.0.0",
+    token_exchange: bool = True,
+    archive: Mapping[str, str] | None = None,
 ) -> BuiltComponent:
-    """Write the probe as a build would: its recipe and its artifact."""
+    """Write the probe as a build would: its recipe and artifacts, with an archive.zip if it is given files for one."""
     artifacts = directory / "artifacts" / NAME / version
     artifacts.mkdir(parents=True)
     (artifacts / "probe_component.py").write_text(Path(__file__).with_name("probe_component.py").read_text())
+    uris = [{"Uri": f"s3://bucket/{NAME}/{version}/probe_component.py"}]
+    if archive:
+        uris.append({"Uri": f"s3://bucket/{NAME}/{version}/archive.zip", "Unarchive": "ZIP"})
+        with zipfile.ZipFile(artifacts / "archive.zip", "w") as written:
+            for name, content in archive.items():
+                written.writestr(name, content)
     recipe = {
         "RecipeFormatVersion": "2020-01-25",
         "ComponentName": NAME,
@@ -52,7 +64,7 @@ def build(
         "Manifests": [
             {
                 "Platform": {"os": "linux", "runtime": "*"},
-                "Artifacts": [{"Uri": f"s3://bucket/{NAME}/{version}/probe_component.py"}],
+                "Artifacts": uris,
                 "Lifecycle": dict(lifecycle or {"run": {"Script": RUN}}),
             }
         ],

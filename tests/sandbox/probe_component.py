@@ -4,6 +4,7 @@ It connects to the socket that its configuration names. Each line it gets is {"c
 {"result": ...} or {"error": class, "message": ...}, and sends {"event": ...} for what streams bring.
 """
 
+import gc
 import json
 import os
 import signal
@@ -34,8 +35,7 @@ class Probe:
             try:
                 self.send({"result": getattr(self, name)(**request)})
             except Exception as error:
-                text = getattr(error, "message", None) or str(error)
-                self.send({"error": type(error).__name__, "message": text})
+                self.send({"error": type(error).__name__, "message": getattr(error, "message", str(error))})
 
     def send(self, message: dict[str, Any]) -> None:
         with self.lock:
@@ -104,6 +104,22 @@ class Probe:
 
     def get_thing_shadow(self) -> None:
         self.ipc.get_thing_shadow(thing_name=os.environ["AWS_IOT_THING_NAME"], shadow_name="x")
+
+    def get_secret(self) -> None:
+        self.ipc.get_secret_value(secret_id="x")  # noqa: S106
+
+    def put_metric(self) -> None:
+        self.ipc.put_component_metric(metrics=[model.Metric(name="x", unit="Count", value=1.0)])
+
+    def pause(self) -> None:
+        self.ipc.pause_component(component_name="com.example.Probe")
+
+    def kept_calls(self) -> int:
+        """How many of twenty answered calls the client still holds in memory."""
+        for _ in range(20):
+            self.ipc.get_configuration()
+        gc.collect()
+        return sum(type(kept).__name__ == "GetConfigurationOperation" for kept in gc.get_objects())
 
     def environment(self) -> dict[str, Any]:
         return {"variables": dict(os.environ), "directory": str(Path.cwd()), "arguments": sys.argv[1:]}

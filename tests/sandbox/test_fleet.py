@@ -17,6 +17,7 @@ from sandbox.fleet import (
 )
 from sandbox.nucleus.lifecycle import ComponentState
 from sandbox.nucleus.nucleus import PoweredOffError
+from sandbox.nucleus.personality import CLASSIC, LITE
 from sandbox.scratch import Scratch
 from tests.sandbox.probe import NAME, build
 
@@ -48,13 +49,38 @@ def test_every_device_is_a_connected_member_of_the_group_with_a_certificate_of_i
         fleet.devices["fleet-0"].wait_connected()
 
 
+SCRIPT = """
+cat "{artifacts:decompressedPath}/archive/inside.txt"
+echo "{configuration:/greeting}"
+echo $ ${HOME}
+"""
+
+
+def test_each_nucleus_unpacks_archives_and_fills_in_scripts_in_its_own_way(
+    aws: EmbeddedAws, own_scratch: Scratch, access: Access, tmp_path: Path
+) -> None:
+    component = build(tmp_path, {"run": SCRIPT}, archive={"inside.txt": "unpacked\n"})
+    things = {"one": {"greeting": '"$1" said'}, "two": {"greeting": '"$1" said'}}
+    nuclei = (CLASSIC, LITE)
+    with Fleet(aws, own_scratch, own_scratch.path / "devices", component, access, things, nuclei=nuclei) as fleet:
+        logs = []
+        for device in fleet.devices.values():
+            device.wait_for(ComponentState.FINISHED)
+            logs.append(device.log_path.read_text().splitlines())
+        home = str(fleet.devices["one"].directory / "home-that-is-not-there")
+    assert logs[0] == ["unpacked", " said", f"$ {home}"]
+    assert "No such file" in logs[1][0]
+    assert logs[1][1:] == ['"$1" said', "$ $"], "cut before the brace, and run as far as that"
+
+
 def test_a_device_that_is_off_says_so(aws: EmbeddedAws, own_scratch: Scratch, access: Access, tmp_path: Path) -> None:
     component = build(tmp_path, {"run": "exec sleep 600"})
     with Fleet(aws, own_scratch, own_scratch.path / "devices", component, access, {"off": {}}) as fleet:
         device = fleet.devices["off"]
         device.power_off()
-        with pytest.raises(PoweredOffError, match="off is off"):
-            device.cut_connection()
+        for reach in (device.cut_connection, device.restart_nucleus):
+            with pytest.raises(PoweredOffError, match="off is off"):
+                reach()
         assert device.pid is None
 
 
