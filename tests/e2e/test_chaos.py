@@ -13,7 +13,9 @@ ROUNDS = 12
 
 @pytest.mark.timeout(400)
 def test_a_federation_survives_every_fault_and_learns_as_well_as_without(demo: Demo) -> None:
-    ran = demo.run("--chaos", "--devices", str(DEVICES), "--rounds", str(ROUNDS), "--json", limit_s=360)
+    ran = demo.run(
+        "--chaos", "--devices", str(DEVICES), "--rounds", str(ROUNDS), "--nucleus", "mixed", "--json", limit_s=360
+    )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     outcome = json.loads(ran.stdout.splitlines()[-1])
     chaos = {each["fault"]: each for each in outcome["chaos"]}

@@ -10,8 +10,9 @@ import pytest
 from tests.e2e.conftest import LIMIT_S, ROOT, Demo
 
 
-def test_two_devices_learn_to_read_digits_and_the_last_line_is_json(demo: Demo) -> None:
-    ran = demo.run("--devices", "2", "--rounds", "3", "--json")
+@pytest.mark.parametrize("nucleus", ["classic", "lite"])
+def test_two_devices_learn_to_read_digits_and_the_last_line_is_json(demo: Demo, nucleus: str) -> None:
+    ran = demo.run("--devices", "2", "--rounds", "3", "--nucleus", nucleus, "--json")
     assert ran.returncode == 0, ran.stderr
     outcome = json.loads(ran.stdout.splitlines()[-1])
     assert outcome["accuracy"] > 0.7
