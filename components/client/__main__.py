@@ -6,8 +6,9 @@ import queue
 import signal
 import sys
 from pathlib import Path
+from types import FrameType
 
-from components.client import __version__, configuration, logs
+from components.client import __version__, configuration, ipc, logs
 from components.client.configuration import Configuration, ConfigurationError
 from components.client.ipc import Ipc, IpcError
 from components.client.service import ConnectionLostError, Event, Service, pause
@@ -23,12 +24,22 @@ EXIT_LOST = 75
 
 def _configured(connection: Ipc, events: "queue.SimpleQueue[Event]") -> Configuration:
     """The configuration, once it is complete. To exit would only make the nucleus give up on the component."""
+    try:
+        connection.watch_configuration()
+    except IpcError as error:
+        log.info("this nucleus does not tell of changes of the configuration", extra={"error": error})
     while True:
         try:
             return configuration.parse(connection.configuration())
         except ConfigurationError as error:
             log.warning("waiting for a usable configuration", extra={"error": error})
-        pause(events, RECHECK_S)
+        pause(events, RECHECK_S, until=ipc.ConfigurationChanged)
+
+
+def _end(number: int, _frame: FrameType | None) -> None:
+    """Ends the process, wherever the main thread is: all that has to survive is written in one step."""
+    signal.signal(number, signal.SIG_IGN)  # a second one shall not cut short what the first one began
+    sys.exit(0)
 
 
 def main(arguments: list[str]) -> int:
@@ -36,18 +47,19 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 1:
         print("usage: python -m components.client ARTIFACTS", file=sys.stderr)  # noqa: T201
         return 2
-    # Raised wherever the main thread is: all that has to survive is written in one step.
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: sys.exit(0))
+        signal.signal(number, _end)
     thing = os.environ["AWS_IOT_THING_NAME"]
-    logs.configure(thing=thing)
-    events: queue.SimpleQueue[Event] = queue.SimpleQueue()
     try:
-        connection = Ipc(events.put)
-        settings = _configured(connection, events)
-        logs.configure(federation=settings.federation, thing=thing)
-        log.info("started, version %s", __version__)
-        Service(settings, thing, Path(arguments[0]).resolve(), Path.cwd(), connection, events).run()
+        while True:  # once for each federation that the configuration names, one after the other
+            logs.configure(thing=thing)
+            events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+            connection = Ipc(events.put)
+            settings = _configured(connection, events)
+            logs.configure(federation=settings.federation, thing=thing)
+            log.info("started, version %s", __version__)
+            Service(settings, thing, Path(arguments[0]).resolve(), Path.cwd(), connection, events).run()
+            connection.close()
     except (IpcError, ConnectionLostError) as error:
         log.warning("the nucleus is not there", extra={"error": error})
     return EXIT_LOST

@@ -20,7 +20,8 @@ class Configuration(Conditions, frozen=True, kw_only=True):
     `threads` limits torch's threads, 0 leaves them to torch. A checkpoint is made each `checkpoint_steps` steps of
     training, at the end of each epoch if that is 0, but at most every `checkpoint_s`. `niceness` is that of the
     training process, `memory_mb` what it may allocate, 0 for no limit. If a condition does not hold, an assignment is
-    declined, or waits for it."""
+    declined, or waits for it. `defer_updates_s` is how long a deployment waits, at most, for a round that is under
+    way."""
 
     federation: str
     bucket: str
@@ -33,6 +34,7 @@ class Configuration(Conditions, frozen=True, kw_only=True):
     niceness: Annotated[int, msgspec.Meta(ge=0, le=19)] = 10
     memory_mb: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     when_not_ready: Literal["decline", "wait"] = "decline"
+    defer_updates_s: Annotated[float, msgspec.Meta(ge=0)] = 1800.0
 
     @property
     def policy(self) -> Policy:

@@ -33,13 +33,19 @@ class Gate:
     """
 
     def __init__(self, policy: Policy, read: Callable[[], DeviceState], start: Callable[[Assignment], None]) -> None:
-        self.policy = policy
+        self._policy = policy
         self._read = read
         self._start = start
         self._held: Assignment | None = None
         self._running: Assignment | None = None
         self._last: str | None = None
         self._due = math.inf
+
+    def change(self, policy: Policy, now: float) -> None:
+        """Has another policy hold, also for what is held back already."""
+        self._policy = policy
+        if self._held is not None:
+            self._due = now
 
     def submit(self, assignment: Assignment, now: float) -> Progress | None:
         """Starts an assignment, or declines it, or holds it back."""
@@ -69,7 +75,7 @@ class Gate:
     def _try(self, now: float) -> Progress | None:
         if self._held is None:
             return None
-        wanting = unmet(self.policy.conditions, self._read())
+        wanting = unmet(self._policy.conditions, self._read())
         if wanting is not None:
             return self._hold(wanting, now, RECHECK_S)
         self._running, self._held = self._held, None
@@ -80,7 +86,7 @@ class Gate:
     def _hold(self, wanting: Unmet, now: float, recheck_s: float) -> Progress | None:
         assert self._held is not None  # noqa: S101
         round_number = self._held.round
-        if not self.policy.wait:
+        if not self._policy.wait:
             self.cancel()
             return Progress(round=round_number, phase="declined", reason=wanting.reason)
         self._due = now + recheck_s

@@ -6,8 +6,7 @@ connection or a subscription closes, the only remedy is to exit, and be started 
 
 import logging
 from collections.abc import Callable
-from concurrent.futures import Future
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from awscrt.exceptions import AwsCrtError
@@ -15,6 +14,9 @@ from awsiot import greengrasscoreipc
 from awsiot.eventstreamrpc import EventStreamError, LifecycleHandler
 from awsiot.greengrasscoreipc import model
 from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 log = logging.getLogger(__name__)
 
@@ -45,13 +47,23 @@ class Reconnected(msgspec.Struct, frozen=True):
     """The device's MQTT connection is back."""
 
 
+class ConfigurationChanged(msgspec.Struct, frozen=True):
+    """A deployment has changed this component's configuration."""
+
+
+class Deploying(msgspec.Struct, frozen=True):
+    """A deployment is about to stop components, and asks whether it may: `Ipc.defer` answers."""
+
+    deployment: str
+
+
 class Lost(msgspec.Struct, frozen=True):
     """The connection to the nucleus, or a subscription, has closed."""
 
     reason: str
 
 
-Event = Received | Outcome | Reconnected | Lost
+Event = Received | Outcome | Reconnected | ConfigurationChanged | Deploying | Lost
 
 
 class _Lifecycle(LifecycleHandler):  # type: ignore[misc]
@@ -118,29 +130,81 @@ class Ipc:
         Raises:
             IpcError: this nucleus cannot tell.
         """
-        future, _ = self._client.subscribe_to_iot_core_connection_status_async(
-            on_stream_event=self._on_status, on_stream_error=_keep_open
+        self._watch(self._client.subscribe_to_iot_core_connection_status_async, self._on_status)
+
+    def watch_configuration(self) -> None:
+        """Posts `ConfigurationChanged` when this component's configuration has changed; once or more for each change.
+
+        Raises:
+            IpcError: this nucleus cannot tell.
+        """
+        self._watch(
+            self._client.subscribe_to_configuration_update_async, lambda _event: self._post(ConfigurationChanged())
         )
-        _result(future)
+
+    def watch_deployments(self) -> None:
+        """Posts `Deploying` when a deployment asks whether it may stop components.
+
+        Raises:
+            IpcError: this nucleus does not ask.
+        """
+        self._watch(self._client.subscribe_to_component_updates_async, self._on_update)
 
     def publish(self, topic: str, payload: bytes, ticket: int) -> None:
         """Hands a message to the nucleus, without waiting: `Outcome` with this ticket tells how it went."""
+        self._send(
+            self._client.client.new_publish_to_iot_core,
+            model.PublishToIoTCoreRequest(topic_name=topic, qos=model.QOS.AT_LEAST_ONCE, payload=payload),
+            lambda error: self._post(Outcome(ticket, error)),
+        )
 
-        def on_response(response: Future[Any]) -> None:
+    def defer(self, deployment: str, recheck_after_ms: int) -> None:
+        """Has a deployment ask again after this time; 0 lets it go on. Without waiting for an answer."""
+        self._send(
+            self._client.client.new_defer_component_update,
+            model.DeferComponentUpdateRequest(
+                deployment_id=deployment, message="a round is under way", recheck_after_ms=recheck_after_ms
+            ),
+            lambda error: _complain("cannot answer a deployment", error),
+        )
+
+    def say_running(self) -> None:
+        """Tells the nucleus that this component is at work, without waiting for an answer."""
+        self._send(
+            self._client.client.new_update_state,
+            model.UpdateStateRequest(state=model.ReportedLifecycleState.RUNNING),
+            lambda error: _complain("this nucleus does not take the component's state", error),
+        )
+
+    def _watch(self, subscribe: Callable[..., tuple["Future[Any]", Any]], on_event: Callable[[Any], None]) -> None:
+        future, operation = subscribe(on_stream_event=on_event, on_stream_error=_keep_open)
+        try:
+            _result(future)
+        except IpcError:
+            operation.close()
+            raise
+
+    def _send(self, new: Callable[[], Any], request: Any, on_answer: Callable[[str | None], None]) -> None:
+        """Calls an operation without waiting; `on_answer` is given its error, None if there was none."""
+
+        def on_response(response: "Future[Any]") -> None:
             # Nucleus lite leaves the stream of an answered call open, and the client keeps what belongs to it.
             operation.close()
             error = response.exception()
-            self._post(Outcome(ticket, None if error is None else describe(error)))
+            on_answer(None if error is None else describe(error))
 
         try:
-            operation = self._client.client.new_publish_to_iot_core()
-            operation.activate(
-                model.PublishToIoTCoreRequest(topic_name=topic, qos=model.QOS.AT_LEAST_ONCE, payload=payload)
-            )
+            operation = new()
+            operation.activate(request)
         except _ERRORS as error:
-            self._post(Outcome(ticket, describe(error)))
+            on_answer(describe(error))
             return
         operation.get_response().add_done_callback(on_response)
+
+    def _on_update(self, event: model.ComponentUpdatePolicyEvents) -> None:
+        asked = event.pre_update_event
+        if asked is not None and asked.deployment_id is not None:
+            self._post(Deploying(asked.deployment_id))
 
     def _on_status(self, event: model.IoTCoreConnectionStatusEvent) -> None:
         change = event.connection_status_event
@@ -150,6 +214,11 @@ class Ipc:
     def _on_closed(self, topic: str, response: "Future[Any]") -> None:
         if response.done() and response.exception() is None:
             self._post(Lost(f"subscription to {topic} closed"))
+
+
+def _complain(what: str, error: str | None) -> None:
+    if error is not None:
+        log.info(what, extra={"error": error})
 
 
 def describe(error: BaseException) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from components.client import __version__, device, randomness, state_dict, training
+from components.client import __version__, device, logs, randomness, state_dict, training
 from components.client.checkpoints import Checkpoints
 from components.client.exchange import Workplace
 from components.client.interruptions import NotReadyError, StoppedError
@@ -73,7 +73,7 @@ class LocalTrainer:
             CancelledError: the round was called off.
         """
         self._round = assignment.round
-        self._phase = "training"
+        self._enter("training")
         files = RoundFiles(Path(self._workplace.work) / "round", self._belonging(assignment))
         try:
             progress = self._run(assignment, accepted_at, files)
@@ -218,8 +218,12 @@ class LocalTrainer:
             self._loaded(self._data.examples)
         return self._data
 
-    def _advance(self, phase: Phase) -> None:
+    def _enter(self, phase: Phase) -> None:
         self._phase = phase
+        logs.place(self._round, phase)
+
+    def _advance(self, phase: Phase) -> None:
+        self._enter(phase)
         self._say(Progress(round=self._round, phase=phase))
 
     def _on_progress(self, epoch: int | None, epochs: int | None, step: int | None) -> None:

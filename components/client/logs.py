@@ -9,6 +9,9 @@ import msgspec
 _FIELDS = ("round", "phase", "reason", "topic", "error")
 
 
+_place: dict[str, int | str] = {}
+
+
 class _JsonLines(logging.Formatter):
     def __init__(self, **common: str) -> None:
         super().__init__()
@@ -20,6 +23,7 @@ class _JsonLines(logging.Formatter):
             "level": record.levelname,
             "event": record.getMessage(),
             **self._common,
+            **_place,
         }
         for field in _FIELDS:
             value = getattr(record, field, None)
@@ -38,3 +42,12 @@ def configure(**common: str) -> None:
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     for name in ("components", "task"):
         logging.getLogger(name).setLevel(logging.INFO)
+
+
+def place(round_number: int | None, phase: str | None) -> None:
+    """Adds the round that is under way, and its phase, to each line from here on; None takes them away."""
+    _place.clear()
+    if round_number is not None:
+        _place["round"] = round_number
+    if phase is not None:
+        _place["phase"] = phase

@@ -2,16 +2,20 @@
 
 import contextlib
 import logging
-import os
+import math
 import queue
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from components.client import __version__, agent, device, exchange, finished, ipc, shadow, supervisor
+import msgspec
+
+from components.client import agent, configuration, device, exchange, finished, ipc, logs, shadow, supervisor
 from components.client.agent import Moment, State
-from components.client.configuration import Configuration
+from components.client.configuration import Configuration, ConfigurationError
+from components.client.deferrals import Deferrals
 from components.client.gate import Gate
+from components.client.hello import hello
 from components.client.ipc import Ipc, IpcError
 from components.client.outbox import Outbox
 from components.client.supervisor import Supervisor
@@ -24,6 +28,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FIRST_SUBSCRIBE_RETRY_S = 1.0
+
+SETTLE_S = 1.0
+"""A deployment changes one key after the other: so long after the last one all are taken up."""
 
 GRACE_S = 3.5
 """How long the training process gets to save a checkpoint at the end: the classic nucleus kills after 5 s."""
@@ -40,45 +47,33 @@ class Service:
 
     def __init__(
         self,
-        configuration: Configuration,
+        settings: Configuration,
         thing: str,
         artifacts: Path,
         work: Path,
         connection: Ipc,
         events: "queue.SimpleQueue[Event]",
     ) -> None:
-        self._federation = configuration.federation
+        self._configuration = settings
+        self._federation = settings.federation
         self._thing = thing
+        self._artifacts = artifacts
+        self._work = work
         self._connection = connection
         self._events = events
         self._memory = work / "finished.json"
         self._outbox = Outbox(connection.publish)
-        self._supervisor = Supervisor(
-            exchange.Workplace(
-                federation=configuration.federation,
-                thing=thing,
-                bucket=configuration.bucket,
-                artifacts=str(artifacts),
-                dataset=configuration.dataset or str(artifacts),
-                work=str(work),
-                threads=configuration.threads,
-                checkpoint_steps=configuration.checkpoint_steps,
-                checkpoint_s=configuration.checkpoint_s,
-                niceness=configuration.niceness,
-                memory_mb=configuration.memory_mb,
-                events=-1,
-            ),
-            configuration.keep_warm_s,
-            events.put,
-        )
+        self._supervisor = Supervisor(self._workplace(settings), settings.keep_warm_s, events.put)
         self._gate = Gate(
-            configuration.policy,
+            settings.policy,
             lambda: device.read(work),
             lambda assignment: self._supervisor.train(assignment, time.time()),
         )
+        self._deferrals = Deferrals(settings.defer_updates_s)
+        self._configuration_due = math.inf
         self._state = State(
-            reconcile_s=configuration.reconcile_s,
-            finished=finished.load(self._memory, configuration.federation),
+            reconcile_s=settings.reconcile_s,
+            finished=finished.load(self._memory, settings.federation),
         )
         self._handlers: dict[str, Callable[[bytes], agent.Event | None]] = {
             self._topic("get/accepted"): _read_document,
@@ -88,18 +83,35 @@ class Service:
         }
 
     def run(self) -> None:
-        """Serves until the process is told to stop.
+        """Serves until the process is told to stop, or the configuration names another federation.
 
         Raises:
             ConnectionLostError: the nucleus has gone.
         """
         try:
             self._subscribe()
+            self._connection.say_running()
             self._step(agent.Started())
-            while True:
+            while self._configuration.federation == self._federation:
                 self._wait()
         finally:
             self._supervisor.shut_down(GRACE_S)
+
+    def _workplace(self, settings: Configuration) -> exchange.Workplace:
+        return exchange.Workplace(
+            federation=settings.federation,
+            thing=self._thing,
+            bucket=settings.bucket,
+            artifacts=str(self._artifacts),
+            dataset=settings.dataset or str(self._artifacts),
+            work=str(self._work),
+            threads=settings.threads,
+            checkpoint_steps=settings.checkpoint_steps,
+            checkpoint_s=settings.checkpoint_s,
+            niceness=settings.niceness,
+            memory_mb=settings.memory_mb,
+            events=-1,
+        )
 
     def _topic(self, operation: str) -> str:
         return names.shadow_topic(self._federation, self._thing, operation)
@@ -124,17 +136,25 @@ class Service:
         except IpcError as error:
             # Then a reconnect is noticed by the next delta, or when the shadow is next reconciled.
             log.info("this nucleus does not tell of reconnects", extra={"error": error})
+        try:
+            self._connection.watch_deployments()
+        except IpcError as error:
+            # Then one may stop training at any time, which goes on from its checkpoint.
+            log.info("this nucleus does not ask before it updates components", extra={"error": error})
 
     def _wait(self) -> None:
         """Takes one event, or lets the time pass until something is due."""
         parts = (self._gate, self._supervisor, self._outbox)
-        wake = min(agent.next_wake(self._state), *(part.next_wake() for part in parts))
+        wake = min(agent.next_wake(self._state), self._configuration_due, *(part.next_wake() for part in parts))
         with contextlib.suppress(queue.Empty):
             self._take(self._events.get(timeout=max(0.0, wake - time.monotonic())))
         now = time.monotonic()
         self._supervisor.tick(now)
         self._outbox.tick(now)
         self._tell(self._gate.tick(now))
+        if now >= self._configuration_due:
+            self._configuration_due = math.inf
+            self._configure(now)
         if now >= agent.next_wake(self._state):
             self._step(agent.Tick())
 
@@ -147,6 +167,10 @@ class Service:
                 self._outbox.on_outcome(event, time.monotonic())
             case ipc.Reconnected():
                 translated = agent.Connected()
+            case ipc.ConfigurationChanged():
+                self._configuration_due = time.monotonic() + SETTLE_S
+            case ipc.Deploying(deployment):
+                self._answer(deployment)
             case messages.Progress():
                 translated = agent.TrainingAdvanced(event)
             case ipc.Lost(reason):
@@ -162,6 +186,30 @@ class Service:
         if translated is not None:
             self._step(translated)
 
+    def _configure(self, now: float) -> None:
+        """Takes up what the configuration says now. A round that is under way ends as it began."""
+        try:
+            new = configuration.parse(self._connection.configuration())
+        except (ConfigurationError, IpcError) as error:
+            log.warning("going on with the configuration that was", extra={"error": error})
+            return
+        if new == self._configuration:
+            return
+        log.info("configuration changed")
+        self._configuration = new
+        self._supervisor.keep_warm_s = new.keep_warm_s
+        self._supervisor.move(self._workplace(new))
+        self._gate.change(new.policy, now)
+        self._deferrals.limit_s = new.defer_updates_s
+        self._state = msgspec.structs.replace(self._state, reconcile_s=new.reconcile_s)
+
+    def _answer(self, deployment: str) -> None:
+        progress = self._state.said.progress
+        busy = progress is not None and progress.phase in ("training", "uploading")
+        recheck_after_ms = self._deferrals.answer_ms(deployment, busy=busy, now=time.monotonic())
+        log.info("a deployment %s", "waits for the round" if recheck_after_ms else "may go on")
+        self._connection.defer(deployment, recheck_after_ms)
+
     def _tell(self, progress: messages.Progress | None) -> None:
         if progress is not None:
             self._events.put(progress)  # not at once: what is being done now may have an older one to publish
@@ -172,6 +220,8 @@ class Service:
         for effect in effects:
             self._perform(effect)
         progress = self._state.said.progress
+        running = progress if self._state.running else None
+        logs.place(running.round if running else None, running.phase if running else None)
         if progress is not None and (said is None or (said.round, said.phase) != (progress.round, progress.phase)):
             log.info(
                 "progress",
@@ -186,8 +236,8 @@ class Service:
             case agent.Publish(payload):
                 self._outbox.put(self._topic("update"), payload, now)
             case agent.SayHello(examples):
-                hello = messages.encode(_hello(examples))
-                self._outbox.put(names.hello_topic(self._federation, self._thing), hello, now)
+                message = messages.encode(hello(examples))
+                self._outbox.put(names.hello_topic(self._federation, self._thing), message, now)
             case agent.Train(assignment):
                 self._tell(self._gate.submit(assignment, now))
             case agent.Cancel(reason):
@@ -207,8 +257,9 @@ class Service:
                 log.error("the shadow holds no assignment that this component understands", extra={"reason": reason})
 
 
-def pause(events: "queue.SimpleQueue[Event]", seconds: float) -> None:
-    """Lets time pass before the agent has begun: what arrives meanwhile is not missed, for it begins with a GET.
+def pause(events: "queue.SimpleQueue[Event]", seconds: float, until: type[Event] | None = None) -> None:
+    """Lets time pass before the agent has begun, or until such an event: what else arrives meanwhile is not missed,
+    for it begins with a GET.
 
     Raises:
         ConnectionLostError: the nucleus has gone.
@@ -219,16 +270,8 @@ def pause(events: "queue.SimpleQueue[Event]", seconds: float) -> None:
             event = events.get(timeout=max(0.0, end - time.monotonic()))
             if isinstance(event, ipc.Lost):
                 raise ConnectionLostError(event.reason)
-
-
-def _hello(examples: int | None) -> messages.Hello:
-    return messages.Hello(
-        component_version=__version__,
-        architecture=os.uname().machine,
-        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        cpu_count=os.cpu_count() or 1,
-        examples=examples,
-    )
+            if until is not None and isinstance(event, until):
+                return
 
 
 def _read_document(payload: bytes) -> agent.Event | None:

@@ -119,7 +119,8 @@ class Supervisor:
         command: Sequence[str] = TRAINER,
     ) -> None:
         self._workplace = workplace
-        self._keep_warm_s = keep_warm_s
+        self.keep_warm_s = keep_warm_s
+        self._outdated = False
         self._post = post
         self._command = command
         self._generation = 0
@@ -137,8 +138,17 @@ class Supervisor:
         """The training process, if there is one."""
         return self._process.pid if self._process else None
 
+    def move(self, workplace: Workplace) -> None:
+        """Has the next round trained at this workplace; one that is under way ends where it began."""
+        self._outdated = self._process is not None and workplace != self._workplace
+        self._workplace = workplace
+        if self._outdated and self._request is None and self._cancelled is None:
+            self.stop()
+
     def train(self, assignment: Assignment, accepted_at: float) -> None:
         """Has an assignment trained; the one before has to have ended, or been cancelled."""
+        if self._outdated:
+            self.stop()
         self._number += 1
         self._request = exchange.Train(self._number, assignment, accepted_at)
         self._began = False
@@ -223,13 +233,14 @@ class Supervisor:
 
     def _start(self) -> None:
         self._generation += 1
+        self._outdated = False
         self._process = _Process(self._command, self._workplace, self._generation, self._post)
         if self._request is not None:
             self._process.send(self._request)
 
     def _idle(self, now: float) -> None:
         if self._request is None and self._cancelled is None:
-            self._idle_due = now + self._keep_warm_s
+            self._idle_due = now if self._outdated else now + self.keep_warm_s
 
     def _on_exit(self, status: int) -> Progress | None:
         assert self._process is not None  # noqa: S101

@@ -54,20 +54,29 @@ class Shadow:
 class Nucleus:
     """Serves the agent from a thread. All that is published is in `published`; `lose` says what gets lost."""
 
-    def __init__(self, socket: Path, configuration: dict[str, Any]) -> None:
+    def __init__(self, socket: Path, configuration: dict[str, Any], lacks: tuple[str, ...] = ()) -> None:
         self.configuration = configuration
         self.shadow: Shadow | None = None
         self.published: list[tuple[str, Any]] = []
         self.lose: Callable[[str, Any], bool] = lambda _topic, _message: False
         self.refusals: list[IpcError] = []
         self.open_streams = 0
+        self.states: list[str] = []
+        self.deferrals: list[tuple[str, int]] = []
+        self._watching: dict[str, Call] = {}
         self._changed = threading.Condition()
         self._subscribers: dict[str, list[Call]] = {}
         handlers: dict[str, Handler] = {
             "GetConfiguration": self._get_configuration,
             "SubscribeToIoTCore": self._subscribe,
             "PublishToIoTCore": self._publish,
+            "UpdateState": self._update_state,
+            "SubscribeToConfigurationUpdate": self._watch_configuration,
+            "SubscribeToComponentUpdates": self._watch_deployments,
+            "DeferComponentUpdate": self._defer,
         }
+        for operation in lacks:
+            del handlers[operation]
         self.server = IpcServer(
             socket, lambda token: "com.fedgrass.Client" if token == TOKEN else None, handlers, CLASSIC.ipc
         )
@@ -130,6 +139,52 @@ class Nucleus:
         """What was published on one of the shadow's topics."""
         topic = names.shadow_topic(FEDERATION, THING, operation)
         return [message for name, message in self.published if name == topic]
+
+    def configure(self, **changes: Any) -> None:
+        """Changes the configuration, as a deployment does: one key after the other, each with an event."""
+
+        def change() -> None:
+            for key, value in changes.items():
+                self.configuration[key] = value
+                event = {"componentName": "com.fedgrass.Client", "keyPath": [key]}
+                self._watching["configuration"].send_event(
+                    "ConfigurationUpdateEvents", {"configurationUpdateEvent": event}
+                )
+
+        self.wait_until(lambda nucleus: "configuration" in nucleus._watching)
+        self.loop.call_soon_threadsafe(change)
+
+    def deploy(self, deployment: str) -> None:
+        """Asks whether a deployment may stop components."""
+        event = {"preUpdateEvent": {"deploymentId": deployment, "isGgcRestarting": False}}
+        self.wait_until(lambda nucleus: "deployments" in nucleus._watching)
+        self.loop.call_soon_threadsafe(
+            lambda: self._watching["deployments"].send_event("ComponentUpdatePolicyEvents", event)
+        )
+
+    async def _update_state(self, call: Call) -> None:
+        call.respond({})
+        with self._changed:
+            self.states.append(call.request["state"])
+            self._changed.notify_all()
+
+    async def _watch_configuration(self, call: Call) -> None:
+        await self._watch("configuration", call)
+
+    async def _watch_deployments(self, call: Call) -> None:
+        await self._watch("deployments", call)
+
+    async def _watch(self, what: str, call: Call) -> None:
+        call.respond(more=True)
+        with self._changed:
+            self._watching[what] = call
+            self._changed.notify_all()
+
+    async def _defer(self, call: Call) -> None:
+        call.respond({})
+        with self._changed:
+            self.deferrals.append((call.request["deploymentId"], call.request["recheckAfterMs"]))
+            self._changed.notify_all()
 
     async def _get_configuration(self, call: Call) -> None:
         call.respond({"componentName": call.component, "value": self.configuration})

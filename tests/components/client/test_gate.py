@@ -1,7 +1,6 @@
 import math
 from datetime import UTC, datetime
 
-import msgspec
 import pytest
 
 from components.client.conditions import Conditions
@@ -74,8 +73,8 @@ def test_the_reason_is_told_again_when_it_is_another_one() -> None:
     device = Device(wait=True)
     device.temperature = 80.0
     device.gate.submit(ASSIGNMENT, 0.0)
-    device.gate.policy = msgspec.structs.replace(device.gate.policy, conditions=Conditions(min_disk_mb=1))
-    told = device.gate.tick(RECHECK_S)
+    device.gate.change(Policy(conditions=Conditions(min_disk_mb=1), wait=True), 3.0)
+    told = device.gate.tick(3.0)
     assert told is not None
     assert told.reason == "waiting: 0 MB of disk available, under 1 (min_disk_mb)"
 

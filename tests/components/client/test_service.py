@@ -22,6 +22,7 @@ from tests.components.client.nucleus import FEDERATION, THING, TIMEOUT_S, Nucleu
 
 REPOSITORY = Path(__file__).parents[3]
 CONFIGURATION = {"federation": FEDERATION, "bucket": BUCKET, "reconcile_s": "300", "threads": "1"}
+LOGS = "def train(model, data, settings):\n    logging.getLogger('task').info('it trains')\n    return {}\n"
 STUCK = TASK + "def train(model, data, settings):\n    import re\n    re.match('(a+)+$', 'a' * 99 + 'b')\n"
 HANGS = TASK + "def train(model, data, settings):\n    import time\n    time.sleep(1000)\n"
 
@@ -42,13 +43,14 @@ def start(nucleus: Nucleus, artifacts: Path, tmp_path: Path) -> Iterator[Start]:
     work.mkdir()
     processes: list[psutil.Popen] = []
 
-    def run(stdout: int | None = None) -> psutil.Popen:
+    def run(stdout: int | None = None, stderr: int | None = None) -> psutil.Popen:
         processes.append(
             psutil.Popen(
                 [sys.executable, "-m", "components.client", str(artifacts)],
                 cwd=work,
                 env=os.environ | nucleus.environment() | {"PYTHONPATH": str(REPOSITORY)},
                 stdout=stdout,
+                stderr=stderr,
                 text=True,
             )
         )
@@ -308,3 +310,85 @@ def test_a_nucleus_that_does_not_know_the_component_ends_the_agent(
 ) -> None:
     monkeypatch.setattr(nucleus, "environment", lambda: Nucleus.environment(nucleus) | {"SVCUID": "old"})
     assert start().wait(TIMEOUT_S) == 75
+
+
+def test_it_tells_the_nucleus_that_it_runs(nucleus: Nucleus, start: Start) -> None:
+    start()
+    nucleus.wait_until(lambda n: n.states == ["RUNNING"])
+
+
+def test_a_nucleus_without_deployments_states_and_configuration_updates_is_good_enough(
+    tmp_path: Path, start: Start, nucleus: Nucleus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lacks = ("UpdateState", "SubscribeToConfigurationUpdate", "SubscribeToComponentUpdates", "DeferComponentUpdate")
+    with Nucleus(tmp_path / "lite", dict(CONFIGURATION), lacks).running() as lite:
+        monkeypatch.setattr(nucleus, "environment", lite.environment)
+        start()
+        lite.wait_until(is_idle)
+
+
+def test_a_configuration_that_becomes_complete_is_taken_up_at_once(nucleus: Nucleus, start: Start) -> None:
+    nucleus.configuration["bucket"] = ""
+    start()
+    nucleus.configure(bucket=BUCKET)
+    nucleus.wait_until(is_idle)
+
+
+def test_a_changed_configuration_is_taken_up_without_a_restart(
+    nucleus: Nucleus, start: Start, assign: Callable[..., Assignment], as_device: EmbeddedAws
+) -> None:
+    process = start()
+    nucleus.want(wanted(assign(1)))
+    nucleus.wait_until(lambda n: n.reported("progress", round=1, phase="done"))
+    child = training_process(process)
+    nucleus.configure(threads="2", hours="", min_disk_mb="1e12")
+    child.wait(TIMEOUT_S)  # it would have stayed for another round
+    nucleus.want(wanted(assign(2)))
+    declined = nucleus.wait_until(lambda n: n.reported("progress", round=2, phase="declined"))
+    assert declined["reason"].endswith("(min_disk_mb)")
+    assert process.is_running()
+
+
+def test_a_configuration_that_is_wrong_leaves_the_one_that_was(
+    nucleus: Nucleus, start: Start, assign: Callable[..., Assignment], as_device: EmbeddedAws
+) -> None:
+    process = start(stdout=subprocess.PIPE)
+    nucleus.wait_until(is_idle)
+    nucleus.configure(hours="at night")
+    assert next(line for line in process.stdout if "going on with the configuration that was" in line)
+    nucleus.want(wanted(assign(1)))
+    nucleus.wait_until(lambda n: n.reported("progress", round=1, phase="done"))
+
+
+def test_another_federation_is_served_by_the_same_process(nucleus: Nucleus, start: Start) -> None:
+    process = start()
+    nucleus.wait_until(is_idle)
+    nucleus.configure(federation="letters")
+    topic = names.hello_topic("letters", THING)
+    nucleus.wait_until(lambda n: any(name == topic for name, _ in n.published))
+    assert process.is_running()
+
+
+def test_a_deployment_waits_for_training_but_not_for_an_idle_device(
+    nucleus: Nucleus, start: Start, artifacts: Path, assign: Callable[..., Assignment], as_device: EmbeddedAws
+) -> None:
+    (artifacts / "task.py").write_text(HANGS)
+    start()
+    nucleus.wait_until(is_idle)
+    nucleus.deploy("first")
+    nucleus.wait_until(lambda n: n.deferrals == [("first", 0)])
+    nucleus.want(wanted(assign(1)))
+    nucleus.wait_until(lambda n: n.reported("progress", round=1, phase="training"))
+    nucleus.deploy("second")
+    nucleus.wait_until(lambda n: n.deferrals[1:] == [("second", 60_000)])
+
+
+def test_each_line_of_the_log_says_where_it_was(
+    nucleus: Nucleus, start: Start, artifacts: Path, assign: Callable[..., Assignment], as_device: EmbeddedAws
+) -> None:
+    (artifacts / "task.py").write_text(TASK + "import logging\n" + LOGS)
+    process = start(stderr=subprocess.PIPE)
+    nucleus.want(wanted(assign(1)))
+    line = next(line for line in process.stderr if '"it trains"' in line)
+    said = msgspec.json.decode(line)
+    assert (said["federation"], said["thing"], said["round"], said["phase"]) == (FEDERATION, THING, 1, "training")
