@@ -12,12 +12,13 @@ PINNED = $(PYTHON) -c 'import sys, tomllib; \
   print("\n".join(sorted({line for name in sys.argv[1:] for line in groups[name]})))'
 GROUPS := agent training functions sandbox development
 
-.PHONY: help setup demo test lint build bench clean python
+.PHONY: help setup demo test test-aarch64 lint build bench clean python
 
 help:
 	@echo 'make demo    set up, then run 10 federated rounds with 8 devices on this machine'
 	@echo 'make test    set up, then run all tests'
 	@echo 'make lint    ruff, mypy and cfn-lint'
+	@echo 'make test-aarch64    the tests of what runs on devices, on emulated 64-bit ARM (as root; needs debootstrap and qemu-user)'
 	@echo 'make build   the Greengrass components: recipes and artifacts in greengrass-build/ and components/runtime/greengrass-build/'
 	@echo 'make bench   print the figures that README.md and docs/ state'
 	@echo 'make setup   only set up: leaves .venv/bin/fedgrass'
@@ -55,6 +56,12 @@ demo: setup
 
 test: setup
 	@.venv/bin/python -m pytest
+
+# The device's side, with the wheels that a Raspberry Pi gets. Not for CI: it needs root, and takes long.
+test-aarch64: setup
+	@{ $(PINNED) agent training sandbox development; cat constraints.txt; } | sed -e '/x86_64/d' -e 's/ *[;#].*//' -e '/^$$/d' | \
+	  tests/aarch64/run.sh '$(CACHE)/aarch64' "$$(cat .venv/dependencies)/bin/pip" \
+	  tests/components/client tests/components/tasks tests/protocol
 
 lint: setup
 	@.venv/bin/python -m ruff check .
