@@ -79,6 +79,8 @@ bench: setup
 	@.venv/bin/python -m benchmarks.round --devices 40 --rounds 5 --call-latency-ms 30
 	@.venv/bin/python -m benchmarks.aws_calls
 	@.venv/bin/python -m benchmarks.crash_points
+	@.venv/bin/python -m benchmarks.inspection
+	@.venv/bin/python -m benchmarks.fuzz_inspection
 
 clean:
 	rm -rf .venv build greengrass-build components/runtime/greengrass-build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

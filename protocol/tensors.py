@@ -87,6 +87,14 @@ class Header(msgspec.Struct, frozen=True):
         return {tensor.name: (tensor.dtype, tensor.shape) for tensor in self.tensors}
 
 
+class _Metadata(msgspec.Struct, frozen=True):
+    fedgrass: str = ""
+
+
+class _About(msgspec.Struct, rename={"metadata": _METADATA}):
+    metadata: _Metadata = _Metadata()
+
+
 class _Entry(msgspec.Struct, forbid_unknown_fields=True):
     dtype: str
     shape: tuple[int, ...]
@@ -150,6 +158,21 @@ def parse_header(data: bytes | bytearray | memoryview, total_bytes: int) -> Head
     if length + position != total_bytes:
         raise InvalidTensorsError(f"file has {total_bytes} bytes, its header describes {length + position}")
     return Header(tuple(tensors), length, metadata.get(METADATA_KEY, ""))
+
+
+def parse_message(data: bytes | bytearray | memoryview) -> str:
+    """fedgrass's own JSON in the header that `data` begins with. Nothing else of the header is looked at or kept.
+
+    Raises:
+        InvalidTensorsError: as `header_length`; or it is no JSON, or cut off.
+    """
+    length = header_length(bytes(data[: _LENGTH.size]))
+    if length > len(data):
+        raise InvalidTensorsError(f"header of {length} bytes in a file of {len(data)}")
+    try:
+        return msgspec.json.decode(data[_LENGTH.size : length], type=_About).metadata.fedgrass
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidTensorsError(f"header is not a safetensors header: {error}") from error
 
 
 def _is_possible(shape: tuple[int, ...], itemsize: int) -> bool:

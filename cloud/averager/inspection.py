@@ -1,7 +1,8 @@
 """Whether an update counts: pure checks of bytes from a device, which may be wrong by accident or on purpose.
 
-Beside the bytes themselves, what is allocated is bounded: the header, whose length is checked before it is read, and a
-block of coordinates, however large the update is.
+Of an update's header only the report is read: the rest has to be, byte by byte, what a good update has there. Beside
+the bytes themselves what is allocated is bounded: the header, whose length is checked first, and a block of
+coordinates, however large the update is.
 """
 
 import math
@@ -14,13 +15,25 @@ from protocol.encodings import BLOCK, UpdateLayout, check_layout, decode, float_
 from protocol.messages import InvalidMessageError, Report
 from protocol.messages import decode as decode_message
 from protocol.names import UpdateName
-from protocol.tensors import DTYPES, InvalidTensorsError, SchemaMismatchError, header_length, parse_header
+from protocol.tensors import (
+    DTYPES,
+    InvalidTensorsError,
+    SchemaMismatchError,
+    encode_header,
+    header_length,
+    parse_header,
+    parse_message,
+)
 
 MAX_REPORT_BYTES = 65_536
 """How long a report may be: it is kept in a DynamoDB item, and a batch of them is written in one transaction."""
 
 _AT_ONCE = 512 * BLOCK
 """So many coordinates are decoded at a time: they stay in the processor's cache."""
+
+_EXPLAINED_BYTES = 4096
+"""A header that has more than this too much is not read for what is wrong with it: it would take more memory than it is
+long."""
 
 
 class RefusedError(Exception):
@@ -70,14 +83,19 @@ def inspect(data: bytes, name: UpdateName, round_record: RoundRecord, expected: 
             raise RefusedError(
                 f"malformed: a header of {length} bytes; at most {max_header_bytes(expected)} are allowed"
             )
-        header = parse_header(data, len(data))
-        message = header.message.encode()
+        message = parse_message(data).encode()
         if len(message) > MAX_REPORT_BYTES:
             raise RefusedError(f"malformed: a report of {len(message)} bytes; at most {MAX_REPORT_BYTES} are allowed")
         report = decode_message(message, Report)
         if report.encoding != expected.encoding:
             raise RefusedError(f"wrong encoding: the report says {report.encoding}, not {expected.encoding}")
-        check_layout(header, expected)
+        good = encode_header(expected.tensors, message)
+        if data[:length] != good:
+            raise _explained(data, length - len(good), expected)
+        if len(data) != length + expected.data_bytes:
+            raise RefusedError(
+                f"malformed: {len(data)} bytes, where the header describes {length + expected.data_bytes}"
+            )
     except SchemaMismatchError as error:
         raise RefusedError(f"wrong schema: {error}") from error
     except (InvalidTensorsError, InvalidMessageError) as error:
@@ -87,8 +105,20 @@ def inspect(data: bytes, name: UpdateName, round_record: RoundRecord, expected: 
         raise RefusedError(f"sender mismatch: the report says {claimed}")
     if report.base != round_record.base.sha256:
         raise RefusedError(f"wrong base: trained from a model with SHA-256 {report.base}")
-    norm = _norm(memoryview(data)[header.length :], expected)
-    return Inspected(report=report, norm=norm, data_start=header.length)
+    return Inspected(report=report, norm=_norm(memoryview(data)[length:], expected), data_start=length)
+
+
+def _explained(data: bytes, longer: int, expected: UpdateLayout) -> RefusedError:
+    """What is wrong with a header that is not the one that it should be, and `longer` than that.
+
+    Raises:
+        InvalidTensorsError, SchemaMismatchError: it is that.
+    """
+    if longer > _EXPLAINED_BYTES:
+        return RefusedError(f"malformed: the header is {longer} bytes longer than that of the model's tensors")
+    check_layout(parse_header(data, len(data)), expected)
+    # A name that comes twice, or whatever else another reader could take for something else.
+    return RefusedError("malformed: the header is not spelled as fedgrass spells it")
 
 
 def _norm(data: memoryview, layout: UpdateLayout) -> float:
@@ -107,9 +137,9 @@ def _norm(data: memoryview, layout: UpdateLayout) -> float:
         _check_scales(scales, first)
         part, wide_part = values[: stop - first], wide[: stop - first]
         decode(layout.encoding, raw, part, first, scales)
-        np.copyto(wide_part, part)
         # No finite float32 has a square that float64 can't hold: if the sum is not finite, some value is not.
         with np.errstate(invalid="ignore"):
+            np.copyto(wide_part, part)
             square_part = float(np.dot(wide_part, wide_part))
         if not math.isfinite(square_part):
             coordinate = first + int(np.argmin(np.isfinite(part)))

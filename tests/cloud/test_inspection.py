@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from typing import Any, get_args
 
 import numpy as np
@@ -152,6 +153,23 @@ def test_a_header_longer_than_any_good_one_is_not_even_parsed() -> None:
     padded = b"{" + b" " * (max_bytes(LAYOUT) - LAYOUT.data_bytes)
     data = len(padded).to_bytes(8, "little") + padded
     assert refusal(data).startswith("malformed: a header of ")
+
+
+def test_a_header_that_another_reader_could_take_for_something_else_is_malformed() -> None:
+    length = header_length(GOOD)
+    header, body = GOOD[8:length], GOOD[length:]
+    twice = header.replace(b'"n":{', b'"n":[],"n":{', 1)
+    spaced = header.replace(b'"n":{', b'"n": {', 1)
+    escaped = header.replace(b'"n":{', b'"\\u006e":{', 1)
+    for other in (twice, spaced, escaped):
+        assert other != header
+        reason = refusal(len(other).to_bytes(8, "little") + other + body)
+        assert reason == "malformed: the header is not spelled as fedgrass spells it"
+
+
+def test_a_header_with_far_too_much_in_it_is_not_read_for_what_is_wrong() -> None:
+    more = {f"{number}": np.zeros(0, "<f4") for number in range(1000)}
+    assert re.match(r"malformed: the header is \d+ bytes longer", refusal(update_of(DELTA | more, report())))
 
 
 def test_the_longest_report_that_is_kept_fits_whatever_it_is_made_of() -> None:

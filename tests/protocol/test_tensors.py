@@ -36,6 +36,7 @@ from protocol.tensors import (
     layout,
     load,
     parse_header,
+    parse_message,
     read_array,
     schema_id,
     to_float32,
@@ -171,6 +172,31 @@ def test_wide_dtypes_come_first_parameters_before_buffers_then_names() -> None:
     schema = {"b": ("F32", (1,)), "n": ("I64", (1,)), "a": ("F32", (1,)), "h": ("F16", (3,)), "s": ("F32", (1,))}
     order = [tensor.name for tensor in layout(schema, buffers=["b", "h"])]
     assert order == ["n", "a", "s", "b", "h"]
+
+
+def test_the_message_is_read_without_the_rest_of_the_header() -> None:
+    data = dump({"w": np.ones(4, "<f4")}, {"w": "F32"}, '{"v": 1}')
+    assert parse_message(data) == parse_message(data[: header_length(data)]) == '{"v": 1}'
+    assert parse_message(file_of({"w": "anything", "__metadata__": {"other": 1}})) == ""
+    assert parse_message(file_of({})) == ""
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        struct.pack("<Q", 100) + b"{}",
+        file_of(b"[]"),
+        file_of(b'{"w": [1, 2}'),
+        file_of({"__metadata__": {"fedgrass": 1}}),
+        file_of({"__metadata__": None}),
+        file_of(b'{"__metadata__": {"fedgrass": "\xff"}}'),
+        file_of(b'{"w":' + b"[" * 1_000_000),
+    ],
+)
+def test_a_message_of_a_malformed_header_is_refused(data: bytes) -> None:
+    with pytest.raises(InvalidTensorsError):
+        parse_message(data)
 
 
 # ---- What can't be written
