@@ -2,9 +2,8 @@
 
 import asyncio
 import logging
-import secrets
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +18,10 @@ from sandbox.nucleus.operations import Operations
 from sandbox.nucleus.personality import Personality
 from sandbox.nucleus.recipe import TOKEN_EXCHANGE, Recipe, read
 from sandbox.nucleus.scripts import Variables
+from sandbox.nucleus.updates import Updates
 
 logger = logging.getLogger(__name__)
 
-UPDATE_ANSWER_LIMIT_S = 60.0
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -69,6 +68,7 @@ class Nucleus:
         self.thing = identity.thing
         self.directory = directory
         self.personality = personality
+        self.updates = Updates(identity.thing)
         self._identity = identity
         self._surroundings = surroundings
         self._ipc = IpcServer(
@@ -83,8 +83,6 @@ class Nucleus:
         self._configuration = Configuration()
         self._lifecycle: Lifecycle | None = None
         self._changed = asyncio.Event()
-        self._update_listeners: dict[str, Callable[[dict[str, Any]], None]] = {}
-        self._update_answer: asyncio.Future[float] | None = None
 
     @property
     def mqtt(self) -> MqttConnection:
@@ -168,7 +166,7 @@ class Nucleus:
         """
         recipe = read(recipe_path, self.personality.recipes)
         if self._lifecycle is not None and self._mqtt is not None:
-            await self._ask_for_update()
+            await self.updates.ask()
             await self._lifecycle.stop()
         if self._lifecycle is None or self._lifecycle.recipe.name != recipe.name:
             self._configuration = Configuration()
@@ -213,20 +211,6 @@ class Nucleus:
         logger.info("%s: %s reports %s", self.thing, component, state)
         self._deployed.report(ComponentState(state))
 
-    def subscribe_to_updates(self, component: str, notify: Callable[[dict[str, Any]], None]) -> Callable[[], None]:
-        """Have a component asked before it is updated; the result ends that."""
-        self._update_listeners[component] = notify
-        return lambda: self._update_listeners.pop(component, None) and None
-
-    def defer_update(self, component: str, deployment: str, recheck_after_s: float) -> bool:
-        """Take a component's answer: seconds to wait, or 0 to go on. False if it isn't subscribed."""
-        if component not in self._update_listeners:
-            return False
-        logger.info("%s: %s answers %s s to deployment %s", self.thing, component, recheck_after_s, deployment)
-        if self._update_answer is not None and not self._update_answer.done():
-            self._update_answer.set_result(recheck_after_s)
-        return True
-
     @property
     def _deployed(self) -> Lifecycle:
         if self._lifecycle is None:
@@ -238,20 +222,6 @@ class Nucleus:
         mqtt, self._mqtt = self._mqtt, None  # with what it had not sent
         if mqtt is not None:
             await mqtt.stop()
-
-    async def _ask_for_update(self) -> None:
-        deployment = secrets.token_hex(8)
-        for notify in list(self._update_listeners.values()):
-            pause_s = -1.0
-            while pause_s != 0.0:
-                self._update_answer = asyncio.get_running_loop().create_future()
-                notify({"preUpdateEvent": {"deploymentId": deployment, "isGgcRestarting": False}})
-                try:
-                    async with asyncio.timeout(UPDATE_ANSWER_LIMIT_S):
-                        pause_s = await self._update_answer
-                except TimeoutError:
-                    break
-                await asyncio.sleep(pause_s)
 
     def _prepare_directories(self, recipe: Recipe, source: Path) -> Variables:
         work = self.directory / "work" / recipe.name

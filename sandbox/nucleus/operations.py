@@ -6,7 +6,7 @@ the stand-in says to the rest: shadows, secrets, metrics, pausing.
 
 import base64
 import binascii
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -16,6 +16,7 @@ from sandbox.nucleus.configuration import Configuration, UnknownKeyError
 from sandbox.nucleus.ipc import Call, Handler, IpcError
 from sandbox.nucleus.mqtt import MqttConnection
 from sandbox.nucleus.sending import MqttError
+from sandbox.nucleus.updates import Updates
 
 MQTT_OPERATION_QOS = {"0": 0, "1": 1}
 
@@ -24,6 +25,7 @@ class Device(Protocol):
     """What operations need of the device that they run on."""
 
     thing: str
+    updates: Updates
 
     @property
     def mqtt(self) -> MqttConnection: ...
@@ -33,12 +35,6 @@ class Device(Protocol):
 
     def report_state(self, component: str, state: str) -> None:
         """A component says that it is RUNNING or ERRORED."""
-
-    def subscribe_to_updates(self, component: str, notify: Callable[[dict[str, Any]], None]) -> Callable[[], None]:
-        """Have a component told of its own update before it happens; the result ends that."""
-
-    def defer_update(self, component: str, deployment: str, recheck_after_s: float) -> bool:
-        """Put an update off, 0 to let it go on; False if the component isn't subscribed to updates."""
 
 
 class OperationTraits(msgspec.Struct, frozen=True, kw_only=True):
@@ -156,12 +152,12 @@ class Operations:
             call.send_event("ComponentUpdatePolicyEvents", event)
 
         call.respond(more=True)
-        call.when_closed(self._device.subscribe_to_updates(call.component, notify))
+        call.when_closed(self._device.updates.subscribe(call.component, notify))
 
     async def _defer_component_update(self, call: Call) -> None:
         deployment = _text(call, "deploymentId")
         recheck_after_s = (call.request.get("recheckAfterMs") or 0) / 1000
-        if not self._device.defer_update(call.component, deployment, recheck_after_s):
+        if not self._device.updates.defer(call.component, deployment, recheck_after_s):
             raise IpcError("InvalidArgumentsError", "only a component that subscribed to updates can defer one")
         call.respond()
 
