@@ -140,7 +140,7 @@ class MqttConnection:
             MqttError: it refused, or did not answer in time; or there is no connection, and none is awaited.
         """
         if self._traits.awaits_subscriptions:
-            await self._subscribe(topic_filter, qos)
+            await self._subscribe_and_wait(topic_filter, qos)
         elif self.connected:
             self._loop.call_later(SUBSCRIBE_DELAY_S, self._renew, topic_filter)
         else:
@@ -166,7 +166,7 @@ class MqttConnection:
         self._watchers.append(watcher)
         return lambda: self._watchers.remove(watcher)
 
-    async def _subscribe(self, topic_filter: str, qos: int) -> None:
+    async def _subscribe_and_wait(self, topic_filter: str, qos: int) -> None:
         try:
             async with asyncio.timeout(OPERATION_LIMIT_S):
                 await self._connected.wait()

@@ -143,7 +143,8 @@ class _Keys:
 def _choose(manifests: list[_Keys], attributes: Mapping[str, str], traits: RecipeTraits, path: Path) -> _Keys:
     given = {**attributes, "runtime": traits.runtime}
     for manifest in manifests:
-        wanted = {str(key).lower(): str(value) for key, value in manifest.child("Platform").raw.items()}
+        platform_keys = manifest.child("Platform")
+        wanted = {platform_keys.known(str(key)): str(value) for key, value in platform_keys.raw.items()}
         if traits.needed_platform <= wanted.keys() and all(
             value in {"*", given.get(key)} for key, value in wanted.items()
         ):

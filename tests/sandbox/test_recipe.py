@@ -80,6 +80,7 @@ def test_classic_finds_keys_in_any_case_and_lite_only_in_their_own(tmp_path: Pat
         ({"os": "linux", "runtime": "*"}, [CLASSIC, LITE]),
         ({"os": "linux", "runtime": "aws_nucleus_lite"}, [LITE]),
         ({"runtime": "*"}, [CLASSIC]),
+        ({"Os": "linux", "Runtime": "*"}, [CLASSIC]),
     ],
 )
 def test_lite_takes_manifests_that_name_a_runtime(
