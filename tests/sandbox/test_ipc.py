@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from sandbox.nucleus.eventstream import Decoder, Flags, Frame, MessageType, encode
-from sandbox.nucleus.ipc import Call, IpcServer, SocketPathTooLongError
-from sandbox.nucleus.personality import CLASSIC
+from sandbox.nucleus.ipc import Call, IpcServer, IpcTraits, SocketPathTooLongError
+from sandbox.nucleus.personality import CLASSIC, LITE
 
 CONNECT = Frame(type=MessageType.CONNECT, headers={":version": "0.1.0"}, payload=b'{"authToken": "known"}')
 REQUEST = Frame(
@@ -41,7 +41,9 @@ class Client:
         return self._frames.pop(0)
 
 
-def run(directory: Path, scenario: Callable[[Client, list[Call]], Awaitable[None]]) -> None:
+def run(
+    directory: Path, scenario: Callable[[Client, list[Call]], Awaitable[None]], traits: IpcTraits = CLASSIC.ipc
+) -> None:
     """Run a scenario against a server whose one operation, Watch, answers and stays open."""
 
     async def main() -> None:
@@ -53,7 +55,7 @@ def run(directory: Path, scenario: Callable[[Client, list[Call]], Awaitable[None
             calls.append(call)
 
         path = directory / "s"
-        server = IpcServer(path, {"known": "c"}.get, {"Watch": watch}, CLASSIC.ipc)
+        server = IpcServer(path, {"known": "c"}.get, {"Watch": watch}, traits)
         await server.start()
         try:
             reader, writer = await asyncio.open_unix_connection(str(path))
@@ -127,6 +129,23 @@ def test_anything_else_than_connect_first_ends_the_connection(tmp_path: Path, da
         assert not calls
 
     run(tmp_path, scenario)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        Frame(type=MessageType.CONNECT, headers={":version": "0.1.0"}, payload=b'{"authToken": "unknown"}'),
+        b"GET / HTTP/1.1\r\n\r\n",
+    ],
+)
+def test_lite_closes_a_connection_that_it_refuses_or_cannot_read_without_a_word(
+    tmp_path: Path, data: Frame | bytes
+) -> None:
+    async def scenario(client: Client, calls: list[Call]) -> None:
+        client.send(data)
+        assert await client.receive() is None
+
+    run(tmp_path, scenario, LITE.ipc)
 
 
 def test_an_unknown_operation_is_a_service_error_on_its_stream_alone(tmp_path: Path) -> None:
