@@ -112,7 +112,7 @@ Effect = Get | Publish | SayHello | Train | Cancel | Remember | Complain
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
-    """All that the agent knows. Times are monotonic."""
+    """All that the agent knows. Times are monotonic; `cloud_offset_s` is the cloud's time less the monotonic one."""
 
     reconcile_s: float
     finished: Finished | None = None
@@ -121,6 +121,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     said: Reported = Reported()
     known: Reported = Reported()
     examples: int | None = None
+    cloud_offset_s: float | None = None
     last_document: tuple[int, int] = (0, 0)
     awaited_version: int = 0
     get_due: float = 0.0
@@ -196,6 +197,7 @@ def _on_shadow(state: State, shadow: Shadow, now: Moment, effects: list[Effect])
         state,
         known=shadow.reported,
         last_document=document,
+        cloud_offset_s=state.cloud_offset_s if shadow.timestamp is None else shadow.timestamp - now.monotonic,
         get_retry_s=None,
         get_due=now.monotonic + state.reconcile_s,
     )

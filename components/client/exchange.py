@@ -34,11 +34,13 @@ class Workplace(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Train(msgspec.Struct, frozen=True, tag="train"):
-    """Asks for a round of local training; `accepted_at` goes into the update's timings."""
+    """Asks for a round of local training; `accepted_at` goes into the update's timings. `cloud_offset_s` is the
+    cloud's time less the monotonic clock, which is the same for all processes; None if it is not known."""
 
     number: int
     assignment: Assignment
     accepted_at: float
+    cloud_offset_s: float | None
 
 
 class Cancel(msgspec.Struct, frozen=True, tag="cancel"):

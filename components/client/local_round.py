@@ -42,7 +42,7 @@ class LocalTrainer:
     def __init__(
         self,
         workplace: Workplace,
-        transfer: Callable[[Callable[[str], None]], Transfer],
+        transfer: Callable[[Path, Callable[[str], None]], Transfer],
         say: Callable[[Progress], None],
         loaded: Callable[[int], None],
     ) -> None:
@@ -51,7 +51,8 @@ class LocalTrainer:
         self._loaded = loaded
         self._round = 0
         self._phase: Phase = "training"
-        self._transfer = transfer(self._on_failure)
+        self._kept = Path(workplace.work) / "round"
+        self._transfer = transfer(self._kept, self._on_failure)
         if workplace.threads:
             torch.set_num_threads(workplace.threads)
         artifacts = Path(workplace.artifacts)
@@ -62,8 +63,9 @@ class LocalTrainer:
         self._data: Data | None = None
         listen_to_progress(self._on_progress)
 
-    def run(self, assignment: Assignment, accepted_at: float) -> Progress:
+    def run(self, assignment: Assignment, accepted_at: float, cloud_offset_s: float | None) -> Progress:
         """Trains and uploads, or goes on where an earlier process was cut off; the answer is in phase done or declined.
+        `cloud_offset_s` is as in `exchange.Train`.
 
         Raises:
             TaskError, InvalidModelError, SchemaMismatchError, InvalidTensorsError, UnsupportedModelError,
@@ -73,8 +75,10 @@ class LocalTrainer:
             CancelledError: the round was called off.
         """
         self._round = assignment.round
+        if cloud_offset_s is not None:
+            self._transfer.clock.set(cloud_offset_s)
         self._enter("training")
-        files = RoundFiles(Path(self._workplace.work) / "round", self._belonging(assignment))
+        files = RoundFiles(self._kept, self._belonging(assignment))
         try:
             progress = self._run(assignment, accepted_at, files)
         except (StoppedError, NotReadyError):

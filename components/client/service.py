@@ -67,7 +67,7 @@ class Service:
         self._gate = Gate(
             settings.policy,
             lambda: device.read(work),
-            lambda assignment: self._supervisor.train(assignment, time.time()),
+            lambda assignment: self._supervisor.train(assignment, time.time(), self._state.cloud_offset_s),
         )
         self._deferrals = Deferrals(settings.defer_updates_s)
         self._configuration_due = math.inf

@@ -145,12 +145,12 @@ class Supervisor:
         if self._outdated and self._request is None and self._cancelled is None:
             self.stop()
 
-    def train(self, assignment: Assignment, accepted_at: float) -> None:
+    def train(self, assignment: Assignment, accepted_at: float, cloud_offset_s: float | None = None) -> None:
         """Has an assignment trained; the one before has to have ended, or been cancelled."""
         if self._outdated:
             self.stop()
         self._number += 1
-        self._request = exchange.Train(self._number, assignment, accepted_at)
+        self._request = exchange.Train(self._number, assignment, accepted_at, cloud_offset_s)
         self._began = False
         self._fresh = self._process is None
         self._idle_due = math.inf

@@ -74,7 +74,7 @@ class Trainer:
             self._running = request.number  # from here on a signal raises
             if request.number <= self._cancelled:
                 return Cancelled(request.number)
-            progress = self._local.run(request.assignment, request.accepted_at)
+            progress = self._local.run(request.assignment, request.accepted_at, request.cloud_offset_s)
             self._running = None  # and from here on it does not
         except CancelledError:
             return Cancelled(request.number)
@@ -106,12 +106,13 @@ class Trainer:
         imported could not be imported again."""
         gc.disable()  # looking for garbage among what is being imported takes a fifth of the time
         try:
-            from components.client import transfer
+            from components.client import s3_client
             from components.client.local_round import LocalTrainer
+            from components.client.transfer import Transfer
 
             return LocalTrainer(
                 self._workplace,
-                lambda on_failure: transfer.Transfer(transfer.client(), self._workplace.bucket, on_failure),
+                lambda kept, on_failure: Transfer(s3_client.make, self._workplace.bucket, kept, on_failure),
                 lambda progress: self._say(Advanced(self._number, progress)),
                 lambda examples: self._say(Loaded(self._number, examples)),
             )

@@ -232,6 +232,27 @@ def test_the_deadline_counts_by_the_clock_of_the_cloud() -> None:
     assert device.state.deadline == 50.0 + 60
 
 
+def test_the_clock_of_the_cloud_is_known_from_the_last_document() -> None:
+    device = Device()
+    device.cloud.update({"desired": {"assignment": msgspec.to_builtins(assignment(3, deadline=START + 60))}})
+    document = device.document()
+    device.now = Moment(START + 9_999, 50.0)
+    device.feed(document)
+    assert device.state.cloud_offset_s == START - 50.0
+    device.feed(ShadowArrived(shadow.Shadow()))
+    assert device.state.cloud_offset_s == START - 50.0
+
+
+def test_what_waits_for_the_device_to_be_ready_is_declined_at_the_deadline() -> None:
+    device = Device()
+    device.want(assignment(3, deadline=START + 60))
+    device.say(3, "accepted", "waiting: 81 °C, over 70 (max_temperature_c)")
+    device.wait(60)
+    assert device.progress is not None
+    assert device.progress.phase == "declined"
+    assert device.progress.reason == "deadline passed in phase accepted: waiting: 81 °C, over 70 (max_temperature_c)"
+
+
 def test_training_that_misses_the_deadline_is_called_off_with_its_last_reason() -> None:
     device = Device()
     device.want(assignment(3, deadline=START + 60))

@@ -16,9 +16,11 @@ import pytest
 from protocol import messages, names
 from protocol.messages import Assignment, Hello
 from sandbox.embedded_aws import EmbeddedAws
+from sandbox.gateway import Request
 from sandbox.nucleus.ipc import IpcError
-from tests.components.client.conftest import BUCKET, TASK
+from tests.components.client.conftest import BUCKET, TASK, refusal
 from tests.components.client.nucleus import FEDERATION, THING, TIMEOUT_S, Nucleus
+from tests.conftest import Line
 
 REPOSITORY = Path(__file__).parents[3]
 CONFIGURATION = {"federation": FEDERATION, "bucket": BUCKET, "reconcile_s": "300", "threads": "1"}
@@ -392,3 +394,37 @@ def test_each_line_of_the_log_says_where_it_was(
     line = next(line for line in process.stderr if '"it trains"' in line)
     said = msgspec.json.decode(line)
     assert (said["federation"], said["thing"], said["round"], said["phase"]) == (FEDERATION, THING, 1, "training")
+
+
+def test_an_update_that_could_not_be_uploaded_in_time_is_reported_and_not_sent(
+    nucleus: Nucleus,
+    start: Start,
+    assign: Callable[..., Assignment],
+    as_device: EmbeddedAws,
+    line_to_s3: Line,
+) -> None:
+    key = names.update_key(FEDERATION, 1, THING)
+    as_device.client("s3").delete_object(Bucket=BUCKET, Key=key)
+    sent: list[bool] = []
+
+    def refuse(request: Request) -> bytes | None:
+        if request.method != "PUT":
+            return None
+        sent.append(True)
+        return refusal(503)
+
+    line_to_s3.fault = refuse
+    process = start()
+    nucleus.want(wanted(assign(1)))
+    nucleus.wait_until(lambda n: n.reported("progress", round=1, phase="uploading"))
+    child = training_process(process)
+    nucleus.want(wanted(msgspec.structs.replace(assign(1), deadline=time.time() + 3)))
+    failed = nucleus.wait_until(lambda n: n.reported("progress", round=1, phase="failed"))
+    assert failed["reason"].startswith("deadline passed in phase uploading")
+    assert sent
+    line_to_s3.fault = None
+    nucleus.want(wanted(assign(2)))
+    nucleus.wait_until(lambda n: n.reported("progress", round=2, phase="done"))
+    assert child.is_running()
+    stored = as_device.client("s3").list_objects_v2(Bucket=BUCKET, Prefix=key)
+    assert stored["KeyCount"] == 0

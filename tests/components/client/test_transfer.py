@@ -1,19 +1,27 @@
 import hashlib
 import threading
+import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import boto3
+import msgspec
 import pytest
 from botocore.config import Config
 
-from components.client import transfer
-from components.client.transfer import InvalidModelError, Transfer
+from components.client import s3_client
+from components.client.download import CHUNK_BYTES, InvalidModelError
+from components.client.transfer import Transfer
 from protocol.messages import ModelReference
 from sandbox.embedded_aws import EmbeddedAws
-from tests.components.client.conftest import BUCKET
+from sandbox.gateway import Request
+from tests.components.client.conftest import BUCKET, refusal
+from tests.conftest import Line
 
-BODY = bytes(range(256)) * 5000
+BODY = bytes(range(256)) * 25_000  # more than one chunk
 
 
 def reference(body: bytes = BODY, key: str = "federations/f/models/00000000.safetensors") -> ModelReference:
@@ -26,66 +34,286 @@ def failures() -> list[str]:
 
 
 @pytest.fixture
-def moved(as_device: EmbeddedAws, failures: list[str]) -> Transfer:
+def waits(failures: list[str]) -> list[float]:
+    """How long was waited before each new attempt: no time passes, but there is an end to it."""
+
+    class Waits(list[float]):
+        def append(self, wait: float) -> None:
+            super().append(wait)
+            assert len(self) < 20, failures[-1]
+
+    return Waits()
+
+
+NewTransfer = Callable[[], Transfer]
+
+
+@pytest.fixture
+def new(
+    as_device: EmbeddedAws, line_to_s3: Line, tmp_path: Path, failures: list[str], waits: list[float]
+) -> NewTransfer:
+    """Each is that of another process on the same device; the model is in the bucket."""
     as_device.client("s3").put_object(Bucket=BUCKET, Key=reference().key, Body=BODY)
-    return Transfer(transfer.client(), BUCKET, failures.append)
+    return lambda: Transfer(s3_client.make, BUCKET, tmp_path / "round", failures.append, waits.append)
 
 
-def test_a_model_is_downloaded_and_checked(moved: Transfer, failures: list[str]) -> None:
-    assert moved.download(reference()) == BODY
+def test_a_model_is_downloaded_and_checked(new: NewTransfer, failures: list[str]) -> None:
+    assert new().download(reference()) == BODY
     assert failures == []
 
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (reference(BODY[:-1]), "has 1280000 bytes, the assignment says 1279999"),
+        (reference(BODY[:-1]), "has 6400000 bytes, the assignment says 6399999"),
         (reference(b"x" + BODY[1:]), "has SHA-256"),
         (reference(key="federations/f/models/00000009.safetensors"), "there is no model"),
     ],
 )
 def test_an_object_that_is_not_the_model_is_refused_at_once(
-    moved: Transfer, failures: list[str], wrong: ModelReference, message: str
+    new: NewTransfer, failures: list[str], wrong: ModelReference, message: str
 ) -> None:
     with pytest.raises(InvalidModelError, match=message):
-        moved.download(wrong)
+        new().download(wrong)
     assert failures == []
 
 
-def test_an_update_is_uploaded(moved: Transfer, as_device: EmbeddedAws) -> None:
-    moved.upload("federations/f/updates/00000001/t.safetensors", BODY)
+def test_an_update_is_uploaded(new: NewTransfer, as_device: EmbeddedAws) -> None:
+    new().upload("federations/f/updates/00000001/t.safetensors", BODY)
     found = as_device.client("s3").get_object(Bucket=BUCKET, Key="federations/f/updates/00000001/t.safetensors")
     assert found["Body"].read() == BODY
 
 
-def test_what_fails_is_tried_again_until_it_succeeds(flaky: Callable[..., Transfer], failures: list[str]) -> None:
-    moved = flaky(["refuse", "cut", "serve"])
-    assert moved.download(reference()) == BODY
-    assert len(failures) == 2
-    assert all(reference().key in failure for failure in failures)
-    assert "AccessDenied" in failures[0]
+class Watched:
+    """Notes what is asked of S3, and passes it on."""
+
+    def __init__(self) -> None:
+        self.ranges: list[str | None] = []
+
+    def __call__(self, request: Request) -> bytes | None:
+        if request.method == "GET":
+            self.ranges.append(request.headers.get("range"))
+        return None
 
 
-@pytest.fixture
-def flaky(failures: list[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Transfer]]:
-    """A Transfer whose S3 answers as told, one request after the other."""
-    monkeypatch.setattr(transfer, "FIRST_RETRY_S", 0.01)
-    answers: list[str] = []
+def keep_beginning(directory: Path, beginning: bytes, etag: str, model: ModelReference) -> None:
+    """As a process leaves it whose power is cut."""
+    (directory / "round").mkdir()
+    about = {"model": msgspec.to_builtins(model), "etag": etag}
+    (directory / "round" / "model.json").write_bytes(msgspec.json.encode(about))
+    (directory / "round" / "model.part").write_bytes(beginning)
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            answer = answers.pop(0)
-            if answer == "refuse":
-                body = b"<Error><Code>AccessDenied</Code><Message>not yours</Message></Error>"
-                self.send_response(403)
+
+def etag_of(aws: EmbeddedAws) -> str:
+    return str(aws.client("s3").head_object(Bucket=BUCKET, Key=reference().key)["ETag"])
+
+
+def test_what_an_earlier_process_got_is_not_asked_for_again(
+    new: NewTransfer, as_device: EmbeddedAws, line_to_s3: Line, tmp_path: Path
+) -> None:
+    keep_beginning(tmp_path, BODY[:3_000_000], etag_of(as_device), reference())
+    line_to_s3.fault = watched = Watched()
+    assert new().download(reference()) == BODY
+    assert watched.ranges == ["bytes=3000000-"]
+    assert new().download(reference()) == BODY
+    assert watched.ranges == ["bytes=3000000-"]  # all of it was there
+
+
+@pytest.mark.parametrize(
+    ("beginning", "ranges"),
+    [
+        (b"x" * 3_000_000, ["bytes=3000000-", None]),  # torn: found by the SHA-256 of the whole
+        (BODY + b"x", [None]),
+        (b"", [None]),
+    ],
+)
+def test_a_beginning_that_is_of_no_use_is_dropped(
+    new: NewTransfer,
+    as_device: EmbeddedAws,
+    line_to_s3: Line,
+    tmp_path: Path,
+    beginning: bytes,
+    ranges: list[str | None],
+) -> None:
+    keep_beginning(tmp_path, beginning, etag_of(as_device), reference())
+    line_to_s3.fault = watched = Watched()
+    assert new().download(reference()) == BODY
+    assert watched.ranges == ranges
+
+
+def test_the_beginning_of_another_model_is_dropped(
+    new: NewTransfer, as_device: EmbeddedAws, line_to_s3: Line, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    keep_beginning(tmp_path, BODY[:5000], etag_of(as_device), reference(BODY[::-1]))
+    line_to_s3.fault = watched = Watched()
+    assert new().download(reference()) == BODY
+    assert watched.ranges == [None]
+    assert "dropped the beginning of a model" in caplog.text
+
+
+def test_an_object_that_has_changed_meanwhile_is_downloaded_anew(
+    new: NewTransfer, line_to_s3: Line, tmp_path: Path, failures: list[str]
+) -> None:
+    keep_beginning(tmp_path, BODY[:5000], '"of-another-object"', reference())
+    line_to_s3.fault = watched = Watched()
+    assert new().download(reference()) == BODY
+    assert watched.ranges == ["bytes=5000-", None]
+    assert "PreconditionFailed" in failures[0]
+
+
+def test_a_disk_that_takes_nothing_does_not_stop_a_download(
+    new: NewTransfer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "round").write_text("no directory")
+    assert new().download(reference()) == BODY
+    assert caplog.text.count("cannot keep the model") == 1
+
+
+def test_a_refusal_is_followed_by_longer_and_longer_waits(
+    new: NewTransfer, line_to_s3: Line, failures: list[str], waits: list[float]
+) -> None:
+    line_to_s3.fault = lambda _request: refusal(403, "AccessDenied") if len(waits) < 10 else None
+    assert new().download(reference()) == BODY
+    assert len(failures) == 10
+    longest = [0.5, 1, 2, 4, 8, 16, 32, 60, 60, 60]
+    assert all(most / 2 <= wait <= most for wait, most in zip(waits, longest, strict=True))
+
+
+class TokenExchange:
+    """A token exchange service; it has no credentials as often as `failing` says."""
+
+    def __init__(self, aws: EmbeddedAws) -> None:
+        self.failing = 0
+        self.asked = 0
+        service = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                service.asked += 1
+                body = b"" if service.failing >= service.asked else service.credentials(aws)
+                self.send_response(200 if body else 500)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
-                return
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(BODY)))
+
+            def log_message(self, *_: object) -> None: ...
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+
+    def credentials(self, aws: EmbeddedAws) -> bytes:
+        session = aws.client("sts").get_session_token()["Credentials"]
+        return msgspec.json.encode(
+            {
+                "AccessKeyId": session["AccessKeyId"],
+                "SecretAccessKey": session["SecretAccessKey"],
+                "Token": session["SessionToken"],
+                "Expiration": datetime.fromtimestamp(time.time() + 3600, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            }
+        )
+
+
+@pytest.fixture
+def token_exchange(as_device: EmbeddedAws, monkeypatch: pytest.MonkeyPatch) -> Iterator[TokenExchange]:
+    service = TokenExchange(as_device)
+    thread = threading.Thread(target=service.server.serve_forever)
+    thread.start()
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"http://127.0.0.1:{service.server.server_port}/")
+    monkeypatch.setattr("botocore.utils.ContainerMetadataFetcher.RETRY_ATTEMPTS", 1)
+    yield service
+    service.server.shutdown()
+    thread.join()
+    service.server.server_close()
+
+
+def test_a_token_exchange_service_without_credentials_is_asked_again_after_minutes(
+    new: NewTransfer, token_exchange: TokenExchange, failures: list[str], waits: list[float]
+) -> None:
+    token_exchange.failing = 4
+    assert new().download(reference()) == BODY
+    assert all("no credentials from the token exchange service" in failure for failure in failures)
+    assert all(longest / 2 <= wait <= longest for wait, longest in zip(waits, [60, 120, 240, 300], strict=True))
+
+
+def test_credentials_that_are_refused_as_old_are_fetched_anew(
+    new: NewTransfer, token_exchange: TokenExchange, line_to_s3: Line, failures: list[str]
+) -> None:
+    line_to_s3.fault = lambda _request: refusal(400, "ExpiredToken") if not failures else None
+    assert new().download(reference()) == BODY
+    assert token_exchange.asked == 2
+
+
+@pytest.mark.parametrize("off_s", [-3 * 3600.0, 3 * 3600.0])
+def test_a_device_whose_clock_is_wrong_by_hours_signs_by_the_clock_of_the_cloud(
+    new: NewTransfer,
+    token_exchange: TokenExchange,
+    line_to_s3: Line,
+    failures: list[str],
+    off_s: float,
+) -> None:
+    wrong = new()
+    wrong.clock._wall = lambda: time.time() + off_s
+    line_to_s3.fault = refuse_skew
+    wrong.clock.set(time.time() - time.monotonic())  # as the shadow's document told
+    assert wrong.download(reference()) == BODY
+    assert failures == []
+
+
+def test_a_clock_that_is_late_is_set_by_what_s3_answers(
+    new: NewTransfer, token_exchange: TokenExchange, line_to_s3: Line, failures: list[str]
+) -> None:
+    late = new()
+    late.clock._wall = lambda: time.time() - 3 * 3600
+    line_to_s3.fault = refuse_skew
+    assert late.download(reference()) == BODY
+    assert len(failures) == 1
+    assert "RequestTimeTooSkewed" in failures[0]
+
+
+def refuse_skew(request: Request) -> bytes | None:
+    """S3 refuses what was signed more than 15 minutes off, and says what time it is."""
+    signed = datetime.strptime(request.headers["x-amz-date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    now = datetime.now(UTC)
+    if abs((now - signed).total_seconds()) < 900:
+        return None
+    answer = refusal(403, "RequestTimeTooSkewed", "The difference between the request time and now is too large")
+    head, _, rest = answer.partition(b"\r\n")
+    return head + b"\r\nDate: " + format_datetime(now, usegmt=True).encode() + b"\r\n" + rest
+
+
+def test_a_download_that_breaks_off_goes_on_where_it_was(
+    cut: Callable[[], Transfer], failures: list[str], ranges: list[str | None]
+) -> None:
+    assert cut().download(reference()) == BODY
+    assert len(failures) == 2
+    assert ranges == [None, f"bytes={CHUNK_BYTES + 1000}-", f"bytes={CHUNK_BYTES + 2000}-"]
+
+
+@pytest.fixture
+def ranges() -> list[str | None]:
+    return []
+
+
+@pytest.fixture
+def cut(
+    failures: list[str], waits: list[float], ranges: list[str | None], tmp_path: Path
+) -> Iterator[Callable[[], Transfer]]:
+    """A Transfer whose S3 breaks off twice, the second time at once."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked = self.headers.get("Range")
+            ranges.append(asked)
+            start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked else 0
+            self.send_response(206 if asked else 200)
+            self.send_header("Content-Length", str(len(BODY) - start))
+            self.send_header("ETag", '"it"')
+            if asked:
+                self.send_header("Content-Range", f"bytes {start}-{len(BODY) - 1}/{len(BODY)}")
             self.end_headers()
-            self.wfile.write(BODY if answer == "serve" else BODY[:1000])
+            broken_off = {1: CHUNK_BYTES + 1000, 2: 1000}
+            self.wfile.write(BODY[start:][: broken_off.get(len(ranges), len(BODY))])
             self.close_connection = True
 
         def log_message(self, *_: object) -> None: ...
@@ -94,15 +322,14 @@ def flaky(failures: list[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
 
-    def make(told: list[str]) -> Transfer:
-        answers[:] = told
+    def make() -> Transfer:
         s3 = boto3.session.Session(aws_access_key_id="a", aws_secret_access_key="b").client(  # noqa: S106
             "s3",
             region_name="us-east-1",
             endpoint_url=f"http://127.0.0.1:{server.server_port}",
             config=Config(retries={"mode": "standard", "total_max_attempts": 1}),
         )
-        return Transfer(s3, BUCKET, failures.append)
+        return Transfer(lambda _clock: s3, BUCKET, tmp_path / "round", failures.append, waits.append)
 
     yield make
     server.shutdown()
