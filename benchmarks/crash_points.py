@@ -8,10 +8,11 @@ and the end is compared: the round is closed, the global model is the same to th
 lease and no multipart upload is left, histories are as they were, and the next round is open. Every eighth point is
 tried once more with a second kill, some calls later.
 
-All is real (the deployed zips, their roles, queues, tables, objects, shadows, topic rules) but for three things: the
+All is real (the deployed zips, their roles, queues, tables, objects, shadows, topic rules) but for four things: the
 event source mappings are replaced by event_sources.py, which delivers one batch at a time, so that no two invocations
 overlap; time is skipped where nothing would happen but waiting, so that delayed messages, visibility timeouts and
-leases end at once; and clients are simulated. The schedule, which would help, is off.
+leases end at once; parts of models are 1,100 bytes instead of 5 MiB, so that a small model has several; and clients are
+simulated. The schedule, which would help, is off.
 
 The last line is JSON: {"points", "failed", "seconds"}. What failed, and how, is told on standard error.
 """
@@ -35,6 +36,7 @@ from benchmarks.event_sources import EventSources
 from cloud.state.rounds import UnknownRoundError
 from sandbox.sandbox import Sandbox
 
+_PART, _SMALL_PART = "MIN_PART_BYTES = 5 << 20", "MIN_PART_BYTES = 1_100"
 _TWICE_EVERY = 8
 _TELL_EVERY = 50
 _MOMENTS: tuple[Literal["before", "after"], ...] = ("before", "after")
@@ -74,7 +76,7 @@ class CrashPoints:
 
     def __init__(self, chosen: Sequence[Scenario], alter: Callable[[Path], None] | None = None) -> None:
         self._scenarios = chosen
-        self._alter = alter
+        self._change = alter
         self._runs = 0
         self._ends: dict[str, End] = {}
 
@@ -90,6 +92,16 @@ class CrashPoints:
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+
+    def _alter(self, code: Path) -> None:
+        """Make parts small, and change what the caller wants changed."""
+        grid = code / "cloud/averager/grid.py"
+        text = grid.read_text()
+        if _PART not in text:
+            raise DisturbedError(f"cloud/averager/grid.py has no line {_PART!r}")
+        grid.write_text(text.replace(_PART, _SMALL_PART))
+        if self._change is not None:
+            self._change(code)
 
     def points(self) -> list[Point]:
         """Every point of every scenario, found by carrying each out undisturbed.

@@ -16,7 +16,6 @@ from protocol import messages, names, tensors
 from sandbox.sandbox import Sandbox
 
 _DTYPES = {"weights": "F32", "steps": "I64"}
-_SHAPE = (32, 8)
 _MAX_DELIVERIES = 300
 _RESPONSES = ("updates/", "outcome ")
 _NEXT_DEADLINE = "check-round 2"
@@ -111,10 +110,15 @@ class Run:
                 "rounds": scenario.rounds,
                 "selection": {"minimum": len(scenario.things)},
                 "quorum": scenario.quorum,
-                "averaging": {"carry_over": scenario.carry_over},
+                "averaging": {
+                    "carry_over": scenario.carry_over,
+                    "shards": scenario.shards,
+                    "optimizer": {"name": "fedavgm"},
+                    "ema": 0.9,
+                },
             }
         )
-        model = _file(0, messages.ModelHeader(federation=self._federation, round=0))
+        model = self._file(0, messages.ModelHeader(federation=self._federation, round=0))
         reference = operations.models.put(names.model_key(self._federation, 0), model)
         schema = tensors.schema_id(tensors.parse_header(model, len(model)).schema)
         operations.federations.create(settings, reference, schema)
@@ -167,12 +171,12 @@ class Run:
         put: dict[str, Any] = self._sandbox.aws.client("s3").put_object(
             Bucket=self._sandbox.deployment.bucket,
             Key=names.update_key(self._federation, assignment.round, thing),
-            Body=_file(1 + number, report) if answer == "update" else b"no update at all",
+            Body=self._file(1 + number, report) if answer == "update" else b"no update at all",
         )
         self._versions[thing] = put["VersionId"]
 
-
-def _file(seed: int, about: messages.Message) -> bytes:
-    """A model or an update with values that no two seeds share: their weighted mean depends on the order of its sum."""
-    weights = np.random.default_rng(seed).normal(size=_SHAPE).astype(np.float32)
-    return tensors.dump({"weights": weights, "steps": np.array(seed, np.int64)}, _DTYPES, messages.encode(about))
+    def _file(self, seed: int, about: messages.Message) -> bytes:
+        """A model or an update with values that no two seeds share: their weighted mean depends on the order of its
+        sum."""
+        weights = np.random.default_rng(seed).normal(size=(self._scenario.rows, 8)).astype(np.float32)
+        return tensors.dump({"weights": weights, "steps": np.array(seed, np.int64)}, _DTYPES, messages.encode(about))

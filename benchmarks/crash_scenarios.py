@@ -21,7 +21,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     With `together` all responses come in one batch, else each alone. `redelivery_s` is when a message that failed comes
     again, None for the queue's visibility timeout; with 0 it finds the lease of the dead still held, as a duplicate
     would. With `late_hello` the last client says hello only after the round was first asked for. `ends` is how the
-    round has to end.
+    round has to end. The model has so many `rows` of eight numbers, and is averaged in so many `shards`.
     """
 
     name: str
@@ -33,6 +33,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     redelivery_s: float | None = None
     late_hello: bool = False
     carry_over: bool = False
+    rows: int = 32
+    shards: int = 1
 
     @property
     def things(self) -> tuple[str, ...]:
@@ -51,6 +53,7 @@ def scenarios(clients: int) -> tuple[Scenario, ...]:
     return (
         Scenario(name="one by one", answers=tuple(everyone)),
         Scenario(name="together", answers=tuple(everyone), together=True, redelivery_s=0.0, late_hello=True),
+        Scenario(name="in shards", answers=tuple(everyone), together=True, rows=96, shards=3),
         Scenario(name="deadline", answers=tuple(some), quorum=clients - 3, rounds=1),
         Scenario(
             name="aborted",

@@ -184,6 +184,8 @@ def describe(body: str) -> tuple[str, str]:
             return found[1], found[2]
     elif said.get("kind") == "outcome":
         return str(said["shadow"]).removeprefix("fedgrass-"), f"outcome {said['thing']}"
+    elif said.get("Event") == "s3:TestEvent":  # S3 sends one when a notification is set up
+        return "", "test event"
     elif "federation" in said:
         return str(said["federation"]), f"{said['kind']} {said.get('round', said.get('thing'))}"
     raise InvalidMessageError(f"not a message for the functions: {body[:200]}")

@@ -32,6 +32,7 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     responses_table: str
     rounds_queue: str
     updates_queue: str
+    shards_queue: str
     initiator: str
     averager: str
     device_policy_arn: str

@@ -42,7 +42,12 @@ class Operations:
         )
         self.models = Models(client("s3"), deployment.bucket)
         self.notices = Notices(
-            client("iot-data"), client("sqs"), deployment.rounds_queue, deployment.updates_queue, ThreadPoolExecutor(8)
+            client("iot-data"),
+            client("sqs"),
+            deployment.rounds_queue,
+            deployment.updates_queue,
+            deployment.shards_queue,
+            ThreadPoolExecutor(8),
         )
 
     def start(self, federation: str) -> FederationRecord:

@@ -15,6 +15,7 @@ import msgspec
 from botocore.config import Config
 
 from cloud import policies
+from cloud.averager.grid import MIN_PART_BYTES
 from cloud.settings import Federation
 from cloud.state.clients import Clients
 from cloud.state.federations import Federations
@@ -27,7 +28,8 @@ _PARALLEL = 128
 
 
 class Services(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """Everything outside an invocation that it may touch. `calls` counts AWS calls by service and operation."""
+    """Everything outside an invocation that it may touch. `calls` counts AWS calls by service and operation;
+    `part_bytes` is the size of a part of a multipart upload, of which S3 takes none that is smaller."""
 
     federations: Federations
     clients: Clients
@@ -38,6 +40,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     parallel: Executor
     calls: Counter[str]
     package: Path
+    part_bytes: int = MIN_PART_BYTES
 
     def policy(self, settings: Federation, name: str) -> Any:
         """One's own rule of this name, None where the settings don't ask for one.
@@ -89,6 +92,7 @@ def from_environment() -> Services:
             session.client("sqs", config=config),
             environment["ROUNDS_QUEUE"],
             environment["UPDATES_QUEUE"],
+            environment["SHARDS_QUEUE"],
             parallel,
         ),
         parallel=parallel,

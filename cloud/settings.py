@@ -85,16 +85,34 @@ class FedYogi(_Adaptive, frozen=True):
 ServerOptimizer = FedAvg | FedAvgM | FedAdagrad | FedAdam | FedYogi
 """How an averaged difference changes the model: told apart by `name`."""
 
+Rule = Literal["mean", "weighted", "median", "trimmed_mean", "krum", "multi_krum", "own"]
+
 
 class Averaging(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How updates become one: `mean`, `weighted` by examples, or `own` (average in policies.py).
+    """How updates become one: `mean`; `weighted` by examples; coordinate-wise `median` or `trimmed_mean`, which leaves
+    out the share `trim` at each end; `krum`, the update that is nearest to the others, or `multi_krum`, the mean of the
+    nearest ones, for `byzantine` clients that may send anything; or `own` (average in policies.py).
+
+    Before that, updates whose L2 norm is over `clip_norm` are scaled down to it, and with `normalize_steps` parameters
+    are scaled to the steps that the average client took (FedNova). After it, the server `optimizer` takes a step with
+    the change. `ema` is the decay of a moving average of the global models, which is kept beside them; 0 is none.
 
     With `carry_over` the updates of a round that was aborted below its quorum count in the next one, at a weight of
     1 / sqrt(age + 1), where age is the number of rounds that they are late by. They don't count toward its quorum.
+
+    `shards` is by how many invocations a model is averaged at once, as far as it has so many parts; None leaves it to
+    the sizes of model and cohort.
     """
 
-    rule: Literal["mean", "weighted", "own"] = "weighted"
+    rule: Rule = "weighted"
+    trim: Annotated[float, msgspec.Meta(ge=0, lt=0.5)] = 0.1
+    byzantine: Annotated[int, msgspec.Meta(ge=0)] = 1
+    clip_norm: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    normalize_steps: bool = False
+    optimizer: ServerOptimizer = FedAvg()
+    ema: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
     carry_over: bool = False
+    shards: Positive | None = None
 
 
 class Pacing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

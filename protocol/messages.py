@@ -200,6 +200,17 @@ class CheckRound(Message, frozen=True, kw_only=True):
     at: float
 
 
+class AverageShard(Message, frozen=True, kw_only=True):
+    """Asks the averager for one job of a round that several invocations average: the `job`-th of the `stage`-th stage
+    of its work."""
+
+    kind: Literal["average-shard"] = "average-shard"
+    federation: str
+    round: Positive
+    stage: Count
+    job: Count
+
+
 class AbortRound(Message, frozen=True, kw_only=True):
     """Tells the averager that an operator ends a round."""
 

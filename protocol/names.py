@@ -7,8 +7,12 @@ import msgspec
 _FEDERATION = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 _THING = re.compile(r"[a-zA-Z0-9:_-]{1,128}")
 _UPDATE_KEY = re.compile(r"federations/([^/]+)/updates/([0-9]{8})/([^/]+)\.safetensors")
+_MODEL_KEY = re.compile(r"federations/[^/]+/models/([0-9]{8})\.safetensors")
 
 MAX_ROUND = 99_999_999
+
+EXPIRING_TAG = "fedgrass=update"
+"""The tag of objects in S3 that a lifecycle rule deletes after a while: updates, and intermediate results."""
 
 
 class InvalidNameError(ValueError):
@@ -61,6 +65,28 @@ def model_key(federation: str, round_number: int) -> str:
 def optimizer_key(federation: str, round_number: int) -> str:
     """S3 key of the server optimizer's state that belongs to the model of the same round."""
     return f"federations/{check_federation(federation)}/optimizer/{_round_digits(round_number)}.safetensors"
+
+
+def ema_key(federation: str, round_number: int) -> str:
+    """S3 key of the moving average of the global models up to that of this round."""
+    return f"federations/{check_federation(federation)}/ema/{_round_digits(round_number)}.safetensors"
+
+
+def work_key(federation: str, round_number: int, name: str) -> str:
+    """S3 key of an intermediate result of averaging a round."""
+    return f"federations/{check_federation(federation)}/work/{_round_digits(round_number)}/{name}"
+
+
+def model_round(key: str) -> int:
+    """The round that made the global model of this key; the inverse of `model_key`.
+
+    Raises:
+        InvalidNameError: the key is not a model's.
+    """
+    match = _MODEL_KEY.fullmatch(key)
+    if match is None:
+        raise InvalidNameError(f"{key!r} is not the key of a model")
+    return int(match[1])
 
 
 def update_key(federation: str, round_number: int, thing: str) -> str:

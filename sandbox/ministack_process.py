@@ -14,6 +14,7 @@ At the end of standard input, or on SIGTERM, the workers are killed and TMPDIR i
 import asyncio
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -51,6 +52,7 @@ def main() -> None:
     from ministack.app import app
 
     _close_ministacks_back_doors()
+    _give_ranges_of_versions()
 
     config = Config()
     config.bind = [f"fd://{http.detach()}"]
@@ -111,6 +113,25 @@ def _close_ministacks_back_doors() -> None:
         return context
 
     iot._mtls_build_ssl_context = build_strict_context
+
+
+def _give_ranges_of_versions() -> None:
+    """Make ministack's S3 heed a range when a version is asked for as well, as S3 does."""
+    from ministack.services import s3
+
+    get_object = s3._get_object
+
+    def get_range(bucket: str, key: str, headers: Any, query: Any = None, *more: Any, **named: Any) -> Any:
+        status, answered, body = get_object(bucket, key, headers, query, *more, **named)
+        wanted = re.fullmatch(r"bytes=(\d+)-(\d+)", headers.get("range", ""))
+        if status != 200 or wanted is None or "versionId" not in (query or {}):
+            return status, answered, body
+        start, end = int(wanted[1]), min(int(wanted[2]) + 1, len(body))
+        about = {"Content-Range": f"bytes {start}-{end - 1}/{len(body)}", "Content-Length": str(end - start)}
+        of_all = {name for name in answered if name.startswith("x-amz-checksum-")}  # they would be wrong of a part
+        return 206, {name: value for name, value in answered.items() if name not in of_all} | about, body[start:end]
+
+    s3._get_object = get_range
 
 
 def _shut_down_with_parent() -> None:

@@ -1,163 +1,146 @@
-"""From many updates to one new model: arithmetic alone, one update in memory at a time."""
+"""A new model from the old one and a change: arithmetic alone, a block in memory at a time."""
 
+import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Literal
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal, NamedTuple
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud.policies import InvalidPolicyError, Update, call
-from protocol.messages import ModelHeader, Report, decode, encode
-from protocol.tensors import DTYPES, FLOATING, Array, Header, TensorSpec, dump, from_float32, load, to_float32
+from cloud.averager import optimizers
+from cloud.averager.blocks import CACHED, Block
+from cloud.averager.changes import Change, Changes
+from cloud.averager.grid import Grid, Part, Piece
+from cloud.averager.sources import Reader, Request, read_whole
+from cloud.settings import Averaging
+from protocol.encodings import Buffer
+from protocol.messages import Report
+from protocol.tensors import DTYPES, Array, TensorSpec, from_float32, to_float32
+
+File = Literal["model", "state", "ema"]
+FILES: tuple[File, ...] = ("model", "state", "ema")
+"""A global model, the server optimizer's state, and the moving average of the models: one set belongs together."""
 
 
 class NotFiniteModelError(ArithmeticError):
     """A new model would have values that its dtype can't hold."""
 
 
-class WeightedSum:
-    """A running sum of weighted updates: `accumulate` each, `merge` others, then take the `mean`.
+class NewPart(NamedTuple):
+    """What belongs to a part of the model, in each file that the federation has."""
 
-    Sums are float64, so that the result doesn't depend on how updates are spread over sums beyond float64's rounding;
-    in one sum, the order of accumulation fixes it to the bit. The design is that of a statistics object with
-    accumulate and merge (Granqvist et al., pfl-research, 2024, section 3).
-    """
-
-    def __init__(self) -> None:
-        self._sums: dict[str, NDArray[np.float64]] = {}
-        self._weight = 0.0
-
-    def accumulate(self, delta: Mapping[str, Array], weight: float) -> None:
-        """Add one update with a positive weight."""
-        for name, array in delta.items():
-            weighted = np.multiply(array, weight, dtype=np.float64)
-            if name in self._sums:
-                self._sums[name] += weighted
-            else:
-                self._sums[name] = weighted
-        self._weight += weight
-
-    def merge(self, other: "WeightedSum") -> None:
-        """Add what another sum has."""
-        for name, array in other._sums.items():
-            self._sums[name] = self._sums[name] + array if name in self._sums else array.copy()
-        self._weight += other._weight
-
-    def mean(self) -> dict[str, NDArray[np.float64]]:
-        """The weighted mean, by tensor.
-
-        Raises:
-            ValueError: nothing was accumulated.
-        """
-        if not self._weight:
-            raise ValueError("the mean of no updates")
-        return {name: array / self._weight for name, array in self._sums.items()}
+    part: Part
+    data: dict[File, bytearray]
 
 
-def weight_of(rule: Literal["mean", "weighted"], report: Report, age: int = 0) -> float:
-    """What an update weighs: 1, or the number of its examples (McMahan et al., 2017, algorithm 1); divided by
-    sqrt(age + 1) if it is late (Nguyen et al., FedBuff, 2022, section 5)."""
-    return (1.0 if rule == "mean" else float(report.examples)) / math.sqrt(age + 1)
+class Before:
+    """What the round starts from, at some parts, read in their order. `reader` reads those of FILES that there are, in
+    this order; of the first model there is neither a state yet nor an average."""
 
-
-def read_update(thing: str, data: bytes, report: Report, age: int = 0) -> Update:
-    """An inspected update as averaging and rules see it."""
-    return Update(thing=thing, report=report, delta=load(data)[1], age=age)
-
-
-def average(
-    updates: Iterator[Update],
-    rule: Literal["mean", "weighted", "own"],
-    base: Mapping[str, Array],
-    own: Callable[..., Any] | None = None,
-) -> dict[str, Array]:
-    """The change to make to the global model, by tensor, from updates in the order of their things' names.
-
-    Raises:
-        InvalidPolicyError: one's own rule failed, or returned other tensors than the model's, or ones not finite.
-        What reading the updates raises comes through as it is.
-    """
-    if rule == "own":
-        if own is None:
-            raise InvalidPolicyError("averaging.rule is own, but no average was loaded")
-        unread: list[Exception] = []
-        try:
-            return _checked(call(own, dict[str, Any], _noting(unread, updates), dict(base)), base)
-        except InvalidPolicyError:
-            if unread:  # no fault of the rule's
-                raise unread[0] from None
-            raise
-    total = WeightedSum()
-    for update in updates:
-        total.accumulate(update.delta, weight_of(rule, update.report, update.age))
-    return dict(total.mean())
-
-
-def _noting(errors: list[Exception], updates: Iterator[Update]) -> Iterator[Update]:
-    try:
-        yield from updates
-    except Exception as error:
-        errors.append(error)
-        raise
-
-
-def _checked(change: dict[str, Any], base: Mapping[str, Array]) -> dict[str, Array]:
-    try:
-        arrays = {name: np.asarray(value) for name, value in change.items()}
-    except ValueError as error:
-        raise InvalidPolicyError(f"policies.py: average returned what is no array: {error}") from error
-    if arrays.keys() != base.keys():
-        raise InvalidPolicyError(
-            f"policies.py: average must return every tensor of the model; missing or unknown: "
-            f"{', '.join(sorted(arrays.keys() ^ base.keys()))}"
+    def __init__(self, grid: Grid, parts: Iterable[Part], reader: Reader, files: Sequence[File]) -> None:
+        self._files = files
+        requests = (
+            Request(number, *(grid.state_range(part) if file == "state" else (part.start, part.end)))
+            for part in parts
+            if part.pieces
+            for number, file in enumerate(files)
         )
-    for name, array in arrays.items():
-        if array.shape != base[name].shape or not np.issubdtype(array.dtype, np.number):
-            raise InvalidPolicyError(
-                f"policies.py: average returned {name!r} as {array.dtype} {list(array.shape)}; "
-                f"the model has {list(base[name].shape)}"
-            )
-        if not np.isfinite(array).all():
-            raise InvalidPolicyError(f"policies.py: average returned {name!r} with values that are not finite")
-    return arrays
+        self._buffers = read_whole(reader, requests)
+
+    def next(self, part: Part) -> dict[File, Buffer]:
+        """What there is at the next part."""
+        return {file: next(self._buffers) if part.pieces else b"" for file in self._files}
 
 
-def base_values(header: Header, arrays: Mapping[str, Array]) -> dict[str, Array]:
-    """A model's tensors as values that arithmetic can use: bfloat16 and float16 as float32."""
-    return {
-        tensor.name: to_float32(arrays[tensor.name], tensor.dtype)
-        if tensor.dtype in ("BF16", "F16")
-        else arrays[tensor.name]
-        for tensor in header.tensors
-    }
+def new_parts(
+    grid: Grid, parts: Iterable[Part], blocks: Iterable[Block], changes: Changes, before: Before, settings: Averaging
+) -> Iterator[NewPart]:
+    """Some parts after the round; `blocks` are all of theirs.
 
-
-def apply(header: Header, base: Mapping[str, Array], change: Mapping[str, Array]) -> dict[str, Array]:
-    """The new model's tensors, in the model's own dtypes. Sums are float64; integers and booleans are rounded to
-    nearest, ties to even, and kept in range. `base` is what `base_values` gave.
+    Parameters take the optimizer's step; buffers and integers the change itself, which is a mean. Sums are float64;
+    integers and booleans are rounded to nearest, ties to even, and kept in range.
 
     Raises:
         NotFiniteModelError: a sum is larger than its tensor's dtype can hold; the text names the tensor.
     """
-    model: dict[str, Array] = {}
-    for tensor in header.tensors:
-        value = base[tensor.name] + np.asarray(change[tensor.name], np.float64)
-        if tensor.dtype in FLOATING:
-            model[tensor.name] = _in_dtype(tensor, value)
-        elif tensor.dtype == "BOOL":
-            model[tensor.name] = np.greater(value, 0.5)
+    of_part = {number: list(found) for number, found in itertools.groupby(blocks, lambda block: block.part.number)}
+    for part in parts:
+        writing = _Writing(part, before.next(part), grid.vectors, settings)
+        for block in of_part.get(part.number, []):
+            writing.write(block, changes.next(block))
+        yield NewPart(part, writing.new)
+
+
+class _Writing:
+    """Writes the new part, piece by piece of its blocks."""
+
+    def __init__(self, part: Part, old: dict[File, Buffer], vectors: int, settings: Averaging) -> None:
+        self._part = part
+        self._old = old
+        self._settings = settings
+        size = part.end - part.start
+        self.new: dict[File, bytearray] = {"model": bytearray(size)}
+        self._state: tuple[NDArray[np.float32], ...] = ()
+        if vectors:
+            coordinates = part.floats[1] - part.floats[0]
+            initial = optimizers.initial_state(settings.optimizer, coordinates)
+            self.new["state"] = bytearray(old.get("state") or b"".join(vector.tobytes() for vector in initial))
+            self._state = tuple(np.frombuffer(self.new["state"], "<f4").reshape(vectors, coordinates))
+        if settings.ema:
+            self.new["ema"] = bytearray(size)
+
+    def write(self, block: Block, change: Change) -> None:
+        floats, integers = change
+        for piece in block.pieces:
+            values, first = (integers, block.integers[0]) if piece.kind == "integer" else (floats, block.floats[0])
+            for start in range(0, piece.size, CACHED):
+                size = min(CACHED, piece.size - start)
+                at = piece.at + start
+                self._write(piece, start, values[at - first : at - first + size], at - self._part.floats[0])
+
+    def _write(self, piece: Piece, start: int, change: NDArray[np.float64], at: int) -> None:
+        tensor = piece.tensor
+        offset = tensor.start + (piece.start + start) * DTYPES[tensor.dtype].itemsize - self._part.start
+
+        def view(data: Buffer) -> Array:
+            return np.frombuffer(data, DTYPES[tensor.dtype], len(change), offset)
+
+        old, new = view(self._old["model"]), view(self.new["model"])
+        if piece.kind == "integer":
+            new[:] = _counted(tensor, old, change)
+            if "ema" in self.new:
+                view(self.new["ema"])[:] = new
+            return
+        values = to_float64(old, tensor.dtype)
+        if piece.kind == "parameter":
+            state = tuple(vector[at : at + len(change)] for vector in self._state)
+            values, moved = optimizers.step(self._settings.optimizer, values, change, state)
+            for vector, by in zip(state, moved, strict=True):
+                vector[:] = by
         else:
-            limits = np.iinfo(DTYPES[tensor.dtype].name)
-            wide = _saturating_sum(base[tensor.name].astype(np.int64), np.asarray(change[tensor.name], np.float64))
-            model[tensor.name] = np.clip(wide, limits.min, limits.max).astype(base[tensor.name].dtype)
-    return model
+            values = values + change
+        new[:] = in_dtype(tensor, values)
+        if "ema" in self.new:
+            held = to_float64(new, tensor.dtype)
+            previous = to_float64(view(self._old.get("ema") or self._old["model"]), tensor.dtype)
+            view(self.new["ema"])[:] = in_dtype(tensor, optimizers.ema(previous, held, self._settings.ema))
 
 
-def _in_dtype(tensor: TensorSpec, values: Array) -> Array:
+def to_float64(stored: Array, dtype: str) -> NDArray[np.float64]:
+    """A floating-point tensor's values, exactly."""
+    return (stored if dtype == "F64" else to_float32(stored, dtype)).astype(np.float64)
+
+
+def in_dtype(tensor: TensorSpec, values: NDArray[np.float64]) -> Array:
+    """Values as the tensor's dtype stores them, rounded to float32 first if that is narrower.
+
+    Raises:
+        NotFiniteModelError: it can't hold one of them.
+    """
     if tensor.dtype == "F64":
-        stored = held = values
+        stored: Array = values
+        held: Array = values
     else:
         with np.errstate(over="ignore"):
             stored = from_float32(values.astype(np.float32), tensor.dtype)
@@ -167,19 +150,19 @@ def _in_dtype(tensor: TensorSpec, values: Array) -> Array:
     return stored
 
 
+def _counted(tensor: TensorSpec, old: Array, change: NDArray[np.float64]) -> Array:
+    if tensor.dtype == "BOOL":
+        return np.greater(old + change, 0.5)
+    limits = np.iinfo(DTYPES[tensor.dtype].name)
+    return np.clip(_saturating_sum(old.astype(np.int64), change), limits.min, limits.max)
+
+
 def _saturating_sum(values: NDArray[np.int64], change: NDArray[np.float64]) -> NDArray[np.int64]:
     limits = np.iinfo(np.int64)
     by = np.rint(np.clip(change, -(2.0**62), 2.0**62)).astype(np.int64)
     by = np.clip(by, limits.min - np.minimum(values, 0), limits.max - np.maximum(values, 0))
     total: NDArray[np.int64] = values + by
     return total
-
-
-def new_model(header: Header, model: Mapping[str, Array], round_number: int) -> bytes:
-    """The new model's file: the layout of the one that `header` describes, and its header with the new round."""
-    about = msgspec.structs.replace(decode(header.message, ModelHeader), round=round_number)
-    dtypes = {tensor.name: tensor.dtype for tensor in header.tensors}
-    return dump(model, dtypes, encode(about), about.buffers)
 
 
 def mean_metrics(reports: Iterable[Report]) -> dict[str, float]:

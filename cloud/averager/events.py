@@ -1,4 +1,4 @@
-"""What the messages of the updates queue say: pure parsing."""
+"""What the messages of the averager's queues say: pure parsing."""
 
 import logging
 from datetime import datetime
@@ -8,7 +8,7 @@ from urllib.parse import unquote_plus
 import msgspec
 
 from protocol import names
-from protocol.messages import AbortRound, CheckRound, InvalidMessageError, Outcome, decode
+from protocol.messages import AbortRound, AverageShard, CheckRound, InvalidMessageError, Outcome, decode
 from protocol.names import UpdateName
 
 _log = logging.getLogger(__name__)
@@ -33,6 +33,9 @@ class Word(msgspec.Struct, frozen=True, kw_only=True):
     arrived_at: float
 
 
+Said = Arrival | Word | CheckRound | AbortRound | AverageShard
+
+
 class _S3Object(msgspec.Struct):
     key: str
     versionId: str | None = None  # noqa: N815 - S3's own name
@@ -52,10 +55,10 @@ class _S3Event(msgspec.Struct):
 
 
 class _Tagged(msgspec.Struct):
-    kind: Literal["check-round", "abort-round", "outcome"] | None = None
+    kind: Literal["check-round", "abort-round", "average-shard", "outcome"] | None = None
 
 
-def parse(message_id: str, body: str, now: float) -> list[Arrival | Word | CheckRound | AbortRound]:
+def parse(message_id: str, body: str, now: float) -> list[Said]:
     """What one message says; nothing, if it tells of what is no concern of the averager's.
 
     Raises:
@@ -69,6 +72,8 @@ def parse(message_id: str, body: str, now: float) -> list[Arrival | Word | Check
         return [decode(body, CheckRound)]
     if kind == "abort-round":
         return [decode(body, AbortRound)]
+    if kind == "average-shard":
+        return [decode(body, AverageShard)]
     if kind == "outcome":
         return list(_words(message_id, body, now))
     return list(parse_arrivals(message_id, body))

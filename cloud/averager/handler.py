@@ -1,5 +1,6 @@
 """The averager's entry point. It is woken by messages of the updates queue: updates that arrived in S3, clients that
-say that none will come, times to look at a round, and an operator who ends one.
+say that none will come, times to look at a round, and an operator who ends one; and by those of the shards queue, each
+a job of a round that is too large for one invocation.
 
 The responses of one batch that belong to one round are inspected together and counted in one transaction; what that
 leads to, this invocation does.
@@ -23,7 +24,7 @@ from cloud.state.lifecycle import Aborted
 from cloud.state.models import Fetched, MissingObjectError, TooLargeError
 from cloud.state.records import ResponseRecord, RoundRecord
 from cloud.state.rounds import UnknownRoundError
-from protocol.messages import AbortRound, CheckRound
+from protocol.messages import AbortRound, AverageShard, CheckRound
 
 _log = logging.getLogger(__name__)
 
@@ -71,6 +72,9 @@ class _Invocation:
                             self._check(said)
                         case AbortRound():
                             self._abort(said)
+                        case AverageShard():
+                            self._properties |= {"federation": said.federation, "round": said.round, "job": said.job}
+                            self._keeper.do_job(said)
                         case Arrival(name=name):
                             groups[name.federation, name.round].append(said)
                         case Word(federation=federation, outcome=outcome):
@@ -136,6 +140,7 @@ class _Invocation:
             inspected_at=time.time(),
             version_id=arrival.version_id or update.version_id,
             bytes=len(update.data),
+            data_start=inspected.data_start,
             norm=inspected.norm,
             report=inspected.report,
         )

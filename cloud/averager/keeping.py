@@ -6,9 +6,13 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from cloud.averager.averaging import NotFiniteModelError
-from cloud.averager.closing import average_round, follow_up, next_round_at, vanished
+from cloud.averager.averaging import NotFiniteModelError, mean_metrics
+from cloud.averager.closing import follow_up, next_round_at, notice_of, vanished
 from cloud.averager.history import write_histories
+from cloud.averager.inputs import Inputs, gather
+from cloud.averager.outputs import read_back
+from cloud.averager.plan import INVOCATION_S, TooMuchWorkError, plan
+from cloud.averager.working import Averager
 from cloud.policies import InvalidPolicyError, call, round_view
 from cloud.services import Services
 from cloud.state.lifecycle import (
@@ -17,20 +21,25 @@ from cloud.state.lifecycle import (
     Checked,
     Counted,
     Event,
+    JobDone,
     Lease,
     LetGo,
+    Planned,
     Satisfied,
     lease_s,
     next_check,
     step,
 )
+from cloud.state.models import MissingUploadError
 from cloud.state.records import ResponseRecord, RoundRecord
 from cloud.state.rounds import Answers, KnownResponsesError, StaleRoundError
-from protocol.messages import CheckRound
+from protocol.messages import AverageShard, CheckRound
 
 _log = logging.getLogger(__name__)
 
 _MAX_REASON = 1000
+_HOPELESS = (InvalidPolicyError, NotFiniteModelError, TooMuchWorkError)
+"""Errors that another try would only repeat."""
 
 
 class Keeper:
@@ -98,10 +107,12 @@ class Keeper:
         answers: Answers | None = None,
     ) -> RoundRecord:
         now = time.time()
-        duration_s = lease_s(len(record.cohort), record.base.bytes, self._remaining_s())
-        after = step(record, event, now, Lease(self._owner, now + duration_s))
+        after = step(record, event, now, Lease(self._owner, now + self._lease_s(record, event)))
         if after is record:
             return record
+        reading = None
+        if after.status == "averaging" and answers is None and after.work is None:
+            reading = self._services.parallel.submit(self._answers, record)  # it takes as long as the write
         if after.status in ("closed", "aborted"):
             answers = (answers or self._answers(record)).including(new.values())
             if after.status == "aborted":
@@ -110,12 +121,15 @@ class Keeper:
             after = msgspec.structs.replace(after, next_at=next_round_at(self._services, after, answers))
         last = record.round >= record.settings.rounds
         after = self._services.rounds.write(record, after, list(new.values()), recovered, last=last)
+        if reading is not None:
+            answers = reading.result().including(new.values())
         return self._react(record, after, answers)
 
     def _react(self, before: RoundRecord, after: RoundRecord, answers: Answers | None) -> RoundRecord:
         """What a step that is written asks for."""
         if after.status == "averaging":
-            return self._average(after) if after.lease_owner == self._owner and after.lease_until else after
+            mine = after.lease_owner == self._owner and after.lease_until
+            return self._average(after, answers) if mine and _phase(before) != _phase(after) else after
         if after.status != "open":
             follow_up(self._services, after, answers or self._answers(after))
             return after
@@ -132,26 +146,87 @@ class Keeper:
             return self.advance(after, Satisfied())
         return after
 
-    def _average(self, record: RoundRecord) -> RoundRecord:
-        """Average under a lease that was just taken, and close the round."""
+    def _average(self, record: RoundRecord, answers: Answers | None) -> RoundRecord:
+        """Go on with averaging, under a lease that was just taken."""
         looking_again = self._services.parallel.submit(self._look_again, record)
         try:
-            result = average_round(self._services, record)
+            inputs = gather(self._services, record, answers)
+            event = self._work(record, inputs)
             looking_again.result()
-        except (InvalidPolicyError, NotFiniteModelError) as error:
-            _log.exception("federation=%s round=%d averaging failed", record.federation, record.round)
-            return self.advance(record, Aborted(f"averaging failed: {error}"[:_MAX_REASON]))
+        except _HOPELESS as error:
+            return self._give_up(record, error)
         except Exception as error:
             self.advance(record, LetGo(self._owner, f"{type(error).__name__}: {error}"[:_MAX_REASON]))
             raise
-        done = Averaged(
+        return record if event is None else self.advance(record, event, inputs.answers)
+
+    def _work(self, record: RoundRecord, inputs: Inputs) -> Planned | Averaged | None:
+        """What is next: to plan, to hand out jobs, to do all alone, or to complete what the jobs have written."""
+        services, averager = self._services, Averager(self._services, inputs)
+        telling = services.parallel.submit(services.notices.publish, notice_of(record))
+        work = record.work
+        if work is not None and work.present is not None:
+            jobs = [
+                AverageShard(federation=record.federation, round=record.round, stage=work.stage, job=job)
+                for job in work.open_jobs
+            ]
+            services.notices.hand_out(jobs)
+            telling.result()
+            return None
+        if work is None:
+            planned = plan(
+                record.settings.averaging, len(inputs.grid.parts), inputs.layout.data_bytes, len(inputs.sources)
+            )
+            if planned.work is not None:
+                uploads = averager.begin_uploads()
+                telling.result()
+                return Planned(self._owner, msgspec.structs.replace(planned.work, uploads=uploads))
+        remembering = services.parallel.submit(write_histories, services, record, inputs.answers)
+        if work is None:
+            model = averager.do_all()
+        else:
+            averager.complete_uploads(work.uploads)
+            model = read_back(services, record, inputs.grid)
+        averaged_at = time.time()
+        for other in (telling, remembering):
+            other.result()
+        return Averaged(
             owner=self._owner,
-            model=result.model,
-            metrics=result.metrics,
-            averaged_at=result.averaged_at,
-            vanished=result.vanished,
+            model=model,
+            metrics=mean_metrics(r.report for r in inputs.answers.accepted if r.report is not None),
+            averaged_at=averaged_at,
+            vanished=vanished(record, inputs.answers),
         )
-        return self.advance(record, done, result.answers)
+
+    def do_job(self, message: AverageShard) -> None:
+        """Do a job of a round that several invocations average, unless it is done already."""
+        record = self._services.rounds.get(message.federation, message.round)
+        work = record.work
+        if record.status != "averaging" or work is None or work.stage != message.stage or message.job in work.done:
+            self.check(record)  # a redelivery: what the first delivery led to may have been cut off
+            return
+        try:
+            Averager(self._services, gather(self._services, record)).do_job(work, message.job)
+        except _HOPELESS as error:
+            self._give_up(record, error)
+        except MissingUploadError:
+            current = self._services.rounds.get(message.federation, message.round)
+            if current.status == "averaging" and current.work == work:
+                raise
+            _log.info("federation=%s round=%d went on without job %d", record.federation, record.round, message.job)
+        else:
+            self.advance(record, JobDone(message.stage, message.job))
+
+    def _give_up(self, record: RoundRecord, error: Exception) -> RoundRecord:
+        _log.error("federation=%s round=%d averaging failed", record.federation, record.round, exc_info=error)
+        return self.advance(record, Aborted(f"averaging failed: {error}"[:_MAX_REASON]))
+
+    def _lease_s(self, record: RoundRecord, event: Event) -> float:
+        updates_bytes = float(len(record.cohort) * record.base.bytes)
+        work = event.work if isinstance(event, Planned) else record.work
+        if work is None or work.present is None:
+            return lease_s(updates_bytes, self._remaining_s())
+        return lease_s(updates_bytes / work.shards / work.groups, INVOCATION_S)
 
     def _look_again(self, record: RoundRecord) -> None:
         """Have the round looked at when its deadline or lease ends, should nobody have ended it by then."""
@@ -172,3 +247,8 @@ class Keeper:
             _log.exception("federation=%s round=%d is_complete failed", record.federation, record.round)
             return False
         return satisfied
+
+
+def _phase(record: RoundRecord) -> tuple[int, int | None]:
+    """What a lease is for: it changes whenever one is taken."""
+    return record.attempts, None if record.work is None else record.work.stage

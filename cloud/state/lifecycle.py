@@ -16,6 +16,9 @@
                                                    │ aborted │
                                                    └─────────┘
 
+A round that is too large for one invocation is planned under the first lease, and then averaged in jobs: whoever takes
+a lease hands out those that are open, each one done renews the lease, and the last one of a stage takes it.
+
 Nothing leaves closed and aborted. Whoever acts reads the round, takes a `step`, and writes the new state on condition
 that the round's version is still the one that was read (`Rounds.write`); if it isn't, someone else was faster, and
 the step is taken again from what there is now. So it never matters how often, in what order, or by how many a
@@ -24,7 +27,7 @@ round's events are handled.
 
 import msgspec
 
-from cloud.state.records import RoundRecord
+from cloud.state.records import RoundRecord, Work
 from protocol.messages import ModelReference
 
 MAX_ATTEMPTS = 5
@@ -62,6 +65,20 @@ class Aborted(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Planned(msgspec.Struct, frozen=True):
+    """The owner of the lease has found that several invocations have to average."""
+
+    owner: str
+    work: Work
+
+
+class JobDone(msgspec.Struct, frozen=True):
+    """A job of a stage of the round's work is done, by whomever."""
+
+    stage: int
+    job: int
+
+
 class Averaged(msgspec.Struct, frozen=True, kw_only=True):
     """The owner of the lease has written the new model."""
 
@@ -79,7 +96,7 @@ class LetGo(msgspec.Struct, frozen=True):
     reason: str
 
 
-Event = Counted | Satisfied | Checked | Aborted | Averaged | LetGo
+Event = Counted | Satisfied | Checked | Aborted | Planned | JobDone | Averaged | LetGo
 
 
 def step(record: RoundRecord, event: Event, now: float, lease: Lease) -> RoundRecord:
@@ -93,6 +110,10 @@ def step(record: RoundRecord, event: Event, now: float, lease: Lease) -> RoundRe
             return _check(record, now, lease)
         case Aborted(reason) if record.status in ("open", "averaging"):
             return _abort(record, reason, now)
+        case Planned(owner, work) if _is_mine(record, owner) and record.work is None:
+            return msgspec.structs.replace(record, work=work, lease_until=lease.until)
+        case JobDone() if record.status == "averaging" and record.work is not None:
+            return _finish_job(record, record.work, event, lease)
         case Averaged() if _is_mine(record, event.owner):
             return msgspec.structs.replace(
                 record,
@@ -113,10 +134,10 @@ def step(record: RoundRecord, event: Event, now: float, lease: Lease) -> RoundRe
             return record
 
 
-def lease_s(updates: int, model_bytes: int, remaining_s: float) -> float:
-    """How long averaging may take before someone else may try: generous for its size, and never longer than the
-    invocation lives. A lease too short costs double work, not a wrong result."""
-    return min(remaining_s, MIN_LEASE_S + updates * model_bytes / _BYTES_PER_S)
+def lease_s(bytes_to_read: float, limit_s: float) -> float:
+    """How long averaging so much may take before someone else may try: generous, and never longer than an invocation
+    lives. A lease too short costs double work, not a wrong result."""
+    return min(limit_s, MIN_LEASE_S + bytes_to_read / _BYTES_PER_S)
 
 
 def next_check(record: RoundRecord) -> float | None:
@@ -169,6 +190,17 @@ def _average(record: RoundRecord, now: float, lease: Lease) -> RoundRecord:
         lease_owner=lease.owner,
         lease_until=lease.until,
     )
+
+
+def _finish_job(record: RoundRecord, work: Work, event: JobDone, lease: Lease) -> RoundRecord:
+    if (event.stage, event.job) not in ((work.stage, job) for job in work.open_jobs):
+        return record
+    done = (*work.done, event.job)
+    if len(done) < work.jobs:
+        until = max(record.lease_until or 0.0, lease.until)
+        return msgspec.structs.replace(record, work=msgspec.structs.replace(work, done=done), lease_until=until)
+    work = msgspec.structs.replace(work, stage=work.stage + 1, done=())
+    return msgspec.structs.replace(record, work=work, lease_owner=lease.owner, lease_until=lease.until)
 
 
 def _abort(record: RoundRecord, reason: str, now: float, *, carry: bool = False) -> RoundRecord:

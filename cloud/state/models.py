@@ -1,11 +1,14 @@
 """Models and updates in S3. A model is a new object, never an overwritten one; updates come by version."""
 
 import hashlib
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from botocore.exceptions import ClientError
 
+from protocol import names
 from protocol.messages import ModelReference
 from protocol.tensors import Header, header_length, parse_header
 
@@ -25,6 +28,10 @@ class MissingObjectError(LookupError):
 
 class TooLargeError(ValueError):
     """An object larger than what was asked for; its body was not read."""
+
+
+class MissingUploadError(LookupError):
+    """A multipart upload that is over, or never was."""
 
 
 class CorruptModelError(Exception):
@@ -64,19 +71,22 @@ class Models:
             MissingObjectError: it isn't there.
             TooLargeError: it has more than `at_most` bytes.
         """
-        try:
-            if version_id is None:
-                answer = self._s3.get_object(Bucket=self._bucket, Key=key)
-            else:
-                answer = self._s3.get_object(Bucket=self._bucket, Key=key, VersionId=version_id)
-        except ClientError as error:
-            if error.response["Error"]["Code"] in _MISSING:
-                raise MissingObjectError(f"there is no {key} in bucket {self._bucket}") from error
-            raise
+        answer = self._get(key, version_id)
         with answer["Body"] as body:
             if at_most is not None and answer["ContentLength"] > at_most:
                 raise TooLargeError(f"{answer['ContentLength']} bytes; at most {at_most} are expected")
             return Fetched(data=body.read(), version_id=answer.get("VersionId"))
+
+    def range(self, key: str, start: int, end: int, *, version_id: str | None = None) -> bytes:
+        """Bytes `start` to `end` of an object, fewer if it ends before; not none.
+
+        Raises:
+            MissingObjectError: it isn't there.
+        """
+        answer = self._get(key, version_id, Range=f"bytes={start}-{end - 1}")
+        with answer["Body"] as body:
+            data: bytes = body.read()
+        return data if "ContentRange" in answer else data[start:end]  # a server may ignore that a range was asked for
 
     def header(self, key: str) -> Header:
         """The header of a model, without its data.
@@ -85,23 +95,79 @@ class Models:
             MissingObjectError: it isn't there.
             InvalidTensorsError: it is not a safetensors file.
         """
-        first, total = self._range(key, _HEAD_BYTES)
+        answer = self._get(key, None, Range=f"bytes=0-{_HEAD_BYTES - 1}")
+        first, total = answer["Body"].read(), int(answer["ContentRange"].rpartition("/")[2])
         length = header_length(first)
-        if length > len(first):
-            first, total = self._range(key, length)
-        return parse_header(first, total)
+        return parse_header(first if length <= len(first) else self.range(key, 0, length), total)
 
-    def _range(self, key: str, length: int) -> tuple[bytes, int]:
-        """The first bytes of an object, and how many it has in all."""
+    def _get(self, key: str, version_id: str | None, **arguments: Any) -> Any:
+        if version_id is not None:
+            arguments["VersionId"] = version_id
         try:
-            answer = self._s3.get_object(Bucket=self._bucket, Key=key, Range=f"bytes=0-{length - 1}")
+            return self._s3.get_object(Bucket=self._bucket, Key=key, **arguments)
         except ClientError as error:
             if error.response["Error"]["Code"] in _MISSING:
                 raise MissingObjectError(f"there is no {key} in bucket {self._bucket}") from error
             raise
-        return answer["Body"].read(), int(answer["ContentRange"].rpartition("/")[2])
 
     def put(self, key: str, data: bytes) -> ModelReference:
         """Write a model, and tell how to refer to it."""
         self._s3.put_object(Bucket=self._bucket, Key=key, Body=data)
         return ModelReference(key=key, sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
+
+    def put_bytes(self, key: str, data: bytes) -> None:
+        """Write an object that is an intermediate result: it expires as updates do."""
+        self._s3.put_object(Bucket=self._bucket, Key=key, Body=data, Tagging=names.EXPIRING_TAG)
+
+    # ---- Objects that are written in parts, by one invocation or by several
+
+    def begin(self, key: str) -> str:
+        """Begin a multipart upload; returns its id."""
+        return self._s3.create_multipart_upload(Bucket=self._bucket, Key=key)["UploadId"]
+
+    def put_part(self, key: str, upload: str, number: int, data: bytes) -> None:
+        """Write the part of a number from 0 on; writing it again replaces it.
+
+        Raises:
+            MissingUploadError: the upload has been completed or given up.
+        """
+        with _upload_of(key):
+            self._s3.upload_part(Bucket=self._bucket, Key=key, UploadId=upload, PartNumber=number + 1, Body=data)
+
+    def complete(self, key: str, upload: str) -> None:
+        """Make the object of the parts that were written. If it has been made already, nothing happens.
+
+        Raises:
+            MissingUploadError: the upload is over, and there is no such object.
+        """
+        try:
+            with _upload_of(key):
+                pages = self._s3.get_paginator("list_parts").paginate(Bucket=self._bucket, Key=key, UploadId=upload)
+                parts: Any = [
+                    {"PartNumber": part["PartNumber"], "ETag": part["ETag"]} for page in pages for part in page["Parts"]
+                ]
+                self._s3.complete_multipart_upload(
+                    Bucket=self._bucket, Key=key, UploadId=upload, MultipartUpload={"Parts": parts}
+                )
+        except MissingUploadError as over:
+            try:
+                self.range(key, 0, 1)
+            except MissingObjectError:
+                raise over from None
+
+    def give_up(self, key: str) -> None:
+        """Abort the multipart uploads of an object that are still under way."""
+        pages = self._s3.get_paginator("list_multipart_uploads").paginate(Bucket=self._bucket, Prefix=key)
+        for upload in (upload for page in pages for upload in page.get("Uploads", [])):
+            with suppress(MissingUploadError), _upload_of(key):
+                self._s3.abort_multipart_upload(Bucket=self._bucket, Key=key, UploadId=upload["UploadId"])
+
+
+@contextmanager
+def _upload_of(key: str) -> Iterator[None]:
+    try:
+        yield
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "NoSuchUpload":
+            raise MissingUploadError(f"the multipart upload of {key} is over") from error
+        raise

@@ -11,7 +11,7 @@ import msgspec
 from botocore.exceptions import ClientError
 
 from protocol import names
-from protocol.messages import AbortRound, Assignment, CheckRound, OpenRound, RoundNotice, encode
+from protocol.messages import AbortRound, Assignment, AverageShard, CheckRound, OpenRound, RoundNotice, encode
 
 if TYPE_CHECKING:
     from types_boto3_iot_data import IoTDataPlaneClient
@@ -35,12 +35,19 @@ class Notices:
     """Ways out of the functions. `parallel` runs the calls to many devices at once."""
 
     def __init__(
-        self, iot: "IoTDataPlaneClient", sqs: "SQSClient", rounds_queue: str, updates_queue: str, parallel: Executor
+        self,
+        iot: "IoTDataPlaneClient",
+        sqs: "SQSClient",
+        rounds_queue: str,
+        updates_queue: str,
+        shards_queue: str,
+        parallel: Executor,
     ) -> None:
         self._iot = iot
         self._sqs = sqs
         self._rounds_queue = rounds_queue
         self._updates_queue = updates_queue
+        self._shards_queue = shards_queue
         self._parallel = parallel
 
     def assign(self, federation: str, things: Iterable[str], assignment: Assignment) -> dict[str, float]:
@@ -67,6 +74,10 @@ class Notices:
     def ask_for_check(self, check: CheckRound, now: float) -> None:
         """Wake the averager to look at a round, at `check.at` or after the longest delay that SQS has."""
         self._send(self._updates_queue, check, check.at - now)
+
+    def hand_out(self, jobs: Iterable[AverageShard]) -> None:
+        """Have averagers do the jobs of a round."""
+        list(self._parallel.map(lambda job: self._send(self._shards_queue, job, 0.0), jobs))
 
     def ask_for_abort(self, abort: AbortRound) -> None:
         """Have the averager end a round."""

@@ -16,6 +16,7 @@ Item = dict[str, dict[str, Any]]
 
 FederationStatus = Literal["ready", "running", "paused", "finished"]
 ResponseState = Literal["accepted", "failed", "declined", "refused"]
+Stage = Literal["distances", "sums", "parts"]
 
 
 class CorruptRecordError(Exception):
@@ -75,6 +76,39 @@ class Carried(msgspec.Struct, frozen=True, kw_only=True):
     age: int
 
 
+class Work(msgspec.Struct, frozen=True, kw_only=True):
+    """How many invocations average a round together, and how far they are.
+
+    They go through `stages`, one after another: the first ones prepare what some rules need, the last writes the new
+    model. A stage has a job for each shard of the model, in stage "sums" for each shard and group of clients, numbered
+    from 0, group by group in each shard. `stage` is the index of the present one, `done` are those of its jobs that are
+    done; when `stage` is past the end, all is written. `uploads` are the multipart uploads of the new model's files, by
+    key.
+    """
+
+    stages: tuple[Stage, ...]
+    shards: int
+    groups: int = 1
+    uploads: dict[str, str] = {}
+    stage: int = 0
+    done: tuple[int, ...] = ()
+
+    @property
+    def present(self) -> Stage | None:
+        """The stage that is worked on, None when all is written."""
+        return self.stages[self.stage] if self.stage < len(self.stages) else None
+
+    @property
+    def jobs(self) -> int:
+        """How many jobs the present stage has."""
+        return self.shards * (self.groups if self.present == "sums" else 1)
+
+    @property
+    def open_jobs(self) -> list[int]:
+        """The jobs of the present stage that are not done."""
+        return [job for job in range(self.jobs) if job not in self.done]
+
+
 class RoundRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One round. Times are seconds since 1970-01-01 UTC.
 
@@ -85,7 +119,7 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True):
     `target` and `quorum` are numbers of accepted updates. `accepted`, `failed` (clients that failed or declined) and
     `refused` count what has come in; `version` counts the changes of state, `attempts` the leases taken. `vanished` are
     the clients that a round which ended at its deadline never heard of; `carry` says that its updates go into the next
-    round.
+    round. `work` is there when more than one invocation averages it.
     """
 
     federation: str
@@ -110,6 +144,7 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True):
     lease_until: float | None = None
     notified_at: float | None = None
     averaging_at: float | None = None
+    work: Work | None = None
     averaged_at: float | None = None
     closed_at: float | None = None
     model: ModelReference | None = None
@@ -126,7 +161,7 @@ PLAN = ("settings", "base", "schema", "cohort", "target", "quorum", "carried")
 
 class ResponseRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What came back from one client in one round: an update, accepted or refused, or the word that none will come.
-    `arrived_at` is when S3 had the update, or when the word was heard."""
+    `arrived_at` is when S3 had the update, or when the word was heard; its tensors begin at byte `data_start`."""
 
     thing: str
     state: ResponseState
@@ -135,6 +170,7 @@ class ResponseRecord(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
     version_id: str | None = None
     bytes: int | None = None
+    data_start: int = 0
     norm: float | None = None
     report: Report | None = None
 

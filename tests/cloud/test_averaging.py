@@ -1,8 +1,7 @@
-"""cloud/averager/averaging.py: the arithmetic, against plain float64."""
+"""From updates to a new model, in memory: the arithmetic, against plain float64."""
 
-import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -11,192 +10,291 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.averager.averaging import (
-    NotFiniteModelError,
-    WeightedSum,
-    apply,
-    average,
-    base_values,
-    mean_metrics,
-    new_model,
-    read_update,
-    weight_of,
-)
-from cloud.policies import InvalidPolicyError, Update
-from protocol.messages import MAX_INTEGER, ModelHeader, decode
-from protocol.tensors import DTYPES, Array, from_float32, load, to_float32
-from tests.cloud.examples import model_of, report, update_of
+from cloud.averager.averaging import NotFiniteModelError, in_dtype, mean_metrics
+from cloud.averager.changes import GROUP, Given
+from cloud.settings import Averaging, FedAdam, FedAvg, FedAvgM
+from protocol.messages import MAX_INTEGER, Encoding, ModelHeader, decode, encode
+from protocol.tensors import DTYPES, Array, TensorSpec, dump, from_float32, load, to_float32
+from tests.cloud.examples import report, update_of
+from tests.cloud.in_memory import Round
 
 Rule = Literal["mean", "weighted"]
+Arrays = dict[str, Array]
+
+ENCODINGS: list[Encoding] = ["float32", "bfloat16", "int8"]
+MIXED: dict[str, tuple[str, tuple[int, ...]]] = {
+    "wide": ("F64", (7, 3)),
+    "w": ("F32", (40, 5)),
+    "scalar": ("F32", ()),
+    "empty": ("F32", (0, 4)),
+    "mean": ("F32", (9,)),
+    "half": ("F16", (33,)),
+    "brain": ("BF16", (300,)),
+    "count": ("I64", (3,)),
+    "small": ("U8", (5,)),
+    "flag": ("BOOL", (4,)),
+}
+"""A model of every kind of tensor; `mean` is a buffer."""
 
 
-def updates_of(deltas: Sequence[dict[str, Array]], examples: Sequence[int]) -> Iterator[Update]:
-    """The updates as the averager has them: read from the bytes that devices sent."""
-    for number, (delta, count) in enumerate(zip(deltas, examples, strict=True)):
-        about = report(f"t{number:03d}", examples=count)
-        yield read_update(about.thing, update_of(delta, about), about)
+def model(arrays: Arrays, dtypes: dict[str, str], buffers: tuple[str, ...] = (), round_number: int = 0) -> bytes:
+    return dump(arrays, dtypes, encode(ModelHeader(federation="f", round=round_number, buffers=buffers)), buffers)
 
 
-def random_deltas(count: int, shape: tuple[int, ...] = (17, 5)) -> list[dict[str, Array]]:
-    generator = np.random.default_rng(0)
-    return [{"w": generator.normal(scale=10.0 ** (number % 5 - 2), size=shape)} for number in range(count)]
+def mixed_model(seed: int = 0) -> bytes:
+    generator = np.random.default_rng(seed)
+    arrays: Arrays = {}
+    for name, (dtype, shape) in MIXED.items():
+        if dtype.startswith(("F", "BF")):
+            values = generator.normal(size=shape)
+            arrays[name] = np.asarray(values) if dtype == "F64" else from_float32(np.asarray(values, np.float32), dtype)
+        else:
+            arrays[name] = generator.integers(0, 2, shape).astype(DTYPES[dtype])
+    return model(arrays, {name: dtype for name, (dtype, _) in MIXED.items()}, ("mean",))
 
 
-def changed(rule: Rule, deltas: Sequence[dict[str, Array]], examples: Sequence[int]) -> Any:
-    """What becomes of tensor w."""
-    return average(updates_of(deltas, examples), rule, {})["w"]
+def update_to(base: bytes, thing: str, seed: int, **changes: Any) -> bytes:
+    """An update with random differences."""
+    generator = np.random.default_rng(seed)
+    deltas = {
+        tensor.name: generator.normal(scale=10.0 ** (seed % 3 - 2), size=tensor.shape).astype("<f4")
+        if tensor.dtype in ("F64", "F32", "F16", "BF16")
+        else generator.integers(-3, 4, tensor.shape)
+        for tensor in load(base)[0].tensors
+    }
+    return update_of(deltas, report(thing, **changes))
 
 
-def stored(deltas: Sequence[dict[str, Array]]) -> list[Any]:
-    return [delta["w"].astype(np.float32).astype(np.float64) for delta in deltas]
+def updates_to(base: bytes, count: int, **changes: Any) -> list[bytes]:
+    return [update_to(base, f"t{i:03d}", i, examples=1 + 7 * i, steps=1 + i % 4, **changes) for i in range(count)]
+
+
+def flat(deltas: Sequence[Array], examples: Sequence[int] | None = None) -> tuple[bytes, list[bytes]]:
+    """A model of one tensor, w, all zeros, and these updates to it."""
+    shape = deltas[0].shape
+    base = model({"w": np.zeros(shape, "<f4")}, {"w": "F32"})
+    counts = examples or [1] * len(deltas)
+    about = [report(f"t{number:03d}", examples=count) for number, count in enumerate(counts)]
+    return base, [update_of({"w": np.asarray(d)}, a) for d, a in zip(deltas, about, strict=True)]
+
+
+def w_of(files: Any) -> Any:
+    return load(files["model"])[1]["w"]
+
+
+# ---- The mean
 
 
 @pytest.mark.parametrize("rule", ["mean", "weighted"])
-@pytest.mark.parametrize("count", [1, 2, 40])
+@pytest.mark.parametrize("count", [1, 2, 40, 2 * GROUP + 3])
 def test_the_mean_is_that_of_float64(rule: Rule, count: int) -> None:
-    deltas, examples = random_deltas(count), [1 + 7 * number for number in range(count)]
-    change = changed(rule, deltas, examples)
+    generator = np.random.default_rng(0)
+    deltas = [generator.normal(scale=10.0 ** (i % 5 - 2), size=(17, 5)).astype("<f4") for i in range(count)]
+    examples = [1 + 7 * i for i in range(count)]
+    base, updates = flat(deltas, examples)
     weights = examples if rule == "weighted" else [1] * count
-    expected = np.average(stored(deltas), axis=0, weights=weights)
-    np.testing.assert_allclose(change, expected, rtol=1e-12, atol=1e-12)
+    expected = np.average(np.asarray(deltas, np.float64), axis=0, weights=weights)
+    np.testing.assert_allclose(w_of(Round(base, updates, Averaging(rule=rule)).average()), expected, rtol=1e-6)
 
-    weights_before = np.random.default_rng(1).normal(size=(17, 5)).astype("<f4")
-    header, arrays = model_of({"w": weights_before}, {"w": "F32"})
-    model: Any = apply(header, base_values(header, arrays), {"w": change})["w"]
-    assert model.dtype == np.float32
-    np.testing.assert_allclose(model, weights_before + expected, rtol=1e-6)
+
+@given(st.permutations(range(9)), st.integers(1, 16), st.integers(1, 700), st.sampled_from([64, 200, 1 << 20]))
+def test_neither_order_nor_shards_nor_blocks_change_a_bit(
+    order: list[int], shards: int, elements: int, part_bytes: int
+) -> None:
+    base = mixed_model()
+    settings = Averaging(optimizer=FedAdam(), ema=0.9, clip_norm=0.7, normalize_steps=True)
+    for encoding in ENCODINGS:
+        updates = updates_to(base, 9, encoding=encoding)
+        expected = Round(base, updates, settings, part_bytes=part_bytes).average()
+        shuffled = [updates[position] for position in order]
+        found = Round(base, shuffled, settings, elements=elements, part_bytes=part_bytes).average(shards)
+        assert found == expected
+
+
+def test_a_second_level_of_sums_changes_no_bit() -> None:
+    base = mixed_model()
+    updates = updates_to(base, 3 * GROUP - 5)
+    for elements, part_bytes in ((1000, 1 << 20), (37, 200)):
+        a_round = Round(base, updates, elements=elements, part_bytes=part_bytes)
+        shards = min(3, len(a_round.grid.parts))
+        assert a_round.average(shards, summed=True) == a_round.average()
+
+
+def test_the_size_of_parts_changes_no_weight() -> None:
+    base = mixed_model()
+    updates = updates_to(base, 5)
+    settings = Averaging(optimizer=FedAvgM())
+    whole, cut = (Round(base, updates, settings, part_bytes=size).average() for size in (1 << 20, 100))
+    assert whole["model"] == cut["model"]
+    assert whole["state"] != cut["state"]  # its tensors are the parts
 
 
 def test_a_client_with_more_examples_weighs_more() -> None:
-    deltas: list[dict[str, Array]] = [{"w": np.array([0.0])}, {"w": np.array([1.0])}]
-    assert average(updates_of(deltas, [1, 3]), "weighted", {})["w"] == [0.75]
-    assert average(updates_of(deltas, [1, 3]), "mean", {})["w"] == [0.5]
-    assert weight_of("mean", report(examples=9)) == 1.0
-    assert weight_of("weighted", report(examples=9)) == 9.0
+    base, updates = flat([np.array([0.0]), np.array([1.0])], [1, 3])
+    assert w_of(Round(base, updates).average()) == [0.75]
+    assert w_of(Round(base, updates, Averaging(rule="mean")).average()) == [0.5]
 
 
 def test_an_update_that_is_late_weighs_less() -> None:
-    for age, expected in ((0, 1.0), (1, 1 / math.sqrt(2)), (3, 0.5)):
-        assert weight_of("mean", report(examples=9), age) == pytest.approx(expected)
-        assert weight_of("weighted", report(examples=9), age) == pytest.approx(9 * expected)
-    deltas: list[dict[str, Array]] = [{"w": np.array([0.0])}, {"w": np.array([1.0])}]
-    in_time, late = updates_of(deltas, [1, 1])
-    change = average(iter([in_time, msgspec.structs.replace(late, age=3)]), "mean", {})
-    assert change["w"] == pytest.approx(0.5 / 1.5)
+    base, updates = flat([np.array([0.0]), np.array([1.0])])
+    change = w_of(Round(base, updates, ages={"t001": 3}).average())
+    assert change == pytest.approx(0.5 / 1.5)
 
 
 def test_the_largest_number_of_examples_keeps_the_mean_finite() -> None:
     huge = float(np.finfo(np.float32).max)
-    deltas: list[dict[str, Array]] = [{"w": np.array([huge])}, {"w": np.array([huge])}]
-    assert average(updates_of(deltas, [MAX_INTEGER, MAX_INTEGER]), "weighted", {})["w"] == [huge]
+    base, updates = flat([np.array([huge]), np.array([huge])], [MAX_INTEGER, MAX_INTEGER])
+    assert w_of(Round(base, updates).average()) == [np.float32(huge)]
 
 
-def test_the_same_order_gives_the_same_bits() -> None:
-    deltas, examples = random_deltas(20), list(range(1, 21))
-    first = average(updates_of(deltas, examples), "weighted", {})["w"]
-    again = average(updates_of(deltas, examples), "weighted", {})["w"]
-    assert first.tobytes() == again.tobytes()
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_updates_count_as_what_their_encoding_says(encoding: Encoding) -> None:
+    values = np.linspace(-1, 1, 700, dtype=np.float32)
+    base = model({"w": np.zeros(700, "<f4")}, {"w": "F32"})
+    update = update_of({"w": values}, report(encoding=encoding))
+    tolerance = {"float32": 0.0, "bfloat16": 2.0**-8, "int8": 1 / 254}[encoding]
+    found = w_of(Round(base, [update], elements=129).average())
+    assert np.abs(found - values).max() <= tolerance
+    assert (encoding == "float32") == bool(np.array_equal(found, values))
 
 
-def test_sums_that_are_merged_give_the_mean_of_all() -> None:
-    deltas = random_deltas(9)
-    parts = [WeightedSum() for _ in range(3)]
-    for number, update in enumerate(updates_of(deltas, range(1, 10))):
-        parts[number % 3].accumulate(update.delta, weight_of("weighted", update.report))
-    for part in parts[1:]:
-        parts[0].merge(part)
-    expected = np.average(stored(deltas), axis=0, weights=range(1, 10))
-    np.testing.assert_allclose(parts[0].mean()["w"], expected, rtol=1e-12)
+# ---- Norms and steps
 
 
-def test_merging_leaves_the_other_sum_as_it_was() -> None:
-    one, other = WeightedSum(), WeightedSum()
-    other.accumulate({"w": np.array([2.0])}, 1.0)
-    one.merge(other)
-    one.accumulate({"w": np.array([4.0])}, 1.0)
-    assert one.mean()["w"] == [3.0]
-    assert other.mean()["w"] == [2.0]
+def test_an_update_of_too_large_a_norm_is_scaled_down_to_it() -> None:
+    base, updates = flat([np.array([3.0, 4.0]), np.array([0.3, 0.4])])
+    a_round = Round(base, updates, Averaging(rule="mean", clip_norm=1.0), norms={"t000": 5.0, "t001": 0.5})
+    np.testing.assert_allclose(w_of(a_round.average()), [(0.6 + 0.3) / 2, (0.8 + 0.4) / 2], rtol=1e-6)
 
 
-def test_there_is_no_mean_of_no_updates() -> None:
-    with pytest.raises(ValueError, match="no updates"):
-        average(iter([]), "mean", {})
+def test_with_normalized_steps_who_took_more_steps_pulls_no_harder() -> None:
+    base = model({"w": np.zeros(1, "<f4"), "mean": np.zeros(1, "<f4")}, {"w": "F32", "mean": "F32"}, ("mean",))
+    deltas = {"w": np.array([10.0]), "mean": np.array([10.0])}, {"w": np.array([1.0]), "mean": np.array([1.0])}
+    about = report("a", steps=10), report("b", steps=1)
+    updates = [update_of(delta, one) for delta, one in zip(deltas, about, strict=True)]
+    found = load(Round(base, updates, Averaging(normalize_steps=True)).average()["model"])[1]
+    assert found["w"] == pytest.approx(5.5)  # steps of 1 each, times the mean number of steps
+    assert found["mean"] == pytest.approx(5.5)  # statistics take the plain mean
+    plain = load(Round(base, updates).average()["model"])[1]
+    assert plain["w"] == plain["mean"] == pytest.approx(5.5)
+    longer = [update_of(deltas[0], about[0]), update_of({"w": np.array([-1.0]), "mean": np.array([-1.0])}, about[1])]
+    found = load(Round(base, longer, Averaging(normalize_steps=True)).average()["model"])[1]
+    assert found["w"] == pytest.approx(0.0)
+    assert found["mean"] == pytest.approx(4.5)
 
 
-def test_updates_are_asked_for_one_at_a_time() -> None:
-    """Memory that does not grow with the number of clients: at most one update is alive beside the sums."""
-    alive: list[int] = []
+# ---- Rules that see all clients
 
-    def ask() -> Iterator[Update]:
-        for number, update in enumerate(updates_of(random_deltas(5), [1] * 5)):
-            alive.append(number)
-            yield update
 
-    iterator = ask()
-    total = WeightedSum()
-    for asked, update in enumerate(itertools.islice(iterator, 3), start=1):
-        total.accumulate(update.delta, 1.0)
-        assert len(alive) == asked
+@pytest.mark.parametrize("settings", [Averaging(rule="median"), Averaging(rule="trimmed_mean", trim=0.2)])
+def test_robust_rules_are_not_moved_by_a_liar(settings: Averaging) -> None:
+    honest = [np.full((3, 2), 1.0 + i / 10) for i in range(4)]
+    base, updates = flat([*honest, np.full((3, 2), 1e9)])
+    found = w_of(Round(base, updates, settings, elements=4).average())
+    assert ((found >= 1.0) & (found <= 1.3)).all()
+
+
+def test_robust_rules_do_the_same_to_counters() -> None:
+    base = model({"n": np.array([5], "<i8")}, {"n": "I64"})
+    updates = [update_of({"n": np.array([by])}, report(f"t{by}")) for by in (1, 2, 1_000_000)]
+    assert load(Round(base, updates, Averaging(rule="median")).average()["model"])[1]["n"] == [7]
+
+
+# ---- The server's optimizer, and the average of models
+
+
+def test_the_optimizer_moves_parameters_only_and_keeps_its_state() -> None:
+    base = model(
+        {"w": np.zeros(2, "<f4"), "mean": np.zeros(1, "<f4"), "n": np.array([0], "<i8")},
+        {"w": "F32", "mean": "F32", "n": "I64"},
+        ("mean",),
+    )
+    update = update_of({"w": np.ones(2), "mean": np.ones(1), "n": np.array([4])}, report())
+    settings = Averaging(optimizer=FedAvgM(beta=0.5))
+    first = Round(base, [update], settings).average()
+    second = Round(first["model"], [update], settings, before={"state": first["state"]}).average()
+    found = load(second["model"])[1]
+    assert found["w"].tolist() == [2.5, 2.5]  # 1, and then 0.5 * 1 + 1
+    assert (found["mean"].tolist(), found["n"].tolist()) == ([2.0], [8])
+    state_header, state = load(second["state"])
+    assert state["00000.0"][:2].tolist() == [1.5, 1.5]
+    assert decode(state_header.message, ModelHeader).round == 2
+
+
+def test_an_average_of_the_models_is_kept_beside_them() -> None:
+    base = model({"w": np.array([1.0], "<f4"), "n": np.array([1], "<i8")}, {"w": "F32", "n": "I64"})
+    update = update_of({"w": np.array([1.0]), "n": np.array([1])}, report())
+    settings = Averaging(ema=0.75)
+    first = Round(base, [update], settings).average()
+    assert load(first["ema"])[1]["w"] == [0.75 * 1 + 0.25 * 2]  # it begins with the first model
+    second = Round(first["model"], [update], settings, before={"ema": first["ema"]}).average()
+    header, found = load(second["ema"])
+    assert found["w"] == [0.75 * 1.25 + 0.25 * 3]
+    assert found["n"] == [3]
+    assert header == load(second["model"])[0]
+
+
+def test_a_learning_rate_of_the_server_scales_the_change() -> None:
+    base, updates = flat([np.array([1.0])])
+    assert w_of(Round(base, updates, Averaging(optimizer=FedAvg(learning_rate=0.5))).average()) == [0.5]
 
 
 # ---- What becomes of each dtype
 
 
 @pytest.mark.parametrize("dtype", ["F64", "F32", "F16", "BF16"])
-def test_floating_tensors_keep_their_dtype_and_shape(dtype: str) -> None:
-    for shape in ((3,), (2, 2), (), (0,)):
-        values = from_float32(np.full(shape, 1.5, np.float32), dtype)
-        header, arrays = model_of({"w": values}, {"w": dtype})
-        change = average(updates_of([{"w": np.full(shape, 0.25)}] * 2, [1, 1]), "mean", {})
-        data = new_model(header, apply(header, base_values(header, arrays), change), 1)
-        after, loaded = load(data)
-        assert after.schema == header.schema
-        assert np.array_equal(to_float32(loaded["w"], dtype), np.full(shape, 1.75, np.float32))
+@pytest.mark.parametrize("shape", [(3,), (2, 2), (), (0,)])
+def test_floating_tensors_keep_their_dtype_and_shape(dtype: str, shape: tuple[int, ...]) -> None:
+    base = model({"w": from_float32(np.full(shape, 1.5, np.float32), dtype)}, {"w": dtype})
+    updates = [update_of({"w": np.full(shape, 0.25)}, report(thing)) for thing in "ab"]
+    header, arrays = load(Round(base, updates).average()["model"])
+    assert header.schema == load(base)[0].schema
+    assert np.array_equal(to_float32(arrays["w"], dtype), np.full(shape, 1.75, np.float32))
 
 
 @pytest.mark.parametrize("dtype", ["F16", "BF16"])
-def test_two_byte_floats_are_rounded_once_from_the_exact_sum(dtype: str) -> None:
+def test_two_byte_floats_are_rounded_from_the_exact_sum(dtype: str) -> None:
     generator = np.random.default_rng(2)
-    stored_values = from_float32(generator.normal(size=1000).astype(np.float32), dtype)
+    stored = from_float32(generator.normal(size=1000).astype(np.float32), dtype)
     delta = generator.normal(scale=0.01, size=1000).astype(np.float32)
-    header, arrays = model_of({"w": stored_values}, {"w": dtype})
-    change = average(updates_of([{"w": delta}], [3]), "weighted", {})
-    model = apply(header, base_values(header, arrays), change)
-    exact = to_float32(stored_values, dtype).astype(np.float64) + delta
-    assert model["w"].tobytes() == from_float32(exact.astype(np.float32), dtype).tobytes()
+    base = model({"w": stored}, {"w": dtype})
+    found = w_of(Round(base, [update_of({"w": delta}, report())]).average())
+    exact = to_float32(stored, dtype).astype(np.float64) + delta
+    assert found.tobytes() == from_float32(exact.astype(np.float32), dtype).tobytes()
 
 
 @pytest.mark.parametrize(("dtype", "value"), [("F16", 1e5), ("BF16", 3.4e38), ("F32", 3.4e38)])
-def test_a_model_never_gets_values_that_its_dtype_cannot_hold(dtype: str, value: float) -> None:
-    for shape in ((3,), ()):
-        base = from_float32(np.full(shape, 3e4 if dtype == "F16" else 3e38, np.float32), dtype)
-        header, arrays = model_of({"w": base}, {"w": dtype})
-        change = average(updates_of([{"w": np.full(shape, value)}], [1]), "mean", {})
-        with pytest.raises(NotFiniteModelError, match=f"'w' has values that {dtype} can't hold"):
-            apply(header, base_values(header, arrays), change)
+@pytest.mark.parametrize("shape", [(3,), ()])
+def test_a_model_never_gets_values_that_its_dtype_cannot_hold(dtype: str, value: float, shape: tuple[int, ...]) -> None:
+    held = from_float32(np.full(shape, 3e4 if dtype == "F16" else 3e38, np.float32), dtype)
+    a_round = Round(model({"w": held}, {"w": dtype}), [update_of({"w": np.full(shape, value)}, report())])
+    with pytest.raises(NotFiniteModelError, match=f"'w' has values that {dtype} can't hold"):
+        a_round.average()
 
 
-def test_buffers_are_averaged_as_parameters_are() -> None:
-    header, arrays = model_of(
-        {"w": np.zeros(1, "<f4"), "mean": np.zeros(1, "<f4")}, {"w": "F32", "mean": "F32"}, ("mean",)
-    )
-    delta: dict[str, Array] = {"w": np.array([1.0]), "mean": np.array([3.0])}
-    change = average(updates_of([delta], [1]), "weighted", {})
-    after, loaded = load(new_model(header, apply(header, base_values(header, arrays), change), 4))
-    assert (loaded["w"][0], loaded["mean"][0]) == (1.0, 3.0)
-    about = decode(after.message, ModelHeader)
-    assert (about.round, about.buffers, about.federation) == (4, ("mean",), "f")
+def test_what_is_not_finite_is_found_in_the_sum() -> None:
+    for bad in (math.inf, -math.inf, math.nan):
+        base, updates = flat([np.array([0.0, bad]), np.array([1.0, math.inf])])
+        with pytest.raises(NotFiniteModelError, match="'w'"):
+            Round(base, updates).average()
+
+
+def test_the_new_model_says_which_round_made_it() -> None:
+    base = mixed_model()
+    header = load(Round(base, updates_to(base, 2)).average()["model"])[0]
+    about = decode(header.message, ModelHeader)
+    assert (about.round, about.buffers, about.federation) == (1, ("mean",), "f")
 
 
 @pytest.mark.parametrize("dtype", ["I64", "I32", "I16", "I8", "U8"])
 def test_integers_are_rounded_and_kept_in_range(dtype: str) -> None:
     limits = np.iinfo(DTYPES[dtype].name)
     values = np.array([10, 10, 10, 10, limits.max, limits.min], DTYPES[dtype])
-    header, arrays = model_of({"n": values}, {"n": dtype})
-    change = np.array([0.4, 0.5, 1.5, -0.6, 5.0, -5.0])
-    model = apply(header, base_values(header, arrays), {"n": change})
-    assert model["n"].dtype == DTYPES[dtype]
-    assert model["n"].tolist() == [10, 10, 12, 9, limits.max, limits.min]
+    a_round = Round(model({"n": values}, {"n": dtype}), [update_of({"n": np.zeros(6, "<i8")}, report())])
+    change = Given({"n": np.array([0.4, 0.5, 1.5, -0.6, 5.0, -5.0])})
+    found = load(a_round.average(changes=change)["model"])[1]["n"]
+    assert found.dtype == DTYPES[dtype]
+    assert found.tolist() == [10, 10, 12, 9, limits.max, limits.min]
 
 
 @given(
@@ -207,9 +305,9 @@ def test_integers_are_rounded_and_kept_in_range(dtype: str) -> None:
 def test_an_integer_never_wraps_around(dtype: str, value: int, delta: int) -> None:
     limits = np.iinfo(DTYPES[dtype].name)
     value = max(limits.min, min(limits.max, value))
-    header, arrays = model_of({"n": np.array(value, DTYPES[dtype])}, {"n": dtype})
-    change = average(updates_of([{"n": np.array(delta)}], [1]), "mean", {})
-    result = int(apply(header, base_values(header, arrays), change)["n"])
+    base = model({"n": np.array(value, DTYPES[dtype])}, {"n": dtype})
+    found = Round(base, [update_of({"n": np.array(delta)}, report())], Averaging(rule="mean")).average()
+    result = int(load(found["model"])[1]["n"])
     assert limits.min <= result <= limits.max
     assert (result >= value) == (delta >= 0) or result == value
     if abs(delta) < 2**53:
@@ -218,101 +316,36 @@ def test_an_integer_never_wraps_around(dtype: str, value: int, delta: int) -> No
 
 def test_a_counter_counts_on_beyond_what_a_float_holds() -> None:
     value = 2**60 + 1
-    header, arrays = model_of({"n": np.array(value, "<i8")}, {"n": "I64"})
-    change = average(updates_of([{"n": np.array(4)}, {"n": np.array(6)}], [1, 1]), "mean", {})
-    assert int(apply(header, base_values(header, arrays), change)["n"]) == value + 5
+    base = model({"n": np.array(value, "<i8")}, {"n": "I64"})
+    updates = [update_of({"n": np.array(by)}, report(f"t{by}")) for by in (4, 6)]
+    assert int(load(Round(base, updates).average()["model"])[1]["n"]) == value + 5
 
 
 def test_a_boolean_becomes_what_most_clients_have() -> None:
-    header, arrays = model_of({"b": np.array([True, True, False, False])}, {"b": "BOOL"})
-    deltas: list[dict[str, Array]] = [{"b": np.array([0, -1, 0, 1])}] * 2 + [{"b": np.array([-1, 0, 1, 0])}]
-    model = apply(header, base_values(header, arrays), average(updates_of(deltas, [1, 1, 1]), "mean", {}))
-    assert model["b"].dtype == np.bool_
-    assert model["b"].tolist() == [True, False, False, True]
+    base = model({"b": np.array([True, True, False, False])}, {"b": "BOOL"})
+    deltas = [np.array([0, -1, 0, 1])] * 2 + [np.array([-1, 0, 1, 0])]
+    updates = [update_of({"b": delta}, report(f"t{i}")) for i, delta in enumerate(deltas)]
+    found = load(Round(base, updates, Averaging(rule="mean")).average()["model"])[1]["b"]
+    assert found.dtype == np.bool_
+    assert found.tolist() == [True, False, False, True]
 
 
-def test_the_next_round_starts_from_exactly_the_file_that_was_written() -> None:
-    arrays: dict[str, Array] = {
-        "w": np.ones((2, 3), "<f4"),
-        "h": np.ones(3, "<f2"),
-        "s": np.array(0x3F80, "<u2"),
-        "n": np.array(5, "<i8"),
-        "b": np.array(True),
+def test_a_round_of_no_change_leaves_the_model_as_it_is() -> None:
+    base = mixed_model()
+    nothing = {
+        tensor.name: np.zeros(tensor.shape, "<f4" if tensor.dtype.startswith(("F", "BF")) else "<i8")
+        for tensor in load(base)[0].tensors
     }
-    header, loaded = model_of(arrays, {"w": "F32", "h": "F16", "s": "BF16", "n": "I64", "b": "BOOL"})
-    change = {name: np.zeros(array.shape) for name, array in arrays.items()}
-    first = new_model(header, apply(header, base_values(header, loaded), change), 1)
-    header_after, loaded_after = load(first)
-    assert header_after.schema == header.schema
-    assert all(loaded_after[name].tobytes() == array.tobytes() for name, array in arrays.items())
-    second = new_model(header_after, apply(header_after, base_values(header_after, loaded_after), change), 1)
-    assert second == first
+    first = Round(base, [update_of(nothing, report())], part_bytes=100, elements=7).average(2)["model"]
+    header, arrays = load(first)
+    assert header.schema == load(base)[0].schema
+    assert all(arrays[name].tobytes() == array.tobytes() for name, array in load(base)[1].items())
 
 
-# ---- One's own rule
-
-BASE: dict[str, Array] = {"w": np.array([1.0, 2.0], np.float32), "n": np.array(3, np.int64)}
-DELTAS: list[dict[str, Array]] = [
-    {"w": np.array([1.0, 0.0]), "n": np.array(1)},
-    {"w": np.array([9.0, 4.0]), "n": np.array(3)},
-]
-
-
-def test_ones_own_rule_gets_the_updates_and_the_model() -> None:
-    def average_of_mine(updates: Iterator[Update], model: dict[str, Any]) -> dict[str, Any]:
-        largest = max(updates, key=lambda update: update.report.examples)
-        return {name: largest.delta[name] - model[name] for name in model}
-
-    change = average(updates_of(DELTAS, [1, 2]), "own", BASE, average_of_mine)
-    assert change["w"].tolist() == [8.0, 2.0]
-    assert change["n"].tolist() == 0
-
-
-def test_ones_own_rule_may_return_lists_and_numbers() -> None:
-    change = average(updates_of(DELTAS, [1, 2]), "own", BASE, lambda *_: {"w": [0.5, 0.5], "n": 2})
-    assert (change["w"].tolist(), change["n"].tolist()) == ([0.5, 0.5], 2)
-
-
-@pytest.mark.parametrize(
-    ("returned", "text"),
-    [
-        (None, "null"),
-        ([1, 2], "array"),
-        ({}, "n, w"),
-        ({"w": [1.0, 2.0]}, "missing or unknown: n"),
-        ({"w": [1.0, 2.0], "n": 0, "x": 0}, "missing or unknown: x"),
-        ({"w": [1.0], "n": 0}, r"'w' as float64 \[1\]; the model has \[2\]"),
-        ({"w": [[1.0, 2.0]], "n": 0}, r"'w'.*the model has \[2\]"),
-        ({"w": [1.0, 2.0], "n": [0]}, "'n'"),
-        ({"w": [1.0, float("nan")], "n": 0}, "'w' with values that are not finite"),
-        ({"w": [1.0, float("inf")], "n": 0}, "'w' with values that are not finite"),
-        ({"w": ["a", "b"], "n": 0}, "'w' as <U1"),
-        ({"w": [[1.0], [1.0, 2.0]], "n": 0}, "no array"),
-        ({"w": [None, object()], "n": 0}, "'w' as object"),
-    ],
-)
-def test_what_ones_own_rule_may_not_return_is_refused(returned: Any, text: str) -> None:
-    def average_of_mine(updates: Iterator[Update], model: dict[str, Array]) -> Any:
-        return returned
-
-    with pytest.raises(InvalidPolicyError, match=rf"average.*{text}"):
-        average(updates_of(DELTAS, [1, 2]), "own", BASE, average_of_mine)
-
-
-def test_an_update_that_cannot_be_read_is_no_fault_of_ones_own_rule() -> None:
-    """The round is tried again for the one, and given up for the other."""
-
-    def unreadable() -> Iterator[Update]:
-        yield from updates_of(DELTAS[:1], [1])
-        raise ConnectionError("no answer from S3")
-
-    with pytest.raises(ConnectionError, match="no answer from S3"):
-        average(unreadable(), "own", BASE, lambda updates, _: {"n": len(list(updates))})
-
-
-def test_ones_own_rule_must_be_loaded() -> None:
-    with pytest.raises(InvalidPolicyError, match="no average"):
-        average(updates_of(DELTAS, [1, 2]), "own", BASE)
+def test_a_float64_model_keeps_its_precision() -> None:
+    tensor = TensorSpec("w", "F64", (1,), 0, 8)
+    value = np.array([1.0 + 2**-40])
+    assert in_dtype(tensor, value) == value
 
 
 # ---- Metrics

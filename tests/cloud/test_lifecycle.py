@@ -14,14 +14,16 @@ from cloud.state.lifecycle import (
     Checked,
     Counted,
     Event,
+    JobDone,
     Lease,
     LetGo,
+    Planned,
     Satisfied,
     lease_s,
     next_check,
     step,
 )
-from cloud.state.records import CohortMember, RoundRecord
+from cloud.state.records import CohortMember, RoundRecord, Work
 from protocol.messages import ModelReference, Training
 
 OPENED, DEADLINE, EXTENSION_S = 1000.0, 1600.0, 60.0
@@ -37,6 +39,8 @@ EVENTS: list[Event] = [
     Checked(),
     Aborted("enough"),
     AVERAGED,
+    Planned("other", Work(stages=("parts",), shards=2)),
+    JobDone(0, 0),
     LetGo("other", "out of memory"),
 ]
 
@@ -392,19 +396,74 @@ def test_no_step_touches_the_plan_or_the_version(before: RoundRecord, event: Eve
     assert not changed & (fixed | {"opened_at", "version", "refused", "notified_at"})
 
 
+# Averaging by several invocations
+
+WORK = Work(stages=("distances", "sums", "parts"), shards=2, groups=2)
+
+
+def test_the_owner_of_the_lease_may_plan_once() -> None:
+    before = averaging()
+    after = step(before, Planned("other", WORK), EARLY, MINE)
+    assert changes_of(before, after) == {"work": WORK, "lease_until": MINE.until}
+    assert step(after, Planned("other", Work(stages=("parts",), shards=9)), EARLY, MINE) is after
+    assert step(before, Planned("me", WORK), EARLY, MINE) is before
+
+
+def test_a_job_that_is_done_renews_the_lease_and_counts_once() -> None:
+    before = averaging(work=WORK)
+    after = step(before, JobDone(0, 1), EARLY, MINE)
+    assert changes_of(before, after) == {
+        "work": msgspec.structs.replace(WORK, done=(1,)),
+        "lease_until": MINE.until,
+    }
+    assert step(after, JobDone(0, 1), EARLY, MINE) is after
+    shorter = Lease("me", EARLY)
+    assert step(before, JobDone(0, 1), EARLY, shorter).lease_until == before.lease_until
+
+
+def test_the_last_job_of_each_stage_takes_the_lease_for_the_next() -> None:
+    record = averaging(work=WORK)
+    jobs: list[int] = []
+    while record.work is not None and record.work.present is not None:
+        stage = record.work.stage
+        jobs.append(record.work.jobs)
+        for job in record.work.open_jobs:
+            assert record.lease_owner == ("me" if stage else "other")
+            record = step(record, JobDone(stage, job), EARLY, MINE)
+        assert (record.lease_owner, record.lease_until) == ("me", MINE.until)
+    assert jobs == [2, 4, 2]
+    assert record.work == msgspec.structs.replace(WORK, stage=3)
+    assert record.status == "averaging"
+    assert step(record, msgspec.structs.replace(AVERAGED, owner="me"), EARLY, MINE).status == "closed"
+
+
+@pytest.mark.parametrize("event", [JobDone(1, 0), JobDone(0, 2), JobDone(0, -1), JobDone(3, 0)])
+def test_a_job_that_is_none_of_the_present_stage_changes_nothing(event: JobDone) -> None:
+    before = averaging(work=WORK)
+    assert step(before, event, EARLY, MINE) is before
+    closed = averaging(work=WORK, status="closed")
+    assert step(closed, JobDone(0, 0), EARLY, MINE) is closed
+
+
+def test_whoever_takes_over_goes_on_with_the_jobs_that_are_open() -> None:
+    work = msgspec.structs.replace(WORK, stage=1, done=(0, 3))
+    after = step(averaging(work=work, lease_until=EARLY), Checked(), EARLY, MINE)
+    assert (after.work, after.lease_owner, after.attempts) == (work, "me", 2)
+    assert work.open_jobs == [1, 2]
+
+
 # Leases and checks
 
 
 def test_a_lease_grows_with_what_there_is_to_average() -> None:
-    assert lease_s(0, 10**6, 900.0) == MIN_LEASE_S
-    small, large = lease_s(10, 10**6, 900.0), lease_s(1000, 10**6, 900.0)
+    assert lease_s(0, 900.0) == MIN_LEASE_S
+    small, large = lease_s(10**7, 900.0), lease_s(10**9, 900.0)
     assert MIN_LEASE_S < small < large < 900.0
-    assert lease_s(10, 10**8, 900.0) == large
 
 
 def test_a_lease_never_outlives_its_invocation() -> None:
-    assert lease_s(10**5, 10**9, 100.0) == 100.0
-    assert lease_s(1, 8, 3.0) == 3.0
+    assert lease_s(10**14, 100.0) == 100.0
+    assert lease_s(8, 3.0) == 3.0
 
 
 def test_a_round_has_to_be_looked_at_when_its_deadline_or_lease_ends_and_never_after_its_own_end() -> None:

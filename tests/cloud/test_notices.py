@@ -42,7 +42,7 @@ def client(service: str) -> Any:
 def notices(iot: Stubber, sqs: Stubber) -> Notices:
     iot_client: Any = iot.client  # as Stubber declares it, it is any client
     sqs_client: Any = sqs.client
-    return Notices(iot_client, sqs_client, "rounds", "updates", ThreadPoolExecutor(1))
+    return Notices(iot_client, sqs_client, "rounds", "updates", "shards", ThreadPoolExecutor(1))
 
 
 def test_a_client_that_cannot_be_told_for_good_keeps_no_one_from_being_told(iot: Stubber, sqs: Stubber) -> None:

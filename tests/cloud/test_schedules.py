@@ -76,14 +76,17 @@ FEDERATION, ROUNDS = "grass", 3
 STARTED_AT = 1_800_000_000.0
 TRAINING = Training(batch_size=1, learning_rate=0.1, epochs=1)
 
-Queue = Literal["rounds", "updates"]
-TIMEOUT_S = {"rounds": 60.0, "updates": 120.0}
-VISIBILITY_S = {"rounds": 70.0, "updates": 130.0}
+Queue = Literal["rounds", "updates", "shards"]
+TIMEOUT_S = {"rounds": 60.0, "updates": 120.0, "shards": 120.0}
+VISIBILITY_S = {"rounds": 70.0, "updates": 130.0, "shards": 130.0}
 MAX_RECEIVES = 5
 SCHEDULE_S = 300.0
 """As in cloud/template.yaml."""
 
-FINAL_DELIVERIES = 30
+NUMBER_BYTES = 4
+"""With parts of this size the model, which has two numbers, is in two parts."""
+
+FINAL_DELIVERIES = 40
 """How many messages may pass, once all is well again, before both rounds have ended, beside those that are under way
 and two more that each of them may ask for."""
 
@@ -218,17 +221,57 @@ def plain(attribute: dict[str, Any]) -> Any:
 class S3:
     """A bucket that keeps versions."""
 
+    exceptions = SimpleNamespace()
+
     def __init__(self) -> None:
         self.objects: dict[str, list[bytes]] = {}
+        self.uploads: dict[str, tuple[str, dict[int, bytes]]] = {}
+
+    def create_multipart_upload(self, *, Key: str, **_: str) -> dict[str, str]:  # noqa: N803
+        upload = f"upload-{len(self.uploads)}"
+        self.uploads[upload] = Key, {}
+        return {"UploadId": upload}
+
+    def upload_part(self, *, Key: str, UploadId: str, PartNumber: int, Body: bytes, **_: str) -> None:  # noqa: N803
+        self._parts(Key, UploadId)[PartNumber] = Body
+
+    def complete_multipart_upload(self, *, Key: str, UploadId: str, MultipartUpload: Any, **_: str) -> None:  # noqa: N803
+        parts = self._parts(Key, UploadId)
+        assert [part["PartNumber"] for part in MultipartUpload["Parts"]] == sorted(parts)
+        self.put_object(Key=Key, Body=b"".join(parts[number] for number in sorted(parts)))
+        self.uploads[UploadId] = "", {}
+
+    def abort_multipart_upload(self, *, Key: str, UploadId: str, **_: str) -> None:  # noqa: N803
+        self._parts(Key, UploadId)
+        self.uploads[UploadId] = "", {}
+
+    def get_paginator(self, operation: str) -> Any:
+        def paginate(*, Prefix: str = "", Key: str = "", UploadId: str = "", **_: str) -> list[dict[str, Any]]:  # noqa: N803
+            if operation == "list_parts":
+                parts = self._parts(Key, UploadId)
+                return [{"Parts": [{"PartNumber": number, "ETag": "e"} for number in sorted(parts)]}]
+            found = [{"Key": key, "UploadId": upload} for upload, (key, _) in self.uploads.items() if key == Prefix]
+            return [{"Uploads": found}] if found else [{}]
+
+        return SimpleNamespace(paginate=paginate)
+
+    def _parts(self, key: str, upload: str) -> dict[int, bytes]:
+        if self.uploads[upload][0] != key:
+            raise ClientError({"Error": {"Code": "NoSuchUpload"}}, "Parts")
+        return self.uploads[upload][1]
 
     def put_object(self, *, Key: str, Body: bytes, **_: str) -> dict[str, Any]:  # noqa: N803
         self.objects.setdefault(Key, []).append(Body)
         return {"VersionId": str(len(self.objects[Key]))}
 
-    def get_object(self, *, Key: str, VersionId: str | None = None, **_: str) -> dict[str, Any]:  # noqa: N803
+    def get_object(self, *, Key: str, VersionId: str | None = None, Range: str = "", **_: str) -> dict[str, Any]:  # noqa: N803
+        if Key not in self.objects:
+            raise ClientError({"Error": {"Code": "NoSuchKey"}}, "GetObject")
         version = int(VersionId or len(self.objects[Key]))
-        data = self.objects[Key][version - 1]
-        answer = {"ContentLength": len(data), "ContentRange": f"bytes 0-{len(data) - 1}/{len(data)}"}
+        whole = self.objects[Key][version - 1]
+        start, end = (int(text) for text in Range.removeprefix("bytes=").split("-")) if Range else (0, len(whole) - 1)
+        data = whole[start : end + 1]
+        answer = {"ContentLength": len(data), "ContentRange": f"bytes {start}-{end}/{len(whole)}"}
         return answer | {"Body": io.BytesIO(data), "VersionId": str(version)}
 
 
@@ -329,7 +372,7 @@ class Invocation(threading.Thread):
         failed: set[str] = set()
         records = [{"messageId": name, "body": message.body} for name, message in self.batch.items()]
         try:
-            if self.queue == "updates":
+            if self.queue != "rounds":
                 answer = averager.handle({"Records": records}, self)
             else:
                 answer = initiator.handle({"Records": records} if records else {"kind": "wake"}, self)
@@ -379,12 +422,13 @@ class World:
 
     def __init__(self, package: Path) -> None:
         self.now = STARTED_AT
+        self.part_bytes = 1 << 20
         self.dynamodb, self.s3, self.iot = DynamoDB(), S3(), IoT()
         self.messages: list[Message] = []
         self.invocations: list[Invocation] = []
         self.faults = 0
         self._package = package
-        self._idle: dict[Queue, list[Services]] = {"rounds": [], "updates": []}
+        self._idle: dict[Queue, list[Services]] = {"rounds": [], "updates": [], "shards": []}
         self._ids: Counter[str] = Counter()
 
     def next_id(self, kind: str) -> str:
@@ -406,10 +450,11 @@ class World:
             groups=Groups(lambda: iot),
             rounds=Rounds(dynamodb, "rounds", "responses", "federations"),
             models=Models(s3, "bucket"),
-            notices=Notices(iot, sqs, "rounds", "updates", at_once),
+            notices=Notices(iot, sqs, "rounds", "updates", "shards", at_once),
             parallel=at_once,
             calls=Counter(),
             package=self._package,
+            part_bytes=self.part_bytes,
         )
 
     def invoke(self, queue: Queue, batch: list[Message], clock_s: float, calls: int, fate: Fate) -> None:
@@ -466,7 +511,12 @@ SETTINGS = st.builds(
     completion=st.sampled_from(["target", "own"]),
     deadline_s=st.sampled_from([60.0, 1000.0]),
     extension_s=st.sampled_from([0.0, 60.0, 500.0]),
-    averaging=st.builds(Averaging, rule=st.sampled_from(["weighted", "mean"]), carry_over=st.booleans()),
+    averaging=st.builds(
+        Averaging,
+        rule=st.sampled_from(["weighted", "mean"]),
+        carry_over=st.booleans(),
+        shards=st.sampled_from([None, 2]),
+    ),
 )
 
 
@@ -485,8 +535,9 @@ class Schedules(RuleBasedStateMachine):
         self.checked = 0
         self.last_clock_s = 0.0
 
-    @initialize(clients=st.integers(1, 3), chosen=SETTINGS)
-    def begin(self, clients: int, chosen: Federation) -> None:
+    @initialize(clients=st.integers(1, 3), chosen=SETTINGS, part_bytes=st.sampled_from([1 << 20, NUMBER_BYTES]))
+    def begin(self, clients: int, chosen: Federation, part_bytes: int = 1 << 20) -> None:
+        self.world.part_bytes = part_bytes
         dynamodb: Any = self.world.dynamodb
         s3: Any = self.world.s3
         model = Models(s3, "bucket").put(names.model_key(FEDERATION, 0), model_file(0, [1.0, -2.0]))
@@ -699,6 +750,9 @@ def check_round_change(old: dict[str, Any], new: dict[str, Any]) -> str:
         assert (old["extended"], new["extended"], new["status"]) == (False, True, "open")
         return "extended"
     if old["status"] == new["status"] == "averaging":
+        if "work" in different:
+            assert "attempts" not in different
+            return "worked on"
         return "taken over" if "attempts" in different else "let go"
     return f"{old['status']} to {new['status']}"
 
@@ -767,10 +821,13 @@ def test_whatever_happens_no_promise_is_broken_and_every_round_ends(package: Pat
         ),
     )
     assert seen["step"] >= 5_000
+    assert seen["worked on"] >= 100  # by several invocations together
 
 
+SCENES_OF_SHARDS = ["last update", "first shard", "last shard"]
 SCENES = ["opening", "last update", "last failure", "all failed", "deadline", "extension", "extended deadline", "abort"]
 SLOW = Federation(name=FEDERATION, training=TRAINING, rounds=ROUNDS, quorum="50%", deadline_s=800.0, extension_s=800.0)
+SHARDED = msgspec.structs.replace(SLOW, averaging=Averaging(shards=2))
 SOON_S = 300.0
 """Two redeliveries, and the lease between them."""
 
@@ -786,10 +843,12 @@ def play(machine: Schedules, scene: str) -> float:
     if scene != "opening":
         deliver()
     match scene:
-        case "last update" | "last failure":
+        case "last update" | "last failure" | "first shard" | "last shard":
             machine.answer([0], 1)
             deliver()
-            machine.answer([1], 2 if scene == "last update" else -1)
+            machine.answer([1], -1 if scene == "last failure" else 2)
+            for _ in range({"first shard": 1, "last shard": 2}.get(scene, 0)):
+                deliver()
         case "all failed":
             machine.answer([0], -1)
             deliver()
@@ -806,11 +865,15 @@ def play(machine: Schedules, scene: str) -> float:
     return SLOW.deadline_s + SLOW.extension_s if ends_late else 0.0
 
 
-@pytest.mark.parametrize("scene", SCENES)
-def test_a_delivery_that_is_cut_off_at_any_call_is_soon_made_up_for(package: Path, scene: str) -> None:
+@pytest.mark.parametrize(
+    ("scene", "chosen"), [*((scene, SLOW) for scene in SCENES), *((scene, SHARDED) for scene in SCENES_OF_SHARDS)]
+)
+def test_a_delivery_that_is_cut_off_at_any_call_is_soon_made_up_for(
+    package: Path, scene: str, chosen: Federation
+) -> None:
     for calls, fate in ((calls, fate) for calls in itertools.count() for fate in FATES[1:]):
         machine = Schedules(package, Counter(), reliable=True)
-        machine.begin(2, SLOW)
+        machine.begin(2, chosen, NUMBER_BYTES if chosen is SHARDED else 1 << 20)
         due_s = play(machine, scene)
         machine.wait(None)
         machine.deliver(0, 1, 0.0, (calls, fate))
@@ -824,3 +887,4 @@ def test_a_delivery_that_is_cut_off_at_any_call_is_soon_made_up_for(package: Pat
             machine.all_is_as_promised()
         assert machine.world.now - STARTED_AT <= due_s + SOON_S, f"{fate} call {calls} was made up for late"
         machine.teardown()
+        assert bool(machine.seen["worked on"]) == (chosen is SHARDED)

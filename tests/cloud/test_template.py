@@ -9,6 +9,7 @@ import pytest
 import yaml
 from cfnlint.config import ManualArgs  # type: ignore[import-untyped]
 
+from cloud.averager.plan import INVOCATION_S, MEMORY_MB
 from cloud.deployment import TEMPLATE, Deployment
 from protocol import names
 
@@ -105,7 +106,7 @@ def test_nothing_may_delete() -> None:
     assert {action for action in actions if "Delete" in action} == {"sqs:DeleteMessage"}
 
 
-def test_only_the_averager_writes_models_and_only_devices_write_updates() -> None:
+def test_only_the_averager_writes_models_and_what_belongs_to_them_and_only_devices_write_updates() -> None:
     writers = {
         (name, target["Fn::Sub"].partition("/")[2])
         for name in POLICIES
@@ -115,6 +116,9 @@ def test_only_the_averager_writes_models_and_only_devices_write_updates() -> Non
     }
     assert writers == {
         ("AveragerRole", "federations/*/models/*"),
+        ("AveragerRole", "federations/*/optimizer/*"),
+        ("AveragerRole", "federations/*/ema/*"),
+        ("AveragerRole", "federations/*/work/*"),
         ("DevicePolicy", "federations/*/updates/*/${!credentials-iot:ThingName}.safetensors"),
     }
 
@@ -205,4 +209,13 @@ def test_the_outputs_are_what_a_deployment_is_made_of() -> None:
 def test_every_variable_that_the_functions_read_is_set() -> None:
     source = (Path(TEMPLATE).parent / "services.py").read_text()
     read = set(re.findall(r'environment\["([A-Z_]+)"\]', source))
-    assert read == TEMPLATE_BODY["Globals"]["Function"]["Environment"]["Variables"].keys()
+    variables = TEMPLATE_BODY["Globals"]["Function"]["Environment"]["Variables"]
+    assert read == variables.keys() - {"OPENBLAS_NUM_THREADS"}  # numpy's own
+
+
+def test_the_plan_of_a_round_knows_what_an_averager_has() -> None:
+    averager = RESOURCES["Averager"]["Properties"]
+    assert (averager["Timeout"], averager["MemorySize"]) == (INVOCATION_S, MEMORY_MB)
+    assert all(
+        RESOURCES[queue]["Properties"]["VisibilityTimeout"] > INVOCATION_S for queue in ("UpdatesQueue", "ShardsQueue")
+    )

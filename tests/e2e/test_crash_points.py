@@ -21,7 +21,7 @@ def test_a_round_ends_as_if_nothing_had_happened_wherever_a_function_is_killed()
 
 
 def test_the_harness_finds_what_a_crash_would_break() -> None:
-    one_by_one, _, _, aborted = scenarios(5)
+    one_by_one, *_, aborted = scenarios(5)
     with CrashPoints([one_by_one, aborted], _break) as harness:
         points = harness.points()
         counted = _last(points, aborted.name, "updates/00000001/client-000", "dynamodb.TransactWriteItems")

@@ -1,0 +1,108 @@
+"""The averager on a disk instead of S3: the same arithmetic, on files."""
+
+import functools
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Self
+
+import msgspec
+
+from cloud.averager.averaging import Before, new_parts
+from cloud.averager.blocks import blocks_of
+from cloud.averager.changes import GroupSums, Mean, Updates
+from cloud.averager.grid import grid_of
+from cloud.averager.sources import Fill, Request, Source, Stored
+from cloud.averager.weighing import weigh
+from cloud.settings import Averaging
+from protocol.encodings import FLOAT_DTYPES, UpdateLayout, check_layout, update_layout
+from protocol.messages import ModelHeader, Report, decode
+from protocol.tensors import DTYPES, header_length, parse_header
+
+_HEAD_BYTES = 4096
+_METADATA_AT = 8 + len('{"__metadata__":{"fedgrass":')
+_METADATA_END = b'"},'
+_OPEN_FILES = 512
+
+
+class FileReader:
+    """Reads files from a disk."""
+
+    block_bytes = 256 << 10
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._paths = paths
+        self._starts = [0] * len(paths)
+        self._open: dict[int, int] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for descriptor in self._open.values():
+            os.close(descriptor)
+
+    def head(self, file: int) -> tuple[bytes, int]:
+        """What precedes the data of a file, and how long the file is. To be asked for before the file is read."""
+        descriptor = self._descriptor(file)
+        head = os.pread(descriptor, _HEAD_BYTES, 0)
+        if (length := header_length(head)) > len(head):
+            head = os.pread(descriptor, length, 0)
+        self._starts[file] = length
+        return head[:length], os.fstat(descriptor).st_size
+
+    def read(self, requests: Iterable[Request]) -> Iterator[Fill]:
+        """What was requested, in this order."""
+        for file, start, _ in requests:
+            yield functools.partial(self._fill, file, self._starts[file] + start)
+
+    def _fill(self, file: int, start: int, space: memoryview) -> None:
+        os.preadv(self._descriptor(file), [space], start)
+
+    def _descriptor(self, file: int) -> int:
+        descriptor = self._open.get(file)
+        if descriptor is None:
+            if len(self._open) >= _OPEN_FILES:
+                os.close(self._open.pop(next(iter(self._open))))
+            descriptor = self._open[file] = os.open(self._paths[file], os.O_RDONLY)
+        return descriptor
+
+
+def average_files(updates: Sequence[Path], base: Path, new: Path, settings: Averaging) -> None:
+    """Average updates to a base model, all of them files, and write the new model's file. The updates are in the order
+    of their senders' names, and all in float32.
+
+    Raises:
+        SchemaMismatchError: an update is none to this model.
+    """
+    with FileReader(updates) as reader, FileReader([base]) as base_reader:
+        header = parse_header(*base_reader.head(0))
+        layout = update_layout(header, "float32")
+        sources = list(_sources(reader, len(updates), layout))
+        grid = grid_of(header, decode(header.message, ModelHeader), 0)
+        weighing = weigh(settings, sources)
+        blocks = list(blocks_of(grid.parts, FileReader.block_bytes // DTYPES[FLOAT_DTYPES["float32"]].itemsize))
+        clients = range(len(sources))
+        changes = Mean(GroupSums(Updates(layout, reader, blocks, clients), weighing), weighing, clients)
+        before = Before(grid, grid.parts, base_reader, ("model",))
+        with new.open("wb", buffering=0) as file:
+            start = grid.model_start(grid.about.round + 1)
+            for part in new_parts(grid, grid.parts, blocks, changes, before, settings):
+                file.write(start + part.data["model"])
+                start = b""
+
+
+def _sources(reader: FileReader, files: int, layout: UpdateLayout) -> Iterator[Source]:
+    """The updates, each checked to be of this layout. The averager does this when an update arrives, and keeps what it
+    found; here it is part of the work. Headers of one program differ in the report alone, so that one is parsed and the
+    others are compared with it."""
+    tensors = None
+    for file in range(files):
+        head, size = reader.head(file)
+        message, _, rest = head[_METADATA_AT:].partition(_METADATA_END)
+        if rest.rstrip() != tensors or len(head) + layout.data_bytes != size:
+            check_layout(parse_header(head, size), layout)
+            tensors = rest.rstrip()
+        report = decode(msgspec.json.decode(message + b'"', type=str), Report)
+        stored = Stored(key=report.thing, data_start=len(head))
+        yield Source(thing=report.thing, report=report, norm=0.0, stored=stored)

@@ -1,0 +1,227 @@
+"""From many updates to one change of the model, block by block.
+
+Every sum is float64 and taken number by number in the order of the clients' names, so that its bits depend on nothing
+else: not on the order of arrival, nor on shards or blocks. ROWS clients are added up at a time, GROUP in a group, and
+then the groups: so a second level of invocations, each with some of the groups, gives the same bits as well.
+"""
+
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cloud.averager import robust
+from cloud.averager.blocks import Block, Slices, zeros
+from cloud.averager.grid import Part
+from cloud.averager.sources import Reader, Request
+from cloud.averager.weighing import Scales, Weighing
+from cloud.settings import Averaging
+from protocol.encodings import Floats, Integers, UpdateLayout
+from protocol.tensors import Array
+
+GROUP = 64
+
+ROWS = 8
+"""So many clients of a group are added up at a time."""
+
+MATRIX_BYTES = 256 << 20
+"""How much memory a rule may take that sees all clients at a coordinate."""
+
+Sums = NDArray[np.float64]
+Change = tuple[Sums, Sums]
+"""Of a block's coordinates, and of its integers: float64 [n_float] and [n_int]."""
+
+
+class Changes(Protocol):
+    """Gives the change of each of the blocks that it was made for, in their order."""
+
+    def next(self, block: Block) -> Change:
+        """The change of the next block."""
+
+
+def groups_of(clients: Sequence[int]) -> list[Sequence[int]]:
+    """Clients in the groups that they are added up in."""
+    return [clients[start : start + GROUP] for start in range(0, len(clients), GROUP)]
+
+
+class Rows(NamedTuple):
+    """The numbers of some clients at a block: float32 [clients, n_float] and int64 [clients, n_int]."""
+
+    clients: Sequence[int]
+    floats: Floats
+    integers: Integers
+
+
+class Updates:
+    """The numbers of updates at some blocks: in each block those of all `clients`, which are given by their places
+    among the reader's files, in their order."""
+
+    def __init__(self, layout: UpdateLayout, reader: Reader, blocks: Sequence[Block], clients: Sequence[int]) -> None:
+        self.clients = clients
+        self._layout = layout
+        self._fills = reader.read(self._requests(blocks))
+        self._space = np.empty((ROWS, 0), np.uint8)
+        self._scratch = np.empty((ROWS, 0), np.float32)
+
+    def of(self, block: Block) -> Iterator[Rows]:
+        """The numbers at the next block, of ROWS clients at a time: there until the next ones are asked for."""
+        slices = Slices(self._layout, block)
+        if self._space.shape[1] < slices.size:
+            self._space = np.empty((ROWS, -(-slices.size // 8) * 8), np.uint8)
+        if self._scratch.shape[1] < block.n_float:
+            self._scratch = np.empty((ROWS, block.n_float), np.float32)
+        for first in range(0, len(self.clients), ROWS):
+            clients = self.clients[first : first + ROWS]
+            space = self._space[: len(clients)]
+            for row in space:
+                position = 0
+                for start, end in slices.ranges:
+                    next(self._fills)(row[position : position + end - start].data)
+                    position += end - start
+            floats = slices.floats(space, self._scratch[: len(clients), : block.n_float])
+            yield Rows(clients, floats, slices.integers(space))
+
+    def _requests(self, blocks: Sequence[Block]) -> Iterator[Request]:
+        for block in blocks:
+            ranges = Slices(self._layout, block).ranges
+            for client in self.clients:
+                for start, end in ranges:
+                    yield Request(client, start, end)
+
+
+class GroupSums:
+    """The weighted sums of clients, by groups."""
+
+    def __init__(self, updates: Updates, weighing: Weighing) -> None:
+        self._updates = updates
+        self._coefficients = {kind: weighing.weights * scales for kind, scales in weighing.scales.items()}
+
+    def of(self, block: Block) -> Iterator[Change]:
+        """The sum of each group of clients at the next block."""
+        runs = list(block.runs())
+        numbers = self._updates.of(block)
+        for _ in range(0, len(self._updates.clients), GROUP):
+            floats, integers = zeros(block)
+            for clients, values, counted in itertools.islice(numbers, GROUP // ROWS):
+                for kind, start, end in runs:
+                    sums = floats[start:end]
+                    sums += _weighted(self._coefficients[kind][clients], values[:, start:end])
+                if block.n_int:
+                    integers += _weighted(self._coefficients["integer"][clients], counted)
+            yield floats, integers
+
+
+def _weighted(weights: Sums, rows: NDArray[Any]) -> Sums:
+    """The weighted sum of rows, added up in their order: unlike those of a matrix product, its bits don't depend on
+    where in a block a number is."""
+    if rows.shape[1] == 1:  # as a single column it would be summed in another order
+        return _weighted(weights, np.repeat(rows, 2, axis=1))[:1]
+    total: Sums = np.einsum("k,kn->n", weights, rows, dtype=np.float64, casting="unsafe")
+    return total
+
+
+class Mean:
+    """The weighted mean, from the sums of groups."""
+
+    def __init__(self, sums: "GroupSums | StoredSums", weighing: Weighing, clients: Sequence[int]) -> None:
+        self._sums = sums
+        self._divisor = math.fsum(weighing.weights[client] for client in clients)
+
+    def next(self, block: Block) -> Change:
+        """The mean at the next block."""
+        groups = self._sums.of(block)
+        floats, integers = next(groups)
+        for more_floats, more_integers in groups:
+            floats += more_floats
+            integers += more_integers
+        floats /= self._divisor
+        integers /= self._divisor
+        return floats, integers
+
+
+class StoredSums:
+    """The sums of groups that other invocations have written: of each group a file with its sums at some parts, all
+    coordinates first, then all integers."""
+
+    def __init__(self, reader: Reader, parts: Sequence[Part], blocks: Sequence[Block], groups: int) -> None:
+        self._floats_at, integers_end = parts[0].floats[0], parts[-1].floats[1]
+        self._integers_at = parts[0].integers[0] - (integers_end - self._floats_at)
+        self._groups = groups
+        self._fills = reader.read(self._requests(blocks))
+
+    def of(self, block: Block) -> Iterator[Change]:
+        """The sum of each group of clients at the next block."""
+        for _ in range(self._groups):
+            sums = zeros(block)
+            for numbers in sums:
+                if len(numbers):
+                    next(self._fills)(numbers.view(np.uint8).data)
+            yield sums
+
+    def _requests(self, blocks: Sequence[Block]) -> Iterator[Request]:
+        for block in blocks:
+            for group in range(self._groups):
+                for (start, end), at in ((block.floats, self._floats_at), (block.integers, self._integers_at)):
+                    if end > start:
+                        yield Request(group, 8 * (start - at), 8 * (end - at))
+
+
+class Robust:
+    """A rule that sees the numbers of all clients at a coordinate, and takes no weights."""
+
+    def __init__(self, updates: Updates, weighing: Weighing, settings: Averaging) -> None:
+        self._updates = updates
+        self._scales = weighing.scales
+        self._settings = settings
+
+    def next(self, block: Block) -> Change:
+        """The change at the next block."""
+        floats, integers = matrices(self._updates, block, self._scales)
+        return self._combine(floats), self._combine(integers)
+
+    def _combine(self, values: NDArray[Any]) -> Sums:
+        if self._settings.rule == "median":
+            return robust.coordinate_median(values)
+        return robust.trimmed_mean(values, self._settings.trim)
+
+
+def matrices(updates: Updates, block: Block, scales: Scales) -> tuple[NDArray[np.float32], Sums]:
+    """The next block's numbers of all clients, scaled: float32 [clients, n_float] and float64 [clients, n_int]."""
+    floats = np.empty((len(updates.clients), block.n_float), np.float32)
+    integers = np.empty((len(updates.clients), block.n_int))
+    first = 0
+    for clients, values, counted in updates.of(block):
+        rows = slice(first, first + len(clients))
+        for kind, start, end in block.runs():
+            by = scales[kind][clients].astype(np.float32)[:, None]
+            np.multiply(values[:, start:end], by, out=floats[rows, start:end])
+        integers[rows] = counted
+        first += len(clients)
+    return floats, integers
+
+
+def gram(updates: Updates, blocks: Iterable[Block], scales: Scales, norms: Sums) -> Sums:
+    """The inner products of the clients' scaled numbers at the next blocks, as `robust.gram` has them: float64
+    [clients, clients], whose sum over all blocks is exact in whatever order. No scaled update's L2 norm is over its
+    `norms`."""
+    total = np.zeros((len(norms), len(norms)))
+    for block in blocks:
+        total += robust.gram(matrices(updates, block, scales)[0], norms)
+    return total
+
+
+class Given:
+    """A change that is there as a whole, by tensor."""
+
+    def __init__(self, change: Mapping[str, Array]) -> None:
+        self._change = {name: np.asarray(array, np.float64).reshape(-1) for name, array in change.items()}
+
+    def next(self, block: Block) -> Change:
+        """The change at any block."""
+        taken: tuple[list[Sums], list[Sums]] = ([np.empty(0)], [np.empty(0)])
+        for piece in block.pieces:
+            taken[piece.kind == "integer"].append(self._change[piece.tensor.name][piece.start : piece.end])
+        return np.concatenate(taken[0]), np.concatenate(taken[1])

@@ -1,0 +1,160 @@
+"""The flat model, cut into parts: the same parts whatever the number of shards, so that these change no bit.
+
+A model file's data is a row of tensors. Its floating-point elements, in the order of the file, are the coordinates that
+updates and the server optimizer's state have as well; its integers and booleans are counted apart. A part is a run of
+elements, large enough to be a part of a multipart upload, in the model's file and in the state's.
+"""
+
+import math
+from collections.abc import Iterator
+
+import msgspec
+
+from protocol.messages import ModelHeader, encode
+from protocol.tensors import DTYPES, FLOATING, Header, Kind, TensorSpec, encode_header, kind_of
+
+MIN_PART_BYTES = 5 << 20
+"""S3 takes no smaller part of a multipart upload, but as the last one."""
+
+_STATE_BYTES = 4
+
+
+class Piece(msgspec.Struct, frozen=True):
+    """The elements `start` to `end` of a tensor. The first of them is coordinate `at` of the model's floating-point
+    elements, or the `at`-th of its integers and booleans."""
+
+    tensor: TensorSpec
+    kind: Kind
+    start: int
+    end: int
+    at: int
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return self.end - self.start
+
+    @property
+    def bytes(self) -> int:
+        """How many bytes the elements have in the model's file."""
+        return self.size * DTYPES[self.tensor.dtype].itemsize
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """A run of elements: bytes `start` to `end` of the model's data, coordinates `floats[0]` to `floats[1]`, integers
+    `integers[0]` to `integers[1]`."""
+
+    number: int
+    start: int
+    end: int
+    floats: tuple[int, int]
+    integers: tuple[int, int]
+    pieces: tuple[Piece, ...]
+
+
+class Grid(msgspec.Struct, frozen=True, kw_only=True):
+    """A model's parts, and the two kinds of files that have them. `vectors` is how many numbers the server optimizer
+    keeps for each coordinate."""
+
+    header: Header
+    about: ModelHeader
+    vectors: int
+    parts: tuple[Part, ...]
+
+    def model_start(self, round_number: int) -> bytes:
+        """What precedes the data of the model that a round makes."""
+        return encode_header(self.header.tensors, encode(self._about(round_number)))
+
+    def state_start(self, round_number: int) -> bytes:
+        """What precedes the data of the optimizer's state that belongs to the model of a round.
+
+        The state is a float32 tensor for each part and vector, named <part>.<vector>.
+        """
+        return encode_header(self._state_tensors(), encode(self._about(round_number)))
+
+    def state_range(self, part: Part) -> tuple[int, int]:
+        """Where the state of a part is in the data of the state's file: one vector after another."""
+        start, end = part.floats
+        size = self.vectors * _STATE_BYTES
+        return start * size, end * size
+
+    def shard(self, index: int, shards: int) -> tuple[Part, ...]:
+        """The parts of the `index`-th of so many shards: runs that differ by one part at most."""
+        count = len(self.parts)
+        return self.parts[index * count // shards : (index + 1) * count // shards]
+
+    def _about(self, round_number: int) -> ModelHeader:
+        return msgspec.structs.replace(self.about, round=round_number)
+
+    def _state_tensors(self) -> Iterator[TensorSpec]:
+        position = 0
+        for part in self.parts:
+            size = part.floats[1] - part.floats[0]
+            for vector in range(self.vectors):
+                end = position + size * _STATE_BYTES
+                yield TensorSpec(f"{part.number:05d}.{vector}", "F32", (size,), position, end)
+                position = end
+
+
+def grid_of(header: Header, about: ModelHeader, vectors: int, min_bytes: int = MIN_PART_BYTES) -> Grid:
+    """The grid of a model with this header. `min_bytes` is the size of a part, in each file that has one, the last part
+    aside."""
+    return Grid(header=header, about=about, vectors=vectors, parts=tuple(_cut(header, about, vectors, min_bytes)))
+
+
+class _Growing:
+    """A part that elements are added to."""
+
+    def __init__(self, number: int, start: int, floats: int, integers: int) -> None:
+        self._number = number
+        self._start = self._end = start
+        self._floats = [floats, floats]
+        self._integers = [integers, integers]
+        self._pieces: list[Piece] = []
+
+    def missing(self, tensor: TensorSpec, vectors: int, min_bytes: int) -> float:
+        """After how many more elements of this tensor the part is large enough; infinite if they can't make it so."""
+        missing = -(-(min_bytes - self._end + self._start) // DTYPES[tensor.dtype].itemsize)
+        if not vectors:
+            return missing
+        for_state = -(-min_bytes // (vectors * _STATE_BYTES)) - (self._floats[1] - self._floats[0])
+        if tensor.dtype in FLOATING:
+            return max(missing, for_state)
+        return missing if for_state <= 0 else math.inf
+
+    def add(self, tensor: TensorSpec, kind: Kind, start: int, end: int) -> None:
+        counted = self._floats if tensor.dtype in FLOATING else self._integers
+        piece = Piece(tensor, kind, start, end, counted[1])
+        counted[1] += piece.size
+        self._end += piece.bytes
+        self._pieces.append(piece)
+
+    def done(self) -> Part:
+        return Part(
+            number=self._number,
+            start=self._start,
+            end=self._end,
+            floats=(self._floats[0], self._floats[1]),
+            integers=(self._integers[0], self._integers[1]),
+            pieces=tuple(self._pieces),
+        )
+
+
+def _cut(header: Header, about: ModelHeader, vectors: int, min_bytes: int) -> Iterator[Part]:
+    growing = _Growing(0, 0, 0, 0)
+    buffers = frozenset(about.buffers)
+    for tensor in header.tensors:
+        kind = kind_of(tensor, buffers)
+        position = 0
+        while position < tensor.size:
+            missing = growing.missing(tensor, vectors, min_bytes)
+            end = int(min(position + missing, tensor.size))
+            growing.add(tensor, kind, position, end)
+            if end - position == missing:
+                part = growing.done()
+                yield part
+                growing = _Growing(part.number + 1, part.end, part.floats[1], part.integers[1])
+            position = end
+    last = growing.done()
+    if last.pieces or not last.number:
+        yield last

@@ -1,0 +1,127 @@
+"""All that averaging a round starts from, brought together: its updates, its base, and how the model is laid out."""
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from cloud.averager import optimizers
+from cloud.averager.averaging import File
+from cloud.averager.blocks import Block, blocks_of
+from cloud.averager.changes import MATRIX_BYTES
+from cloud.averager.grid import Grid, Part, grid_of
+from cloud.averager.outputs import files_of, key_of
+from cloud.averager.sources import ObjectReader, Source, Stored
+from cloud.averager.weighing import Weighing, weigh
+from cloud.services import Services
+from cloud.state.records import Carried, CorruptRecordError, ResponseRecord, RoundRecord
+from cloud.state.rounds import Answers
+from protocol import names
+from protocol.encodings import FLOAT_DTYPES, UpdateLayout, update_layout
+from protocol.messages import ModelHeader, decode
+from protocol.tensors import DTYPES, Header, header_length, parse_header
+
+_HEAD_BYTES = 6 << 20
+"""So much of the base model is read at once: its header, and all of it if it is small."""
+
+_BEFORE_BYTES = 16 << 20
+"""How much of the base model, and of what belongs to it, is read ahead."""
+
+
+class Inputs(msgspec.Struct, frozen=True, eq=False, kw_only=True):
+    """What a round's averaging starts from. `files` are those that the federation has of each model, `before` those
+    that there are of the base."""
+
+    record: RoundRecord
+    answers: Answers
+    sources: tuple[Source, ...]
+    layout: UpdateLayout
+    weighing: Weighing
+    grid: Grid
+    files: tuple[File, ...]
+    before: tuple[Stored, ...]
+
+    def blocks(self, parts: Sequence[Part], *, of_all_clients: bool = False) -> list[Block]:
+        """Parts in blocks of the size that is best read at a time; of less, if numbers of all clients have to be in
+        memory at once."""
+        itemsize = DTYPES[FLOAT_DTYPES[self.layout.encoding]].itemsize
+        elements = ObjectReader.block_bytes // itemsize
+        if of_all_clients:
+            elements = max(1, min(elements, MATRIX_BYTES // (4 * len(self.sources))))
+        return list(blocks_of(parts, elements))
+
+    def reader(self, services: Services) -> ObjectReader:
+        """Reads the updates."""
+        return ObjectReader(services.models, [source.stored for source in self.sources], services.parallel)
+
+    def before_reader(self, services: Services) -> ObjectReader:
+        """Reads what the round starts from."""
+        return ObjectReader(services.models, self.before, services.parallel, _BEFORE_BYTES)
+
+
+def gather(services: Services, record: RoundRecord, answers: Answers | None = None) -> Inputs:
+    """The inputs of a round that is being averaged. `answers` saves reading them.
+
+    Raises:
+        MissingObjectError: the base model is gone.
+    """
+    fetching = services.parallel.submit(services.models.range, record.base.key, 0, min(record.base.bytes, _HEAD_BYTES))
+    if answers is None or len(answers.accepted) != record.accepted:
+        answers = services.rounds.answers(record.federation, record.round)
+    sources = sources_of(services, record, answers)
+    head = fetching.result()
+    if (length := header_length(head)) > len(head):
+        head = services.models.range(record.base.key, 0, length)
+    header = parse_header(head, record.base.bytes)
+    settings = record.settings.averaging
+    vectors = len(optimizers.state_names(settings.optimizer))
+    grid = grid_of(header, decode(header.message, ModelHeader), vectors, services.part_bytes)
+    files = files_of(settings, grid.vectors)
+    return Inputs(
+        record=record,
+        answers=answers,
+        sources=sources,
+        layout=update_layout(header, record.settings.encoding),
+        weighing=weigh(settings, sources),
+        grid=grid,
+        files=files,
+        before=tuple(_before(record, header, grid, files, head)),
+    )
+
+
+def _before(record: RoundRecord, header: Header, grid: Grid, files: Sequence[File], head: bytes) -> Iterator[Stored]:
+    """What there is of the base: nothing but the model, if no round made it."""
+    round_number = names.model_round(record.base.key)
+    yield Stored(key=record.base.key, data_start=header.length, head=head)
+    for file in files[1:] if round_number else ():
+        start = grid.state_start(round_number) if file == "state" else grid.model_start(round_number)
+        yield Stored(key=key_of(file, record.federation, round_number), data_start=len(start))
+
+
+def sources_of(services: Services, record: RoundRecord, answers: Answers) -> tuple[Source, ...]:
+    """What is averaged, in the order of the things' names: a client's newer update takes the place of a carried one."""
+    sources = {response.thing: _source(record, record.round, 0, response) for response in answers.accepted}
+    by_round: dict[int, list[Carried]] = {}
+    for carried in record.carried:
+        by_round.setdefault(carried.round, []).append(carried)
+    for round_number, group in by_round.items():
+        accepted = {r.thing: r for r in services.rounds.answers(record.federation, round_number).accepted}
+        for carried in group:
+            if carried.thing in accepted:
+                source = _source(record, round_number, carried.age, accepted[carried.thing])
+                sources.setdefault(carried.thing, source)
+    return tuple(sources[thing] for thing in sorted(sources))
+
+
+def _source(record: RoundRecord, round_number: int, age: int, response: ResponseRecord) -> Source:
+    if response.report is None:
+        raise CorruptRecordError(
+            f"the accepted response of {response.thing} in round {round_number} of {record.federation!r} has no report"
+        )
+    key = names.update_key(record.federation, round_number, response.thing)
+    return Source(
+        thing=response.thing,
+        report=response.report,
+        norm=response.norm or 0.0,
+        stored=Stored(key=key, data_start=response.data_start, version_id=response.version_id),
+        age=age,
+    )

@@ -1,0 +1,106 @@
+"""The files of a new model, written to S3 as they come into being."""
+
+import hashlib
+from collections import deque
+from concurrent.futures import Executor, Future
+from typing import Any
+
+from cloud.averager.averaging import File, NewPart
+from cloud.averager.grid import Grid
+from cloud.averager.sources import ObjectReader, Request, Stored, read_whole
+from cloud.services import Services
+from cloud.settings import Averaging
+from cloud.state.models import Models
+from cloud.state.records import RoundRecord
+from protocol import names
+from protocol.messages import ModelReference
+
+_PIECE_BYTES = 8 << 20
+
+_UNDER_WAY = 4
+"""How many parts may be on their way to S3 at once, before more are made."""
+
+
+def files_of(settings: Averaging, vectors: int) -> tuple[File, ...]:
+    """The files that a federation has of each model."""
+    found: list[File] = ["model"]
+    if vectors:
+        found.append("state")
+    if settings.ema:
+        found.append("ema")
+    return tuple(found)
+
+
+def key_of(file: File, federation: str, round_number: int) -> str:
+    """S3 key of a file that belongs to the model of a round."""
+    keys = {"model": names.model_key, "state": names.optimizer_key, "ema": names.ema_key}
+    return keys[file](federation, round_number)
+
+
+class Outputs:
+    """Writes parts of the files of the model that a round makes: each file at once if it has one part only, else to the
+    multipart uploads given, by key."""
+
+    def __init__(
+        self,
+        models: Models,
+        parallel: Executor,
+        grid: Grid,
+        federation: str,
+        round_number: int,
+        uploads: dict[str, str],
+    ) -> None:
+        self._models = models
+        self._parallel = parallel
+        self._grid = grid
+        self._federation = federation
+        self._round = round_number
+        self._uploads = uploads
+        self._under_way: deque[Future[Any]] = deque()
+        self._sha256 = hashlib.sha256()
+        self._bytes = 0
+
+    def write(self, new: NewPart) -> None:
+        """Write a part. It may still be on its way when this returns."""
+        for file, data in new.data.items():
+            written = (self._start(file) if not new.part.number else b"") + bytes(data)
+            if file == "model":
+                self._sha256.update(written)
+                self._bytes += len(written)
+            while len(self._under_way) >= _UNDER_WAY:
+                self._under_way.popleft().result()
+            self._under_way.append(self._parallel.submit(self._put, file, new.part.number, written))
+
+    def finish(self) -> ModelReference:
+        """Return when all is written: how to refer to the model, if all of its parts were written here."""
+        while self._under_way:
+            self._under_way.popleft().result()
+        key = key_of("model", self._federation, self._round)
+        return ModelReference(key=key, sha256=self._sha256.hexdigest(), bytes=self._bytes)
+
+    def _put(self, file: File, number: int, data: bytes) -> None:
+        key = key_of(file, self._federation, self._round)
+        if key in self._uploads:
+            self._models.put_part(key, self._uploads[key], number, data)
+        else:
+            self._models.put(key, data)
+
+    def _start(self, file: File) -> bytes:
+        grid = self._grid
+        return grid.state_start(self._round) if file == "state" else grid.model_start(self._round)
+
+
+def read_back(services: Services, record: RoundRecord, grid: Grid) -> ModelReference:
+    """How to refer to the model of a round that several invocations have written: its bytes are read again, some ranges
+    at once.
+
+    Raises:
+        MissingObjectError: it isn't there.
+    """
+    key = key_of("model", record.federation, record.round)
+    size = len(grid.model_start(record.round)) + grid.parts[-1].end
+    ranges = [Request(0, start, min(start + _PIECE_BYTES, size)) for start in range(0, size, _PIECE_BYTES)]
+    digest = hashlib.sha256()
+    for data in read_whole(ObjectReader(services.models, [Stored(key=key, data_start=0)], services.parallel), ranges):
+        digest.update(data)
+    return ModelReference(key=key, sha256=digest.hexdigest(), bytes=size)

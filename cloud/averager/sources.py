@@ -1,0 +1,114 @@
+"""What a round averages: its updates, and how their bytes are read."""
+
+import functools
+import itertools
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from cloud.state.models import Models
+from protocol.encodings import Buffer
+from protocol.messages import Report
+
+
+class Stored(msgspec.Struct, frozen=True, kw_only=True):
+    """A file in S3, of one version or the newest, whose data begins at byte `data_start`. `head` are its first bytes,
+    as far as they are known already."""
+
+    key: str
+    data_start: int
+    version_id: str | None = None
+    head: bytes = b""
+
+
+class Source(msgspec.Struct, frozen=True, kw_only=True):
+    """An accepted update. `norm` is the L2 norm of its floating-point part; it is `age` rounds late."""
+
+    thing: str
+    report: Report
+    norm: float
+    stored: Stored
+    age: int = 0
+
+
+class Request(NamedTuple):
+    """Bytes `start` to `end` of the data of a file, which is given by its place among the files that are read."""
+
+    file: int
+    start: int
+    end: int
+
+
+Fill = Callable[[memoryview], None]
+"""Fills a space of a request's size with what was requested."""
+
+
+class Reader(Protocol):
+    """Reads ranges of files. `block_bytes` is how much of one is best read at a time."""
+
+    block_bytes: int
+
+    def read(self, requests: Iterable[Request]) -> Iterator[Fill]:
+        """What was requested, in this order: each to be taken before the next is asked for."""
+
+
+def read_whole(reader: Reader, requests: Iterable[Request]) -> Iterator[bytearray]:
+    """What was requested, in this order, each in a space of its own."""
+    first, second = itertools.tee(requests)
+    for request, fill in zip(first, reader.read(second), strict=True):
+        space = bytearray(request.end - request.start)
+        fill(memoryview(space))
+        yield space
+
+
+class ObjectReader:
+    """Reads files from S3; some ranges are fetched ahead.
+
+    Raises:
+        MissingObjectError: in `read`: a file is gone.
+    """
+
+    block_bytes = 2 << 20
+
+    _AHEAD = 128
+
+    def __init__(
+        self, models: Models, files: Sequence[Stored], parallel: Executor, ahead_bytes: int = 64 << 20
+    ) -> None:
+        self._models = models
+        self._files = files
+        self._parallel = parallel
+        self._ahead_bytes = ahead_bytes
+
+    def read(self, requests: Iterable[Request]) -> Iterator[Fill]:
+        """What was requested, in this order."""
+        remaining = iter(requests)
+        ahead: deque[tuple[int, Future[Buffer]]] = deque()
+        ahead_bytes = 0
+        while True:
+            while len(ahead) < self._AHEAD and (not ahead or ahead_bytes < self._ahead_bytes):
+                request = next(remaining, None)
+                if request is None:
+                    break
+                size = request.end - request.start
+                ahead.append((size, self._parallel.submit(self._fetch, request)))
+                ahead_bytes += size
+            if not ahead:
+                return
+            size, fetched = ahead.popleft()
+            yield functools.partial(_copy, fetched.result())
+            ahead_bytes -= size
+
+    def _fetch(self, request: Request) -> Buffer:
+        file = self._files[request.file]
+        start, end = file.data_start + request.start, file.data_start + request.end
+        if end <= len(file.head):
+            return memoryview(file.head)[start:end]
+        return self._models.range(file.key, start, end, version_id=file.version_id)
+
+
+def _copy(data: Buffer, space: memoryview) -> None:
+    space[:] = data

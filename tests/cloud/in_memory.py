@@ -1,0 +1,122 @@
+"""The averager on bytes in memory: the arithmetic of a round, whole, without S3."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from cloud.averager import optimizers
+from cloud.averager.averaging import Before, File, new_parts
+from cloud.averager.blocks import Block, blocks_of
+from cloud.averager.changes import Changes, GroupSums, Mean, Robust, StoredSums, Updates, groups_of
+from cloud.averager.grid import Grid, Part, grid_of
+from cloud.averager.outputs import files_of
+from cloud.averager.sources import Fill, Request, Source, Stored
+from cloud.averager.weighing import Weighing, weigh
+from cloud.settings import Averaging
+from protocol.encodings import UpdateLayout, update_layout
+from protocol.messages import ModelHeader, Report, decode
+from protocol.tensors import Header, parse_header
+
+
+class MemoryReader:
+    """Reads data, the bytes that follow headers."""
+
+    block_bytes = 1 << 20
+
+    def __init__(self, data: Sequence[bytes]) -> None:
+        self._data = data
+
+    def read(self, requests: Iterable[Request]) -> Iterator[Fill]:
+        for file, start, end in requests:
+            found = self._data[file][start:end]
+            assert len(found) == end - start > 0
+
+            def fill(space: memoryview, found: bytes = found) -> None:
+                space[:] = found
+
+            yield fill
+
+
+class Round:
+    """Updates to a model, and how they are averaged: in blocks of so many elements, in parts of so many bytes."""
+
+    def __init__(
+        self,
+        base: bytes,
+        updates: Iterable[bytes],
+        settings: Averaging | None = None,
+        *,
+        elements: int = 1000,
+        part_bytes: int = 1 << 30,
+        before: dict[File, bytes] | None = None,
+        norms: dict[str, float] | None = None,
+        ages: dict[str, int] | None = None,
+    ) -> None:
+        self.settings = settings or Averaging()
+        self.header: Header = parse_header(base, len(base))
+        about = decode(self.header.message, ModelHeader)
+        vectors = len(optimizers.state_names(self.settings.optimizer))
+        self.grid: Grid = grid_of(self.header, about, vectors, part_bytes)
+        self._before = {"model": base} | (before or {})
+        self._elements = elements
+        by_thing = {}
+        for update in updates:
+            header = parse_header(update, len(update))
+            report = decode(header.message, Report)
+            source = Source(
+                thing=report.thing,
+                report=report,
+                norm=(norms or {}).get(report.thing, 1.0),
+                stored=Stored(key=report.thing, data_start=header.length),
+                age=(ages or {}).get(report.thing, 0),
+            )
+            by_thing[report.thing] = source, update[header.length :]
+        things = sorted(by_thing)
+        self.sources = [by_thing[thing][0] for thing in things]
+        self.layout: UpdateLayout = update_layout(self.header, self.sources[0].report.encoding)
+        self.weighing: Weighing = weigh(self.settings, self.sources)
+        self.reader = MemoryReader([by_thing[thing][1] for thing in things])
+        self.everyone = range(len(things))
+
+    def blocks(self, parts: Iterable[Part]) -> list[Block]:
+        return list(blocks_of(parts, self._elements))
+
+    def updates(self, blocks: Sequence[Block], clients: Sequence[int]) -> Updates:
+        return Updates(self.layout, self.reader, blocks, clients)
+
+    def average(self, shards: int = 1, *, summed: bool = False, changes: Changes | None = None) -> dict[File, bytes]:
+        """The files of the new model, made by so many shards; `summed` has other invocations sum the groups first."""
+        made: dict[File, bytearray] = {}
+        for shard in range(shards):
+            parts = self.grid.shard(shard, shards)
+            blocks = self.blocks(parts)
+            chosen = changes or self._changes(parts, blocks, summed=summed)
+            for new in new_parts(self.grid, parts, blocks, chosen, self._reading(parts), self.settings):
+                for file, data in new.data.items():
+                    made.setdefault(file, bytearray()).extend(data)
+        number = self.grid.about.round + 1
+        starts = {"model": self.grid.model_start(number), "state": self.grid.state_start(number)}
+        return {file: bytes(starts.get(file, starts["model"]) + data) for file, data in made.items()}
+
+    def _changes(self, parts: Sequence[Part], blocks: Sequence[Block], *, summed: bool) -> Changes:
+        if self.settings.rule in ("median", "trimmed_mean"):
+            return Robust(self.updates(blocks, self.everyone), self.weighing, self.settings)
+        sums: Any = GroupSums(self.updates(blocks, self.everyone), self.weighing)
+        if summed:
+            files = [self._group_file(blocks, group) for group in groups_of(self.everyone)]
+            sums = StoredSums(MemoryReader(files), parts, blocks, len(files))
+        return Mean(sums, self.weighing, self.everyone)
+
+    def _group_file(self, blocks: Sequence[Block], group: Sequence[int]) -> bytes:
+        sums = GroupSums(self.updates(blocks, group), self.weighing)
+        floats, integers = zip(*(next(sums.of(block)) for block in blocks), strict=True)
+        return b"".join(array.tobytes() for array in (*floats, *integers))
+
+    def _reading(self, parts: Sequence[Part]) -> Before:
+        files = [file for file in files_of(self.settings, self.grid.vectors) if file in self._before]
+        data = [self._before[file] for file in files]
+        lengths = [len(one) - self._data_bytes(file) for file, one in zip(files, data, strict=True)]
+        reader = MemoryReader([one[length:] for one, length in zip(data, lengths, strict=True)])
+        return Before(self.grid, parts, reader, files)
+
+    def _data_bytes(self, file: File) -> int:
+        return self.grid.state_range(self.grid.parts[-1])[1] if file == "state" else self.header.data_bytes

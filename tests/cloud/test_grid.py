@@ -1,0 +1,125 @@
+"""cloud/averager/grid.py: a model cut into parts."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cloud.averager.blocks import CACHED, Slices, blocks_of
+from cloud.averager.grid import MIN_PART_BYTES, Grid, grid_of
+from protocol.encodings import update_layout
+from protocol.messages import ModelHeader, decode
+from protocol.tensors import DTYPES, Header, layout, parse_header
+
+Shapes = dict[str, tuple[str, tuple[int, ...]]]
+
+SHAPES = st.dictionaries(
+    st.text("abc", min_size=1, max_size=3),
+    st.tuples(st.sampled_from(sorted(DTYPES)), st.lists(st.integers(0, 9), max_size=3).map(tuple)),
+    max_size=6,
+)
+
+
+def grid(shapes: Shapes, vectors: int = 0, min_bytes: int = 64, buffers: tuple[str, ...] = ()) -> Grid:
+    header = Header(layout(shapes, buffers), 0, "")
+    return grid_of(header, ModelHeader(federation="f", round=3, buffers=buffers), vectors, min_bytes)
+
+
+@given(SHAPES, st.integers(0, 2), st.integers(1, 200))
+def test_the_parts_are_the_whole_model_each_element_once(shapes: Shapes, vectors: int, min_bytes: int) -> None:
+    cut = grid(shapes, vectors, min_bytes)
+    assert [part.number for part in cut.parts] == list(range(len(cut.parts)))
+    ends: list[Any] = [(part.end, part.floats[1], part.integers[1]) for part in cut.parts]
+    starts: list[Any] = [(part.start, part.floats[0], part.integers[0]) for part in cut.parts]
+    assert starts == [(0, 0, 0), *ends[:-1]]
+    elements = [
+        (piece.tensor.name, index)
+        for part in cut.parts
+        for piece in part.pieces
+        for index in range(piece.start, piece.end)
+    ]
+    assert elements == [(tensor.name, index) for tensor in cut.header.tensors for index in range(tensor.size)]
+    assert ends[-1][0] == cut.header.data_bytes
+
+
+@given(SHAPES, st.integers(0, 2), st.integers(1, 200))
+def test_every_part_but_the_last_is_large_enough_for_s3_in_every_file(
+    shapes: Shapes, vectors: int, min_bytes: int
+) -> None:
+    cut = grid(shapes, vectors, min_bytes)
+    for part in cut.parts[:-1]:
+        assert part.end - part.start >= min_bytes
+        start, end = cut.state_range(part)
+        assert end - start >= min_bytes * bool(vectors)
+
+
+@given(SHAPES, st.integers(1, 200), st.integers(1, 16))
+def test_shards_are_all_parts_in_their_order_and_about_as_many_each(
+    shapes: Shapes, min_bytes: int, shards: int
+) -> None:
+    cut = grid(shapes, 0, min_bytes)
+    split = [cut.shard(index, shards) for index in range(shards)]
+    assert [part for shard in split for part in shard] == list(cut.parts)
+    assert max(map(len, split)) - min(map(len, split)) <= 1
+
+
+@given(SHAPES, st.integers(1, 200), st.integers(1, 50), st.sampled_from(["float32", "bfloat16", "int8"]))
+def test_blocks_read_every_byte_of_an_update_once(shapes: Shapes, min_bytes: int, elements: int, encoding: Any) -> None:
+    cut = grid(shapes, 0, min_bytes)
+    update = update_layout(cut.header, encoding)
+    blocks = list(blocks_of(cut.parts, elements))
+    assert all(block.n_float + block.n_int <= elements for block in blocks)
+    ranges = [range_ for block in blocks for range_ in Slices(update, block).ranges]
+    scales = range(update.scales_start, update.floats_start)  # two blocks may need the same scale
+    read = [byte for start, end in ranges for byte in range(start, end) if byte not in scales]
+    assert sorted(read) == [byte for byte in range(update.data_bytes) if byte not in scales]
+    assert {byte for start, end in ranges for byte in range(start, end)} == set(range(update.data_bytes))
+
+
+def test_a_small_update_is_read_in_one_piece() -> None:
+    cut = grid({"w": ("F32", (5, 5)), "n": ("I64", (2,)), "half": ("BF16", (300,))}, 0, MIN_PART_BYTES)
+    for encoding in ("float32", "bfloat16", "int8"):
+        update = update_layout(cut.header, encoding)
+        (block,) = blocks_of(cut.parts, 1000)
+        assert Slices(update, block).ranges == [(0, update.data_bytes)]
+
+
+def test_runs_are_of_one_kind_and_fit_the_cache() -> None:
+    shapes: Shapes = {"a": ("F32", (CACHED,)), "b": ("F32", (10,)), "mean": ("F32", (7,))}
+    (block,) = blocks_of(grid(shapes, 0, 1 << 30, ("mean",)).parts, 1 << 30)
+    assert list(block.runs()) == [
+        ("parameter", 0, CACHED),
+        ("parameter", CACHED, CACHED + 10),
+        ("buffer", CACHED + 10, CACHED + 17),
+    ]
+
+
+def test_a_large_tensor_of_integers_delays_the_cut_until_the_state_has_its_size() -> None:
+    shapes: Shapes = {"n": ("I64", (1000,)), "w": ("F32", (100,))}
+    assert [(part.floats, part.integers) for part in grid(shapes, 0, 400).parts][:2] == [
+        ((0, 0), (0, 50)),
+        ((0, 0), (50, 100)),
+    ]
+    assert [(part.floats, part.integers) for part in grid(shapes, 1, 200).parts] == [
+        ((0, 50), (0, 1000)),
+        ((50, 100), (1000, 1000)),
+    ]
+
+
+@pytest.mark.parametrize("vectors", [1, 2])
+def test_the_files_begin_with_headers_of_their_own(vectors: int) -> None:
+    cut = grid({"w": ("F32", (40,)), "n": ("I64", (2,))}, vectors)
+    for round_number in (4, 12_345):
+        for start, size in (
+            (cut.model_start(round_number), cut.header.data_bytes),
+            (cut.state_start(round_number), cut.state_range(cut.parts[-1])[1]),
+        ):
+            header = parse_header(start, len(start) + size)
+            assert decode(header.message, ModelHeader) == ModelHeader(federation="f", round=round_number)
+    state = parse_header(cut.state_start(4), len(cut.state_start(4)) + cut.state_range(cut.parts[-1])[1])
+    assert [(tensor.start, tensor.end) for tensor in state.tensors][::vectors] == [
+        (cut.state_range(part)[0], cut.state_range(part)[0] + 4 * (part.floats[1] - part.floats[0]))
+        for part in cut.parts
+        if part.floats[1] > part.floats[0]
+    ]
