@@ -12,7 +12,7 @@ PINNED = $(PYTHON) -c 'import sys, tomllib; \
   print("\n".join(sorted({line for name in sys.argv[1:] for line in groups[name]})))'
 GROUPS := agent training functions sandbox development
 
-.PHONY: help setup demo test test-aarch64 lint build bench clean python
+.PHONY: help setup demo test test-aarch64 lint build bench bench-peers clean python
 
 help:
 	@echo 'make demo    set up, then run 10 federated rounds with 8 devices on this machine'
@@ -21,6 +21,7 @@ help:
 	@echo 'make test-aarch64    the tests of what runs on devices, on emulated 64-bit ARM (as root; needs debootstrap and qemu-user)'
 	@echo 'make build   the Greengrass components: recipes and artifacts in greengrass-build/ and components/runtime/greengrass-build/'
 	@echo 'make bench   print the figures that README.md and docs/ state'
+	@echo 'make bench-peers   before make bench: install Flower and NVIDIA FLARE, to compare with'
 	@echo 'make setup   only set up: leaves .venv/bin/fedgrass'
 	@echo 'make clean   remove what the targets above made (the cache in $(CACHE) stays)'
 
@@ -81,6 +82,20 @@ bench: setup
 	@.venv/bin/python -m benchmarks.crash_points
 	@.venv/bin/python -m benchmarks.inspection
 	@.venv/bin/python -m benchmarks.fuzz_inspection
+	@.venv/bin/python -m benchmarks.averaging
+	@.venv/bin/python -m benchmarks.averaging_scale
+
+# The peers have an environment of their own: what they pull in is much, and not ours.
+bench-peers: setup
+	@key=$$( { cat benchmarks/peers-requirements.txt; '$(PYTHON)' --version; } | sha256sum | cut -c1-16); \
+	peers='$(CACHE)/peers-'$$key; \
+	if [ ! -e "$$peers/complete" ]; then \
+	  echo "Installing Flower and NVIDIA FLARE into $$peers"; \
+	  rm -rf "$$peers"; '$(PYTHON)' -m venv "$$peers"; \
+	  "$$peers/bin/pip" install --quiet --disable-pip-version-check -r benchmarks/peers-requirements.txt; \
+	  touch "$$peers/complete"; \
+	fi; \
+	ln -sfn "$$peers" .venv/peers
 
 clean:
 	rm -rf .venv build greengrass-build components/runtime/greengrass-build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,72 @@
+"""Contenders as processes: started, asked and ended from here."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any, cast
+
+PEERS = Path(sys.prefix) / "peers"
+"""The virtual environment of the peers: `make bench-peers` links it there."""
+
+_PEERS = frozenset({"flower", "flare"})
+_REPOSITORY = Path(__file__).parents[2]
+_ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
+
+
+class ContenderError(RuntimeError):
+    """A contender's process ended before it had answered; the reason is on its standard error."""
+
+
+class ContenderProcess:
+    """One contender, in its own environment, with libraries that use one thread. Calls must not overlap."""
+
+    def __init__(self, name: str, process: "subprocess.Popen[str]") -> None:
+        self.name = name
+        self._process = process
+        self._requests = cast("IO[str]", process.stdin)  # both are pipes
+        self._answers = cast("IO[str]", process.stdout)
+
+    def ask(self, do: str, **request: str | int) -> dict[str, Any]:
+        """Have something done (`serve` says what there is), and wait for the answer.
+
+        Raises:
+            ContenderError: the process ended.
+        """
+        try:
+            self._requests.write(json.dumps({"do": do, **request}) + "\n")
+            self._requests.flush()
+            line = self._answers.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            raise ContenderError(f"{self.name} ended with code {self._process.wait()} while it was asked to {do}")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+
+def is_present(name: str) -> bool:
+    """Whether a contender's environment is there."""
+    return name not in _PEERS or _python(name).exists()
+
+
+@contextlib.contextmanager
+def started(name: str, architecture: str) -> Iterator[ContenderProcess]:
+    """A contender's process, which ends with the block."""
+    with subprocess.Popen(
+        [_python(name), "-m", "benchmarks.contenders.serve", name, architecture],
+        cwd=_REPOSITORY,
+        env={**os.environ, **_ONE_THREAD},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        # Leaving the block closes standard input, at whose end the process ends as well.
+        yield ContenderProcess(name, process)
+
+
+def _python(name: str) -> Path:
+    return PEERS / "bin" / "python" if name in _PEERS else Path(sys.executable)
