@@ -23,6 +23,9 @@ from cloud.package import PackagingError
 from cloud.state.federations import FederationExistsError, UnknownFederationError, WrongStatusError
 from cloud.state.records import RoundRecord
 from cloud.state.rounds import Answers, UnknownRoundError
+from components.client import what_leaves as what_leaves_a_device
+from components.client.durable import TornFileError
+from components.client.what_leaves import NoWorkDirectoryError
 from protocol.names import InvalidNameError
 
 app = typer.Typer(
@@ -44,11 +47,13 @@ _EXPECTED = (
     InvalidSplitError,
     NoModelError,
     NoRoundError,
+    NoWorkDirectoryError,
     PackagingError,
     ProjectError,
     RoundUnderWayError,
     ShardsExistError,
     TimeoutError,
+    TornFileError,
     UnknownFederationError,
     UnknownRoundError,
     WrongStatusError,
@@ -90,6 +95,19 @@ def _operations(stack: str) -> Operations:
 
 def _print_json(value: Any) -> None:
     sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
+
+
+@app.command()
+def what_leaves(
+    directory: Annotated[Path, typer.Argument(help="The work directory of com.fedgrass.Client, or a copy of it.")],
+    as_json: Json = False,
+) -> None:
+    """Say what leaves a device: its pending or last update, its hello, its report in the shadow."""
+    leaving = what_leaves_a_device.look(directory)
+    if as_json:
+        _print_json(leaving)
+    else:
+        sys.stdout.write(what_leaves_a_device.render(leaving) + "\n")
 
 
 @app.command()

@@ -18,6 +18,9 @@ from protocol.messages import FINAL_PHASES, Assignment, InvalidMessageError, Pha
 FIRST_RETRY_S = 1.0
 """How long an answer to the first GET may take; then it is asked again, and the wait doubles."""
 
+UNANSWERED_S = 30.0
+"""When answers fail to come for so long, the operator has to hear of it."""
+
 PROGRESS_INTERVAL_S = 1.0
 """Progress on the way is published at most this often."""
 
@@ -108,7 +111,13 @@ class Complain(msgspec.Struct, frozen=True):
     reason: str
 
 
-Effect = Get | Publish | SayHello | Train | Cancel | Remember | Complain
+class Unanswered(msgspec.Struct, frozen=True):
+    """Tell the operator that no document comes, and when the shadow is asked for again."""
+
+    retry_s: float
+
+
+Effect = Get | Unanswered | Publish | SayHello | Train | Cancel | Remember | Complain
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
@@ -186,6 +195,8 @@ def _get(state: State, now: Moment, effects: list[Effect]) -> State:
     """Asks for the shadow, and again until an answer comes: the broker may be away, or the answer be lost."""
     retry_s = FIRST_RETRY_S if state.get_retry_s is None else min(2 * state.get_retry_s, state.reconcile_s)
     effects.append(Get())
+    if retry_s > UNANSWERED_S:
+        effects.append(Unanswered(retry_s))
     return msgspec.structs.replace(state, get_retry_s=retry_s, get_due=now.monotonic + retry_s)
 
 

@@ -16,6 +16,7 @@ class ConfigurationError(ValueError):
 
 class Configuration(Conditions, frozen=True, kw_only=True):
     """What a deployment says. `dataset` is this device's data directory, "" for the artifacts directory;
+    `held_out` is the share of examples kept for evaluation if the task gives no test set;
     `keep_warm_s` is how long the training process outlives a round, so that the next one starts at once;
     `threads` limits torch's threads, 0 leaves them to torch. A checkpoint is made each `checkpoint_steps` steps of
     training, at the end of each epoch if that is 0, but at most every `checkpoint_s`. `niceness` is that of the
@@ -26,6 +27,7 @@ class Configuration(Conditions, frozen=True, kw_only=True):
     federation: str
     bucket: str
     dataset: str = ""
+    held_out: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
     reconcile_s: Annotated[float, msgspec.Meta(ge=1)] = 300.0
     keep_warm_s: Annotated[float, msgspec.Meta(ge=0)] = 30.0
     threads: Annotated[int, msgspec.Meta(ge=0)] = 0

@@ -14,9 +14,10 @@ EXIT_STOPPED = 75
 class Workplace(msgspec.Struct, frozen=True, kw_only=True):
     """What stays the same from round to round: the training process gets it on its command line.
 
-    `work` is a directory that outlives the process; a checkpoint is made each `checkpoint_steps` steps, after each
-    epoch if that is 0, but at most every `checkpoint_s` seconds; `memory_mb` is what the process may allocate, 0 for no
-    limit; `events` is the file descriptor that it writes its events to.
+    `held_out` is the share of examples that is kept for evaluation if the task gives no test set; `work` is a directory
+    that outlives the process; a checkpoint is made each `checkpoint_steps` steps, after each epoch if that is 0, but at
+    most every `checkpoint_s` seconds; `memory_mb` is what the process may allocate, 0 for no limit; `events` is the
+    file descriptor that it writes its events to.
     """
 
     federation: str
@@ -24,6 +25,7 @@ class Workplace(msgspec.Struct, frozen=True, kw_only=True):
     bucket: str
     artifacts: str
     dataset: str
+    held_out: float
     work: str
     threads: int
     checkpoint_steps: int

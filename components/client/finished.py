@@ -32,14 +32,24 @@ def load(path: Path, federation: str) -> Finished | None:
 
     A file that cannot be read costs no more than a round trained twice, so it is logged and left behind.
     """
+    saved = _read(path)
+    return saved.finished if saved is not None and saved.federation == federation else None
+
+
+def last(path: Path) -> Finished | None:
+    """What was saved, for whichever federation."""
+    saved = _read(path)
+    return None if saved is None else saved.finished
+
+
+def _read(path: Path) -> _File | None:
     try:
-        saved = msgspec.json.decode(path.read_bytes(), type=_File)
+        return msgspec.json.decode(path.read_bytes(), type=_File)
     except FileNotFoundError:
         return None
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         log.warning("cannot read %s; going on without it", path, extra={"error": error})
         return None
-    return saved.finished if saved.federation == federation else None
 
 
 def save(path: Path, federation: str, finished: Finished) -> None:

@@ -223,8 +223,8 @@ def _complain(what: str, error: str | None) -> None:
 
 def describe(error: BaseException) -> str:
     """An error of the IPC client as text, with what to do about it where that is known."""
-    # On nucleus lite, `message` of an error is None.
-    text = f"{type(error).__name__}: {getattr(error, 'message', None) or error or 'no message'}"
+    # On nucleus lite, `message` of an error is None, and the text is in `_message`, which the client does not pass on.
+    text = f"{type(error).__name__}: {getattr(error, 'message', None) or str(error) or 'no message'}"
     if isinstance(error, model.UnauthorizedError):
         text += (
             ". The component's accessControl does not allow it: {iot:thingName} in it needs nucleus 2.6 or newer, and "

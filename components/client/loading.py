@@ -51,12 +51,23 @@ class Task:
         except TypeError as error:
             raise TaskError(f"load_data() of {self._file.name}: the training set has no length: {error}") from error
         if examples < 1:
-            raise TaskError(f"load_data() of {self._file.name} found no training examples in {directory}")
+            found = ValueError("no training examples")
+            raise TaskError(f"load_data() of {self._file.name} found no training examples in {directory}") from found
         return data
+
+    def validate(self, model: nn.Module, data: Data) -> None:
+        """Passes if the model can be trained on the data: the task's own check, or else, if it has no training of its
+        own, that the default one can read the first examples."""
+        default = _nothing if hasattr(self._module, "train") else training.validate
+        self._call("validate", getattr(self._module, "validate", default), object, model, data)
 
     def train(self, model: nn.Module, data: Data, settings: Training) -> Metrics:
         """Trains the model in place."""
-        return self._metrics("train", training.train, model, data, settings)
+        metrics = self._metrics("train", training.train, model, data, settings)
+        loss = metrics.get("loss", 0.0)
+        if not math.isfinite(loss):
+            raise DivergedError(f"training diverged: train() of {self._file.name} returned the loss {loss}")
+        return metrics
 
     def evaluate(self, model: nn.Module, data: Data) -> Metrics:
         """Metrics of the model on the device's test set."""

@@ -13,15 +13,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from components.client import __version__, device, logs, randomness, state_dict, training
+from components.client import __version__, device, durable, logs, randomness, state_dict, training
 from components.client.checkpoints import Checkpoints
 from components.client.exchange import Workplace
 from components.client.interruptions import NotReadyError, StoppedError
 from components.client.loading import Task, TaskError, finite, load_task
+from components.client.local_data import DataError, LocalData
 from components.client.residual import Residuals
 from components.client.round_files import Belonging, RoundFiles, Update, UpdateState
-from components.client.task import Client, Data, keep_checkpoints, listen_to_progress
+from components.client.task import Client, keep_checkpoints, listen_to_progress
 from components.client.transfer import Transfer
+from components.client.upload_description import SENT, describe
 from protocol import names, tensors
 from protocol.encodings import LOSSY, update_layout
 from protocol.messages import Assignment, Phase, Progress, Report, Timings
@@ -48,7 +50,6 @@ class LocalTrainer:
     ) -> None:
         self._workplace = workplace
         self._say = say
-        self._loaded = loaded
         self._round = 0
         self._phase: Phase = "training"
         self._kept = Path(workplace.work) / "round"
@@ -60,7 +61,13 @@ class LocalTrainer:
         self._task = load_task(packed if packed.exists() else artifacts)
         self._checkpoints: Checkpoints | None = None
         self._model: nn.Module | None = None
-        self._data: Data | None = None
+        self._data = LocalData(
+            self._task,
+            Path(workplace.dataset),
+            Client(thing=workplace.thing, federation=workplace.federation),
+            workplace.held_out,
+            loaded,
+        )
         listen_to_progress(self._on_progress)
 
     def run(self, assignment: Assignment, accepted_at: float, cloud_offset_s: float | None) -> Progress:
@@ -81,6 +88,9 @@ class LocalTrainer:
         files = RoundFiles(self._kept, self._belonging(assignment))
         try:
             progress = self._run(assignment, accepted_at, files)
+        except DataError as error:
+            log.warning("declined", extra={"reason": error})
+            progress = Progress(round=assignment.round, phase="declined", reason=str(error))
         except (StoppedError, NotReadyError):
             raise
         except BaseException:
@@ -94,9 +104,14 @@ class LocalTrainer:
         if update is None:
             if not self._task.ready(device.read(Path(self._workplace.work))):
                 raise NotReadyError
-            update = self._make_update(assignment, accepted_at, files)
+            try:
+                update = self._make_update(assignment, accepted_at, files)
+            except TaskError:
+                self._data.check_unchanged()  # what the task stumbled over may be files that are gone
+                raise
         self._advance("uploading")
         self._transfer.upload(update.state.key, update.body)
+        self._note(update)
         if update.residual:
             residual = np.frombuffer(update.residual, np.float32)
             self._residuals(update.state.schema, len(residual)).keep(assignment.round, residual)
@@ -109,7 +124,8 @@ class LocalTrainer:
 
     def _make_update(self, assignment: Assignment, accepted_at: float, files: RoundFiles) -> Update:
         task = self._task
-        model, data = self._load_model(task), self._load_data(task)
+        model = self._load_model(task)
+        data = self._data.get(model)
         checkpoints = Checkpoints(
             files,
             data.examples,
@@ -180,6 +196,14 @@ class LocalTrainer:
         )
         return Update(state, body, b"" if residual is None else residual.tobytes())
 
+    def _note(self, update: Update) -> None:
+        """Keeps what was sent, for those who ask what leaves the device."""
+        upload = describe(update.state.bucket, update.state.key, update.body)
+        try:
+            durable.replace(Path(self._workplace.work) / SENT, msgspec.json.encode(upload))
+        except OSError as error:
+            log.warning("cannot note what was sent", extra={"error": error})
+
     def _residuals(self, schema: str, n_float: int) -> Residuals:
         return Residuals(Path(self._workplace.work) / "residuals", self._workplace.federation, schema, n_float)
 
@@ -210,17 +234,6 @@ class LocalTrainer:
         if self._model is None:
             self._model = task.build_model()
         return self._model
-
-    def _load_data(self, task: Task) -> Data:
-        if self._data is None:
-            directory = Path(self._workplace.dataset)
-            if not directory.is_dir():
-                raise TaskError(f"dataset {directory} is not a directory: set `dataset` in the configuration")
-            self._data = task.load_data(
-                directory, Client(thing=self._workplace.thing, federation=self._workplace.federation)
-            )
-            self._loaded(self._data.examples)
-        return self._data
 
     def _enter(self, phase: Phase) -> None:
         self._phase = phase

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FIRST_SUBSCRIBE_RETRY_S = 1.0
+MAX_SUBSCRIBE_RETRY_S = 30.0
 
 SETTLE_S = 1.0
 """A deployment changes one key after the other: so long after the last one all are taken up."""
@@ -104,6 +105,7 @@ class Service:
             bucket=settings.bucket,
             artifacts=str(self._artifacts),
             dataset=settings.dataset or str(self._artifacts),
+            held_out=settings.held_out,
             work=str(self._work),
             threads=settings.threads,
             checkpoint_steps=settings.checkpoint_steps,
@@ -130,7 +132,7 @@ class Service:
                         extra={"topic": topic, "error": error},
                     )
                 pause(self._events, wait_s)
-                wait_s = min(2 * wait_s, self._state.reconcile_s)
+                wait_s = min(2 * wait_s, MAX_SUBSCRIBE_RETRY_S)
         try:
             self._connection.watch_connection()
         except IpcError as error:
@@ -233,6 +235,12 @@ class Service:
         match effect:
             case agent.Get():
                 self._outbox.put(self._topic("get"), b"{}", now)
+            case agent.Unanswered(retry_s):
+                log.warning(
+                    "the shadow is not given; asking again in %.0f s",
+                    retry_s,
+                    extra={"reason": "no connection, a subscription that was refused, or one that has gone silent"},
+                )
             case agent.Publish(payload):
                 self._outbox.put(self._topic("update"), payload, now)
             case agent.SayHello(examples):

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from protocol import encodings, messages, tensors
 from protocol.encodings import Floats, Integers, NotFiniteError, UpdateLayout
 from protocol.messages import ModelHeader
-from protocol.tensors import Array, Header
+from protocol.tensors import Array, Header, SchemaMismatchError
 
 DTYPES: dict[str, torch.dtype] = {
     "F64": torch.float64,
@@ -82,13 +82,24 @@ def views(header: Header, data: bytearray) -> dict[str, Tensor]:
 
 
 def load(model: nn.Module, header: Header, values: Mapping[str, Tensor]) -> None:
-    """Copies a global model into the user's.
+    """Copies a global model into the user's. What the user's has in float32 may have come in bfloat16: it is widened,
+    which is exact, and updates are differences from the widened values.
 
     Raises:
         protocol.tensors.SchemaMismatchError: the global model is not of this kind; the text names the tensor.
         UnsupportedModelError: see there.
     """
-    tensors.check_schema(header, schema(model))
+    found = header.schema
+    expected = {
+        name: (("BF16", shape) if (dtype, found.get(name)) == ("F32", ("BF16", shape)) else (dtype, shape))
+        for name, (dtype, shape) in schema(model).items()
+    }
+    try:
+        tensors.check_schema(header, expected)
+    except SchemaMismatchError as error:
+        raise SchemaMismatchError(
+            f"the global model is not what build_model() of this device makes: {error}"
+        ) from error
     with torch.no_grad():
         for name, value in model.state_dict().items():
             value.copy_(values[name])

@@ -63,6 +63,7 @@ class _Process:
         finally:
             os.close(writing)
         self.generation = generation
+        self.killed = False
         self.kills_before = memory.kills()
         self._post = post
         self._listener = threading.Thread(target=self._listen, args=(reading,), name="training-process", daemon=True)
@@ -82,7 +83,8 @@ class _Process:
             log.debug("the training process no longer listens")
 
     def kill(self) -> None:
-        """Ends the process and those that it started."""
+        """Ends the process and those that it started; what it may still have said does not count."""
+        self.killed = True
         if self._process.returncode is not None:
             return
         try:
@@ -177,6 +179,8 @@ class Supervisor:
             return None
         if isinstance(event, Exited):
             return self._on_exit(event.status)
+        if self._process.killed:
+            return None
         said = event.event
         if isinstance(said, Ended | Cancelled | NotReady) and said.number == self._cancelled:
             self._cancelled = None
@@ -244,19 +248,22 @@ class Supervisor:
 
     def _on_exit(self, status: int) -> Progress | None:
         assert self._process is not None  # noqa: S101
-        kills_before, self._process = self._process.kills_before, None
+        process, self._process = self._process, None
         self._kill_due = self._idle_due = math.inf
-        was_cancelled, self._cancelled = self._cancelled is not None, None
+        self._cancelled = None
         if self._request is None:
             return None
-        if was_cancelled or status == exchange.EXIT_STOPPED or not (self._began or self._fresh):
-            # It died of what was called off, or while it waited: this request has not been tried. Or it was told to end
-            # by someone who tells this process too (systemd does): then this start is in vain, else it goes on.
+        if process.killed or status == exchange.EXIT_STOPPED or not (self._began or self._fresh):
+            # It was killed for what was called off, or died while it waited: this request has not been tried. Or it was
+            # told to end by someone who tells this process too (systemd does): then this start is in vain, else it goes
+            # on.
             self._fresh = True
             self._start()
             return None
         round_number, self._request = self._request.assignment.round, None
-        return Progress(round=round_number, phase="failed", reason=explain_exit(status, kills_before, memory.kills()))
+        return Progress(
+            round=round_number, phase="failed", reason=explain_exit(status, process.kills_before, memory.kills())
+        )
 
 
 def explain_exit(status: int, kills_before: int | None, kills_after: int | None) -> str:

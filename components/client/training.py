@@ -152,6 +152,25 @@ def evaluate(model: nn.Module, data: Data) -> Metrics:
     return {"loss": loss / seen, "accuracy": correct / seen}
 
 
+def validate(model: nn.Module, data: Data) -> None:
+    """Passes if the model takes the first examples of the training and of the test set.
+
+    Raises:
+        TypeError, ValueError, RuntimeError, IndexError: it does not; the text is torch's, with the example's shape.
+    """
+    model.eval()
+    for name, dataset in (("training", data.train), ("test", data.test)):
+        if dataset is None or len(dataset) == 0:  # type: ignore[arg-type]
+            continue
+        inputs, targets = next(_batches(Subset(dataset, [0]), 1, None))
+        try:
+            with torch.inference_mode():
+                _loss(model(inputs), targets)
+        except (RuntimeError, ValueError, IndexError) as error:
+            shapes = f"{list(inputs.shape[1:])} ({inputs.dtype}) with target {targets.tolist()[0]}"
+            raise ValueError(f"the model does not take the first {name} example, {shapes}: {error}") from error
+
+
 def best_device() -> torch.device:
     """Where the default training and evaluation compute: on the GPU, if torch can use one."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")

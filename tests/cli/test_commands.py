@@ -117,3 +117,13 @@ def test_every_command_explains_itself() -> None:
     for command in ("demo", "split", "deploy", "init", "start", "status", "timeline", "pause", "rollback"):
         assert command in told
         assert "Usage" in runner.invoke(app, [command, "--help"]).stdout
+
+
+def test_what_leaves_says_what_a_device_sends(tmp_path: Path) -> None:
+    ran = CliRunner().invoke(app, ["what-leaves", str(tmp_path)])
+    assert ran.exit_code == 0
+    assert "No update waits" in ran.output
+    ran = CliRunner().invoke(app, ["what-leaves", str(tmp_path), "--json"])
+    said = json.loads(ran.output)
+    assert said["pending"] is None
+    assert said["hello"]["cpu_count"] == os.cpu_count()

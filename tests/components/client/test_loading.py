@@ -10,6 +10,7 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from components.client.loading import Task, TaskError, load_task
+from components.client.state_dict import DivergedError
 from components.client.task import Client, Data, DeviceState, Training
 from tests.components.client.conftest import TASK
 
@@ -128,3 +129,53 @@ def test_metrics_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
     task = task_of(tmp_path, TASK + "def evaluate(model, data): return {'loss': 'low'}\n")
     with pytest.raises(TaskError, match=r"evaluate\(\) of task.py has to return numbers by name"):
         task.evaluate(task.build_model(), data())
+
+
+@pytest.mark.parametrize("loss", ["float('nan')", "torch.tensor(float('inf'))"])
+def test_a_training_of_ones_own_that_returns_no_finite_loss_has_diverged(tmp_path: Path, loss: str) -> None:
+    task = task_of(tmp_path, TASK + f"def train(model, data, settings): return {{'loss': {loss}}}\n")
+    with pytest.raises(DivergedError, match=r"training diverged: train\(\) of task.py returned the loss (nan|inf)"):
+        task.train(task.build_model(), data(), SETTINGS)
+
+
+def test_an_example_that_the_model_does_not_take_is_named_with_its_shape(tmp_path: Path) -> None:
+    task = task_of(tmp_path, TASK)
+    wide = Data(TensorDataset(torch.randn(8, 5), torch.zeros(8, dtype=torch.long)))
+    task.validate(task.build_model(), data())
+    with pytest.raises(
+        TaskError, match=r"does not take the first training example, \[5\] \(torch.float32\) with target 0"
+    ):
+        task.validate(task.build_model(), wide)
+
+
+def test_a_class_that_the_model_does_not_have_is_found_in_the_test_set_too(tmp_path: Path) -> None:
+    task = task_of(tmp_path, TASK)
+    train = TensorDataset(torch.randn(8, 4), torch.zeros(8, dtype=torch.long))
+    test = TensorDataset(torch.randn(8, 4), torch.full((8,), 7))
+    with pytest.raises(TaskError, match="first test example"):
+        task.validate(task.build_model(), Data(train, test))
+
+
+def test_a_task_checks_its_data_by_its_own_rules(tmp_path: Path) -> None:
+    own = "def validate(model, data):\n    if data.examples < 100: raise ValueError(f'only {data.examples} examples')\n"
+    task = task_of(tmp_path, TASK + own)
+    with pytest.raises(TaskError, match=r"validate\(\) of task.py: ValueError: only 8 examples"):
+        task.validate(task.build_model(), data())
+
+
+def test_a_task_with_a_training_of_its_own_may_have_any_data(tmp_path: Path) -> None:
+    task = task_of(tmp_path, TASK + "def train(model, data, settings): return {}\n")
+    task.validate(task.build_model(), Data(["text"]))  # type: ignore[arg-type]
+
+
+def test_the_digest_of_a_task_is_that_of_all_its_code(tmp_path: Path) -> None:
+    digests = {task_of(tmp_path, TASK).sha256}
+    assert task_of(tmp_path, TASK).sha256 in digests
+    (tmp_path / "data.bin").write_bytes(b"1")
+    assert task_of(tmp_path, TASK).sha256 in digests
+    (tmp_path / "other.py").write_text("x = 1\n")
+    digests.add(task_of(tmp_path, TASK).sha256)
+    (tmp_path / "other.py").write_text("x = 2\n")
+    digests.add(task_of(tmp_path, TASK).sha256)
+    digests.add(task_of(tmp_path, TASK + "\n").sha256)
+    assert len(digests) == 4

@@ -137,6 +137,29 @@ def test_a_global_model_of_another_kind_is_refused_by_the_tensors_name() -> None
         state_dict.load(nn.Linear(4, 2), header, values)
 
 
+def test_a_model_that_came_in_bfloat16_is_widened_and_the_difference_taken_from_that() -> None:
+    sent = nn.Linear(3, 2)
+    received = nn.Linear(3, 2)
+    header, values = loaded(state_dict.dump_model(sent.bfloat16(), "digits"))
+    state_dict.load(received, header, values)
+    assert received.weight.dtype == torch.float32
+    assert torch.equal(received.weight, sent.weight.float())
+    with torch.no_grad():
+        received.weight += 2**-20  # far below what bfloat16 can tell
+    layout = update_layout(header, "float32")
+    floats, _ = state_dict.delta(received, values, layout)
+    place = next(place for place in layout.floats if place.name == "weight")
+    expected = received.weight.detach() - sent.weight.detach().float()
+    assert floats[place.start : place.stop].tolist() == expected.flatten().tolist()
+    assert floats[place.start] > 0
+
+
+def test_other_types_are_not_widened() -> None:
+    header, values = loaded(state_dict.dump_model(nn.Linear(3, 2).half(), "digits"))
+    with pytest.raises(tensors.SchemaMismatchError, match="not what build_model"):
+        state_dict.load(nn.Linear(3, 2), header, values)
+
+
 def test_a_dtype_that_cannot_travel_is_named() -> None:
     model = nn.Module()
     model.register_buffer("waves", torch.zeros(2, dtype=torch.complex64))

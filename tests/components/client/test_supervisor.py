@@ -15,8 +15,8 @@ import pytest
 import torch
 from torch import nn
 
-from components.client import supervisor
-from components.client.exchange import Loaded, NotReady, Workplace
+from components.client import supervisor, what_leaves
+from components.client.exchange import Began, Cancelled, Ended, Loaded, NotReady, Workplace
 from components.client.supervisor import CONFIRM_S, TRAINER, Exited, Said, Supervisor
 from protocol import encodings, messages, names, tensors
 from protocol.messages import FINAL_PHASES, Assignment, Progress, Report
@@ -39,13 +39,15 @@ class Agent:
         checkpoint_s: float = 0.0,
         niceness: int = 0,
         memory_mb: float = 0.0,
+        dataset: Path | None = None,
     ) -> None:
         workplace = Workplace(
             federation=FEDERATION,
             thing=THING,
             bucket=BUCKET,
             artifacts=str(artifacts),
-            dataset=str(artifacts),
+            dataset=str(dataset or artifacts),
+            held_out=0.0,
             work=str(artifacts.parent),
             threads=1,
             checkpoint_steps=1,
@@ -324,10 +326,17 @@ def test_an_update_whose_upload_was_cut_off_is_uploaded_without_being_trained_ag
     agent.until(lambda progress: progress.phase == "uploading" and progress.reason is not None)
     agent.supervisor.stop()  # the power is cut
     line_to_s3.fault = None
+    pending = what_leaves.look(artifacts.parent).pending
     agent = agent_of(once)
     agent.train(assign(1))
     assert agent.end() == Progress(round=1, phase="done")
-    assert read_update(aws, 1)[1].steps == 3
+    header, report = read_update(aws, 1)
+    assert report.steps == 3
+    assert pending is not None
+    assert pending == what_leaves.look(artifacts.parent).last_sent
+    assert pending.key == names.update_key(FEDERATION, 1, THING)
+    assert pending.report == msgspec.json.decode(header.message)
+    assert {tensor.name: (tensor.dtype, tensor.shape) for tensor in pending.tensors} == header.schema
     assert not (artifacts.parent / "round").exists()
 
 
@@ -372,6 +381,67 @@ def test_a_model_of_another_kind_is_reported_by_the_tensors_name(
     agent.train(assign(1, nn.Linear(5, 2)))
     ended = agent.end()
     assert (ended.phase, "'weight'" in (ended.reason or "")) == ("failed", True)
+
+
+@pytest.mark.parametrize(
+    ("load_data", "reason"),
+    [
+        ("raise FileNotFoundError('no images')", "load_data() of task.py: FileNotFoundError: no images (task.py, line"),
+        ("return Data(TensorDataset(torch.zeros(0)))", "load_data() of task.py found no training examples in "),
+        (
+            "return Data(TensorDataset(torch.zeros(3, 9), torch.zeros(3).long()))",
+            "does not take the first training exa",
+        ),
+    ],
+)
+def test_a_device_without_usable_data_declines_and_takes_part_when_it_has_some(
+    agent_of: AgentOf, assign: Callable[..., Assignment], artifacts: Path, load_data: str, reason: str
+) -> None:
+    wrong = (
+        "import pathlib\n"
+        "good = load_data\n"
+        "def load_data(directory, client):\n"
+        "    if (directory / 'good').exists(): return good(directory, client)\n"
+        f"    {load_data}\n"
+    )
+    agent = agent_of(TASK + wrong)
+    agent.train(assign(1))
+    declined = agent.end()
+    assert declined.phase == "declined"
+    assert (declined.reason or "").startswith(f"dataset {artifacts}: ")
+    assert reason in (declined.reason or "")
+    (artifacts / "good").touch()
+    agent.train(assign(2))
+    assert agent.end() == Progress(round=2, phase="done")
+
+
+def test_a_dataset_that_is_gone_declines(agent_of: AgentOf, assign: Callable[..., Assignment], tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    agent = agent_of(dataset=tmp_path / "data")
+    agent.train(assign(1))
+    assert agent.end().phase == "done"
+    (tmp_path / "data").rmdir()
+    agent.train(assign(2))
+    declined = agent.end()
+    assert declined.phase == "declined"
+    assert "data is not a directory: set `dataset` in the configuration" in (declined.reason or "")
+
+
+def test_files_that_vanish_while_they_are_trained_on_are_no_failure_of_the_task(
+    agent_of: AgentOf, assign: Callable[..., Assignment], tmp_path: Path
+) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "image").touch()
+    source = TASK + (
+        "import pathlib\n"
+        f"def train(model, data, settings):\n    image = pathlib.Path({str(tmp_path)!r}) / 'data' / 'image'\n"
+        "    image.unlink()\n    return {'size': len(image.read_bytes())}\n"
+    )
+    agent = agent_of(source, dataset=tmp_path / "data")
+    agent.train(assign(1))
+    declined = agent.end()
+    assert declined.phase == "declined"
+    assert (declined.reason or "").endswith("data has changed while the round was under way")
 
 
 def test_a_task_that_is_not_ready_says_so_and_can_be_asked_again(
@@ -500,6 +570,22 @@ def test_a_process_that_is_killed_while_it_trains_is_reported_and_replaced(
     )
     agent.train(assign(2))
     assert agent.end().phase == "done"
+
+
+def test_what_a_process_says_that_was_killed_already_does_not_count(assign: Callable[..., Assignment]) -> None:
+    agent = Agent(Path(), command=(sys.executable, "-c", "import time; time.sleep(1000)"))
+    try:
+        agent.train(assign(1))
+        agent.supervisor.on_event(Said(1, Began(1)), 0.0)
+        agent.supervisor.cancel(0.0)
+        agent.train(assign(2))
+        agent.supervisor.tick(CONFIRM_S)
+        for late in (Cancelled(1), Began(2), Ended(2, Progress(round=2, phase="failed", reason="killed"))):
+            assert agent.supervisor.on_event(Said(1, late), CONFIRM_S) is None
+        assert agent.supervisor.on_event(Exited(1, -signal.SIGKILL), CONFIRM_S) is None
+        assert agent.pid  # the second round is being tried by another process
+    finally:
+        agent.supervisor.stop()
 
 
 def test_a_process_that_is_killed_while_it_is_idle_costs_nothing(

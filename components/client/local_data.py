@@ -1,0 +1,102 @@
+"""This device's data: loaded once, looked at before it is trained on, and loaded again when its files have changed."""
+
+import hashlib
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import torch
+from torch import nn
+from torch.utils.data import Subset
+
+from components.client.loading import Task, TaskError
+from components.client.task import Client, Data
+
+log = logging.getLogger(__name__)
+
+
+class DataError(Exception):
+    """There is no data that this device could train on: the round is declined."""
+
+
+class LocalData:
+    """The data in `directory`, which is only read. `loaded` is called with the number of training examples.
+
+    If the task gives no test set, `held_out` is the share of the examples that is kept from training for evaluation.
+    """
+
+    def __init__(
+        self, task: Task, directory: Path, client: Client, held_out: float, loaded: Callable[[int], None]
+    ) -> None:
+        self._task = task
+        self._directory = directory
+        self._client = client
+        self._held_out = held_out
+        self._loaded = loaded
+        self._data: Data | None = None
+        self._fingerprint = ""
+
+    def get(self, model: nn.Module) -> Data:
+        """The data, checked against the model.
+
+        Raises:
+            DataError: the directory is missing, or the task finds no usable data there; the text says why.
+            TaskError: the task gives something that is no data.
+        """
+        fingerprint = self._look()
+        if self._data is None or fingerprint != self._fingerprint:
+            if self._data is not None:
+                log.info("the dataset has changed: loading it again")
+            self._data = None
+            try:
+                data = hold_out(self._task.load_data(self._directory, self._client), self._held_out, self._client)
+                self._task.validate(model, data)
+            except TaskError as error:
+                if error.__cause__ is None:
+                    raise  # no fault of the data: a function of the task returned something else
+                raise DataError(f"dataset {self._directory}: {error}") from error
+            self._data, self._fingerprint = data, fingerprint
+            self._loaded(data.examples)
+        return self._data
+
+    def check_unchanged(self) -> None:
+        """Passes if the files are still those that were loaded.
+
+        Raises:
+            DataError: they are not.
+        """
+        if self._look() != self._fingerprint:
+            raise DataError(f"dataset {self._directory} has changed while the round was under way")
+
+    def _look(self) -> str:
+        if not self._directory.is_dir():
+            raise DataError(f"dataset {self._directory} is not a directory: set `dataset` in the configuration")
+        digest = hashlib.sha256()
+        try:
+            for path, directories, files in os.walk(self._directory, onerror=_raise):
+                directories.sort()
+                for name in sorted(files):
+                    about = os.stat(os.path.join(path, name))  # noqa: PTH116, PTH118 - there may be very many
+                    digest.update(f"{path} {name} {about.st_size} {about.st_mtime_ns}\n".encode())
+        except OSError as error:
+            raise DataError(f"dataset {self._directory} cannot be read: {error}") from error
+        return digest.hexdigest()
+
+
+def hold_out(data: Data, share: float, client: Client) -> Data:
+    """The data with this share of its examples, at least one, as a test set, if it has none: always the same ones for
+    the same client, federation and number of examples."""
+    count = max(1, round(data.examples * share))
+    if share == 0 or data.has_test or count >= data.examples:
+        return data
+    digest = hashlib.sha256(f"held out {client.federation} {client.thing}".encode()).digest()
+    generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+    order = torch.randperm(data.examples, generator=generator)
+    test, train = order[:count].sort().values.tolist(), order[count:].sort().values.tolist()
+    return msgspec.structs.replace(data, train=Subset(data.train, train), test=Subset(data.train, test))
+
+
+def _raise(error: OSError) -> None:
+    raise error
