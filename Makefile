@@ -81,6 +81,7 @@ bench: setup
 	@.venv/bin/python -m benchmarks.aws_calls
 	@.venv/bin/python -m benchmarks.crash_points
 	@.venv/bin/python -m benchmarks.inspection
+	@OPENBLAS_NUM_THREADS=1 .venv/bin/python -m benchmarks.arithmetic
 	@.venv/bin/python -m benchmarks.fuzz_inspection
 	@.venv/bin/python -m benchmarks.averaging
 	@.venv/bin/python -m benchmarks.averaging_scale

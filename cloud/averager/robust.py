@@ -40,11 +40,12 @@ def trimmed_mean(values: Matrix, share: float) -> Values:
     trimmed = trimmed_count(clients, share)
     kept = clients - 2 * trimmed
     mean = np.empty(coordinates)
-    columns = max(1, _AT_ONCE // clients)
+    # Rows that are a power of two apart, as those of `values` may be, do not all find a place in the cache.
+    columns = max(1, _AT_ONCE // clients) | 1
     for first in range(0, coordinates, columns):
         part = slice(first, first + columns)
-        # A row a coordinate, so that each is sorted in place. A negative zero would sort in no certain order.
-        by_coordinate = np.add(values[:, part].T, np.float32(0), order="C")
+        by_client = np.add(values[:, part], np.float32(0))  # a negative zero would sort in no certain order
+        by_coordinate = by_client.T.copy()
         by_coordinate.sort(axis=1)
         middle = by_coordinate[:, trimmed : clients - trimmed].T.astype(np.float64, order="C")
         total = mean[part]
