@@ -156,6 +156,8 @@ class Keeper:
         except _HOPELESS as error:
             return self._give_up(record, error)
         except Exception as error:
+            if isinstance(error, MissingUploadError) and (current := self._gone_on(record)):
+                return current
             self.advance(record, LetGo(self._owner, f"{type(error).__name__}: {error}"[:_MAX_REASON]))
             raise
         return record if event is None else self.advance(record, event, inputs.answers)
@@ -210,12 +212,18 @@ class Keeper:
         except _HOPELESS as error:
             self._give_up(record, error)
         except MissingUploadError:
-            current = self._services.rounds.get(message.federation, message.round)
-            if current.status == "averaging" and current.work == work:
+            if self._gone_on(record) is None:
                 raise
-            _log.info("federation=%s round=%d went on without job %d", record.federation, record.round, message.job)
         else:
             self.advance(record, JobDone(message.stage, message.job))
+
+    def _gone_on(self, record: RoundRecord) -> RoundRecord | None:
+        """The round as it is now, if it has gone on meanwhile without this invocation."""
+        current = self._services.rounds.get(record.federation, record.round)
+        if current.status == "averaging" and _phase(current) == _phase(record):
+            return None
+        _log.info("federation=%s round=%d went on without this invocation", record.federation, record.round)
+        return current
 
     def _give_up(self, record: RoundRecord, error: Exception) -> RoundRecord:
         _log.error("federation=%s round=%d averaging failed", record.federation, record.round, exc_info=error)

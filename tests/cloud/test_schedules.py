@@ -515,7 +515,7 @@ SETTINGS = st.builds(
         Averaging,
         rule=st.sampled_from(["weighted", "mean"]),
         carry_over=st.booleans(),
-        shards=st.sampled_from([None, 2]),
+        shards=st.sampled_from([2, 2, None]),
     ),
 )
 
@@ -535,7 +535,7 @@ class Schedules(RuleBasedStateMachine):
         self.checked = 0
         self.last_clock_s = 0.0
 
-    @initialize(clients=st.integers(1, 3), chosen=SETTINGS, part_bytes=st.sampled_from([1 << 20, NUMBER_BYTES]))
+    @initialize(clients=st.integers(1, 3), chosen=SETTINGS, part_bytes=st.sampled_from([NUMBER_BYTES, NUMBER_BYTES, 1 << 20]))
     def begin(self, clients: int, chosen: Federation, part_bytes: int = 1 << 20) -> None:
         self.world.part_bytes = part_bytes
         dynamodb: Any = self.world.dynamodb
@@ -821,7 +821,7 @@ def test_whatever_happens_no_promise_is_broken_and_every_round_ends(package: Pat
         ),
     )
     assert seen["step"] >= 5_000
-    assert seen["worked on"] >= 100  # by several invocations together
+    assert seen["worked on"] >= 50  # by several invocations together
 
 
 SCENES_OF_SHARDS = ["last update", "first shard", "last shard"]
