@@ -85,6 +85,7 @@ bench: setup
 	@.venv/bin/python -m benchmarks.fuzz_inspection
 	@.venv/bin/python -m benchmarks.averaging
 	@.venv/bin/python -m benchmarks.averaging_scale
+	@.venv/bin/python -m benchmarks.sharding
 
 # The peers have an environment of their own: what they pull in is much, and not ours.
 bench-peers: setup

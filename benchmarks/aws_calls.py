@@ -12,6 +12,7 @@ import time
 from typing import Annotated
 
 import msgspec
+import numpy as np
 import typer
 
 from benchmarks.simulated_clients import SimulatedClients, SimulationError
@@ -66,7 +67,7 @@ def measure(clients: int, rounds: int) -> Figures:
 
 def _run(clients: int, rounds: int, latency_s: float) -> _Run:
     with Sandbox(call_latency_s=latency_s) as sandbox:
-        simulated = SimulatedClients(sandbox, "figures", clients, PARAMETERS, rounds)
+        simulated = SimulatedClients(sandbox, "figures", clients, {"weights": np.zeros(PARAMETERS, np.float32)}, rounds)
         simulated.join()
         simulated.start()
         for number in range(1, rounds + 1):

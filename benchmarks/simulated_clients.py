@@ -1,7 +1,7 @@
 """Clients without devices, for figures about the functions alone: they say hello, and answer every round at once."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -25,27 +25,43 @@ class SimulationError(Exception):
 
 
 class SimulatedClients:
-    """A federation of so many clients, with a model of `parameters` float32 parameters."""
+    """A federation of so many clients. The model has tensors of float32, and of int64; every update adds the same to
+    each number."""
 
-    def __init__(self, sandbox: Sandbox, federation: str, clients: int, parameters: int, rounds: int) -> None:
+    def __init__(
+        self,
+        sandbox: Sandbox,
+        federation: str,
+        clients: int,
+        model: "Mapping[str, Array]",
+        rounds: int,
+        buffers: Sequence[str] = (),
+        averaging: Mapping[str, object] | None = None,
+    ) -> None:
         self._sandbox = sandbox
         self._federation = federation
         self._things = [f"client-{number:04d}" for number in range(clients)]
         self._pool = ThreadPoolExecutor(16)
-        self._delta: dict[str, Array] = {"weights": np.full(parameters, 1e-3, np.float32)}
+        self._buffers = tuple(buffers)
+        self._dtypes = {name: "I64" if array.dtype == np.int64 else "F32" for name, array in model.items()}
+        self._delta: dict[str, Array] = {
+            name: np.full(array.shape, 1 if array.dtype == np.int64 else 1e-3, array.dtype)
+            for name, array in model.items()
+        }
         settings = parse(
             {
                 "name": federation,
                 "rounds": rounds,
                 "training": {"steps": 1, "batch_size": 1, "learning_rate": 0.1},
                 "deadline_s": _LIMIT_S,
+                "averaging": averaging or {},
             }
         )
-        header = messages.ModelHeader(federation=federation, round=0)
-        model = tensors.dump({"weights": np.zeros(parameters, np.float32)}, {"weights": "F32"}, messages.encode(header))
-        schema = tensors.schema_id(tensors.parse_header(model, len(model)).schema)
+        about = messages.ModelHeader(federation=federation, round=0, buffers=self._buffers)
+        file = tensors.dump(model, self._dtypes, messages.encode(about), self._buffers)
+        schema = tensors.schema_id(tensors.parse_header(file, len(file)).schema)
         operations = sandbox.operations
-        operations.federations.create(settings, operations.models.put(names.model_key(federation, 0), model), schema)
+        operations.federations.create(settings, operations.models.put(names.model_key(federation, 0), file), schema)
 
     def join(self) -> None:
         """Register the things, have them say hello, and return when all are known."""
@@ -82,7 +98,7 @@ class SimulatedClients:
             steps=1,
             timings=messages.Timings(accepted_at=now, downloaded_at=now, trained_at=now, uploading_at=now, train_s=0.0),
         )
-        update = tensors.dump(self._delta, {"weights": "F32"}, messages.encode(report))
+        update = tensors.dump(self._delta, self._dtypes, messages.encode(report), self._buffers)
         key = names.update_key(self._federation, record.round, thing)
         self._sandbox.aws.client("s3").put_object(Bucket=self._sandbox.deployment.bucket, Key=key, Body=update)
 

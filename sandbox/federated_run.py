@@ -144,12 +144,25 @@ class FunctionFigures(msgspec.Struct, frozen=True, kw_only=True):
     calls: dict[str, float]
 
 
-class FunctionLine(msgspec.Struct):
-    """What an invocation says of itself in its function's log (cloud/metrics.py)."""
+class _Emitted(msgspec.Struct):
+    timestamp_ms: int = msgspec.field(name="Timestamp")
 
+
+class FunctionLine(msgspec.Struct):
+    """What an invocation says of itself in its function's log (cloud/metrics.py). `job` is there if it did one of the
+    jobs of a round; the peak is that of the process, which may have served other invocations before."""
+
+    emitted: _Emitted = msgspec.field(name="_aws")
     duration_s: float
     calls: dict[str, int]
+    peak_memory_mb: float
     round: int = 0
+    job: int | None = None
+
+    @property
+    def started_at(self) -> float:
+        """When the invocation began, in seconds since 1970-01-01 UTC, to a millisecond."""
+        return self.emitted.timestamp_ms / 1000 - self.duration_s
 
 
 def function_lines(sandbox: Sandbox, function: str) -> list[FunctionLine]:
