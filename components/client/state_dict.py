@@ -32,7 +32,8 @@ _NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 
 class UnsupportedModelError(Exception):
-    """The model has state that cannot travel: a dtype that is not supported, or something that is no tensor."""
+    """The model has state that cannot travel: a dtype that is not supported, something that is no tensor, or the name
+    that is kept for scales."""
 
 
 class DivergedError(Exception):
@@ -47,6 +48,8 @@ def schema(model: nn.Module) -> dict[str, tuple[str, tuple[int, ...]]]:
     """
     result = {}
     for name, value in model.state_dict().items():
+        if name == encodings.SCALES:
+            raise UnsupportedModelError(f"no tensor may be named {name!r}: updates keep that name for scales")
         if not isinstance(value, Tensor):
             raise UnsupportedModelError(f"{name!r} of the model's state is {type(value).__name__}, no tensor")
         if value.dtype not in _NAMES:

@@ -174,3 +174,14 @@ def test_state_that_is_no_tensor_is_named() -> None:
 
     with pytest.raises(UnsupportedModelError, match="_extra_state"):
         state_dict.schema(WithExtra())
+
+
+def test_a_model_with_the_name_that_updates_keep_for_themselves_is_refused() -> None:
+    model = nn.Linear(3, 2)
+
+    def rename(_module: nn.Module, state: dict[str, Tensor], *_: object) -> None:
+        state[encodings.SCALES] = state.pop("weight")
+
+    model.register_state_dict_post_hook(rename)  # type: ignore[no-untyped-call]
+    with pytest.raises(UnsupportedModelError, match=r"fedgrass\.\.scales"):
+        state_dict.dump_model(model, "digits")
