@@ -48,7 +48,7 @@ def step(optimizer: ServerOptimizer, weights: Values, delta: Values, state: Stat
     """
     match optimizer:
         case FedAvg(learning_rate=rate):
-            return weights + rate * delta, ()
+            return weights + (delta if rate == 1.0 else rate * delta), ()
         case FedAvgM(learning_rate=rate, beta=beta):
             (momentum,) = state
             moved = beta * momentum.astype(np.float64) + delta

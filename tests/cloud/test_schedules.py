@@ -520,6 +520,9 @@ SETTINGS = st.builds(
 )
 
 
+PART_BYTES = st.sampled_from([NUMBER_BYTES, NUMBER_BYTES, 1 << 20])
+
+
 class Schedules(RuleBasedStateMachine):
     """Two rounds of a federation. `reliable` queues deliver everything in the end; others give up after some receives,
     and what then was lost, the schedule has to find."""
@@ -535,7 +538,7 @@ class Schedules(RuleBasedStateMachine):
         self.checked = 0
         self.last_clock_s = 0.0
 
-    @initialize(clients=st.integers(1, 3), chosen=SETTINGS, part_bytes=st.sampled_from([NUMBER_BYTES, NUMBER_BYTES, 1 << 20]))
+    @initialize(clients=st.integers(1, 3), chosen=SETTINGS, part_bytes=PART_BYTES)
     def begin(self, clients: int, chosen: Federation, part_bytes: int = 1 << 20) -> None:
         self.world.part_bytes = part_bytes
         dynamodb: Any = self.world.dynamodb
