@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> int:
         signal.signal(number, _end)
     thing = os.environ["AWS_IOT_THING_NAME"]
     try:
-        while True:  # once for each federation that the configuration names, one after the other
+        while True:
             logs.configure(thing=thing)
             events: queue.SimpleQueue[Event] = queue.SimpleQueue()
             connection = Ipc(events.put)

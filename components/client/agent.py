@@ -112,8 +112,9 @@ class Complain(msgspec.Struct, frozen=True):
 
 
 class Unanswered(msgspec.Struct, frozen=True):
-    """Tell the operator that no document comes, and when the shadow is asked for again."""
+    """No document has come for so long: tell the operator, and when the shadow is asked for again."""
 
+    silent_s: float
     retry_s: float
 
 
@@ -135,6 +136,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     awaited_version: int = 0
     get_due: float = 0.0
     get_retry_s: float | None = None
+    asked_at: float = 0.0
     publish_due: float = math.inf
     published_at: float = -math.inf
 
@@ -195,9 +197,11 @@ def _get(state: State, now: Moment, effects: list[Effect]) -> State:
     """Asks for the shadow, and again until an answer comes: the broker may be away, or the answer be lost."""
     retry_s = FIRST_RETRY_S if state.get_retry_s is None else min(2 * state.get_retry_s, state.reconcile_s)
     effects.append(Get())
-    if retry_s > UNANSWERED_S:
-        effects.append(Unanswered(retry_s))
-    return msgspec.structs.replace(state, get_retry_s=retry_s, get_due=now.monotonic + retry_s)
+    asked_at = now.monotonic if state.get_retry_s is None else state.asked_at
+    silent_s = now.monotonic - asked_at
+    if silent_s > UNANSWERED_S:
+        effects.append(Unanswered(silent_s, retry_s))
+    return msgspec.structs.replace(state, get_retry_s=retry_s, get_due=now.monotonic + retry_s, asked_at=asked_at)
 
 
 def _on_shadow(state: State, shadow: Shadow, now: Moment, effects: list[Effect]) -> State:

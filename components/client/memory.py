@@ -1,5 +1,7 @@
 """The memory of the training process: its limit, and how to tell that it ran out of it."""
 
+import ctypes
+import gc
 import resource
 from pathlib import Path
 
@@ -15,6 +17,14 @@ def limit(megabytes: float) -> None:
     """
     size = int(megabytes * 1e6)
     resource.setrlimit(resource.RLIMIT_DATA, (size, size))
+
+
+def release() -> None:
+    """Gives back to the system what is not used any more, as far as it can be found."""
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:  # glibc's alone
+        trim(0)
 
 
 def ran_out(error: BaseException) -> bool:

@@ -10,8 +10,12 @@ from protocol.tensors import Array
 
 
 def seed(value: int) -> None:
-    """Makes what torch, numpy's legacy functions and Python's `random` give from here on depend on `value` alone."""
+    """Makes what torch, numpy's legacy functions and Python's `random` give from here on depend on `value` alone, and
+    has a GPU compute the same bits each time where it can."""
     torch.manual_seed(value)
+    if torch.cuda.is_available():
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.backends.cudnn.benchmark = False
     np.random.seed(value % 2**32)
     random.seed(value)
 

@@ -30,6 +30,9 @@ log = logging.getLogger(__name__)
 FIRST_SUBSCRIBE_RETRY_S = 1.0
 MAX_SUBSCRIBE_RETRY_S = 30.0
 
+SILENT_S = 900.0
+"""When no answer has come for so long, an agent with nothing to do subscribes anew, over a new connection."""
+
 SETTLE_S = 1.0
 """A deployment changes one key after the other: so long after the last one all are taken up."""
 
@@ -72,6 +75,7 @@ class Service:
         )
         self._deferrals = Deferrals(settings.defer_updates_s)
         self._configuration_due = math.inf
+        self._silent = False
         self._state = State(
             reconcile_s=settings.reconcile_s,
             finished=finished.load(self._memory, settings.federation),
@@ -84,7 +88,8 @@ class Service:
         }
 
     def run(self) -> None:
-        """Serves until the process is told to stop, or the configuration names another federation.
+        """Serves until the process is told to stop. Comes back when all has to be subscribed to anew: the configuration
+        names another federation, or the subscriptions have gone silent, which no nucleus tells.
 
         Raises:
             ConnectionLostError: the nucleus has gone.
@@ -93,7 +98,7 @@ class Service:
             self._subscribe()
             self._connection.say_running()
             self._step(agent.Started())
-            while self._configuration.federation == self._federation:
+            while self._configuration.federation == self._federation and not self._silent:
                 self._wait()
         finally:
             self._supervisor.shut_down(GRACE_S)
@@ -235,12 +240,14 @@ class Service:
         match effect:
             case agent.Get():
                 self._outbox.put(self._topic("get"), b"{}", now)
-            case agent.Unanswered(retry_s):
+            case agent.Unanswered(silent_s, retry_s):
                 log.warning(
-                    "the shadow is not given; asking again in %.0f s",
+                    "the shadow has not been given for %.0f s; asking again in %.0f s",
+                    silent_s,
                     retry_s,
                     extra={"reason": "no connection, a subscription that was refused, or one that has gone silent"},
                 )
+                self._silent = silent_s >= SILENT_S and self._state.running is None
             case agent.Publish(payload):
                 self._outbox.put(self._topic("update"), payload, now)
             case agent.SayHello(examples):

@@ -54,7 +54,8 @@ class _Process:
             self._process = subprocess.Popen(
                 [*command, argument],
                 # Threads of torch that wait shall sleep: spinning, they take the processor from the device's real work.
-                env={"OMP_WAIT_POLICY": "PASSIVE"} | os.environ,
+                # And without a workspace of a fixed size, cuBLAS does not give the same bits again.
+                env={"OMP_WAIT_POLICY": "PASSIVE", "CUBLAS_WORKSPACE_CONFIG": ":4096:8"} | os.environ,
                 stdin=subprocess.PIPE,
                 stdout=2,  # what a task prints goes to the component's log
                 pass_fds=(writing,),

@@ -64,7 +64,9 @@ class Trainer:
             request = self._requests.get()
             self._number = request.number
             self._say(Began(request.number))
-            self._say(self._train(request))
+            end = self._train(request)
+            memory.release()
+            self._say(end)
 
     def _train(self, request: Train) -> Ended | Cancelled | NotReady:
         """How the request ended."""

@@ -18,6 +18,7 @@ from botocore.exceptions import (
 
 from components.client.download import Download, InvalidModelError
 from components.client.partial import Partial
+from components.client.resumable_upload import PART_BYTES, ResumableUpload
 from components.client.s3_client import CloudClock
 from protocol.messages import ModelReference
 
@@ -31,6 +32,8 @@ MAX_RETRY_S = 60.0
 FIRST_CREDENTIALS_RETRY_S = 60.0
 MAX_CREDENTIALS_RETRY_S = 300.0
 """The token exchange service remembers for one to five minutes that it got no credentials."""
+
+IN_PARTS_BYTES = 2 * PART_BYTES
 
 UPDATE_TAG = "fedgrass=update"
 """What the bucket's lifecycle rule for updates looks for."""
@@ -83,11 +86,16 @@ class Transfer:
             log.warning("dropped the beginning of a model", extra={"reason": "the SHA-256 of the whole is wrong"})
 
     def upload(self, key: str, body: bytes) -> None:
-        """Writes one object; S3 checks what arrives by its CRC, and deletes it after some days by its tag."""
-        self._persist(
-            lambda s3: s3.put_object(Bucket=self._bucket, Key=key, Body=body, Tagging=UPDATE_TAG),
-            f"cannot upload {key}",
-        )
+        """Writes one object, a large one in parts, so that what an earlier process sent of it is not sent again; S3
+        checks what arrives by its CRC, and deletes it after some days by its tag."""
+        if len(body) < IN_PARTS_BYTES:
+            self._persist(
+                lambda s3: s3.put_object(Bucket=self._bucket, Key=key, Body=body, Tagging=UPDATE_TAG),
+                f"cannot upload {key}",
+            )
+        else:
+            upload = ResumableUpload(self._kept, self._bucket, key, body, UPDATE_TAG)
+            self._persist(upload.attempt, f"cannot upload {key}")
 
     def _persist(self, attempt: Callable[["S3Client"], object], failure: str) -> None:
         failures = 0

@@ -1,6 +1,7 @@
 """The agent's own process, as the nucleus runs it: over a real IPC socket, with a shadow that keeps AWS's rules."""
 
 import os
+import queue
 import signal
 import subprocess
 import sys
@@ -13,6 +14,8 @@ import msgspec
 import psutil
 import pytest
 
+from components.client import agent, configuration, service
+from components.client.ipc import Ipc
 from protocol import messages, names
 from protocol.messages import Assignment, Hello
 from sandbox.embedded_aws import EmbeddedAws
@@ -428,3 +431,19 @@ def test_an_update_that_could_not_be_uploaded_in_time_is_reported_and_not_sent(
     assert child.is_running()
     stored = as_device.client("s3").list_objects_v2(Bucket=BUCKET, Prefix=key)
     assert stored["KeyCount"] == 0
+
+
+def test_an_agent_that_hears_nothing_any_more_subscribes_anew(
+    nucleus: Nucleus, artifacts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in nucleus.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(agent, "UNANSWERED_S", 0.5)
+    monkeypatch.setattr(service, "SILENT_S", 0.5)
+    nucleus.lose = lambda topic, _: topic.endswith("/get")
+    events: queue.SimpleQueue[service.Event] = queue.SimpleQueue()
+    connection = Ipc(events.put)
+    settings = configuration.parse(CONFIGURATION)
+    service.Service(settings, THING, artifacts, tmp_path, connection, events).run()
+    connection.close()
+    assert nucleus.messages("get")

@@ -546,6 +546,20 @@ def test_training_that_is_in_a_long_call_of_c_ends_within_a_second_too(
     assert not process.is_running()
 
 
+def test_training_that_was_called_off_gives_its_memory_back(
+    agent_of: AgentOf, assign: Callable[..., Assignment]
+) -> None:
+    agent = agent_of(HANGS.replace("    report", "    ballast = [torch.ones(1 << 18) for _ in range(300)]\n    report"))
+    agent.train(assign(1, epochs=99))
+    agent.training()
+    process = psutil.Process(agent.pid)
+    before = process.memory_info().rss
+    agent.cancel()
+    while agent.supervisor.next_wake() < time.monotonic() + CONFIRM_S:
+        agent.turn()
+    assert process.memory_info().rss < before - 250e6
+
+
 def test_a_request_that_is_called_off_before_it_begins_is_not_worked_on(
     agent_of: AgentOf, assign: Callable[..., Assignment], aws: EmbeddedAws
 ) -> None:

@@ -84,6 +84,64 @@ def test_an_update_is_uploaded(new: NewTransfer, as_device: EmbeddedAws) -> None
     assert found["Body"].read() == BODY
 
 
+LARGE = "federations/f/updates/00000002/t.safetensors"
+
+
+def test_a_large_update_whose_upload_was_cut_off_goes_on_with_the_part_that_is_missing(
+    new: NewTransfer, as_device: EmbeddedAws, line_to_s3: Line, tmp_path: Path, failures: list[str]
+) -> None:
+    body = BODY * 5  # 32 MB: four parts
+    puts: list[str] = []
+    tags: list[str | None] = []
+
+    def cut_the_third(request: Request) -> bytes | None:
+        if request.method == "POST":
+            tags.append(request.headers.get("x-amz-tagging"))
+        if request.method != "PUT":
+            return None
+        puts.append(request.path)
+        return refusal(403, "AccessDenied") if len(puts) == 3 else None
+
+    class PowerCutError(Exception):
+        pass
+
+    def power_cut(_wait: float) -> None:
+        raise PowerCutError
+
+    cut_off = new()
+    cut_off._sleep = power_cut
+    line_to_s3.fault = cut_the_third
+    with pytest.raises(PowerCutError):
+        cut_off.upload(LARGE, body)
+    new().upload(LARGE, body)
+    assert len(puts) == 5
+    found = as_device.client("s3").get_object(Bucket=BUCKET, Key=LARGE)
+    assert found["Body"].read() == body
+    assert tags == ["fedgrass=update", None]  # it is begun once, and completed
+
+
+def test_a_large_upload_that_s3_has_forgotten_begins_anew(
+    new: NewTransfer, as_device: EmbeddedAws, tmp_path: Path, failures: list[str]
+) -> None:
+    body = BODY * 3
+    begun = {"bucket": BUCKET, "key": LARGE, "sha256": hashlib.sha256(body).hexdigest(), "id": "gone", "parts": []}
+    (tmp_path / "round").mkdir()
+    (tmp_path / "round" / "upload.json").write_bytes(msgspec.json.encode(begun))
+    new().upload(LARGE, body)
+    assert "NoSuchUpload" in failures[0]
+    assert as_device.client("s3").head_object(Bucket=BUCKET, Key=LARGE)["ContentLength"] == len(body)
+
+
+@pytest.mark.parametrize("note", [b"torn", b'{"bucket":"b","key":"k","sha256":"s","id":"another","parts":[]}'])
+def test_a_note_of_another_upload_or_a_torn_one_is_dropped(
+    new: NewTransfer, as_device: EmbeddedAws, tmp_path: Path, failures: list[str], note: bytes
+) -> None:
+    (tmp_path / "round").mkdir()
+    (tmp_path / "round" / "upload.json").write_bytes(note)
+    new().upload(LARGE, BODY * 3)
+    assert failures == []
+
+
 class Watched:
     """Notes what is asked of S3, and passes it on."""
 
