@@ -24,7 +24,7 @@ from cloud.state.federations import FederationExistsError, UnknownFederationErro
 from cloud.state.records import RoundRecord
 from cloud.state.rounds import Answers, UnknownRoundError
 from components.client import what_leaves as what_leaves_a_device
-from components.client.durable import TornFileError
+from components.client.sealed import TornFileError
 from components.client.what_leaves import NoWorkDirectoryError
 from protocol.names import InvalidNameError
 

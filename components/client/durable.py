@@ -1,27 +1,7 @@
-"""Files that a power cut leaves whole: written aside, forced to the disk, and put in place in one step.
+"""Files that a power cut leaves whole: written aside, forced to the disk, and put in place in one step."""
 
-A sealed file says what it belongs to, and ends with a SHA-256 of all before it, so that one that is torn, or that a
-worn card gives back wrong, is known for it:
-
-    8 bytes, little endian: length of the header | header, JSON | body | 32 bytes: SHA-256
-"""
-
-import hashlib
 import os
-import struct
 from pathlib import Path
-from typing import TypeVar
-
-import msgspec
-
-_LENGTH = struct.Struct("<Q")
-_DIGEST_BYTES = 32
-
-_Header = TypeVar("_Header", bound=msgspec.Struct)
-
-
-class TornFileError(ValueError):
-    """A sealed file is not what was written: cut off, damaged, or of another version of this component."""
 
 
 def replace(path: Path, *parts: bytes) -> None:
@@ -41,46 +21,6 @@ def replace(path: Path, *parts: bytes) -> None:
         temporary.unlink(missing_ok=True)  # half a file helps nobody, least of all on a full disk
         raise
     _force_names(path.parent)
-
-
-def seal(path: Path, header: msgspec.Struct, *body: bytes) -> None:
-    """Replaces a sealed file, whose body is these bytes one after the other.
-
-    Raises:
-        OSError: see `replace`.
-    """
-    text = msgspec.json.encode(header)
-    digest = hashlib.sha256()
-    parts = (_LENGTH.pack(len(text)), text, *body)
-    for part in parts:
-        digest.update(part)
-    replace(path, *parts, digest.digest())
-
-
-def unseal(path: Path, kind: type[_Header]) -> tuple[_Header, bytearray] | None:
-    """The header and the body of a sealed file, None if there is no file.
-
-    Raises:
-        TornFileError: see there.
-        OSError: it cannot be read.
-    """
-    try:
-        raw = bytearray(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    if len(raw) < _LENGTH.size + _DIGEST_BYTES:
-        raise TornFileError(f"it has only {len(raw)} bytes")
-    with memoryview(raw) as view:
-        if hashlib.sha256(view[:-_DIGEST_BYTES]).digest() != view[-_DIGEST_BYTES:]:
-            raise TornFileError("its SHA-256 is wrong")
-    (length,) = _LENGTH.unpack_from(raw)
-    try:
-        header = msgspec.json.decode(raw[_LENGTH.size : _LENGTH.size + length], type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise TornFileError(f"its header is not that of this component: {error}") from error
-    del raw[-_DIGEST_BYTES:]
-    del raw[: _LENGTH.size + length]
-    return header, raw
 
 
 def _force_names(directory: Path) -> None:

@@ -3,7 +3,6 @@
 import ctypes
 import gc
 import resource
-from pathlib import Path
 
 _TEXTS = ("can't allocate memory", "Cannot allocate memory", "bad_alloc", "out of memory")
 """What torch, its libraries and the system's errors say."""
@@ -42,12 +41,3 @@ def ran_out(error: BaseException) -> bool:
 def peak_mb() -> float:
     """The most that this process has had in memory so far."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
-
-
-def kills(vmstat: Path = Path("/proc/vmstat")) -> int | None:
-    """How many processes Linux has killed for lack of memory since it started, None if it does not tell."""
-    try:
-        lines = vmstat.read_text().splitlines()
-    except OSError:
-        return None
-    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), None)

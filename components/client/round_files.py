@@ -11,8 +11,8 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from components.client import durable
-from components.client.durable import TornFileError
+from components.client import sealed
+from components.client.sealed import TornFileError
 from protocol.messages import Training
 
 log = logging.getLogger(__name__)
@@ -129,7 +129,7 @@ class RoundFiles:
     def _save(self, name: str, header: msgspec.Struct, *body: bytes) -> None:
         try:
             self._directory.mkdir(exist_ok=True)
-            durable.seal(self._directory / name, header, *body)
+            sealed.write(self._directory / name, header, *body)
         except OSError as error:
             if not self._complained:
                 log.warning("cannot keep the %s: a power cut would cost the round's work", name, extra={"error": error})
@@ -137,7 +137,7 @@ class RoundFiles:
 
     def _load(self, name: str, kind: type[Kept[_State]]) -> tuple[_State, bytearray] | None:
         try:
-            found = durable.unseal(self._directory / name, kind)
+            found = sealed.read(self._directory / name, kind)
         except (TornFileError, OSError) as error:
             log.warning("dropped the %s that was kept", name, extra={"reason": error})
             self._drop(name)

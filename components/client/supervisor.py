@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from components.client import exchange, memory
+from components.client import exchange, memory_kills
 from components.client.exchange import Began, Cancelled, Ended, Loaded, NotReady, Workplace
 from protocol.messages import Assignment, Progress
 
@@ -65,7 +65,7 @@ class _Process:
             os.close(writing)
         self.generation = generation
         self.killed = False
-        self.kills_before = memory.kills()
+        self.kills_before = memory_kills.count()
         self._post = post
         self._listener = threading.Thread(target=self._listen, args=(reading,), name="training-process", daemon=True)
         self._listener.start()
@@ -263,7 +263,7 @@ class Supervisor:
             return None
         round_number, self._request = self._request.assignment.round, None
         return Progress(
-            round=round_number, phase="failed", reason=explain_exit(status, process.kills_before, memory.kills())
+            round=round_number, phase="failed", reason=explain_exit(status, process.kills_before, memory_kills.count())
         )
 
 

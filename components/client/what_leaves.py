@@ -7,10 +7,10 @@ from pathlib import Path
 
 import msgspec
 
-from components.client import durable, finished
-from components.client.durable import TornFileError
+from components.client import finished, sealed
 from components.client.hello import hello
 from components.client.round_files import UPDATE, Kept, UpdateState
+from components.client.sealed import TornFileError
 from components.client.upload_description import SENT, Upload, describe
 from protocol.messages import Hello, Progress
 from protocol.tensors import InvalidTensorsError
@@ -40,7 +40,7 @@ def look(work: Path) -> Leaving:
     if not work.is_dir():
         raise NoWorkDirectoryError(f"{work} is not a directory: name the work directory of com.fedgrass.Client")
     pending = None
-    kept = durable.unseal(work / "round" / UPDATE, Kept[UpdateState])
+    kept = sealed.read(work / "round" / UPDATE, Kept[UpdateState])
     if kept is not None:
         header, body = kept
         pending = describe(header.state.bucket, header.state.key, body[: header.state.update_bytes])

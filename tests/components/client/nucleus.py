@@ -13,7 +13,7 @@ import msgspec
 
 from protocol import names
 from sandbox.nucleus.ipc import Call, Handler, IpcError, IpcServer
-from sandbox.nucleus.personality import CLASSIC
+from sandbox.nucleus.personality import CLASSIC, Personality
 
 THING = "device-1"
 FEDERATION = "digits"
@@ -54,7 +54,13 @@ class Shadow:
 class Nucleus:
     """Serves the agent from a thread. All that is published is in `published`; `lose` says what gets lost."""
 
-    def __init__(self, socket: Path, configuration: dict[str, Any], lacks: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        socket: Path,
+        configuration: dict[str, Any],
+        personality: Personality = CLASSIC,
+        lacks: tuple[str, ...] = (),
+    ) -> None:
         self.configuration = configuration
         self.shadow: Shadow | None = None
         self.published: list[tuple[str, Any]] = []
@@ -78,7 +84,7 @@ class Nucleus:
         for operation in lacks:
             del handlers[operation]
         self.server = IpcServer(
-            socket, lambda token: "com.fedgrass.Client" if token == TOKEN else None, handlers, CLASSIC.ipc
+            socket, lambda token: "com.fedgrass.Client" if token == TOKEN else None, handlers, personality.ipc
         )
         self.loop = asyncio.new_event_loop()
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from components.client import memory
+from components.client import memory, memory_kills
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def test_an_error_tells_whether_there_was_no_memory(error: Exception, out: bool)
 
 def test_the_kills_of_linux_are_counted_where_it_tells(tmp_path: Path) -> None:
     (tmp_path / "vmstat").write_text("nr_free_pages 1\noom_kill 7\noom_kill_other 9\n")
-    assert memory.kills(tmp_path / "vmstat") == 7
+    assert memory_kills.count(tmp_path / "vmstat") == 7
     (tmp_path / "vmstat").write_text("nr_free_pages 1\n")
-    assert memory.kills(tmp_path / "vmstat") is None
-    assert memory.kills(tmp_path / "nothing") is None
+    assert memory_kills.count(tmp_path / "vmstat") is None
+    assert memory_kills.count(tmp_path / "nothing") is None

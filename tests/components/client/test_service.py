@@ -16,11 +16,12 @@ import pytest
 
 from components.client import agent, configuration, service
 from components.client.ipc import Ipc
-from protocol import messages, names
+from protocol import messages, names, tensors
 from protocol.messages import Assignment, Hello
 from sandbox.embedded_aws import EmbeddedAws
 from sandbox.gateway import Request
 from sandbox.nucleus.ipc import IpcError
+from sandbox.nucleus.personality import LITE
 from tests.components.client.conftest import BUCKET, TASK, refusal
 from tests.components.client.nucleus import FEDERATION, THING, TIMEOUT_S, Nucleus
 from tests.conftest import Line
@@ -28,6 +29,18 @@ from tests.conftest import Line
 REPOSITORY = Path(__file__).parents[3]
 CONFIGURATION = {"federation": FEDERATION, "bucket": BUCKET, "reconcile_s": "300", "threads": "1"}
 LOGS = "def train(model, data, settings):\n    logging.getLogger('task').info('it trains')\n    return {}\n"
+SLOW = (
+    TASK.replace("nn.Linear(4, 2)", "Model(4, 2)")
+    + """
+import pathlib, time
+
+class Model(nn.Linear):
+    def forward(self, inputs):
+        if self.training and (pathlib.Path(__file__).parent / "slow").exists():
+            time.sleep(0.1)
+        return super().forward(inputs)
+"""
+)
 STUCK = TASK + "def train(model, data, settings):\n    import re\n    re.match('(a+)+$', 'a' * 99 + 'b')\n"
 HANGS = TASK + "def train(model, data, settings):\n    import time\n    time.sleep(1000)\n"
 
@@ -191,7 +204,7 @@ def test_importing_the_agent_imports_neither_torch_nor_numpy_nor_boto3() -> None
         [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True
     ).stdout.split()
     assert "awsiot" in output
-    assert not {"torch", "numpy", "boto3", "botocore"} & set(output)
+    assert not {"torch", "numpy", "boto3", "botocore", "hashlib", "ctypes"} & set(output)  # OpenSSL alone is 4 MB
 
 
 def test_finished_calls_do_not_pile_up_in_the_client(
@@ -322,14 +335,48 @@ def test_it_tells_the_nucleus_that_it_runs(nucleus: Nucleus, start: Start) -> No
     nucleus.wait_until(lambda n: n.states == ["RUNNING"])
 
 
-def test_a_nucleus_without_deployments_states_and_configuration_updates_is_good_enough(
-    tmp_path: Path, start: Start, nucleus: Nucleus, monkeypatch: pytest.MonkeyPatch
+def test_nucleus_lite_which_lacks_much_is_good_enough_for_a_round(
+    tmp_path: Path,
+    start: Start,
+    nucleus: Nucleus,
+    assign: Callable[..., Assignment],
+    as_device: EmbeddedAws,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     lacks = ("UpdateState", "SubscribeToConfigurationUpdate", "SubscribeToComponentUpdates", "DeferComponentUpdate")
-    with Nucleus(tmp_path / "lite", dict(CONFIGURATION), lacks).running() as lite:
+    with Nucleus(tmp_path / "lite", dict(CONFIGURATION), LITE, lacks).running() as lite:
         monkeypatch.setattr(nucleus, "environment", lite.environment)
         start()
         lite.wait_until(is_idle)
+        lite.want(wanted(assign(1)))
+        lite.wait_until(lambda n: n.reported("progress", round=1, phase="done"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_an_agent_that_was_stopped_in_a_round_goes_on_with_it_from_the_checkpoint(
+    nucleus: Nucleus,
+    start: Start,
+    artifacts: Path,
+    assign: Callable[..., Assignment],
+    as_device: EmbeddedAws,
+    number: signal.Signals,
+) -> None:
+    (artifacts / "task.py").write_text(SLOW)
+    (artifacts / "slow").touch()
+    # Told to end, it saves a checkpoint that is not due; killed, it has the one of the last epoch.
+    nucleus.configuration["checkpoint_s"] = "1e9" if number is signal.SIGTERM else "0"
+    process = start()
+    nucleus.want(wanted(assign(1, epochs=100)))
+    nucleus.wait_until(lambda n: (n.reported("progress", round=1, phase="training") or {}).get("epoch", 0) >= 2)
+    process.send_signal(number)
+    assert process.wait(5) == (0 if number is signal.SIGTERM else -signal.SIGKILL)
+    (artifacts / "slow").unlink()
+    process = start(stderr=subprocess.PIPE)
+    assert next(line for line in process.stderr if "training goes on from its checkpoint" in line)
+    nucleus.wait_until(lambda n: n.reported("progress", round=1, phase="done"))
+    update = as_device.client("s3").get_object(Bucket=BUCKET, Key=names.update_key(FEDERATION, 1, THING))
+    header, _ = tensors.load(update["Body"].read())
+    assert messages.decode(header.message, messages.Report).steps == 400
 
 
 def test_a_configuration_that_becomes_complete_is_taken_up_at_once(nucleus: Nucleus, start: Start) -> None:
