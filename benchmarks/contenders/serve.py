@@ -4,7 +4,6 @@
 """
 
 import contextlib
-import gc
 import json
 import logging
 import sys
@@ -45,7 +44,6 @@ def serve(contender: Contender, requests: TextIO) -> Iterator[dict[str, float]]:
                 yield {}
             case "average":
                 updates = update_paths(directory, clients)
-                gc.collect()
                 before = _restart_peak()
                 start = time.perf_counter()
                 contender.average(updates, model)
