@@ -1,6 +1,7 @@
 """All that averaging a round starts from, brought together: its updates, its base, and how the model is laid out."""
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -20,8 +21,10 @@ from protocol.encodings import FLOAT_DTYPES, UpdateLayout, update_layout
 from protocol.messages import ModelHeader, decode
 from protocol.tensors import DTYPES, Header, header_length, parse_header
 
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
 _HEAD_BYTES = 6 << 20
-"""So much of the base model is read at once: its header, and all of it if it is small."""
 
 _BEFORE_BYTES = 16 << 20
 """How much of the base model, and of what belongs to it, is read ahead."""
@@ -58,13 +61,23 @@ class Inputs(msgspec.Struct, frozen=True, eq=False, kw_only=True):
         return ObjectReader(services.models, self.before, services.parallel, _BEFORE_BYTES)
 
 
-def gather(services: Services, record: RoundRecord, answers: Answers | None = None) -> Inputs:
-    """The inputs of a round that is being averaged. `answers` saves reading them.
+def fetch_head(services: Services, record: RoundRecord) -> "Future[bytes]":
+    """The first bytes of a round's base model, which are on their way: its header, and all of it if it is small."""
+    return services.parallel.submit(services.models.range, record.base.key, 0, min(record.base.bytes, _HEAD_BYTES))
+
+
+def gather(
+    services: Services,
+    record: RoundRecord,
+    answers: Answers | None = None,
+    fetching: "Future[bytes] | None" = None,
+) -> Inputs:
+    """The inputs of a round that is being averaged. `answers`, and `fetching`, which `fetch_head` gave, save reading.
 
     Raises:
         MissingObjectError: the base model is gone.
     """
-    fetching = services.parallel.submit(services.models.range, record.base.key, 0, min(record.base.bytes, _HEAD_BYTES))
+    fetching = fetching or fetch_head(services, record)
     if answers is None or len(answers.accepted) != record.accepted:
         answers = services.rounds.answers(record.federation, record.round)
     sources = sources_of(services, record, answers)

@@ -3,13 +3,14 @@
 import logging
 import time
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from cloud.averager.averaging import NotFiniteModelError, mean_metrics
 from cloud.averager.closing import follow_up, next_round_at, notice_of, vanished
 from cloud.averager.history import write_histories
-from cloud.averager.inputs import Inputs, gather
+from cloud.averager.inputs import Inputs, fetch_head, gather
 from cloud.averager.outputs import read_back
 from cloud.averager.plan import INVOCATION_S, TooMuchWorkError, plan
 from cloud.averager.working import Averager
@@ -34,6 +35,9 @@ from cloud.state.models import MissingUploadError
 from cloud.state.records import ResponseRecord, RoundRecord
 from cloud.state.rounds import Answers, KnownResponsesError, StaleRoundError
 from protocol.messages import AverageShard, CheckRound
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 _log = logging.getLogger(__name__)
 
@@ -110,9 +114,9 @@ class Keeper:
         after = step(record, event, now, Lease(self._owner, now + self._lease_s(record, event)))
         if after is record:
             return record
-        reading = None
-        if after.status == "averaging" and answers is None and after.work is None:
-            reading = self._services.parallel.submit(self._answers, record)  # it takes as long as the write
+        ahead = None
+        if after.status == "averaging" and answers is None and after.work is None:  # both take as long as the write
+            ahead = self._services.parallel.submit(self._answers, record), fetch_head(self._services, record)
         if after.status in ("closed", "aborted"):
             answers = (answers or self._answers(record)).including(new.values())
             if after.status == "aborted":
@@ -121,15 +125,22 @@ class Keeper:
             after = msgspec.structs.replace(after, next_at=next_round_at(self._services, after, answers))
         last = record.round >= record.settings.rounds
         after = self._services.rounds.write(record, after, list(new.values()), recovered, last=last)
-        if reading is not None:
-            answers = reading.result().including(new.values())
-        return self._react(record, after, answers)
+        if ahead is None:
+            return self._react(record, after, answers)
+        answers = ahead[0].result().including(new.values())
+        return self._react(record, after, answers, ahead[1])
 
-    def _react(self, before: RoundRecord, after: RoundRecord, answers: Answers | None) -> RoundRecord:
+    def _react(
+        self,
+        before: RoundRecord,
+        after: RoundRecord,
+        answers: Answers | None,
+        fetching: "Future[bytes] | None" = None,
+    ) -> RoundRecord:
         """What a step that is written asks for."""
         if after.status == "averaging":
             mine = after.lease_owner == self._owner and after.lease_until
-            return self._average(after, answers) if mine and _phase(before) != _phase(after) else after
+            return self._average(after, answers, fetching) if mine and _phase(before) != _phase(after) else after
         if after.status != "open":
             follow_up(self._services, after, answers or self._answers(after))
             return after
@@ -146,11 +157,11 @@ class Keeper:
             return self.advance(after, Satisfied())
         return after
 
-    def _average(self, record: RoundRecord, answers: Answers | None) -> RoundRecord:
+    def _average(self, record: RoundRecord, answers: Answers | None, fetching: "Future[bytes] | None") -> RoundRecord:
         """Go on with averaging, under a lease that was just taken."""
         looking_again = self._services.parallel.submit(self._look_again, record)
         try:
-            inputs = gather(self._services, record, answers)
+            inputs = gather(self._services, record, answers, fetching)
             event = self._work(record, inputs)
             looking_again.result()
         except _HOPELESS as error:
