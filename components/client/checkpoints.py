@@ -40,7 +40,8 @@ class Checkpoints:
         self._steps = steps
         self._interval_s = interval_s
         self._clock = clock
-        self._saved_at = self._started_at = clock()
+        self._saved_at = clock()
+        self._started_at: float | None = None
         self._found: tuple[CheckpointState, tensors.Header, bytearray] | None = None
         self._before: dict[str, float] = {}
         self._downloaded_at = 0.0
@@ -56,7 +57,8 @@ class Checkpoints:
     @property
     def train_s(self) -> float:
         """How long it has been trained, in this process and in those that were cut off."""
-        return self._train_s + self._clock() - self._started_at
+        running_s = 0.0 if self._started_at is None else self._clock() - self._started_at
+        return self._train_s + running_s
 
     def find(self) -> CheckpointState | None:
         """The checkpoint of this round, if one is left and still fits the data."""
@@ -78,12 +80,11 @@ class Checkpoints:
     def begin(self, before: dict[str, float], downloaded_at: float) -> None:
         """Training starts: what each checkpoint says of the round so far."""
         self._before, self._downloaded_at = before, downloaded_at
-        self._train_s = self._found[0].train_s if self._found else 0.0
         self._saved_at = self._started_at = self._clock()
 
     def end(self) -> None:
         """Training is over: a checkpoint that it did not take up is of no use any more."""
-        self._train_s, self._started_at = self.train_s, self._clock()
+        self._train_s, self._started_at = self.train_s, None
         self._found = None
         self._can_stop = False
 
@@ -110,6 +111,7 @@ class Checkpoints:
             for name, value in own.items():
                 value.copy_(saved[name])
         randomness.restore({name: value.numpy() for name, value in _under(_RANDOM, values).items()})
+        self._train_s = state.train_s
         log.info("training goes on from its checkpoint", extra={"reason": f"trained for {state.train_s:.1f} s before"})
         return Checkpoint({name: value.clone() for name, value in _under(_TASK, values).items()}, state.values)
 

@@ -6,11 +6,10 @@ import math
 import queue
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
-from components.client import agent, configuration, device, exchange, finished, ipc, logs, shadow, supervisor
+from components.client import agent, configuration, device, exchange, finished, ipc, logs, shadow_events, supervisor
 from components.client.agent import Moment, State
 from components.client.configuration import Configuration, ConfigurationError
 from components.client.deferrals import Deferrals
@@ -20,10 +19,6 @@ from components.client.ipc import Ipc, IpcError
 from components.client.outbox import Outbox
 from components.client.supervisor import Supervisor
 from protocol import messages, names
-from protocol.messages import InvalidMessageError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 log = logging.getLogger(__name__)
 
@@ -80,12 +75,7 @@ class Service:
             reconcile_s=settings.reconcile_s,
             finished=finished.load(self._memory, settings.federation),
         )
-        self._handlers: dict[str, Callable[[bytes], agent.Event | None]] = {
-            self._topic("get/accepted"): _read_document,
-            self._topic("get/rejected"): _read_get_rejection,
-            self._topic("update/delta"): lambda payload: agent.ShadowChanged(shadow.parse_delta_version(payload)),
-            self._topic("update/rejected"): _read_update_rejection,
-        }
+        self._handlers = shadow_events.handlers(settings.federation, thing)
 
     def run(self) -> None:
         """Serves until the process is told to stop. Comes back when all has to be subscribed to anew: the configuration
@@ -287,25 +277,3 @@ def pause(events: "queue.SimpleQueue[Event]", seconds: float, until: type[Event]
                 raise ConnectionLostError(event.reason)
             if until is not None and isinstance(event, until):
                 return
-
-
-def _read_document(payload: bytes) -> agent.Event | None:
-    try:
-        return agent.ShadowArrived(shadow.parse(payload))
-    except InvalidMessageError as error:
-        log.warning("cannot read the shadow", extra={"error": error})
-        return None
-
-
-def _read_get_rejection(payload: bytes) -> agent.Event | None:
-    rejection = shadow.parse_rejection(payload)
-    if rejection.code == 404:
-        return agent.ShadowArrived(shadow.Shadow())
-    log.warning("the shadow was not given", extra={"reason": f"{rejection.code} {rejection.message}"})
-    return None
-
-
-def _read_update_rejection(payload: bytes) -> agent.Event | None:
-    rejection = shadow.parse_rejection(payload)
-    log.warning("the shadow refused an update", extra={"reason": f"{rejection.code} {rejection.message}"})
-    return None

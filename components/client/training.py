@@ -14,7 +14,7 @@ from components.client.task import Data, Metrics, Training, checkpoint, checkpoi
 
 EVALUATION_BATCH = 512
 
-Batch = tuple[Tensor, Tensor]
+Batch = tuple[Any, Tensor]
 
 
 def train(model: nn.Module, data: Data, settings: Training) -> Metrics:
@@ -66,7 +66,7 @@ def _train(model: nn.Module, data: Data, settings: Training, device: torch.devic
             if len(targets) == 1 < settings.batch_size and seen:
                 continue  # a last batch of one: batch normalization cannot train on it
             targets = targets.to(device)
-            loss = _loss(model(inputs.to(device)), targets)
+            loss = _loss(model(_move(inputs, device)), targets)
             sgd.step(loss)
             total += loss.detach() * len(targets)
             seen += len(targets)
@@ -143,7 +143,7 @@ def evaluate(model: nn.Module, data: Data) -> Metrics:
         with torch.inference_mode():
             for inputs, targets in _batches(data.test, EVALUATION_BATCH, None):
                 targets = targets.to(device)
-                outputs = model(inputs.to(device))
+                outputs = model(_move(inputs, device))
                 loss += _loss(outputs, targets).item() * len(targets)
                 correct += int((outputs.argmax(1) == targets).sum())
                 seen += len(targets)
@@ -167,8 +167,12 @@ def validate(model: nn.Module, data: Data) -> None:
             with torch.inference_mode():
                 _loss(model(inputs), targets)
         except (RuntimeError, ValueError, IndexError) as error:
-            shapes = f"{list(inputs.shape[1:])} ({inputs.dtype}) with target {targets.tolist()[0]}"
-            raise ValueError(f"the model does not take the first {name} example, {shapes}: {error}") from error
+            shape = (
+                f"{list(inputs.shape[1:])} ({inputs.dtype})" if isinstance(inputs, Tensor) else type(inputs).__name__
+            )
+            raise ValueError(
+                f"the model does not take the first {name} example, {shape} with target {targets.tolist()[0]}: {error}"
+            ) from error
 
 
 def best_device() -> torch.device:
@@ -192,6 +196,17 @@ def _limits(settings: Training) -> tuple[int, int]:
     """The number of epochs, and of steps, 0 if these are not limited."""
     steps = settings.steps or 0
     return settings.epochs or (_ENDLESS if steps else 1), steps
+
+
+def _move(inputs: Any, device: torch.device) -> Any:
+    """The inputs of a batch on the device: a tensor, or tensors in lists and dictionaries."""
+    if isinstance(inputs, Tensor):
+        return inputs.to(device)
+    if isinstance(inputs, Mapping):
+        return {name: _move(value, device) for name, value in inputs.items()}
+    if isinstance(inputs, list | tuple):
+        return [_move(value, device) for value in inputs]
+    return inputs
 
 
 def _loss(outputs: Tensor, targets: Tensor) -> Tensor:

@@ -144,6 +144,44 @@ def test_a_dataset_without_tensors_gives_the_same_as_one_with() -> None:
     assert training.evaluate(model, slow)["accuracy"] > 0.9
 
 
+class Parts(Dataset[tuple[dict[str, Tensor], Tensor]]):
+    """The same examples, whose inputs come in two parts."""
+
+    def __init__(self, dataset: TensorDataset) -> None:
+        self._dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def __getitem__(self, index: int) -> tuple[dict[str, Tensor], Tensor]:
+        inputs, target = self._dataset[index]
+        return {"first": inputs[:2], "rest": inputs[2:]}, target
+
+
+class Joined(nn.Module):
+    """Takes inputs in two parts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = make_model()
+
+    def forward(self, parts: dict[str, Tensor]) -> Tensor:
+        result: Tensor = self.model(torch.cat([parts["first"], parts["rest"]], 1))
+        return result
+
+
+def test_inputs_may_be_tensors_by_name() -> None:
+    data, expected, model = make_data(), make_model(), Joined()
+    assert isinstance(data.train, TensorDataset)
+    assert isinstance(data.test, TensorDataset)
+    parts = Data(Parts(data.train), Parts(data.test))
+    training.validate(model, parts)
+    training.train(expected, Data(Examples(data.train)), SETTINGS)
+    training.train(model, parts, SETTINGS)
+    assert torch.equal(weights(model), weights(expected))
+    assert training.evaluate(model, parts) == training.evaluate(expected, data)
+
+
 def test_batch_normalization_trains_though_one_example_is_left_for_the_last_batch() -> None:
     model = nn.Sequential(nn.Linear(6, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
     assert training.train(model, make_data(33), SETTINGS)["steps"] == 4

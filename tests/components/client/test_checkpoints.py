@@ -1,0 +1,192 @@
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from components.client.checkpoints import Checkpoints
+from components.client.interruptions import StoppedError
+from components.client.round_files import CHECKPOINT, Belonging, RoundFiles
+from components.client.task import Training, keep_checkpoints
+
+BELONGING = Belonging(
+    federation="digits",
+    thing="t",
+    round=1,
+    model="a" * 64,
+    task="b" * 64,
+    training=Training(batch_size=8, learning_rate=0.1, epochs=2),
+    encoding="float32",
+    component="0.1.0",
+)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+Process = Callable[..., Checkpoints]
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def process(tmp_path: Path, clock: Clock) -> Process:
+    """Each is that of another process of the same round."""
+
+    def new(examples: int = 10, steps: int = 0, interval_s: float = 0.0) -> Checkpoints:
+        files = RoundFiles(tmp_path / "round", BELONGING)
+        return Checkpoints(files, examples, steps=steps, interval_s=interval_s, clock=clock)
+
+    return new
+
+
+@pytest.fixture(autouse=True)
+def _forget() -> Iterator[None]:
+    yield
+    keep_checkpoints(None)
+
+
+def model_of(seed: int) -> nn.Module:
+    torch.manual_seed(seed)
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2).bfloat16())
+    model.register_buffer("mask", torch.rand(5) > 0.5)
+    return model
+
+
+def test_what_was_saved_comes_back_bit_by_bit_with_the_states_of_the_generators(process: Process) -> None:
+    before, saved = process(), model_of(1)
+    before.begin({"loss": 2.0}, 7.0)
+    own = {"momentum": torch.randn(3), "order": torch.get_rng_state(), "half": torch.randn(2).bfloat16()}
+    before.save(saved, {"epoch": 3, "note": "x", "nothing": None, "rate": 0.1}, own)
+    expected = torch.randn(4)
+
+    after, model = process(), model_of(2)
+    found = after.find()
+    assert found is not None
+    assert (found.before, found.downloaded_at) == ({"loss": 2.0}, 7.0)
+    checkpoint = after.resume(model)
+    assert checkpoint is not None
+    assert torch.equal(torch.randn(4), expected)
+    assert checkpoint.values == {"epoch": 3, "note": "x", "nothing": None, "rate": 0.1}
+    assert {name: value.dtype for name, value in checkpoint.tensors.items()} == {n: v.dtype for n, v in own.items()}
+    assert all(torch.equal(checkpoint.tensors[name], value) for name, value in own.items())
+    assert all(torch.equal(value, saved.state_dict()[name]) for name, value in model.state_dict().items())
+
+
+def test_training_that_begins_has_nothing_to_resume(process: Process) -> None:
+    checkpoints = process()
+    assert checkpoints.find() is None
+    assert checkpoints.resume(model_of(1)) is None
+
+
+def test_a_checkpoint_of_other_data_or_of_another_model_is_dropped(process: Process, tmp_path: Path) -> None:
+    process().save(model_of(1), {}, {})
+    assert process(examples=11).find() is None
+    assert not (tmp_path / "round" / CHECKPOINT).exists()
+    process().save(model_of(1), {}, {})
+    other = process()
+    assert other.find() is not None
+    assert other.resume(nn.Linear(3, 4)) is None
+    assert not (tmp_path / "round" / CHECKPOINT).exists()
+
+
+def test_checkpoints_are_due_at_the_end_of_epochs_or_each_few_steps_but_not_too_often(
+    process: Process, clock: Clock
+) -> None:
+    by_epoch, by_steps, rare = process(), process(steps=4), process(steps=1, interval_s=10.0)
+    assert (by_epoch.due(4, epoch_ended=False), by_epoch.due(5, epoch_ended=True)) == (False, True)
+    assert (by_steps.due(4, epoch_ended=False), by_steps.due(5, epoch_ended=True)) == (True, False)
+    assert not rare.due(1, epoch_ended=False)
+    clock.now += 10
+    assert rare.due(1, epoch_ended=False)
+    rare.save(model_of(1), {}, {})
+    assert not rare.due(2, epoch_ended=False)
+
+
+def test_training_that_knows_checkpoints_stops_with_one(process: Process, tmp_path: Path) -> None:
+    checkpoints = process(interval_s=1e9)
+    assert not checkpoints.stop()
+    assert not checkpoints.stopping
+    checkpoints.resume(model_of(1))
+    assert checkpoints.stop()
+    assert checkpoints.due(3, epoch_ended=False)
+    with pytest.raises(StoppedError):
+        checkpoints.save(model_of(1), {}, {})
+    assert (tmp_path / "round" / CHECKPOINT).exists()
+
+
+def test_the_time_of_training_is_that_of_all_processes(process: Process, clock: Clock) -> None:
+    first = process()
+    first.begin({}, 0.0)
+    clock.now += 5
+    first.save(model_of(1), {}, {})
+    clock.now += 100  # the power is away
+    second = process()
+    second.find()
+    second.begin({}, 0.0)
+    second.resume(model_of(1))
+    clock.now += 2
+    second.end()
+    clock.now += 50
+    assert second.train_s == 7
+
+
+class PowerCut(BaseException):
+    """The power goes."""
+
+
+def documented_train() -> Callable[..., dict[str, float]]:
+    """The example of docs/tasks.md, with a training step where it has dots."""
+    text = (Path(__file__).parents[3] / "docs" / "tasks.md").read_text()
+    source = next(block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "resume(model)" in block)
+    step = "        data(model, optimizer, epoch)\n"
+    namespace: dict[str, Any] = {"torch": torch}
+    exec(source.replace("        ...\n", step), namespace)  # noqa: S102 - it is our own
+    train: Callable[..., dict[str, float]] = namespace["train"]
+    return train
+
+
+def test_the_documented_example_goes_on_with_the_same_bits(process: Process) -> None:
+    train = documented_train()
+    settings = Training(batch_size=4, learning_rate=0.1, momentum=0.9, epochs=5)
+
+    def step(model: nn.Module, optimizer: torch.optim.Optimizer, epoch: int) -> None:
+        optimizer.zero_grad()
+        noise = torch.randn(8, 3)
+        model(noise).square().mean().backward()
+        optimizer.step()
+
+    def cut_off(model: nn.Module, optimizer: torch.optim.Optimizer, epoch: int) -> None:
+        if epoch == 4:
+            raise PowerCut
+        step(model, optimizer, epoch)
+
+    def run(model: nn.Module, data: Callable[..., None]) -> Tensor:
+        torch.manual_seed(9)
+        checkpoints = process()
+        checkpoints.find()
+        keep_checkpoints(checkpoints)
+        train(model, data, settings)
+        return torch.cat([value.detach().flatten() for value in model.parameters()])
+
+    model = nn.Linear(3, 2)
+    start = {name: value.clone() for name, value in model.state_dict().items()}
+    torch.manual_seed(9)
+    train(model, step, settings)  # nobody keeps checkpoints
+    expected = torch.cat([value.detach().flatten() for value in model.parameters()])
+    model.load_state_dict(start)
+    with pytest.raises(PowerCut):
+        run(model, cut_off)
+    model.load_state_dict(start)
+    assert torch.equal(run(model, step), expected)
