@@ -98,6 +98,7 @@ bench-peers: setup
 	  touch "$$peers/complete"; \
 	fi; \
 	ln -sfn "$$peers" .venv/peers
+	@.venv/bin/python -m benchmarks.device
 
 clean:
 	rm -rf .venv build greengrass-build components/runtime/greengrass-build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
