@@ -86,6 +86,7 @@ bench: setup
 	@.venv/bin/python -m benchmarks.averaging
 	@.venv/bin/python -m benchmarks.averaging_scale
 	@.venv/bin/python -m benchmarks.sharding
+	@.venv/bin/python -m benchmarks.device
 
 # The peers have an environment of their own: what they pull in is much, and not ours.
 bench-peers: setup
@@ -98,7 +99,6 @@ bench-peers: setup
 	  touch "$$peers/complete"; \
 	fi; \
 	ln -sfn "$$peers" .venv/peers
-	@.venv/bin/python -m benchmarks.device
 
 clean:
 	rm -rf .venv build greengrass-build components/runtime/greengrass-build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
