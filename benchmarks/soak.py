@@ -17,7 +17,7 @@ ends           how many ended in which phase
 lives          how many processes of the agent there were
 calls          how many IPC calls they made
 slope_kb_per_h by how much the agent's own memory (USS) grows, in KiB an hour of its clock: the common slope of all its
-               lives, by least squares, each from an hour after its start
+               lives, by least squares, each from four hours after its start
 files_grown    how many more files the last life had open in its last quarter than in its first, by the least of each
 """
 
@@ -43,7 +43,8 @@ from sandbox.scratch import Scratch
 ROOT = Path(__file__).parent.parent
 TASK = ROOT / "benchmarks" / "tasks" / "moody"
 SPEED = 240.0
-WARM_UP_H = 1.0
+WARM_UP_H = 4.0
+"""Until then a process meets most of its code for the first time, and takes the memory for it."""
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
