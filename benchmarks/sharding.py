@@ -37,10 +37,13 @@ _LIMIT_S = 60.0
 
 
 class Invocation(msgspec.Struct, frozen=True, kw_only=True):
-    """One invocation of the averager: `job` is the number of its job, None if it did something else."""
+    """One invocation of the averager: `job` is the number of its job, None if it did something else. Of its time it
+    stood still for `read_s` and `write_s`, while S3 had not read or written what it needed."""
 
     job: int | None
     duration_s: float
+    read_s: float
+    write_s: float
     peak_memory_mb: float
 
 
@@ -92,7 +95,14 @@ def measure(clients: int, shards: int) -> Row:
         model_bytes=inputs.model_bytes(_ARCHITECTURE),
         phases=_phases(record, lines),
         invocations=[
-            Invocation(job=line.job, duration_s=line.duration_s, peak_memory_mb=line.peak_memory_mb) for line in lines
+            Invocation(
+                job=line.job,
+                duration_s=line.duration_s,
+                read_s=line.waited_s.get("read", 0.0),
+                write_s=line.waited_s.get("write", 0.0),
+                peak_memory_mb=line.peak_memory_mb,
+            )
+            for line in lines
         ],
         expected=_expected(base, record.settings.averaging, clients),
     )

@@ -26,9 +26,11 @@ def peak_memory_mb() -> float:
 
 
 @contextmanager
-def measured(function: str, calls: Counter[str]) -> Iterator[dict[str, Any]]:
-    """Measure an invocation; what is put into the yielded dictionary (federation, round, ...) goes into its line."""
+def measured(function: str, calls: Counter[str], waited_s: dict[str, float]) -> Iterator[dict[str, Any]]:
+    """Measure an invocation, for which `calls` and `waited_s` begin empty; what is put into the yielded dictionary
+    (federation, round, ...) goes into its line."""
     calls.clear()
+    waited_s.clear()
     started = time.perf_counter()
     properties: dict[str, Any] = {}
     try:
@@ -58,6 +60,7 @@ def measured(function: str, calls: Counter[str]) -> Iterator[dict[str, Any]]:
             "function": function,
             **values,
             "calls": dict(sorted(calls.items())),
+            "waited_s": dict(sorted(waited_s.items())),
             **properties,
         }
         sys.stdout.write(msgspec.json.encode(line).decode() + "\n")

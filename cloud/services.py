@@ -29,7 +29,8 @@ _PARALLEL = 128
 
 class Services(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Everything outside an invocation that it may touch. `calls` counts AWS calls by service and operation;
-    `part_bytes` is the size of a part of a multipart upload, of which S3 takes none that is smaller."""
+    `waited_s` are the seconds that averaging stood still for S3, by what for: "read" or "write"; `part_bytes` is the
+    size of a part of a multipart upload, of which S3 takes none that is smaller."""
 
     federations: Federations
     clients: Clients
@@ -39,6 +40,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     notices: Notices
     parallel: Executor
     calls: Counter[str]
+    waited_s: dict[str, float]
     package: Path
     part_bytes: int = MIN_PART_BYTES
 
@@ -97,5 +99,6 @@ def from_environment() -> Services:
         ),
         parallel=parallel,
         calls=calls,
+        waited_s={},
         package=Path(__file__).parent.parent,
     )

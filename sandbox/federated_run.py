@@ -149,13 +149,15 @@ class _Emitted(msgspec.Struct):
 
 
 class FunctionLine(msgspec.Struct):
-    """What an invocation says of itself in its function's log (cloud/metrics.py). `job` is there if it did one of the
-    jobs of a round; the peak is that of the process, which may have served other invocations before."""
+    """What an invocation says of itself in its function's log (cloud/metrics.py). `waited_s` is how long averaging
+    stood still for S3, by what for; `job` is there if it did one of the jobs of a round; the peak is that of the
+    process, which may have served other invocations before."""
 
     emitted: _Emitted = msgspec.field(name="_aws")
     duration_s: float
     calls: dict[str, int]
     peak_memory_mb: float
+    waited_s: dict[str, float] = {}
     round: int = 0
     job: int | None = None
 

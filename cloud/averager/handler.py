@@ -37,7 +37,7 @@ def handle(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Called by Lambda with a batch of messages. Returns those to deliver again."""
     logging.getLogger().setLevel(logging.INFO)
     outside = services.from_environment()
-    with metrics.measured("averager", outside.calls) as properties:
+    with metrics.measured("averager", outside.calls, outside.waited_s) as properties:
         invocation = _Invocation(outside, context, properties)
         failures = invocation.run(event["Records"])
         properties["failed_messages"] = len(failures)

@@ -54,11 +54,13 @@ class Inputs(msgspec.Struct, frozen=True, eq=False, kw_only=True):
 
     def reader(self, services: Services) -> ObjectReader:
         """Reads the updates."""
-        return ObjectReader(services.models, [source.stored for source in self.sources], services.parallel)
+        return ObjectReader(
+            services.models, [source.stored for source in self.sources], services.parallel, services.waited_s
+        )
 
     def before_reader(self, services: Services) -> ObjectReader:
         """Reads what the round starts from."""
-        return ObjectReader(services.models, self.before, services.parallel, _BEFORE_BYTES)
+        return ObjectReader(services.models, self.before, services.parallel, services.waited_s, _BEFORE_BYTES)
 
 
 def fetch_head(services: Services, record: RoundRecord) -> "Future[bytes]":

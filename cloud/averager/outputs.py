@@ -7,7 +7,7 @@ from typing import Any
 
 from cloud.averager.averaging import File, NewPart
 from cloud.averager.grid import Grid
-from cloud.averager.sources import ObjectReader, Request, Stored, read_whole
+from cloud.averager.sources import ObjectReader, Request, Stored, read_whole, waiting
 from cloud.services import Services
 from cloud.settings import Averaging
 from cloud.state.models import Models
@@ -39,7 +39,7 @@ def key_of(file: File, federation: str, round_number: int) -> str:
 
 class Outputs:
     """Writes parts of the files of the model that a round makes: each file at once if it has one part only, else to the
-    multipart uploads given, by key."""
+    multipart uploads given, by key. How long writing takes is added to `waited_s`."""
 
     def __init__(
         self,
@@ -49,6 +49,7 @@ class Outputs:
         federation: str,
         round_number: int,
         uploads: dict[str, str],
+        waited_s: dict[str, float],
     ) -> None:
         self._models = models
         self._parallel = parallel
@@ -56,6 +57,7 @@ class Outputs:
         self._federation = federation
         self._round = round_number
         self._uploads = uploads
+        self._waited_s = waited_s
         self._under_way: deque[Future[Any]] = deque()
         self._sha256 = hashlib.sha256()
         self._bytes = 0
@@ -67,16 +69,19 @@ class Outputs:
             if file == "model":
                 self._sha256.update(written)
                 self._bytes += len(written)
-            while len(self._under_way) >= _UNDER_WAY:
-                self._under_way.popleft().result()
+            self._wait(_UNDER_WAY - 1)
             self._under_way.append(self._parallel.submit(self._put, file, new.part.number, written))
 
     def finish(self) -> ModelReference:
         """Return when all is written: how to refer to the model, if all of its parts were written here."""
-        while self._under_way:
-            self._under_way.popleft().result()
+        self._wait(0)
         key = key_of("model", self._federation, self._round)
         return ModelReference(key=key, sha256=self._sha256.hexdigest(), bytes=self._bytes)
+
+    def _wait(self, until: int) -> None:
+        with waiting(self._waited_s, "write"):
+            while len(self._under_way) > until:
+                self._under_way.popleft().result()
 
     def _put(self, file: File, number: int, data: bytes) -> None:
         key = key_of(file, self._federation, self._round)
@@ -101,6 +106,8 @@ def read_back(services: Services, record: RoundRecord, grid: Grid) -> ModelRefer
     size = len(grid.model_start(record.round)) + grid.parts[-1].end
     ranges = [Request(0, start, min(start + _PIECE_BYTES, size)) for start in range(0, size, _PIECE_BYTES)]
     digest = hashlib.sha256()
-    for data in read_whole(ObjectReader(services.models, [Stored(key=key, data_start=0)], services.parallel), ranges):
+    for data in read_whole(
+        ObjectReader(services.models, [Stored(key=key, data_start=0)], services.parallel, services.waited_s), ranges
+    ):
         digest.update(data)
     return ModelReference(key=key, sha256=digest.hexdigest(), bytes=size)

@@ -2,9 +2,11 @@
 
 import functools
 import itertools
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
+from contextlib import contextmanager
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -64,8 +66,18 @@ def read_whole(reader: Reader, requests: Iterable[Request]) -> Iterator[bytearra
         yield space
 
 
+@contextmanager
+def waiting(waited_s: dict[str, float], kind: str) -> Iterator[None]:
+    """Add how long the block takes to the seconds waited for something of this kind."""
+    started = time.perf_counter()
+    try:
+        yield
+    finally:
+        waited_s[kind] = waited_s.get(kind, 0.0) + time.perf_counter() - started
+
+
 class ObjectReader:
-    """Reads files from S3; some ranges are fetched ahead.
+    """Reads files from S3; some ranges are fetched ahead. How long that takes nevertheless is added to `waited_s`.
 
     Raises:
         MissingObjectError: in `read`: a file is gone.
@@ -76,11 +88,17 @@ class ObjectReader:
     _AHEAD = 128
 
     def __init__(
-        self, models: Models, files: Sequence[Stored], parallel: Executor, ahead_bytes: int = 64 << 20
+        self,
+        models: Models,
+        files: Sequence[Stored],
+        parallel: Executor,
+        waited_s: dict[str, float],
+        ahead_bytes: int = 64 << 20,
     ) -> None:
         self._models = models
         self._files = files
         self._parallel = parallel
+        self._waited_s = waited_s
         self._ahead_bytes = ahead_bytes
 
     def read(self, requests: Iterable[Request]) -> Iterator[Fill]:
@@ -99,7 +117,9 @@ class ObjectReader:
             if not ahead:
                 return
             size, fetched = ahead.popleft()
-            yield functools.partial(_copy, fetched.result())
+            with waiting(self._waited_s, "read"):
+                data = fetched.result()
+            yield functools.partial(_copy, data)
             ahead_bytes -= size
 
     def _fetch(self, request: Request) -> Buffer:

@@ -101,7 +101,13 @@ class Averager:
             changes = Mean(GroupSums(self._updates(blocks, clients), inputs.weighing), inputs.weighing, clients)
         before = Before(inputs.grid, parts, inputs.before_reader(services), inputs.files[: len(inputs.before)])
         outputs = Outputs(
-            services.models, services.parallel, inputs.grid, self._record.federation, self._record.round, uploads
+            services.models,
+            services.parallel,
+            inputs.grid,
+            self._record.federation,
+            self._record.round,
+            uploads,
+            services.waited_s,
         )
         for new in new_parts(inputs.grid, parts, blocks, changes, before, self._settings):
             outputs.write(new)
@@ -151,7 +157,7 @@ class Averager:
     def _stored_sums(self, parts: Sequence[Part], blocks: Sequence[Block], shard: int) -> StoredSums:
         groups = len(groups_of(self._everyone))
         files = [Stored(key=self._key(f"sums-{shard}-{number}"), data_start=0) for number in range(groups)]
-        reader = ObjectReader(self._services.models, files, self._services.parallel)
+        reader = ObjectReader(self._services.models, files, self._services.parallel, self._services.waited_s)
         return StoredSums(reader, parts, blocks, groups)
 
     def _key(self, name: str) -> str:

@@ -37,7 +37,7 @@ def handle(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """Called by Lambda. Returns the messages to deliver again, if the event was a batch of them."""
     logging.getLogger().setLevel(logging.INFO)
     outside = services.from_environment()
-    with metrics.measured("initiator", outside.calls) as properties:
+    with metrics.measured("initiator", outside.calls, outside.waited_s) as properties:
         if "Records" not in event:
             properties["kind"] = "wake"
             _wake(outside)

@@ -16,7 +16,9 @@ def line_of(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
 
 def test_an_invocation_writes_one_line_that_cloudwatch_makes_metrics_of(capsys: pytest.CaptureFixture[str]) -> None:
     calls = Counter({"left.From.BeforeThis": 9})
-    with metrics.measured("averager", calls) as properties:
+    waited_s = {"read": 9.0}
+    with metrics.measured("averager", calls, waited_s) as properties:
+        waited_s["write"] = 0.25
         calls["s3.GetObject"] += 2
         calls["dynamodb.Query"] += 1
         properties["federation"] = "f"
@@ -28,12 +30,13 @@ def test_an_invocation_writes_one_line_that_cloudwatch_makes_metrics_of(capsys: 
     assert all(isinstance(line[name], int | float) for name in names)
     assert (line["function"], line["federation"], line["errors"]) == ("averager", "f", 0)
     assert (line["aws_calls"], line["calls"]) == (3, {"dynamodb.Query": 1, "s3.GetObject": 2})
+    assert line["waited_s"] == {"write": 0.25}
     assert line["duration_s"] >= 0
     assert line["peak_memory_mb"] > 10
 
 
 def test_an_invocation_that_fails_is_counted_and_still_fails(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(LookupError), metrics.measured("initiator", Counter()):
+    with pytest.raises(LookupError), metrics.measured("initiator", Counter(), {}):
         raise LookupError("no such table")
     line = line_of(capsys)
     assert (line["errors"], line["error"]) == (1, "LookupError: no such table")

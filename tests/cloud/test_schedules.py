@@ -453,6 +453,7 @@ class World:
             notices=Notices(iot, sqs, "rounds", "updates", "shards", at_once),
             parallel=at_once,
             calls=Counter(),
+            waited_s={},
             package=self._package,
             part_bytes=self.part_bytes,
         )

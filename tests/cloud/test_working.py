@@ -1,5 +1,6 @@
 """cloud/averager/working.py and outputs.py: the jobs of a round, in S3, against the same in memory."""
 
+import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -44,6 +45,7 @@ def services(aws: EmbeddedAws, deployed: Deployment) -> Iterator[Services]:
             notices=none,
             parallel=parallel,
             calls=Counter(),
+            waited_s={},
             package=Path(),
             part_bytes=PART_BYTES,
         )
@@ -118,6 +120,17 @@ def test_one_invocation_writes_what_is_averaged(services: Services, name: str, s
     assert {file: stored.file(file) for file in expected} == expected
     assert services.models.get(reference) == expected["model"]
     assert len(stored.inputs.grid.parts) > 3
+
+
+def test_time_that_averaging_waits_for_s3_is_told_by_what_for(services: Services) -> None:
+    stored = Stored(services, "waiting", Averaging())
+    services.waited_s.clear()
+    started = time.perf_counter()
+    Averager(services, stored.inputs).do_all()
+    took = time.perf_counter() - started
+    assert services.waited_s.keys() == {"read", "write"}
+    assert min(services.waited_s.values()) > 0
+    assert sum(services.waited_s.values()) < took
 
 
 @pytest.mark.parametrize(
