@@ -28,7 +28,7 @@ _OPEN_FILES = 512
 class FileReader:
     """Reads files from a disk."""
 
-    block_bytes = 128 << 10
+    block_bytes = 192 << 10
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self._paths = paths

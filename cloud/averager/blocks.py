@@ -123,8 +123,3 @@ class Slices:
 def _view(space: NDArray[np.uint8], start: int, dtype: str, count: int) -> NDArray[Any]:
     rows, stride = space.shape
     return np.ndarray((rows, count), dtype, space, start, (stride, np.dtype(dtype).itemsize))
-
-
-def zeros(block: Block) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Sums that nothing was added to yet: of the block's coordinates, and of its integers."""
-    return np.zeros(block.n_float), np.zeros(block.n_int)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloud.averager import robust
-from cloud.averager.blocks import Block, Slices, zeros
+from cloud.averager.blocks import Block, Slices
 from cloud.averager.grid import Part
 from cloud.averager.sources import Reader, Request
 from cloud.averager.weighing import Scales, Weighing
@@ -92,35 +92,60 @@ class Updates:
                     yield Request(client, start, end)
 
 
+class _Space:
+    """Sums of one block after another, in the same memory: fresh pages for each would cost as much as the sums."""
+
+    def __init__(self) -> None:
+        self._floats = np.empty(0)
+        self._integers = np.empty(0)
+
+    def of(self, block: Block) -> Change:
+        """Space for a block's sums, which holds whatever was there before."""
+        if len(self._floats) < block.n_float:
+            self._floats = np.empty(block.n_float)
+        if len(self._integers) < block.n_int:
+            self._integers = np.empty(block.n_int)
+        return self._floats[: block.n_float], self._integers[: block.n_int]
+
+
 class GroupSums:
     """The weighted sums of clients, by groups."""
 
     def __init__(self, updates: Updates, weighing: Weighing) -> None:
         self._updates = updates
         self._coefficients = {kind: weighing.weights * scales for kind, scales in weighing.scales.items()}
+        self._space = _Space()
+        self._product = np.empty(0)
 
     def of(self, block: Block) -> Iterator[Change]:
-        """The sum of each group of clients at the next block."""
+        """The sum of each group of clients at the next block: there until the next one is asked for."""
         runs = list(block.runs())
         numbers = self._updates.of(block)
         for _ in range(0, len(self._updates.clients), GROUP):
-            floats, integers = zeros(block)
-            for clients, values, counted in itertools.islice(numbers, GROUP // ROWS):
+            floats, integers = self._space.of(block)
+            for place, rows in enumerate(itertools.islice(numbers, GROUP // ROWS)):
                 for kind, start, end in runs:
-                    sums = floats[start:end]
-                    sums += _weighted(self._coefficients[kind][clients], values[:, start:end])
+                    weights = self._coefficients[kind][rows.clients]
+                    self._add(weights, rows.floats[:, start:end], floats[start:end], is_first=not place)
                 if block.n_int:
-                    integers += _weighted(self._coefficients["integer"][clients], counted)
+                    weights = self._coefficients["integer"][rows.clients]
+                    self._add(weights, rows.integers, integers, is_first=not place)
             yield floats, integers
 
-
-def _weighted(weights: Sums, rows: NDArray[Any]) -> Sums:
-    """The weighted sum of rows, added up in their order: unlike those of a matrix product, its bits don't depend on
-    where in a block a number is."""
-    if rows.shape[1] == 1:  # as a single column it would be summed in another order
-        return _weighted(weights, np.repeat(rows, 2, axis=1))[:1]
-    total: Sums = np.einsum("k,kn->n", weights, rows, dtype=np.float64, casting="unsafe")
-    return total
+    def _add(self, weights: Sums, rows: NDArray[Any], sums: Sums, *, is_first: bool) -> None:
+        """Add the weighted sum of rows, which is taken in their order: unlike those of a matrix product, its bits don't
+        depend on where in a block a number is."""
+        count = len(sums)
+        if count == 1:  # as a single column it would be summed in another order
+            rows, count = np.repeat(rows, 2, axis=1), 2
+        if len(self._product) < count:
+            self._product = np.empty(count)
+        product = self._product[:count]
+        np.einsum("k,kn->n", weights, rows, dtype=np.float64, casting="unsafe", out=product)
+        if is_first:
+            np.copyto(sums, product[: len(sums)])
+        else:
+            np.add(sums, product[: len(sums)], out=sums)
 
 
 class Mean:
@@ -129,17 +154,20 @@ class Mean:
     def __init__(self, sums: "GroupSums | StoredSums", weighing: Weighing, clients: Sequence[int]) -> None:
         self._sums = sums
         self._divisor = math.fsum(weighing.weights[client] for client in clients)
+        self._space = _Space()
 
     def next(self, block: Block) -> Change:
-        """The mean at the next block."""
-        groups = self._sums.of(block)
-        floats, integers = next(groups)
-        for more_floats, more_integers in groups:
-            floats += more_floats
-            integers += more_integers
-        floats /= self._divisor
-        integers /= self._divisor
-        return floats, integers
+        """The mean at the next block: there until that of the one after is asked for."""
+        totals = self._space.of(block)
+        for place, sums in enumerate(self._sums.of(block)):
+            for total, more in zip(totals, sums, strict=True):
+                if place:
+                    np.add(total, more, out=total)
+                else:
+                    np.copyto(total, more)
+        for total in totals:
+            np.divide(total, self._divisor, out=total)
+        return totals
 
 
 class StoredSums:
@@ -151,11 +179,12 @@ class StoredSums:
         self._integers_at = parts[0].integers[0] - (integers_end - self._floats_at)
         self._groups = groups
         self._fills = reader.read(self._requests(blocks))
+        self._space = _Space()
 
     def of(self, block: Block) -> Iterator[Change]:
-        """The sum of each group of clients at the next block."""
+        """The sum of each group of clients at the next block: there until the next one is asked for."""
         for _ in range(self._groups):
-            sums = zeros(block)
+            sums = self._space.of(block)
             for numbers in sums:
                 if len(numbers):
                     next(self._fills)(numbers.view(np.uint8).data)

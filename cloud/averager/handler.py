@@ -7,10 +7,11 @@ leads to, this invocation does.
 """
 
 import functools
+import itertools
 import logging
 import time
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import defaultdict, deque
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -29,6 +30,7 @@ from protocol.messages import AbortRound, AverageShard, CheckRound
 _log = logging.getLogger(__name__)
 
 _MAX_REASON = 500
+_FETCHED_BYTES = 256 << 20
 _STRAYS = 0
 """Updates to rounds that never were are recorded with round 0, which is none."""
 
@@ -95,7 +97,7 @@ class _Invocation:
     def _respond(self, federation: str, round_number: int, group: Sequence[Arrival | Word]) -> None:
         arrivals = [said for said in group if isinstance(said, Arrival)]
         limit = self._schemas.limit_bytes(federation)
-        fetching = self._fetch_all(arrivals, limit) if limit else []
+        fetching = self._fetch_all(arrivals, limit) if limit else None
         try:
             record = self._services.rounds.get(federation, round_number)
         except UnknownRoundError:
@@ -103,9 +105,9 @@ class _Invocation:
             strays = {arrival.name.thing: _refusal(arrival, reason) for arrival in arrivals}
             self._refuse(federation, _STRAYS, list(strays.values()))
             return
-        if arrivals and not fetching:
+        if fetching is None:
             self._schemas.of(record)
-            fetching = self._fetch_all(arrivals, self._schemas.limit_bytes(federation))
+            fetching = self._fetch_all(arrivals, self._schemas.limit_bytes(federation) or 1)
         members = {member.thing for member in record.cohort}
         responses = {
             said.outcome.thing: _failure(said)
@@ -145,9 +147,24 @@ class _Invocation:
             report=inspected.report,
         )
 
-    def _fetch_all(self, arrivals: list[Arrival], limit: int | None) -> list[Future[Fetched]]:
+    def _fetch_all(self, arrivals: Sequence[Arrival], limit: int) -> Iterator[Future[Fetched]]:
+        """The updates in their order; as many as fit into memory are on their way at once, the first ones from now on."""
         fetch = functools.partial(self._services.models.fetch, at_most=limit)
-        return [self._services.parallel.submit(fetch, a.key, version_id=a.version_id) for a in arrivals]
+        ahead: deque[Future[Fetched]] = deque()
+
+        def begin(more: Sequence[Arrival]) -> None:
+            ahead.extend(self._services.parallel.submit(fetch, a.key, version_id=a.version_id) for a in more)
+
+        at_once = max(1, _FETCHED_BYTES // limit)
+        begin(arrivals[:at_once])
+        remaining = iter(arrivals[at_once:])
+
+        def following() -> Iterator[Future[Fetched]]:
+            while ahead:
+                yield ahead.popleft()
+                begin(list(itertools.islice(remaining, 1)))
+
+        return following()
 
     def _refuse(self, federation: str, round_number: int, refused: Sequence[ResponseRecord]) -> None:
         for response in refused:

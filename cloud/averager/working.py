@@ -150,8 +150,8 @@ class Averager:
         blocks = self._inputs.blocks(parts)
         for number in range(first, end):
             sums = GroupSums(self._updates(blocks, all_groups[number]), self._inputs.weighing)
-            floats, integers = zip(*(next(sums.of(block)) for block in blocks), strict=True)
-            data = b"".join(array.tobytes() for array in (*floats, *integers))
+            written = [[array.tobytes() for array in next(sums.of(block))] for block in blocks]
+            data = b"".join(part for kind in zip(*written, strict=True) for part in kind)
             self._services.models.put_bytes(self._key(f"sums-{shard}-{number}"), data)
 
     def _stored_sums(self, parts: Sequence[Part], blocks: Sequence[Block], shard: int) -> StoredSums:

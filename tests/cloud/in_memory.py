@@ -108,8 +108,8 @@ class Round:
 
     def _group_file(self, blocks: Sequence[Block], group: Sequence[int]) -> bytes:
         sums = GroupSums(self.updates(blocks, group), self.weighing)
-        floats, integers = zip(*(next(sums.of(block)) for block in blocks), strict=True)
-        return b"".join(array.tobytes() for array in (*floats, *integers))
+        written = [[array.tobytes() for array in next(sums.of(block))] for block in blocks]
+        return b"".join(part for kind in zip(*written, strict=True) for part in kind)
 
     def _reading(self, parts: Sequence[Part]) -> Before:
         files = [file for file in files_of(self.settings, self.grid.vectors) if file in self._before]
