@@ -148,7 +148,7 @@ class _Invocation:
         )
 
     def _fetch_all(self, arrivals: Sequence[Arrival], limit: int) -> Iterator[Future[Fetched]]:
-        """The updates in their order; as many as fit into memory are on their way at once, the first ones from now on."""
+        """The updates in their order. As many as fit into memory are on their way at once, the first from now on."""
         fetch = functools.partial(self._services.models.fetch, at_most=limit)
         ahead: deque[Future[Fetched]] = deque()
 

@@ -825,7 +825,7 @@ def test_whatever_happens_no_promise_is_broken_and_every_round_ends(package: Pat
         ),
     )
     assert seen["step"] >= 5_000
-    assert seen["worked on"] >= 50  # by several invocations together
+    assert seen["worked on"] >= 20  # by several invocations together
 
 
 SCENES_OF_SHARDS = ["last update", "first shard", "last shard"]
