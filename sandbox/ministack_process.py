@@ -56,7 +56,8 @@ def main() -> None:
 
     config = Config()
     config.bind = [f"fd://{http.detach()}"]
-    config.keep_alive_timeout = 3600
+    # hypercorn holds a connection for as long even if its client is gone; AWS closes idle ones after about as long.
+    config.keep_alive_timeout = 60
     config.backlog = _BACKLOG
     asyncio.run(serve(app, config, shutdown_trigger=asyncio.Event().wait))
 
