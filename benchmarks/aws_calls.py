@@ -94,7 +94,7 @@ def _wait_for_last_line(sandbox: Sandbox, rounds: int) -> None:
 
 
 def _lines(sandbox: Sandbox, name: str) -> list[FunctionLine]:
-    return [line for line in function_lines(sandbox, getattr(sandbox.deployment, name)) if line.round >= 2]
+    return [line for line in function_lines(sandbox.aws, getattr(sandbox.deployment, name)) if line.round >= 2]
 
 
 def main(

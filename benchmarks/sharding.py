@@ -112,7 +112,7 @@ def _lines(sandbox: Sandbox) -> list[FunctionLine]:
     """The averager's invocations of the last round. The last one ends, and is logged, a little after the round."""
     deadline = time.monotonic() + _LIMIT_S
     while True:
-        lines = [line for line in function_lines(sandbox, sandbox.deployment.averager) if line.round == _ROUNDS]
+        lines = [line for line in function_lines(sandbox.aws, sandbox.deployment.averager) if line.round == _ROUNDS]
         if any(_COMPLETE in line.calls for line in lines):
             return lines
         if time.monotonic() > deadline:

@@ -14,19 +14,25 @@ from rich.table import Table
 
 from cli import federations, split
 from cli.digits import DigitsError, from_directory, packaged
+from cli.planning.forecast import forecast, headers_of, model_of, round_of
+from cli.planning.tables import tables
 from cli.project import ProjectError, load
 from cli.split import ImpossibleSplitError, InvalidSplitError, ShardsExistError
 from cloud import deployment, package
+from cloud.averager.plan import TooMuchWorkError
 from cloud.deployment import DeploymentError
 from cloud.operations import NoModelError, NoRoundError, Operations, RoundUnderWayError
 from cloud.package import PackagingError
+from cloud.settings import Averaging, Rule
 from cloud.state.federations import FederationExistsError, UnknownFederationError, WrongStatusError
 from cloud.state.records import RoundRecord
 from cloud.state.rounds import Answers, UnknownRoundError
 from components.client import what_leaves as what_leaves_a_device
 from components.client.sealed import TornFileError
 from components.client.what_leaves import NoWorkDirectoryError
+from protocol.messages import Encoding, InvalidMessageError, ModelHeader
 from protocol.names import InvalidNameError
+from protocol.tensors import InvalidTensorsError
 
 app = typer.Typer(
     help="Serverless federated learning for AWS IoT Greengrass V2 fleets.",
@@ -43,7 +49,9 @@ _EXPECTED = (
     DigitsError,
     FederationExistsError,
     ImpossibleSplitError,
+    InvalidMessageError,
     InvalidNameError,
+    InvalidTensorsError,
     InvalidSplitError,
     NoModelError,
     NoRoundError,
@@ -53,6 +61,7 @@ _EXPECTED = (
     RoundUnderWayError,
     ShardsExistError,
     TimeoutError,
+    TooMuchWorkError,
     TornFileError,
     UnknownFederationError,
     UnknownRoundError,
@@ -149,6 +158,42 @@ def demo(
         chaos=chaos,
         as_json=as_json,
     )
+
+
+@app.command("plan")
+def plan_command(
+    clients: Annotated[int, typer.Option(min=1, help="How many clients send an update.")],
+    model_bytes: Annotated[int | None, typer.Option(min=1, help="Size of the model, taken as float32.")] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="Instead of the size: a model's safetensors file.", exists=True, dir_okay=False)
+    ] = None,
+    rule: Annotated[Rule, typer.Option(help="averaging.rule of federation.yaml.")] = "weighted",
+    encoding: Annotated[Encoding, typer.Option(help="encoding of federation.yaml.")] = "float32",
+    optimizer: Annotated[
+        Literal["fedavg", "fedavgm", "fedadagrad", "fedadam", "fedyogi"],
+        typer.Option(help="averaging.optimizer of federation.yaml: some keep a state beside the model."),
+    ] = "fedavg",
+    ema: Annotated[float, typer.Option(min=0, max=0.999999, help="averaging.ema: above 0, an average is kept.")] = 0.0,
+    shards: Annotated[int | None, typer.Option(min=1, help="averaging.shards; default: as the sizes ask for.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Say what a round will take: shards, invocations, calls, seconds, memory, and dollars at list prices.
+
+    Nothing is asked of AWS, and the same arguments always give the same answer. It is the round in which every client
+    sends a good update, each at another time. What the devices' own work takes is not in it.
+    """
+    if (model is None) == (model_bytes is None):
+        raise typer.BadParameter("give either --model-bytes or --model")
+    header, about = headers_of(model) if model else (model_of(model_bytes or 0), ModelHeader(federation="f", round=0))
+    averaging = msgspec.convert(
+        {"rule": rule, "optimizer": {"name": optimizer}, "ema": ema, "shards": shards}, Averaging
+    )
+    found = forecast(round_of(header, about, clients, averaging, encoding))
+    if as_json:
+        _print_json(found)
+        return
+    for part in tables(found):
+        out.print(part, highlight=False)
 
 
 @app.command("split")

@@ -15,6 +15,7 @@ from cloud.operations import Operations
 from cloud.state.records import RoundRecord
 from protocol.messages import Phase, RoundNotice
 from sandbox.console import Console
+from sandbox.embedded_aws import EmbeddedAws
 from sandbox.fleet import Fleet
 from sandbox.sandbox import Sandbox
 from sandbox.scoring import Scorer
@@ -158,6 +159,7 @@ class FunctionLine(msgspec.Struct):
     calls: dict[str, int]
     peak_memory_mb: float
     waited_s: dict[str, float] = {}
+    federation: str = ""
     round: int = 0
     job: int | None = None
 
@@ -167,9 +169,9 @@ class FunctionLine(msgspec.Struct):
         return self.emitted.timestamp_ms / 1000 - self.duration_s
 
 
-def function_lines(sandbox: Sandbox, function: str) -> list[FunctionLine]:
+def function_lines(aws: EmbeddedAws, function: str) -> list[FunctionLine]:
     """The lines of all invocations of a function, in the order of their ends."""
-    pages = sandbox.aws.client("logs").get_paginator("filter_log_events")
+    pages = aws.client("logs").get_paginator("filter_log_events")
     messages = [e["message"] for p in pages.paginate(logGroupName=f"/aws/lambda/{function}") for e in p["events"]]
     return [msgspec.json.decode(text, type=FunctionLine) for text in messages if text.startswith('{"_aws"')]
 
@@ -178,7 +180,7 @@ def function_figures(sandbox: Sandbox, function: str) -> FunctionFigures:
     """The figures of a function that the sandbox has run."""
     durations: list[float] = []
     calls: dict[int, Counter[str]] = {}
-    for line in function_lines(sandbox, function):
+    for line in function_lines(sandbox.aws, function):
         if line.round >= 2:
             durations.append(line.duration_s)
             calls.setdefault(line.round, Counter()).update(line.calls)

@@ -30,7 +30,8 @@ from protocol.messages import AbortRound, AverageShard, CheckRound
 _log = logging.getLogger(__name__)
 
 _MAX_REASON = 500
-_FETCHED_BYTES = 256 << 20
+FETCHED_BYTES = 256 << 20
+"""How many bytes of updates are fetched at once to be inspected; but at least one update."""
 _STRAYS = 0
 """Updates to rounds that never were are recorded with round 0, which is none."""
 
@@ -155,7 +156,7 @@ class _Invocation:
         def begin(more: Sequence[Arrival]) -> None:
             ahead.extend(self._services.parallel.submit(fetch, a.key, version_id=a.version_id) for a in more)
 
-        at_once = max(1, _FETCHED_BYTES // limit)
+        at_once = max(1, FETCHED_BYTES // limit)
         begin(arrivals[:at_once])
         remaining = iter(arrivals[at_once:])
 

@@ -18,13 +18,14 @@ from cloud.state.records import Carried, CorruptRecordError, ResponseRecord, Rou
 from cloud.state.rounds import Answers
 from protocol import names
 from protocol.encodings import FLOAT_DTYPES, UpdateLayout, update_layout
-from protocol.messages import ModelHeader, decode
+from protocol.messages import Encoding, ModelHeader, decode
 from protocol.tensors import DTYPES, Header, header_length, parse_header
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-_HEAD_BYTES = 6 << 20
+HEAD_BYTES = 6 << 20
+"""So much of the base model is read at once: its header, and all of it if it is small."""
 
 _BEFORE_BYTES = 16 << 20
 """How much of the base model, and of what belongs to it, is read ahead."""
@@ -46,10 +47,7 @@ class Inputs(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     def blocks(self, parts: Sequence[Part], *, of_all_clients: bool = False) -> list[Block]:
         """Parts in blocks of the size that is best read at a time; of less, if numbers of all clients have to be in
         memory at once."""
-        itemsize = DTYPES[FLOAT_DTYPES[self.layout.encoding]].itemsize
-        elements = ObjectReader.block_bytes // itemsize
-        if of_all_clients:
-            elements = max(1, min(elements, MATRIX_BYTES // (4 * len(self.sources))))
+        elements = block_elements(self.layout.encoding, len(self.sources), of_all_clients=of_all_clients)
         return list(blocks_of(parts, elements))
 
     def reader(self, services: Services) -> ObjectReader:
@@ -65,7 +63,14 @@ class Inputs(msgspec.Struct, frozen=True, eq=False, kw_only=True):
 
 def fetch_head(services: Services, record: RoundRecord) -> "Future[bytes]":
     """The first bytes of a round's base model, which are on their way: its header, and all of it if it is small."""
-    return services.parallel.submit(services.models.range, record.base.key, 0, min(record.base.bytes, _HEAD_BYTES))
+    return services.parallel.submit(services.models.range, record.base.key, 0, min(record.base.bytes, HEAD_BYTES))
+
+
+def block_elements(encoding: Encoding, clients: int, *, of_all_clients: bool) -> int:
+    """How many elements a block has at most: what is best read of an update at a time; fewer, if the numbers of so many
+    clients have to be in memory at once."""
+    elements = ObjectReader.block_bytes // DTYPES[FLOAT_DTYPES[encoding]].itemsize
+    return max(1, min(elements, MATRIX_BYTES // (4 * clients))) if of_all_clients else elements
 
 
 def gather(

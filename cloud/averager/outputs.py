@@ -15,7 +15,8 @@ from cloud.state.records import RoundRecord
 from protocol import names
 from protocol.messages import ModelReference
 
-_PIECE_BYTES = 8 << 20
+PIECE_BYTES = 8 << 20
+"""A model that several invocations have written is read again by so much at a time."""
 
 _UNDER_WAY = 4
 """How many parts may be on their way to S3 at once, before more are made."""
@@ -104,7 +105,7 @@ def read_back(services: Services, record: RoundRecord, grid: Grid) -> ModelRefer
     """
     key = key_of("model", record.federation, record.round)
     size = len(grid.model_start(record.round)) + grid.parts[-1].end
-    ranges = [Request(0, start, min(start + _PIECE_BYTES, size)) for start in range(0, size, _PIECE_BYTES)]
+    ranges = [Request(0, start, min(start + PIECE_BYTES, size)) for start in range(0, size, PIECE_BYTES)]
     digest = hashlib.sha256()
     for data in read_whole(
         ObjectReader(services.models, [Stored(key=key, data_start=0)], services.parallel, services.waited_s), ranges

@@ -32,7 +32,7 @@ _SHARD_BYTES = 256 << 20
 _JOB_S = 60.0
 """A job that would take longer is split: half of what an invocation may take."""
 
-_FIXED_MB = 110.0
+FIXED_MB = 110.0
 """The interpreter, the libraries, and clients of AWS."""
 
 _WINDOW_BYTES = 64 << 20
@@ -76,12 +76,12 @@ def plan(settings: Averaging, parts: int, update_bytes: int, clients: int) -> Pl
     is_mean = settings.rule in ("mean", "weighted")
     shards = groups = 1
     if settings.rule != "own":  # that one sees whole updates
-        wanted = max(math.ceil(total / _SHARD_BYTES), math.ceil(_seconds(total) / _JOB_S), 1)
+        wanted = max(math.ceil(total / _SHARD_BYTES), math.ceil(read_s(total) / _JOB_S), 1)
         shards = min(parts, settings.shards or wanted)
     if is_mean:
-        groups = max(1, min(math.ceil(clients / GROUP), math.ceil(_seconds(total / shards) / _JOB_S)))
+        groups = max(1, min(math.ceil(clients / GROUP), math.ceil(read_s(total / shards) / _JOB_S)))
     read = math.ceil(total / shards / groups)
-    seconds = _seconds(read) * (2 if is_krum and shards == 1 else 1)
+    seconds = read_s(read) * (2 if is_krum and shards == 1 else 1)
     if seconds > INVOCATION_S:
         raise TooMuchWorkError(
             f"averaging {clients} updates of {update_bytes} bytes by rule {settings.rule} would take an invocation "
@@ -99,9 +99,10 @@ def plan(settings: Averaging, parts: int, update_bytes: int, clients: int) -> Pl
         groups=groups,
         read_bytes=read,
         job_s=seconds,
-        memory_mb=_FIXED_MB + (_WINDOW_BYTES + (0 if is_mean else MATRIX_BYTES) + 10 * MIN_PART_BYTES) / 2**20,
+        memory_mb=FIXED_MB + (_WINDOW_BYTES + (0 if is_mean else MATRIX_BYTES) + 10 * MIN_PART_BYTES) / 2**20,
     )
 
 
-def _seconds(read_bytes: float) -> float:
+def read_s(read_bytes: float) -> float:
+    """How long an invocation takes to read so much of updates, and to add it up, in seconds."""
     return read_bytes / READ_BYTES_PER_S + read_bytes / FOLD_BYTES_PER_S

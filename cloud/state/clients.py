@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
     from types_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
-_TRANSACTION_ITEMS = 100
+TRANSACTION_ITEMS = 100
+"""DynamoDB takes no more writes in one transaction."""
 
 
 class ClientHistory(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,8 +62,8 @@ class Clients:
     def record_histories(self, federation: str, histories: Iterable[ClientHistory]) -> None:
         """Write what a round taught about its cohort, as many clients a call as DynamoDB takes."""
         writes = [self._update(federation, history) for history in histories]
-        for start in range(0, len(writes), _TRANSACTION_ITEMS):
-            self._dynamodb.transact_write_items(TransactItems=writes[start : start + _TRANSACTION_ITEMS])
+        for start in range(0, len(writes), TRANSACTION_ITEMS):
+            self._dynamodb.transact_write_items(TransactItems=writes[start : start + TRANSACTION_ITEMS])
 
     def _update(self, federation: str, history: ClientHistory) -> "TransactWriteItemTypeDef":
         values = {"missed": history.missed, "turnaround_s": history.turnaround_s}

@@ -1,0 +1,100 @@
+"""fedgrass plan: what a round will take is what one takes."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from cli.main import app
+from cli.planning.forecast import INITIATOR_MB, forecast, model_of, round_of
+from cli.planning.prices import ALL
+from cloud.averager.plan import MEMORY_MB
+from cloud.settings import Averaging
+from protocol import tensors
+from protocol.messages import Encoding, ModelHeader, encode
+
+ABOUT = ModelHeader(federation="f", round=0)
+RESNET18 = 46_796_608
+
+
+def told(*arguments: str) -> dict[str, Any]:
+    ran = CliRunner().invoke(app, ["plan", *arguments, "--json"])
+    assert ran.exit_code == 0, ran.output
+    found: dict[str, Any] = json.loads(ran.stdout)
+    return found
+
+
+def test_the_same_question_has_the_same_answer() -> None:
+    question = ("--model-bytes", str(RESNET18), "--clients", "40")
+    found = told(*question)
+    assert found == told(*question)
+    assert found["plan"]["shards"] > 1
+    assert sum(found["dollars"].values()) == pytest.approx(found["dollars_a_round"])
+    assert found["dollars_a_thousand_rounds"] == pytest.approx(1000 * found["dollars_a_round"])
+    assert all(price["as_of"] and price["page"] for price in found["price_list"])
+
+
+def test_a_models_own_file_is_asked_for_its_tensors(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(tensors.dump({"w": np.zeros(10, "<i8")}, {"w": "I64"}, encode(ABOUT)))
+    found = told("--model", str(path), "--clients", "3")
+    assert (found["model_bytes"], found["update_bytes"]) == (path.stat().st_size, 80)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--clients", "3"], "either --model-bytes or --model"),
+        (["--clients", "300", "--model-bytes", str(RESNET18), "--rule", "own"], "smaller cohort"),
+    ],
+)
+def test_what_cannot_be_planned_is_refused_with_a_remedy(arguments: list[str], said: str) -> None:
+    ran = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["plan", *arguments])
+    assert ran.exit_code != 0
+    assert said in ran.output + str(ran.exception)
+
+
+@pytest.mark.parametrize("rule", ["weighted", "median", "multi_krum", "own"])
+@pytest.mark.parametrize("encoding", ["float32", "bfloat16", "int8"])
+def test_more_clients_never_cost_less(rule: str, encoding: Encoding) -> None:
+    dollars = [
+        forecast(round_of(model_of(1_000_000), ABOUT, clients, Averaging(rule=rule), encoding)).dollars_a_round  # type: ignore[arg-type]
+        for clients in (1, 3, 10, 30, 100)
+    ]
+    assert dollars == sorted(dollars)
+    assert dollars[0] > 0
+
+
+def test_fewer_bytes_of_an_update_take_less_time() -> None:
+    seconds = [
+        sum(forecast(round_of(model_of(RESNET18), ABOUT, 40, Averaging(shards=1), encoding)).seconds.values())
+        for encoding in ("float32", "bfloat16", "int8")
+    ]
+    assert seconds == sorted(seconds, reverse=True)
+
+
+def test_people_are_shown_dollars_and_where_the_prices_are_from() -> None:
+    ran = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["plan", "--model-bytes", "437544", "--clients", "40"])
+    assert ran.exit_code == 0
+    assert "dollars a round" in ran.output
+    assert all(price.page in ran.output for price in ALL)
+    huge = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["plan", "--model-bytes", "1200000000", "--clients", "10"])
+    assert "not enough memory" in huge.output
+
+
+class _Tags(yaml.SafeLoader):
+    """Reads a template, whose functions (!Ref, ...) mean nothing here."""
+
+
+_Tags.add_multi_constructor("!", lambda *_: None)
+
+
+def test_the_functions_have_the_memory_that_is_reckoned_with() -> None:
+    text = (Path(__file__).parents[2] / "cloud" / "template.yaml").read_text()
+    resources = yaml.load(text, _Tags)["Resources"]  # noqa: S506
+    assert resources["Initiator"]["Properties"]["MemorySize"] == INITIATOR_MB
+    assert resources["Averager"]["Properties"]["MemorySize"] == MEMORY_MB

@@ -1,0 +1,83 @@
+"""cli/planning/calls.py: the calls that a round makes are the ones that were planned."""
+
+from collections import Counter
+
+import numpy as np
+
+from cli.planning.calls import Round, averager, initiator
+from cli.planning.forecast import round_of
+from cloud.settings import Federation
+from protocol import names, tensors
+from protocol.messages import ModelHeader, encode
+from sandbox.federated_run import FunctionLine, function_lines
+from tests.cloud.examples import federation, update_of
+from tests.cloud.simulated import SimulatedFederation, eventually
+
+
+def run(simulated: SimulatedFederation, numbers: int, clients: int, settings: Federation) -> Round:
+    """A federation's first round, whose updates come one after another; returns it as it could have been planned."""
+    value = {"w": np.zeros(numbers, "<f4")}
+    model = tensors.dump(value, {"w": "F32"}, encode(ModelHeader(federation=simulated.name, round=0)))
+    header = tensors.parse_header(model, len(model))
+    operations = simulated.operations
+    reference = operations.models.put(names.model_key(simulated.name, 0), model)
+    operations.federations.create(settings, reference, tensors.schema_id(header.schema))
+    things = [f"{simulated.name}-{number}" for number in range(clients)]
+    for thing in things:
+        simulated.register(thing)
+        simulated.say_hello(thing)
+    eventually(lambda: len(operations.clients.of(simulated.name)) == clients, "all to be known")
+    simulated.start()
+    simulated.opened(1)
+    for number, thing in enumerate(things, 1):
+        simulated.put(thing, 1, update_of({"w": np.full(numbers, 1e-3, "<f4")}, simulated.report(thing, 1)))
+        if number < clients:
+            simulated.accepted_count(1, number)
+    assert simulated.ended(1).status == "closed"
+    return round_of(
+        header, ModelHeader(federation=simulated.name, round=0), clients, settings.averaging, settings.encoding
+    )
+
+
+def lines_of(simulated: SimulatedFederation, function: str, last: str) -> list[FunctionLine]:
+    """The lines of a round, once the invocation is over that made this call."""
+
+    def look() -> list[FunctionLine] | None:
+        lines = function_lines(simulated.aws, function)
+        mine = [line for line in lines if (line.federation, line.round) == (simulated.name, 1)]
+        return mine if any(last in line.calls for line in mine) else None
+
+    return eventually(look, f"the lines of {function}")
+
+
+def counted(lines: list[FunctionLine]) -> Counter[str]:
+    return sum((Counter(line.calls) for line in lines), Counter())
+
+
+def test_a_small_round_makes_the_calls_that_were_planned(simulated: SimulatedFederation) -> None:
+    settings = federation(name=simulated.name, rounds=2)
+    planned = run(simulated, 1000, 7, settings)
+    opening = counted(lines_of(simulated, simulated.deployed.initiator, "iot-data-plane.UpdateThingShadow"))
+    assert opening == initiator(7)
+    made = counted(lines_of(simulated, simulated.deployed.averager, "s3.PutObject"))
+    header_read = Counter({"s3.GetObject": made["s3.GetObject"] - averager(planned)["s3.GetObject"]})
+    assert header_read["s3.GetObject"] in (0, 1, 2)  # an environment that has not met the model reads its header
+    assert made - header_read == averager(planned)
+
+
+def test_a_large_round_makes_the_calls_that_were_planned(simulated: SimulatedFederation) -> None:
+    settings = federation(
+        name=simulated.name, rounds=2, averaging={"shards": 2, "optimizer": {"name": "fedavgm"}, "ema": 0.9}
+    )
+    planned = run(simulated, 3 << 20, 3, settings)
+    assert (planned.plan.shards, len(planned.grid.parts)) == (2, 3)
+    wanted = averager(planned)
+    made = counted(lines_of(simulated, simulated.deployed.averager, "s3.CompleteMultipartUpload"))
+    wanted["s3.GetObject"] -= 2 * len(planned.grid.parts)  # beside the first model there is no state and no average
+    assert 0 <= made["s3.GetObject"] - wanted["s3.GetObject"] <= 3
+    for kind, count in wanted.items():
+        if kind.startswith("dynamodb."):  # jobs that end at once note it one after the other
+            assert count <= made[kind] <= count + 2, kind
+        elif kind != "s3.GetObject":
+            assert made[kind] == count, kind
+    assert made.keys() == wanted.keys()
