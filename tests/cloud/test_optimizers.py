@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from cloud.averager.optimizers import State, Values, ema, initial_state, state_names, step
@@ -52,6 +52,8 @@ def by_hand(optimizer: ServerOptimizer, weight: float, deltas: list[float]) -> f
                 square = optimizer.beta2 * square + (1 - optimizer.beta2) * delta**2
             case FedYogi():
                 difference = square - delta**2
+                # FedYogi jumps where they are equal, and the state is rounded: which way is left to chance.
+                assume(abs(difference) > 1e-6 * square)
                 sign = (difference > 0) - (difference < 0)
                 square -= (1 - optimizer.beta2) * delta**2 * sign
         momentum = optimizer.beta1 * momentum + (1 - optimizer.beta1) * delta
