@@ -53,7 +53,7 @@ class Round(msgspec.Struct, frozen=True, kw_only=True):
 
 class Update(msgspec.Struct, frozen=True, kw_only=True):
     """One client's accepted update: `delta` is local minus global, float32 (int64 of integer tensors), by tensor. `age`
-    is how many rounds it is late by, 0 but for those that `averaging.carry_over` keeps."""
+    is how many rounds it is late by, 0 but with `averaging.carry_over` or `max_staleness`."""
 
     thing: str
     report: Report

@@ -14,6 +14,9 @@ Amount = Positive | str
 MAX_WAIT_S = 366 * 86_400
 """The longest time that a setting may name: a year."""
 
+MAX_STALENESS = 100
+"""More rounds than this no update may be late by: each is looked through for an answer when one comes late."""
+
 
 class InvalidSettingsError(ValueError):
     """A federation's settings that can't be used; the text names the field, its value and what it may be."""
@@ -129,6 +132,11 @@ class Federation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     A round ends when `target` updates were accepted (or is_complete in policies.py says so, with completion `own`),
     or at its deadline with at least `quorum`; below that it is extended once, by `extension_s`, and then aborted.
     Target and quorum are numbers of clients, or shares of the cohort asked for (without what `dropout` adds).
+
+    With a `max_staleness` the federation is asynchronous, as FedBuff is (Nguyen et al., 2022): a client that has not
+    answered when its round ends trains on, and its update counts in the round that is open when it comes, up to so
+    many rounds later, at a weight of 1 / sqrt(age + 1). `target` is then the size of the buffer, and selection.cohort
+    how many clients train at a time, these included. What an aborted round had is carried over.
     """
 
     name: str
@@ -143,9 +151,21 @@ class Federation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     quorum: Amount = "50%"
     deadline_s: Annotated[float, msgspec.Meta(gt=0, le=MAX_WAIT_S)] = 600.0
     extension_s: Annotated[float, msgspec.Meta(ge=0, le=MAX_WAIT_S)] = 60.0
+    max_staleness: Annotated[int, msgspec.Meta(ge=0, le=MAX_STALENESS)] = 0
     averaging: Averaging = Averaging()
     encoding: Encoding = "float32"
     pacing: Pacing = Pacing()
+
+    @property
+    def carries_over(self) -> bool:
+        """Whether updates of a round that was aborted below its quorum count in the next one."""
+        return self.averaging.carry_over or self.max_staleness > 0
+
+    @property
+    def training_s(self) -> float:
+        """How long a client may take from its assignment to its update, until no round can want it any more."""
+        round_s = self.deadline_s + self.extension_s
+        return round_s + self.max_staleness * max(round_s, self.pacing.interval_s)
 
     @property
     def own_rules(self) -> list[str]:

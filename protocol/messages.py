@@ -221,7 +221,8 @@ class AbortRound(Message, frozen=True, kw_only=True):
 
 
 class Outcome(Message, frozen=True, kw_only=True):
-    """A client says that no update of it will come: what a topic rule makes of `reported.progress`."""
+    """A client says that no update of it will come: what a topic rule makes of `reported.progress`. `heard_at` is there
+    when the averager has put it off."""
 
     kind: Literal["outcome"] = "outcome"
     thing: str
@@ -229,6 +230,7 @@ class Outcome(Message, frozen=True, kw_only=True):
     round: Positive
     phase: Literal["declined", "failed"]
     reason: str | None = None
+    heard_at: float | None = None
 
 
 class _Versioned(msgspec.Struct):

@@ -8,6 +8,7 @@ from cloud.averager.outputs import key_of
 from cloud.averager.pacing import not_before
 from cloud.policies import InvalidPolicyError, round_view
 from cloud.services import Services
+from cloud.state.handover import given_up, unanswered
 from cloud.state.records import RoundRecord
 from cloud.state.rounds import Answers
 from protocol.messages import OpenRound, RoundCounts, RoundNotice
@@ -19,7 +20,7 @@ def follow_up(services: Services, record: RoundRecord, answers: Answers) -> None
     """What comes after a round has ended, all of it at once: the next round is asked for, the state is published,
     assignments that nobody needs any more are withdrawn, and so are uploads of model files that some invocation began
     and did not complete. Doing it again is harmless."""
-    leftover = unanswered(record, answers)
+    leftover = [member.thing for member in given_up(record, answers)]
     steps = [
         services.parallel.submit(_ask_for_next, services, record),
         services.parallel.submit(services.notices.publish, notice_of(record)),
@@ -38,22 +39,16 @@ def follow_up(services: Services, record: RoundRecord, answers: Answers) -> None
         record.accepted,
         record.failed,
         record.refused,
-        len(leftover),
+        len(unanswered(record, answers)),
         record.reason or "",
     )
 
 
-def unanswered(record: RoundRecord, answers: Answers) -> list[str]:
-    """The clients of the cohort of which nothing was heard."""
-    answered = {response.thing for response in (*answers.accepted, *answers.failed)}
-    return [member.thing for member in record.cohort if member.thing not in answered]
-
-
 def vanished(record: RoundRecord, answers: Answers) -> tuple[str, ...]:
-    """The clients that a round waited for until its deadline in vain."""
+    """The clients that a round waited for until its deadline in vain, and that no later one waits for."""
     ended_at = record.averaging_at or record.closed_at
     waited = ended_at is not None and ended_at >= record.deadline
-    return tuple(unanswered(record, answers)) if waited else ()
+    return tuple(member.thing for member in given_up(record, answers)) if waited else ()
 
 
 def notice_of(record: RoundRecord) -> RoundNotice:

@@ -1,14 +1,14 @@
 """What the messages of the averager's queues say: pure parsing."""
 
 import logging
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Literal
-from urllib.parse import unquote_plus
+from urllib.parse import quote_plus, unquote_plus
 
 import msgspec
 
 from protocol import names
-from protocol.messages import AbortRound, AverageShard, CheckRound, InvalidMessageError, Outcome, decode
+from protocol.messages import AbortRound, AverageShard, CheckRound, InvalidMessageError, Outcome, decode, encode
 from protocol.names import UpdateName
 
 _log = logging.getLogger(__name__)
@@ -23,6 +23,18 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     version_id: str | None
     arrived_at: float
 
+    @property
+    def thing(self) -> str:
+        """Whose update it is."""
+        return self.name.thing
+
+    @property
+    def body(self) -> bytes:
+        """A message that tells the same."""
+        part = _S3Part(object=_S3Object(key=quote_plus(self.key, safe="/"), versionId=self.version_id))
+        at = datetime.fromtimestamp(self.arrived_at, UTC)
+        return msgspec.json.encode(_S3Event(Records=(_S3Record(eventTime=at, s3=part),)))
+
 
 class Word(msgspec.Struct, frozen=True, kw_only=True):
     """A client's word that no update will come, and the message that told."""
@@ -31,6 +43,16 @@ class Word(msgspec.Struct, frozen=True, kw_only=True):
     federation: str
     outcome: Outcome
     arrived_at: float
+
+    @property
+    def thing(self) -> str:
+        """Whose word it is."""
+        return self.outcome.thing
+
+    @property
+    def body(self) -> bytes:
+        """A message that tells the same, and when it was heard first."""
+        return encode(msgspec.structs.replace(self.outcome, heard_at=self.arrived_at))
 
 
 Said = Arrival | Word | CheckRound | AbortRound | AverageShard
@@ -86,7 +108,8 @@ def _words(message_id: str, body: str, now: float) -> list[Word]:
     except (InvalidMessageError, names.InvalidNameError) as error:  # a device may report what it likes
         _log.warning("left alone: %s", error)
         return []
-    return [Word(message_id=message_id, federation=federation, outcome=outcome, arrived_at=now)]
+    at = now if outcome.heard_at is None else outcome.heard_at
+    return [Word(message_id=message_id, federation=federation, outcome=outcome, arrived_at=at)]
 
 
 def parse_arrivals(message_id: str, body: str) -> list[Arrival]:

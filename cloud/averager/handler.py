@@ -6,6 +6,7 @@ The responses of one batch that belong to one round are inspected together and c
 leads to, this invocation does.
 """
 
+import contextlib
 import functools
 import itertools
 import logging
@@ -17,14 +18,14 @@ from typing import Any
 
 from cloud import metrics, services
 from cloud.averager.events import Arrival, Word, parse
-from cloud.averager.inspection import RefusedError, check_round, inspect
+from cloud.averager.inspection import RefusedError, inspect, round_for
 from cloud.averager.keeping import Keeper
 from cloud.averager.schemas import Schemas
 from cloud.services import Services
 from cloud.state.lifecycle import Aborted
 from cloud.state.models import Fetched, MissingObjectError, TooLargeError
 from cloud.state.records import ResponseRecord, RoundRecord
-from cloud.state.rounds import UnknownRoundError
+from cloud.state.rounds import Answers, UnknownRoundError
 from protocol.messages import AbortRound, AverageShard, CheckRound
 
 _log = logging.getLogger(__name__)
@@ -34,6 +35,9 @@ FETCHED_BYTES = 256 << 20
 """How many bytes of updates are fetched at once to be inspected; but at least one update."""
 _STRAYS = 0
 """Updates to rounds that never were are recorded with round 0, which is none."""
+
+_MIN_WAIT_S = 1.0
+"""What came between two rounds comes again after this at first, and then each time after twice as long."""
 
 
 def handle(event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -103,41 +107,74 @@ class _Invocation:
             record = self._services.rounds.get(federation, round_number)
         except UnknownRoundError:
             reason = f"unknown round {round_number}"
-            strays = {arrival.name.thing: _refusal(arrival, reason) for arrival in arrivals}
+            strays = {arrival.thing: _refusal(arrival, reason) for arrival in arrivals}
             self._refuse(federation, _STRAYS, list(strays.values()))
             return
         if fetching is None:
             self._schemas.of(record)
             fetching = self._fetch_all(arrivals, self._schemas.limit_bytes(federation) or 1)
-        members = {member.thing for member in record.cohort}
-        responses = {
-            said.outcome.thing: _failure(said)
-            for said in group
-            if isinstance(said, Word) and said.outcome.thing in members
-        }
+        latest = self._latest(record)
+        responses: dict[str, ResponseRecord] = {}
         refused: dict[str, ResponseRecord] = {}
+        early: list[Arrival | Word] = []
+        for word in (said for said in group if isinstance(said, Word)):
+            with contextlib.suppress(RefusedError):  # its client is not waited for
+                if round_for(record, latest, word.thing) is None:
+                    early.append(word)
+                else:
+                    responses[word.thing] = _failure(word)
         for arrival, fetched in zip(arrivals, fetching, strict=True):
             try:
-                responses[arrival.name.thing] = self._inspect(arrival, fetched, record)
+                if round_for(record, latest, arrival.thing) is None:
+                    early.append(arrival)
+                else:
+                    responses[arrival.thing] = self._inspect(arrival, fetched, record)
             except (RefusedError, TooLargeError, MissingObjectError) as error:
-                refused[arrival.name.thing] = _refusal(arrival, str(error))
-        late = set(self._keeper.count(record, responses))
-        for arrival in arrivals:
-            if arrival.name.thing in late:
-                refused.setdefault(arrival.name.thing, _refusal(arrival, "late: the round is no longer open"))
-        if refused:
-            # An update that is on record and comes again is a duplicate, which is no news.
-            answers = self._services.rounds.answers(federation, round_number)
-            known = {(response.thing, response.version_id) for response in (*answers.accepted, *answers.refused)}
-            news = [response for response in refused.values() if (response.thing, response.version_id) not in known]
-            self._refuse(federation, round_number, news)
+                refused[arrival.thing] = _refusal(arrival, str(error))
+        late = set(self._keeper.count(latest, responses))
+        early += [said for said in group if said.thing in late and said.thing not in refused]
+        if not refused and not early:
+            return
+        answers = [self._services.rounds.answers(federation, n) for n in range(record.round, latest.round + 1)]
+        unwanted = self._put_off(record, early, answers)
+        refused = {a.thing: _refusal(a, "late: the round is no longer open") for a in unwanted} | refused
+        # An update that is on record and comes again is a duplicate, which is no news.
+        known = {(r.thing, r.version_id) for those in answers for r in (*those.accepted, *those.refused)}
+        news = [response for response in refused.values() if (response.thing, response.version_id) not in known]
+        self._refuse(federation, round_number, news)
+
+    def _latest(self, assigned: RoundRecord) -> RoundRecord:
+        """The round in which responses to an assignment count: in a buffered federation the last one that was opened,
+        if that of the assignment has ended."""
+        if assigned.status == "open" or not assigned.settings.max_staleness:
+            return assigned
+        last_ended = self._services.federations.get(assigned.federation).round
+        try:
+            return self._services.rounds.get(assigned.federation, last_ended + 1)
+        except UnknownRoundError:
+            return self._services.rounds.get(assigned.federation, last_ended)
+
+    def _put_off(
+        self, assigned: RoundRecord, early: Sequence[Arrival | Word], answers: Sequence[Answers]
+    ) -> list[Arrival]:
+        """Have what came between two rounds come again, the sooner the newer it is; until the next one has opened,
+        which decides. Returns the updates that none will want: their clients have answered already, or the federation
+        is not buffered."""
+        if not early or not assigned.settings.max_staleness:
+            return [said for said in early if isinstance(said, Arrival)]
+        answered = {r.thing for those in answers for r in (*those.accepted, *those.failed)}
+        next_at, now = self._services.federations.get(assigned.federation).next_at, time.time()
+        for said in early:
+            if said.thing not in answered:
+                wait_s = max(_MIN_WAIT_S, now - said.arrived_at)
+                self._services.notices.put_off(said.body, max(next_at, now + wait_s), now)
+        return [said for said in early if isinstance(said, Arrival) and said.thing in answered]
 
     def _inspect(self, arrival: Arrival, fetched: Future[Fetched], record: RoundRecord) -> ResponseRecord:
         update = fetched.result()
-        check_round(record, arrival.name)
         inspected = inspect(update.data, arrival.name, record, self._schemas.of(record))
         return ResponseRecord(
-            thing=arrival.name.thing,
+            thing=arrival.thing,
             state="accepted",
             arrived_at=arrival.arrived_at,
             inspected_at=time.time(),
@@ -191,7 +228,7 @@ class _Invocation:
 
 def _refusal(arrival: Arrival, reason: str) -> ResponseRecord:
     return ResponseRecord(
-        thing=arrival.name.thing,
+        thing=arrival.thing,
         state="refused",
         arrived_at=arrival.arrived_at,
         inspected_at=time.time(),

@@ -2,6 +2,7 @@
 
 from cloud.services import Services
 from cloud.state.clients import ClientHistory
+from cloud.state.handover import busy_after
 from cloud.state.records import CohortMember, RoundRecord
 from cloud.state.rounds import Answers
 
@@ -17,10 +18,10 @@ def history_of(member: CohortMember, record: RoundRecord, answers: Answers) -> C
 
     One that answered: its turnarounds' moving average, t = b * t + (1 - b) * turnaround with b = selection.smoothing.
     One that had not answered when the round ended: it is at least as slow as that, so t is raised to the time it had;
-    and it has missed a round, if the round had waited for it until the deadline. One that failed has missed it as
-    well; one that declined has not.
+    and it has missed a round, if the round had waited for it until the deadline, and the next one does not wait for it
+    as well. One that failed has missed it as well; one that declined has not.
     """
-    assigned_at = answers.notified.get(member.thing, record.opened_at)
+    assigned_at = member.assigned_at or answers.notified.get(member.thing, record.opened_at)
     for response in answers.accepted:
         if response.thing == member.thing:
             turnaround_s = max(0.0, response.arrived_at - assigned_at)
@@ -35,8 +36,9 @@ def history_of(member: CohortMember, record: RoundRecord, answers: Answers) -> C
     ended_at = record.averaging_at or record.closed_at
     if ended_at is None:
         return None
+    still_busy = any(busy.thing == member.thing for busy in busy_after(record, answers))
     return ClientHistory(
         thing=member.thing,
         turnaround_s=max(member.turnaround_s or 0.0, ended_at - assigned_at),
-        missed=member.missed + 1 if ended_at >= record.deadline else member.missed,
+        missed=member.missed + 1 if ended_at >= record.deadline and not still_busy else member.missed,
     )

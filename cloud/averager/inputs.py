@@ -119,7 +119,7 @@ def _before(record: RoundRecord, header: Header, grid: Grid, files: Sequence[Fil
 
 def sources_of(services: Services, record: RoundRecord, answers: Answers) -> tuple[Source, ...]:
     """What is averaged, in the order of the things' names: a client's newer update takes the place of a carried one."""
-    sources = {response.thing: _source(record, record.round, 0, response) for response in answers.accepted}
+    sources = {response.thing: _source(record, response) for response in answers.accepted}
     by_round: dict[int, list[Carried]] = {}
     for carried in record.carried:
         by_round.setdefault(carried.round, []).append(carried)
@@ -127,21 +127,23 @@ def sources_of(services: Services, record: RoundRecord, answers: Answers) -> tup
         accepted = {r.thing: r for r in services.rounds.answers(record.federation, round_number).accepted}
         for carried in group:
             if carried.thing in accepted:
-                source = _source(record, round_number, carried.age, accepted[carried.thing])
-                sources.setdefault(carried.thing, source)
+                sources.setdefault(carried.thing, _source(record, accepted[carried.thing]))
     return tuple(sources[thing] for thing in sorted(sources))
 
 
-def _source(record: RoundRecord, round_number: int, age: int, response: ResponseRecord) -> Source:
+def _source(record: RoundRecord, response: ResponseRecord) -> Source:
     if response.report is None:
         raise CorruptRecordError(
-            f"the accepted response of {response.thing} in round {round_number} of {record.federation!r} has no report"
+            f"an accepted response of {response.thing} that round {record.round} of {record.federation!r} averages has "
+            "no report"
         )
-    key = names.update_key(record.federation, round_number, response.thing)
+    # The round of its assignment, as inspection has checked: that in which it was accepted may be a later one.
+    assigned_in = response.report.round
+    key = names.update_key(record.federation, assigned_in, response.thing)
     return Source(
         thing=response.thing,
         report=response.report,
         norm=response.norm or 0.0,
         stored=Stored(key=key, data_start=response.data_start, version_id=response.version_id),
-        age=age,
+        age=record.round - assigned_in,
     )

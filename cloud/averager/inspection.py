@@ -10,6 +10,7 @@ import math
 import msgspec
 import numpy as np
 
+from cloud.state.handover import assignment_of
 from cloud.state.records import RoundRecord
 from protocol.encodings import BLOCK, UpdateLayout, check_layout, decode, float_range, scale_range
 from protocol.messages import InvalidMessageError, Report
@@ -59,16 +60,24 @@ def max_bytes(expected: UpdateLayout) -> int:
     return max_header_bytes(expected) + expected.data_bytes
 
 
-def check_round(round_record: RoundRecord, name: UpdateName) -> None:
-    """Passes if an update of this sender is still wanted.
+def round_for(assigned: RoundRecord, latest: RoundRecord, thing: str) -> RoundRecord | None:
+    """The round in which a client's response to an assignment counts: that of the assignment, or in a buffered
+    federation the `latest` one, if it waits for it; None if it is the next one, which has not opened.
 
     Raises:
-        RefusedError: the round is not open, or the sender is not in its cohort.
+        RefusedError: no round wants it any more, or none ever did.
     """
-    if round_record.status != "open":
-        raise RefusedError(f"late: the round is {round_record.status}")
-    if all(member.thing != name.thing for member in round_record.cohort):
+    if assignment_of(assigned, thing) != assigned.round:
         raise RefusedError("not in cohort")
+    if assigned.status == "open":
+        return assigned
+    limit = assigned.settings.max_staleness
+    present = latest.round if latest.status == "open" else latest.round + 1
+    if limit and present - assigned.round > limit:
+        raise RefusedError(f"too old: assigned {present - assigned.round} rounds ago; max_staleness is {limit}")
+    if limit and present <= latest.settings.rounds and assignment_of(latest, thing) == assigned.round:
+        return latest if latest.status == "open" else None
+    raise RefusedError(f"late: the round is {assigned.status}")
 
 
 def inspect(data: bytes, name: UpdateName, round_record: RoundRecord, expected: UpdateLayout) -> Inspected:

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Sequence
 from concurrent.futures import wait
 
 import msgspec
@@ -9,7 +10,8 @@ import msgspec
 from cloud.initiator.selection import NotEnoughClientsError, select
 from cloud.services import Services
 from cloud.settings import amount_of
-from cloud.state.records import Carried, FederationRecord, RoundRecord
+from cloud.state.handover import busy_after, carried_after
+from cloud.state.records import Carried, CohortMember, FederationRecord, RoundRecord
 from cloud.state.rounds import NotClaimedError, UnknownRoundError
 from protocol.messages import Assignment, CheckRound, OpenRound, RoundCounts, RoundNotice
 
@@ -38,9 +40,11 @@ def open_round(services: Services, request: OpenRound) -> None:
         services.notices.ask_for_round(msgspec.structs.replace(request, not_before=earliest), now)
         return
     settings = federation.settings
+    busy, carried = _handed_over(services, federation)
     try:
         clients = candidates.result()
-        cohort = select(clients, settings.selection, request.round, services.policy(settings, "choose_clients"))
+        choose = services.policy(settings, "choose_clients")
+        cohort = select(clients, settings.selection, request.round, choose, busy)
     except NotEnoughClientsError as error:
         _log.warning("federation=%s %s; the next hello tries again", federation.federation, error)
         services.federations.set_waiting(federation.federation, True)
@@ -56,7 +60,7 @@ def open_round(services: Services, request: OpenRound) -> None:
         cohort=cohort,
         target=amount_of(settings.target, wanted),
         quorum=amount_of(settings.quorum, wanted),
-        carried=_carried(services, federation) if settings.averaging.carry_over else (),
+        carried=carried,
         opened_at=now,
         deadline=now + settings.deadline_s,
     )
@@ -74,19 +78,20 @@ def open_round(services: Services, request: OpenRound) -> None:
     _announce(services, federation, record)
 
 
-def _carried(services: Services, federation: FederationRecord) -> tuple[Carried, ...]:
-    """What the round before could not use and leaves to this one."""
+def _handed_over(
+    services: Services, federation: FederationRecord
+) -> tuple[Sequence[CohortMember], tuple[Carried, ...]]:
+    """The clients that are busy since the round before, and the updates that it could not use."""
+    if not federation.settings.carries_over:
+        return (), ()
     try:
         before = services.rounds.get(federation.federation, federation.round)
     except UnknownRoundError:
-        return ()  # this is the first round
-    if not before.carry or before.base != federation.model:
-        return ()  # they are changes to another model, if this one was rolled back to
+        return (), ()  # this is the first round
+    if (before.model or before.base) != federation.model:
+        return (), ()  # what they change is another model, if this one was rolled back to
     answers = services.rounds.answers(before.federation, before.round)
-    own = {r.thing: Carried(thing=r.thing, round=before.round, age=1) for r in answers.accepted}
-    older = {c.thing: msgspec.structs.replace(c, age=c.age + 1) for c in before.carried}
-    carried = older | own
-    return tuple(carried[thing] for thing in sorted(carried))
+    return busy_after(before, answers), carried_after(before, answers)
 
 
 def _announce(services: Services, federation: FederationRecord, record: RoundRecord) -> None:
@@ -96,8 +101,9 @@ def _announce(services: Services, federation: FederationRecord, record: RoundRec
         model=record.base,
         training=federation.settings.training,
         encoding=federation.settings.encoding,
-        # Devices get the time of an extension from the start: one that gave up at the deadline could not use it.
-        deadline=record.deadline + record.settings.extension_s,
+        # Devices get the time of an extension, and that of the rounds in which a late update counts, from the start:
+        # one that gave up at the deadline could not use it.
+        deadline=record.opened_at + record.settings.training_s,
     )
     check = CheckRound(federation=record.federation, round=record.round, at=record.deadline)
     notice = RoundNotice(
@@ -114,7 +120,8 @@ def _announce(services: Services, federation: FederationRecord, record: RoundRec
     ]
     if federation.waiting:
         others.append(services.parallel.submit(services.federations.set_waiting, record.federation, False))
-    notified = services.notices.assign(record.federation, [member.thing for member in record.cohort], assignment)
+    selected = [member.thing for member in record.cohort if member.assigned_in is None]
+    notified = services.notices.assign(record.federation, selected, assignment)
     wait(others)
     for other in others:
         other.result()

@@ -18,9 +18,12 @@ def select(
     selection: Selection,
     round_number: int,
     choose_clients: Callable[..., object] | None = None,
+    busy: Sequence[CohortMember] = (),
 ) -> tuple[CohortMember, ...]:
     """The cohort of a round, in the order of the things' names, with as many more as are expected to drop out. The same
     arguments always give the same cohort.
+
+    Clients that are `busy` for an earlier round belong to it, and others are selected as far as it has room for them.
 
     Raises:
         NotEnoughClientsError: there are fewer than `selection.minimum`.
@@ -30,21 +33,32 @@ def select(
         raise NotEnoughClientsError(f"round {round_number} needs {selection.minimum} clients; {len(clients)} are there")
     wanted = amount_of(selection.cohort, len(clients))
     cohort = min(len(clients), math.ceil(wanted / (1 - selection.dropout) - 1e-9))
+    working = {member.thing for member in busy}
+    idle = [client for client in clients if client.thing not in working]
+    free = _chosen(idle, selection, cohort - len(busy), round_number, choose_clients)
+    selected = (CohortMember(thing=c.thing, turnaround_s=c.turnaround_s, missed=c.missed) for c in free)
+    return tuple(sorted((*busy, *selected), key=lambda member: member.thing))
+
+
+def _chosen(
+    clients: Sequence[ClientRecord],
+    selection: Selection,
+    cohort: int,
+    round_number: int,
+    choose_clients: Callable[..., object] | None,
+) -> Sequence[ClientRecord]:
+    if not clients or cohort <= 0:
+        return ()
     generator = random.Random(f"{selection.seed}/{round_number}")  # noqa: S311 - reproducible, not secret
     if selection.policy == "own":
-        chosen = _own(clients, cohort, round_number, choose_clients)
-    elif selection.policy == "random":
-        chosen = generator.sample(list(clients), cohort)
-    elif selection.policy == "fastest":
-        chosen = sorted(clients, key=_turnaround)[:cohort]
-    elif selection.policy == "probabilistic":
-        chosen = _probabilistic(clients, generator)
-    else:
-        chosen = list(clients)
-    return tuple(
-        CohortMember(thing=client.thing, turnaround_s=client.turnaround_s, missed=client.missed)
-        for client in sorted(chosen, key=lambda client: client.thing)
-    )
+        return _own(clients, cohort, round_number, choose_clients)
+    if selection.policy == "random":
+        return generator.sample(list(clients), cohort)
+    if selection.policy == "fastest":
+        return sorted(clients, key=_turnaround)[:cohort]
+    if selection.policy == "probabilistic":
+        return _probabilistic(clients, generator)
+    return clients
 
 
 def _turnaround(client: ClientRecord) -> tuple[float, str]:

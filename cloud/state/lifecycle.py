@@ -209,7 +209,7 @@ def _abort(record: RoundRecord, reason: str, now: float, *, carry: bool = False)
         status="aborted",
         reason=reason,
         closed_at=now,
-        carry=carry and record.settings.averaging.carry_over,
+        carry=carry and record.settings.carries_over,
         lease_owner=None,
         lease_until=None,
     )

@@ -75,6 +75,10 @@ class Notices:
         """Wake the averager to look at a round, at `check.at` or after the longest delay that SQS has."""
         self._send(self._updates_queue, check, check.at - now)
 
+    def put_off(self, body: bytes, at: float, now: float) -> None:
+        """Have the averager hear a message again, at a time or after the longest delay that SQS has."""
+        self._send_body(self._updates_queue, body, at - now)
+
     def hand_out(self, jobs: Iterable[AverageShard]) -> None:
         """Have averagers do the jobs of a round."""
         list(self._parallel.map(lambda job: self._send(self._shards_queue, job, 0.0), jobs))
@@ -84,9 +88,12 @@ class Notices:
         self._send(self._updates_queue, abort, 0.0)
 
     def _send(self, queue: str, message: msgspec.Struct, delay_s: float) -> None:
+        self._send_body(queue, encode(message), delay_s)
+
+    def _send_body(self, queue: str, body: bytes, delay_s: float) -> None:
         self._sqs.send_message(
             QueueUrl=queue,
-            MessageBody=encode(message).decode(),
+            MessageBody=body.decode(),
             DelaySeconds=min(_MAX_DELAY_S, max(0, math.ceil(delay_s))),
         )
 

@@ -60,16 +60,22 @@ class ClientRecord(msgspec.Struct, frozen=True, kw_only=True):
     examples: int | None = None
 
 
-class CohortMember(msgspec.Struct, frozen=True, kw_only=True):
-    """A client selected for a round, with its history as it was then: so that closing a round twice is harmless."""
+class CohortMember(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A client that a round waits for, with its history as it was when it was selected: so that closing a round twice
+    is harmless.
+
+    `assigned_in` is the round whose assignment it still works on since `assigned_at`, None if it is this one's.
+    """
 
     thing: str
     turnaround_s: float | None = None
     missed: int = 0
+    assigned_in: int | None = None
+    assigned_at: float | None = None
 
 
 class Carried(msgspec.Struct, frozen=True, kw_only=True):
-    """An update that an earlier round accepted and could not use; `age` is how many rounds it is late by."""
+    """An update that an earlier `round` accepted and could not use; `age` is how many rounds it is late by."""
 
     thing: str
     round: int

@@ -105,3 +105,19 @@ def test_a_word_that_a_device_made_up_wrongly_is_left_alone(field: str, value: A
 def test_what_is_no_message_is_refused(body: str) -> None:
     with pytest.raises(InvalidMessageError):
         parse("m1", body, NOW)
+
+
+def test_an_arrival_that_is_put_off_tells_the_same_again() -> None:
+    (arrival,) = arrivals(event(quote_plus(update_key("f", 3, "a:b_c-d"))))
+    assert parse("m1", arrival.body.decode(), NOW + 60) == [arrival]
+    (without,) = arrivals(event(update_key("f", 3, "a"), versionId=None))
+    assert parse("m1", without.body.decode(), NOW + 60) == [without]
+
+
+def test_a_word_that_is_put_off_tells_the_same_again_and_when_it_was_heard_first() -> None:
+    (word,) = parse("m1", encode(FAILED).decode(), NOW)
+    assert isinstance(word, Word)
+    (again,) = parse("m2", word.body.decode(), NOW + 60)
+    assert isinstance(again, Word)
+    assert (again.federation, again.thing, again.arrived_at) == ("f", "a", NOW)
+    assert again.body == word.body

@@ -47,6 +47,7 @@ from cloud.settings import Averaging, Federation
 from cloud.state.clients import Clients
 from cloud.state.federations import Federations
 from cloud.state.groups import Groups
+from cloud.state.handover import assignment_of
 from cloud.state.lifecycle import MAX_ATTEMPTS
 from cloud.state.models import Models
 from cloud.state.notices import Notices
@@ -495,7 +496,12 @@ CLOCK_S = st.sampled_from([0.0, -5.0, 5.0, 1.0])
 ACTIONS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "deliver": {"first": st.integers(0, 9), "size": st.sampled_from([1, 3]), "clock_s": CLOCK_S, "how": HOW},
     "go_on": {"which": st.integers(0, 3), "how": HOW},
-    "answer": {"clients": st.sampled_from([[0], [1], [2], [0, 1, 2]]), "value": st.integers(-3, 7)},
+    "answer": {
+        "clients": st.sampled_from([[0], [1], [2], [0, 1, 2]]),
+        "value": st.integers(-3, 7),
+        "back": st.sampled_from([0, 0, 0, 1]),
+    },
+    "answer_late": {"value": st.integers(-2, 7)},
     "wait": {"seconds": st.sampled_from([None, 16.0, 140.0])},
     "repeat": {"which": st.integers(0, 9)},
     "lose": {"which": st.integers(0, 9)},
@@ -512,6 +518,7 @@ SETTINGS = st.builds(
     completion=st.sampled_from(["target", "own"]),
     deadline_s=st.sampled_from([60.0, 1000.0]),
     extension_s=st.sampled_from([0.0, 60.0, 500.0]),
+    max_staleness=st.sampled_from([0, 2, 1]),
     averaging=st.builds(
         Averaging,
         rule=st.sampled_from(["weighted", "mean"]),
@@ -566,6 +573,7 @@ class Schedules(RuleBasedStateMachine):
             "deliver": 12 * bool(self.visible()),
             "go_on": 6 * bool(self.world.invocations),
             "answer": 9 * (record is not None and record.status == "open") + (record is not None),
+            "answer_late": 9 * bool(self.busy()),
             "repeat": 2 * bool(messages),
             "lose": bool(messages) and not self.reliable,
             "wake": 2 * (not self.reliable),
@@ -584,16 +592,18 @@ class Schedules(RuleBasedStateMachine):
     def go_on(self, which: int, how: tuple[int, Fate]) -> None:
         self.world.go_on(self.world.invocations[which % len(self.world.invocations)], *how)
 
-    def answer(self, clients: list[int], value: int) -> None:
-        """Clients upload updates, 0 is none; or say that none will come."""
+    def answer(self, clients: list[int], value: int, back: int = 0) -> None:
+        """Clients upload updates to their assignments, or to one so many rounds `back`, 0 is none; or say that none
+        will come."""
         for client in clients:
+            number = max(1, self.assignment(client) - back)
             if value < 0:
                 phase: Literal["failed", "declined"] = "failed" if value == -1 else "declined"
                 shadow = names.shadow_name(FEDERATION)
-                self.send("updates", Outcome(thing=thing(client), shadow=shadow, round=self.number, phase=phase))
+                self.send("updates", Outcome(thing=thing(client), shadow=shadow, round=number, phase=phase))
                 continue
-            key = names.update_key(FEDERATION, self.number, thing(client))
-            version = self.world.s3.put_object(Bucket="bucket", Key=key, Body=self.update(client, value))
+            key = names.update_key(FEDERATION, number, thing(client))
+            version = self.world.s3.put_object(Bucket="bucket", Key=key, Body=self.update(client, number, value))
             at = datetime.fromtimestamp(self.world.now, UTC).isoformat()
             arrival = {"eventTime": at, "s3": {"object": {"key": key, "versionId": version["VersionId"]}}}
             self.send("updates", {"Records": [arrival]})
@@ -632,13 +642,33 @@ class Schedules(RuleBasedStateMachine):
         exists = (FEDERATION, str(self.number)) in self.world.dynamodb.tables["rounds"]
         return self.rounds.get(FEDERATION, self.number) if exists else None
 
+    def answer_late(self, value: int) -> None:
+        """Those answer that the open round waits for since an earlier one."""
+        self.answer(self.busy(), value)
+
+    def busy(self) -> list[int]:
+        record = self.current()
+        if record is None or record.status != "open":
+            return []
+        late = {member.thing for member in record.cohort if member.assigned_in is not None}
+        return [client for client in range(3) if thing(client) in late]
+
+    def assignment(self, client: int) -> int:
+        """The round of a client's last assignment; of one that has none, the present one."""
+        for number in range(self.number, 0, -1):
+            if (FEDERATION, str(number)) in self.world.dynamodb.tables["rounds"]:
+                assigned_in = assignment_of(self.rounds.get(FEDERATION, number), thing(client))
+                if assigned_in is not None:
+                    return assigned_in
+        return self.number
+
     def send(self, queue: Queue, message: Any) -> None:
         self.world.messages.append(Message(queue, msgspec.json.encode(message).decode(), self.world.now))
 
-    def update(self, client: int, value: int) -> bytes:
-        record = self.current()
-        if not value or record is None:
+    def update(self, client: int, number: int, value: int) -> bytes:
+        if not value or (FEDERATION, str(number)) not in self.world.dynamodb.tables["rounds"]:
             return b"no update"
+        record = self.rounds.get(FEDERATION, number)
         report = Report(
             federation=FEDERATION,
             round=record.round,
@@ -671,7 +701,14 @@ class Schedules(RuleBasedStateMachine):
         assert record.failed == len(answers.failed)
         answered = [response.thing for response in (*answers.accepted, *answers.failed)]
         assert len(answered) == len(set(answered))
-        assert set(answered) <= {member.thing for member in record.cohort}
+        limit = record.settings.max_staleness
+        for name in answered:
+            assigned_in = assignment_of(record, name)
+            assert assigned_in is not None
+            assert record.round - limit <= assigned_in <= record.round
+            self.seen["late"] += assigned_in < record.round
+        assert all(r.report and r.report.round == assignment_of(record, r.thing) for r in answers.accepted)
+        assert limit == 0 or all(carried.age <= limit for carried in record.carried)
         federation = self.federations.get(FEDERATION)
         ended = record.status in ("closed", "aborted")
         assert ended == (record.round <= federation.round)
@@ -686,20 +723,21 @@ class Schedules(RuleBasedStateMachine):
 
     def check_model(self, record: RoundRecord, model: ModelReference) -> None:
         """Every write of the round's model, by whomever, was the weighted mean of all that counts."""
-        sources = {r.thing: (record.round, 0, r) for r in self.rounds.answers(FEDERATION, record.round).accepted}
+        sources = {r.thing: r for r in self.rounds.answers(FEDERATION, record.round).accepted}
         for carried in record.carried:
             for response in self.rounds.answers(FEDERATION, carried.round).accepted:
                 if response.thing == carried.thing:
-                    sources.setdefault(carried.thing, (carried.round, carried.age, response))
+                    sources.setdefault(carried.thing, response)
         sums, total = [0.0, 0.0], 0.0
         for name in sorted(sources):
-            number, age, response = sources[name]
-            versions = self.world.s3.objects[names.update_key(FEDERATION, number, name)]
+            response = sources[name]
             assert response.version_id is not None
             assert response.report is not None
+            number = response.report.round
+            versions = self.world.s3.objects[names.update_key(FEDERATION, number, name)]
             _, delta = values(versions[int(response.version_id) - 1])
             examples = response.report.examples if record.settings.averaging.rule == "weighted" else 1
-            weight = examples / math.sqrt(age + 1)
+            weight = examples / math.sqrt(record.round - number + 1)
             sums = [sum_ + weight * value for sum_, value in zip(sums, delta, strict=True)]
             total += weight
         _, base = values(self.world.s3.objects[record.base.key][0])
@@ -826,12 +864,14 @@ def test_whatever_happens_no_promise_is_broken_and_every_round_ends(package: Pat
     )
     assert seen["step"] >= 5_000
     assert seen["worked on"] >= 20  # by several invocations together
+    assert seen["late"] >= 20  # responses to assignments of earlier rounds
 
 
 SCENES_OF_SHARDS = ["last update", "first shard", "last shard"]
 SCENES = ["opening", "last update", "last failure", "all failed", "deadline", "extension", "extended deadline", "abort"]
 SLOW = Federation(name=FEDERATION, training=TRAINING, rounds=ROUNDS, quorum="50%", deadline_s=800.0, extension_s=800.0)
 SHARDED = msgspec.structs.replace(SLOW, averaging=Averaging(shards=2))
+BUFFERED = msgspec.structs.replace(SLOW, target=1, max_staleness=1)
 SOON_S = 300.0
 """Two redeliveries, and the lease between them."""
 
@@ -892,3 +932,32 @@ def test_a_delivery_that_is_cut_off_at_any_call_is_soon_made_up_for(
         assert machine.world.now - STARTED_AT <= due_s + SOON_S, f"{fate} call {calls} was made up for late"
         machine.teardown()
         assert bool(machine.seen["worked on"]) == (chosen is SHARDED)
+
+
+@pytest.mark.parametrize("between", [True, False], ids=["between two rounds", "in the next round"])
+def test_a_late_update_counts_once_though_its_delivery_is_cut_off_at_any_call(package: Path, between: bool) -> None:
+    for calls, fate in ((calls, fate) for calls in itertools.count() for fate in FATES[1:]):
+        machine = Schedules(package, Counter(), reliable=True)
+        machine.begin(2, BUFFERED)
+        machine.deliver(0, 1, 0.0, TO_ITS_END)
+        machine.answer([0], 1)
+        machine.deliver(0, 1, 0.0, TO_ITS_END)
+        if not between:
+            machine.deliver(0, 1, 0.0, TO_ITS_END)
+        assert (machine.number, machine.current() is None) == (2, between)
+        machine.answer([1], 2)
+        machine.world.messages.insert(0, machine.world.messages.pop())  # before that which opens the next round
+        machine.deliver(0, 1, 0.0, (calls, fate))
+        if not machine.world.faults:
+            assert calls > 2
+            return
+        while machine.number == 2:
+            assert machine.world.messages, f"{fate} call {calls} was the end of it all"
+            machine.wait(None)
+            machine.deliver(0, 1, 0.0, TO_ITS_END)
+            machine.all_is_as_promised()
+        (late,) = machine.rounds.answers(FEDERATION, 2).accepted
+        assert late.report is not None
+        assert (late.thing, late.report.round, machine.rounds.get(FEDERATION, 2).status) == (thing(1), 1, "closed")
+        assert machine.world.now - STARTED_AT <= SOON_S, f"{fate} call {calls} was made up for late"
+        machine.teardown()

@@ -8,7 +8,7 @@ import pytest
 from cloud.initiator.selection import NotEnoughClientsError, select
 from cloud.policies import InvalidPolicyError
 from cloud.settings import Selection
-from cloud.state.records import ClientRecord
+from cloud.state.records import ClientRecord, CohortMember
 from tests.cloud.examples import clients
 
 FLEET = [ClientRecord(federation="f", thing=f"t{number:02d}") for number in range(20)]
@@ -160,3 +160,33 @@ def test_an_error_of_ones_own_rule_is_told_with_its_name() -> None:
 def test_a_rule_that_was_not_loaded_is_told() -> None:
     with pytest.raises(InvalidPolicyError, match="no choose_clients"):
         select(FLEET, Selection(policy="own"), 1)
+
+
+@pytest.mark.parametrize("policy", ["random", "fastest", "all", "probabilistic"])
+def test_busy_clients_are_in_the_cohort_as_they_are_and_are_not_selected_again(policy: Any) -> None:
+    busy = [CohortMember(thing=f"t{number:02d}", assigned_in=1, assigned_at=9.0) for number in (3, 7)]
+    cohort = select(FLEET, Selection(policy=policy, cohort=5), 2, busy=busy)
+    assert [member for member in cohort if member.assigned_in is not None] == busy
+    assert len({member.thing for member in cohort}) == len(cohort)
+    assert [member.thing for member in cohort] == sorted(member.thing for member in cohort)
+    if policy in ("random", "fastest"):
+        assert len(cohort) == 5  # so many train at a time
+
+
+def test_while_enough_clients_are_busy_no_others_are_selected() -> None:
+    busy = [CohortMember(thing=client.thing, assigned_in=1, assigned_at=9.0) for client in FLEET]
+    assert list(select(FLEET, Selection(), 2, busy=busy)) == busy
+    assert list(select(FLEET, Selection(policy="random", cohort=3), 2, busy=busy[:4])) == busy[:4]
+
+
+def test_an_own_rule_chooses_among_the_others_for_the_room_that_is_left() -> None:
+    asked = []
+
+    def choose(clients: list[ClientRecord], cohort: int, _round_number: int) -> list[str]:
+        asked.append(([client.thing for client in clients], cohort))
+        return [clients[0].thing]
+
+    busy = [CohortMember(thing="t00", assigned_in=1, assigned_at=9.0)]
+    cohort = select(FLEET[:4], Selection(policy="own", cohort=3), 2, choose, busy)
+    assert [member.thing for member in cohort] == ["t00", "t01"]
+    assert asked == [(["t01", "t02", "t03"], 2)]

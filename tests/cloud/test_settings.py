@@ -71,6 +71,9 @@ def test_settings_come_back_from_json_as_they_were() -> None:
         ({"averaging": {"rule": "median-ish"}}, r"\$\.averaging\.rule"),
         ({"averaging": {"weights": 1}}, "weights"),
         ({"averaging": {"carry_over": 1}}, r"\$\.averaging\.carry_over"),
+        ({"max_staleness": -1}, r"\$\.max_staleness"),
+        ({"max_staleness": 101}, r"\$\.max_staleness"),
+        ({"max_staleness": "20%"}, r"\$\.max_staleness"),
         ({"pacing": {"policy": "hourly"}}, r"\$\.pacing\.policy"),
         ({"pacing": {"policy": "fixed_rate"}}, r"pacing\.interval_s"),
         ({"pacing": {"policy": "fixed_rate", "interval_s": -1}}, r"\$\.pacing\.interval_s"),
@@ -143,3 +146,18 @@ def test_a_share_in_whole_percents_is_exact(percent: int, whole: int) -> None:
 )
 def test_own_rules_are_the_functions_that_the_settings_ask_for(change: dict[str, Any], rules: list[str]) -> None:
     assert federation(**change).own_rules == rules
+
+
+def test_a_client_may_train_until_no_round_can_want_its_update() -> None:
+    times = {"deadline_s": 100.0, "extension_s": 20.0}
+    assert parse(MINIMAL | times).training_s == 120.0
+    assert parse(MINIMAL | times | {"max_staleness": 2}).training_s == 360.0
+    hourly = {"pacing": {"policy": "fixed_rate", "interval_s": 3600}}
+    assert parse(MINIMAL | times | hourly).training_s == 120.0
+    assert parse(MINIMAL | times | hourly | {"max_staleness": 2}).training_s == 120.0 + 2 * 3600
+
+
+def test_a_buffered_federation_carries_over_what_an_aborted_round_had() -> None:
+    assert not parse(MINIMAL).carries_over
+    assert parse(MINIMAL | {"averaging": {"carry_over": True}}).carries_over
+    assert parse(MINIMAL | {"max_staleness": 1}).carries_over

@@ -1,0 +1,68 @@
+"""What a round that has ended hands over to the next one: updates that it could not use, and clients that still work.
+
+All of it are pure functions of the round and what came back in it, so that whoever asks gets the same.
+"""
+
+import msgspec
+
+from cloud.state.records import Carried, CohortMember, RoundRecord
+from cloud.state.rounds import Answers
+
+
+def assignment_of(record: RoundRecord, thing: str) -> int | None:
+    """The round of the assignment that this round waits for, of one of its clients; None if it has no such client."""
+    for member in record.cohort:
+        if member.thing == thing:
+            return record.round if member.assigned_in is None else member.assigned_in
+    return None
+
+
+def unanswered(record: RoundRecord, answers: Answers) -> list[CohortMember]:
+    """The clients of the cohort of which nothing was heard."""
+    answered = {response.thing for response in (*answers.accepted, *answers.failed)}
+    return [member for member in record.cohort if member.thing not in answered]
+
+
+def busy_after(record: RoundRecord, answers: Answers) -> tuple[CohortMember, ...]:
+    """The clients that a round waited for and the next one waits for as well, with their histories as they were when
+    they got their assignments (Nguyen et al., FedBuff, 2022, algorithm 1: a client trains on while the server goes on).
+
+    These are the clients without an answer whose assignment will not be older than `max_staleness` then. A round that
+    was aborted for another reason than its quorum hands over nothing.
+    """
+    if record.round >= record.settings.rounds or (record.status == "aborted" and not record.carry):
+        return ()
+    busy = []
+    for member in unanswered(record, answers):
+        if member.assigned_in is not None:
+            since = member
+        elif member.thing in answers.notified:
+            at = answers.notified[member.thing]
+            since = msgspec.structs.replace(member, assigned_in=record.round, assigned_at=at)
+        else:
+            continue  # it was never told
+        if record.round + 1 - (since.assigned_in or record.round) <= record.settings.max_staleness:
+            busy.append(since)
+    return tuple(busy)
+
+
+def given_up(record: RoundRecord, answers: Answers) -> list[CohortMember]:
+    """The clients without an answer that no round waits for any more."""
+    busy = {member.thing for member in busy_after(record, answers)}
+    return [member for member in unanswered(record, answers) if member.thing not in busy]
+
+
+def carried_after(record: RoundRecord, answers: Answers) -> tuple[Carried, ...]:
+    """The updates that a round accepted, or had itself been left, and could not use. In a buffered federation none is
+    older than `max_staleness`."""
+    if not record.carry:
+        return ()
+    older = {c.thing: msgspec.structs.replace(c, age=c.age + 1) for c in record.carried}
+    own = {
+        r.thing: Carried(thing=r.thing, round=record.round, age=record.round + 1 - r.report.round)
+        for r in answers.accepted
+        if r.report is not None
+    }
+    carried = older | own
+    limit = record.settings.max_staleness or record.round
+    return tuple(carried[thing] for thing in sorted(carried) if carried[thing].age <= limit)

@@ -1,0 +1,84 @@
+"""cloud/state/handover.py: what a round leaves to the next one."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from cloud.averager.closing import vanished
+from cloud.averager.history import history_of
+from cloud.state.clients import ClientHistory
+from cloud.state.handover import assignment_of, busy_after, carried_after, given_up
+from cloud.state.records import Carried, CohortMember, ResponseRecord, RoundRecord
+from cloud.state.rounds import Answers
+from tests.cloud.examples import federation, report, round_record
+
+OLD = CohortMember(thing="a", turnaround_s=20.0, missed=1, assigned_in=3, assigned_at=900.0)
+NEW = CohortMember(thing="b", turnaround_s=5.0)
+NOBODY = Answers(notified={"b": 1001.0})
+
+
+def fifth(limit: int = 2, **changes: Any) -> RoundRecord:
+    """A round that has ended with a model, for which "a" was busy since the third."""
+    settings = federation(max_staleness=limit, rounds=9)
+    ended = {"status": "closed", "averaging_at": 2000.0, "deadline": 2000.0}
+    return round_record(**{"settings": settings, "round": 5, "cohort": (OLD, NEW)} | ended | changes)
+
+
+def accepted(thing: str, round_number: int, arrived_at: float = 1010.0) -> ResponseRecord:
+    about = report(thing, round=round_number)
+    return ResponseRecord(thing=thing, state="accepted", arrived_at=arrived_at, inspected_at=arrived_at, report=about)
+
+
+def test_an_assignment_is_that_of_the_round_or_an_older_one() -> None:
+    assert [assignment_of(fifth(), thing) for thing in ("a", "b", "c")] == [3, 5, None]
+
+
+def test_clients_without_an_answer_stay_busy_with_the_history_that_they_had() -> None:
+    since = msgspec.structs.replace(NEW, assigned_in=5, assigned_at=1001.0)
+    assert busy_after(fifth(limit=3), NOBODY) == (OLD, since)
+    assert busy_after(fifth(limit=2), NOBODY) == (since,)
+    assert given_up(fifth(limit=2), NOBODY) == [OLD]
+
+
+@pytest.mark.parametrize("state", ["accepted", "failed", "declined"])
+def test_a_client_that_has_answered_is_not_busy(state: Any) -> None:
+    response = ResponseRecord(thing="a", state=state, arrived_at=1.0, inspected_at=1.0)
+    answers = Answers(accepted=(response,)) if state == "accepted" else Answers(failed=(response,))
+    assert busy_after(fifth(limit=3), answers) == ()
+
+
+def test_a_client_that_was_never_told_is_not_busy() -> None:
+    assert busy_after(fifth(limit=3), Answers()) == (OLD,)
+
+
+def test_nobody_is_busy_after_the_last_round_or_one_that_an_operator_aborted() -> None:
+    assert busy_after(fifth(limit=3, round=9), NOBODY) == ()
+    assert busy_after(fifth(limit=3, status="aborted"), NOBODY) == ()
+    assert len(busy_after(fifth(limit=3, status="aborted", carry=True), NOBODY)) == 2
+
+
+def test_carried_updates_are_as_old_as_their_assignments_and_not_older_than_allowed() -> None:
+    record = fifth(carried=(Carried(thing="c", round=4, age=1), Carried(thing="d", round=4, age=2)), carry=True)
+    answers = Answers(accepted=(accepted("a", 4), accepted("b", 5)))
+    assert carried_after(record, answers) == (
+        Carried(thing="a", round=5, age=2),
+        Carried(thing="b", round=5, age=1),
+        Carried(thing="c", round=4, age=2),
+    )
+    assert carried_after(fifth(), answers) == ()
+
+
+def test_a_late_turnaround_is_that_from_the_clients_own_assignment() -> None:
+    record = fifth(settings=federation(max_staleness=2, rounds=9, selection={"smoothing": 0.5}))
+    answers = Answers(accepted=(accepted("a", 3, arrived_at=1010.0),), notified=NOBODY.notified)
+    assert history_of(OLD, record, answers) == ClientHistory(
+        thing="a", turnaround_s=0.5 * 20 + 0.5 * (1010 - 900), missed=0
+    )
+
+
+def test_a_client_has_missed_nothing_and_has_not_vanished_while_a_later_round_waits_for_it() -> None:
+    record = fifth(limit=2)
+    assert history_of(NEW, record, NOBODY) == ClientHistory(thing="b", turnaround_s=2000.0 - 1001, missed=0)
+    assert history_of(OLD, record, NOBODY) == ClientHistory(thing="a", turnaround_s=2000.0 - 900, missed=2)
+    assert vanished(record, NOBODY) == ("a",)
