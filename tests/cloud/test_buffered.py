@@ -29,13 +29,17 @@ def test_the_update_of_a_slow_device_counts_in_a_later_round_at_less_weight(simu
 
     after_first = simulated.current()[1]["w"]
     np.testing.assert_allclose(after_first, INITIAL["w"] + 2)
-    simulated.put("d2", 1, simulated.update("d2", 1, 8.0, base=initial.sha256))
+    version = simulated.put("d2", 1, simulated.update("d2", 1, 8.0, base=initial.sha256))
     assert simulated.accepted_count(2, 1).status == "open"
     simulated.answer("d0", 2, value=1.0)
     closed = simulated.ended(2)
     assert (closed.status, closed.accepted, closed.refused) == ("closed", 2, 0)
     late = 1 / math.sqrt(2)
     np.testing.assert_allclose(simulated.current()[1]["w"], after_first + (8.0 * late + 1.0) / (late + 1), rtol=1e-6)
+    again = simulated.arrival("d2", 1, version)
+    assert simulated.invoke(simulated.deployed.averager, again=again) == set()
+    assert (simulated.round(1).refused, simulated.round(2).accepted) == (0, 2)  # a duplicate is no news
+
     turnaround_s = simulated.client("d2").turnaround_s
     (response,) = [r for r in simulated.answers(2).accepted if r.thing == "d2"]
     assert turnaround_s == response.arrived_at - simulated.answers(1).notified["d2"]

@@ -948,9 +948,7 @@ def test_a_late_update_counts_once_though_its_delivery_is_cut_off_at_any_call(pa
         machine.answer([1], 2)
         machine.world.messages.insert(0, machine.world.messages.pop())  # before that which opens the next round
         machine.deliver(0, 1, 0.0, (calls, fate))
-        if not machine.world.faults:
-            assert calls > 2
-            return
+        undisturbed = not machine.world.faults
         while machine.number == 2:
             assert machine.world.messages, f"{fate} call {calls} was the end of it all"
             machine.wait(None)
@@ -959,5 +957,9 @@ def test_a_late_update_counts_once_though_its_delivery_is_cut_off_at_any_call(pa
         (late,) = machine.rounds.answers(FEDERATION, 2).accepted
         assert late.report is not None
         assert (late.thing, late.report.round, machine.rounds.get(FEDERATION, 2).status) == (thing(1), 1, "closed")
-        assert machine.world.now - STARTED_AT <= SOON_S, f"{fate} call {calls} was made up for late"
+        took_s = machine.world.now - STARTED_AT
+        assert took_s <= (5.0 if undisturbed else SOON_S), f"{fate} call {calls} was made up for late"
         machine.teardown()
+        if undisturbed:
+            assert calls > 2
+            return
