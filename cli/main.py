@@ -369,15 +369,17 @@ def _timeline_table(record: RoundRecord, answers: Answers) -> Table:
         response = accepted.get(member.thing)
         report = response.report if response else None
         missing = "vanished" if member.thing in record.vanished else "no answer"
+        remark = "" if response else failed.get(member.thing, missing)
+        since = "" if member.assigned_in is None else f"assigned in round {member.assigned_in}"
         table.add_row(
             member.thing,
-            after(answers.notified.get(member.thing)),
+            after(member.assigned_at or answers.notified.get(member.thing)),
             after(report.timings.downloaded_at if report else None),
             after(report.timings.trained_at if report else None),
             after(response.arrived_at if response else None),
             after(response.inspected_at if response else None),
             str(report.examples) if report else "",
-            "" if response else failed.get(member.thing, missing),
+            ", ".join(filter(None, (since, remark))),
         )
     for response in answers.refused:
         arrived, inspected = after(response.arrived_at), after(response.inspected_at)
