@@ -88,10 +88,13 @@ def _handed_over(
         before = services.rounds.get(federation.federation, federation.round)
     except UnknownRoundError:
         return (), ()  # this is the first round
-    if (before.model or before.base) != federation.model:
-        return (), ()  # what they change is another model, if this one was rolled back to
     answers = services.rounds.answers(before.federation, before.round)
-    return busy_after(before, answers), carried_after(before, answers)
+    busy = busy_after(before, answers)
+    if (before.model or before.base) != federation.model:
+        # What they change is another model, if this one was rolled back to.
+        services.notices.withdraw(federation.federation, [member.thing for member in busy], before.round)
+        return (), ()
+    return busy, carried_after(before, answers)
 
 
 def _announce(services: Services, federation: FederationRecord, record: RoundRecord) -> None:

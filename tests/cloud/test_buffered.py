@@ -81,3 +81,19 @@ def test_an_assignment_that_is_too_old_is_withdrawn_and_its_update_refused(simul
     simulated.put("d1", 1, simulated.update("d1", 1, base=initial.sha256))
     assert simulated.reason("d1", 1) == "too old: assigned 2 rounds ago; max_staleness is 1"
     assert simulated.round(3).accepted == 0
+
+
+def test_after_a_rollback_nobody_trains_on_from_a_model_that_is_given_up(simulated: SimulatedFederation) -> None:
+    simulated.create(THINGS[:2], rounds=3, target=1, **BUFFERED)
+    initial, _ = simulated.current()
+    simulated.start()
+    simulated.opened(1)
+    simulated.operations.pause(simulated.name)
+    simulated.answer("d0", 1)
+    simulated.ended(1)
+    simulated.operations.roll_back(simulated.name, 0)
+    simulated.operations.start(simulated.name)
+    second = simulated.opened(2)
+    assert second.base == initial
+    assert [(member.thing, member.assigned_in) for member in second.cohort] == [("d0", None), ("d1", None)]
+    assert simulated.desired("d1").withdrawn == 1
