@@ -61,7 +61,7 @@ class SimulatedClients:
         file = tensors.dump(model, self._dtypes, messages.encode(about), self._buffers)
         schema = tensors.schema_id(tensors.parse_header(file, len(file)).schema)
         operations = sandbox.operations
-        operations.federations.create(settings, operations.models.put(names.model_key(federation, 0), file), schema)
+        operations.federations.create(settings, operations.put_initial(settings, file), schema)
 
     def join(self) -> None:
         """Register the things, have them say hello, and return when all are known."""
@@ -92,7 +92,7 @@ class SimulatedClients:
             federation=self._federation,
             round=record.round,
             thing=thing,
-            base=record.base.sha256,
+            base=record.base.offered.sha256,
             encoding="float32",
             examples=10,
             steps=1,

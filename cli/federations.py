@@ -5,8 +5,8 @@ from pathlib import Path
 from cli.project import Project, ProjectError
 from cloud.operations import Operations
 from cloud.state.records import FederationRecord
-from protocol import names
 from protocol.messages import ModelHeader, decode, encode
+from protocol.narrowing import TooLargeNumberError
 from protocol.tensors import InvalidTensorsError, check_schema, dump, load, parse_header, schema_id
 
 
@@ -53,9 +53,13 @@ def create(operations: Operations, project: Project, model: bytes) -> Federation
     """Upload model 0 and make the federation, ready to start.
 
     Raises:
+        ProjectError: the model can't be had in the form that devices are to download.
         FederationExistsError: the name is taken.
     """
     operations.federations.check_free(project.settings.name)
     header = parse_header(model, len(model))
-    reference = operations.models.put(names.model_key(project.settings.name, 0), model)
+    try:
+        reference = operations.put_initial(project.settings, model)
+    except TooLargeNumberError as error:
+        raise ProjectError(f"download: bfloat16 does not fit the initial model: {error}") from error
     return operations.federations.create(project.settings, reference, schema_id(header.schema))

@@ -23,7 +23,7 @@ from cloud.averager.plan import TooMuchWorkError
 from cloud.deployment import DeploymentError
 from cloud.operations import NoModelError, NoRoundError, Operations, RoundUnderWayError
 from cloud.package import PackagingError
-from cloud.settings import Averaging, Rule
+from cloud.settings import Averaging, Download, Rule
 from cloud.state.federations import FederationExistsError, UnknownFederationError, WrongStatusError
 from cloud.state.records import RoundRecord
 from cloud.state.rounds import Answers, UnknownRoundError
@@ -174,6 +174,7 @@ def plan_command(
         typer.Option(help="averaging.optimizer of federation.yaml: some keep a state beside the model."),
     ] = "fedavg",
     ema: Annotated[float, typer.Option(min=0, max=0.999999, help="averaging.ema: above 0, an average is kept.")] = 0.0,
+    download: Annotated[Download, typer.Option(help="download of federation.yaml.")] = "model",
     shards: Annotated[int | None, typer.Option(min=1, help="averaging.shards; default: as the sizes ask for.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -188,7 +189,7 @@ def plan_command(
     averaging = msgspec.convert(
         {"rule": rule, "optimizer": {"name": optimizer}, "ema": ema, "shards": shards}, Averaging
     )
-    found = forecast(round_of(header, about, clients, averaging, encoding))
+    found = forecast(round_of(header, about, clients, averaging, encoding, copied=download == "bfloat16"))
     if as_json:
         _print_json(found)
         return

@@ -5,14 +5,19 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import msgspec
+
 from cloud.deployment import Deployment
+from cloud.settings import Federation
 from cloud.state.clients import Clients
 from cloud.state.federations import Federations
 from cloud.state.models import Models
 from cloud.state.notices import Notices
 from cloud.state.records import FederationRecord, RoundRecord
 from cloud.state.rounds import Rounds, UnknownRoundError
+from protocol import names
 from protocol.messages import AbortRound, ModelReference, OpenRound
+from protocol.narrowing import narrow_model
 
 _POLL_S = 0.2
 
@@ -49,6 +54,18 @@ class Operations:
             deployment.shards_queue,
             ThreadPoolExecutor(8),
         )
+
+    def put_initial(self, settings: Federation, model: bytes) -> ModelReference:
+        """Upload model 0, and the copy of it that devices download, if the settings ask for one.
+
+        Raises:
+            TooLargeNumberError: the copy can't hold a number of the model.
+        """
+        copy = None if settings.download == "model" else narrow_model(model)
+        reference = self.models.put(names.model_key(settings.name, 0), model)
+        if copy is None:
+            return reference
+        return msgspec.structs.replace(reference, copy=self.models.put(names.copy_key(settings.name, 0), copy))
 
     def start(self, federation: str) -> FederationRecord:
         """Let a federation's rounds begin, or go on after a pause.

@@ -118,6 +118,10 @@ class Averaging(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     shards: Positive | None = None
 
 
+Download = Literal["model", "bfloat16"]
+"""What devices download: the model, or a copy of it whose float32 numbers are bfloat16."""
+
+
 class Pacing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """When the next round opens: `at_once`, `fixed_rate` (`interval_s` after the last one opened), or `own`
     (next_round_delay in policies.py)."""
@@ -154,6 +158,7 @@ class Federation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     max_staleness: Annotated[int, msgspec.Meta(ge=0, le=MAX_STALENESS)] = 0
     averaging: Averaging = Averaging()
     encoding: Encoding = "float32"
+    download: Download = "model"
     pacing: Pacing = Pacing()
 
     @property

@@ -44,12 +44,18 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     v: int = VERSION
 
 
-class ModelReference(msgspec.Struct, frozen=True, kw_only=True):
-    """A global model in S3."""
+class ModelReference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A global model in S3; `copy` is one of fewer bytes that devices download in its place, if there is one."""
 
     key: str
     sha256: Sha256
     bytes: Positive
+    copy: "ModelReference | None" = None
+
+    @property
+    def offered(self) -> "ModelReference":
+        """What devices download."""
+        return self.copy or self
 
 
 class Training(msgspec.Struct, frozen=True, kw_only=True):

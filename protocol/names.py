@@ -62,6 +62,11 @@ def model_key(federation: str, round_number: int) -> str:
     return f"federations/{check_federation(federation)}/models/{_round_digits(round_number)}.safetensors"
 
 
+def copy_key(federation: str, round_number: int) -> str:
+    """S3 key of the copy of that model that devices download in its place, its float32 numbers in bfloat16."""
+    return f"federations/{check_federation(federation)}/models/{_round_digits(round_number)}.bfloat16.safetensors"
+
+
 def optimizer_key(federation: str, round_number: int) -> str:
     """S3 key of the server optimizer's state that belongs to the model of the same round."""
     return f"federations/{check_federation(federation)}/optimizer/{_round_digits(round_number)}.safetensors"

@@ -46,9 +46,16 @@ class Round(msgspec.Struct, frozen=True, eq=False, kw_only=True):
         return len(self.grid.model_start(1)) + self.grid.parts[-1].end
 
     @property
+    def offered_bytes(self) -> int:
+        """Size of what each device downloads."""
+        if not self.grid.copied:
+            return self.model_bytes
+        return len(self.grid.copy_start(1)) + self.grid.parts[-1].copy[1]
+
+    @property
     def files(self) -> tuple[File, ...]:
         """The files that the round writes."""
-        return files_of(self.settings, self.grid.vectors)
+        return files_of(self.settings, self.grid.vectors, copied=self.grid.copied)
 
     @property
     def jobs(self) -> int:
@@ -138,6 +145,8 @@ def _handed_out(planned: Round) -> Counter[str]:
                 calls["s3.GetObject"] += jobs * jobs
     calls += _entered(planned, answers=True)
     calls["s3.GetObject"] += math.ceil(planned.model_bytes / PIECE_BYTES)
+    if planned.grid.copied:
+        calls["s3.GetObject"] += math.ceil(planned.offered_bytes / PIECE_BYTES)
     return calls
 
 
@@ -163,7 +172,7 @@ def _parts(planned: Round) -> Counter[str]:
         reads = _update_reads(planned, kept, of_all_clients=rule in ("median", "trimmed_mean"))
     filled = [part for part in grid.parts if part.pieces]
     in_head = min(planned.model_bytes, HEAD_BYTES) - len(grid.model_start(1))
-    reads += sum(part.end > in_head for part in filled) + (len(planned.files) - 1) * len(filled)
+    reads += sum(part.end > in_head for part in filled) + (len(planned.files) - 1 - planned.grid.copied) * len(filled)
     write = "s3.PutObject" if len(grid.parts) == 1 else "s3.UploadPart"
     return Counter({"s3.GetObject": reads, write: len(grid.parts) * len(planned.files)})
 

@@ -59,6 +59,7 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
 
     clients: int
     model_bytes: int
+    offered_bytes: int
     update_bytes: int
     rule: str
     encoding: Encoding
@@ -106,13 +107,16 @@ def round_of(
     settings: Averaging,
     encoding: Encoding,
     deliveries: int | None = None,
+    *,
+    copied: bool = False,
 ) -> Round:
-    """A round to come. Unless `deliveries` says it, each update comes alone: the most that there can be.
+    """A round to come; `copied` if devices download a copy in bfloat16. Unless `deliveries` says it, each update
+    comes alone: the most that there can be.
 
     Raises:
         TooMuchWorkError: no invocation could do its share in its time.
     """
-    grid = grid_of(model, about, len(optimizers.state_names(settings.optimizer)))
+    grid = grid_of(model, about, len(optimizers.state_names(settings.optimizer)), copied=copied)
     layout = update_layout(model, encoding)
     return Round(
         settings=settings,
@@ -139,6 +143,7 @@ def forecast(planned: Round) -> Forecast:
     return Forecast(
         clients=planned.clients,
         model_bytes=planned.model_bytes,
+        offered_bytes=planned.offered_bytes,
         update_bytes=planned.layout.data_bytes,
         rule=planned.settings.rule,
         encoding=planned.layout.encoding,
@@ -165,8 +170,8 @@ def _inspected_bytes(planned: Round) -> int:
 
 
 def _written_bytes(planned: Round) -> int:
-    state = planned.grid.state_range(planned.grid.parts[-1])[1]
-    return sum(state if file == "state" else planned.model_bytes for file in planned.files)
+    sizes = {"state": planned.grid.state_range(planned.grid.parts[-1])[1], "copy": planned.offered_bytes}
+    return sum(sizes.get(file, planned.model_bytes) for file in planned.files)
 
 
 def _job_s(planned: Round) -> dict[str, float]:
@@ -226,7 +231,7 @@ def _dollars(
         "S3 storage: updates for 30 days, models for a month": prices.S3_GB_MONTH.of(
             (clients * update + _written_bytes(planned)) / prices.GB
         ),
-        "models sent to devices": prices.DATA_OUT_GB.of(clients * planned.model_bytes / prices.GB),
+        "models sent to devices": prices.DATA_OUT_GB.of(clients * planned.offered_bytes / prices.GB),
         "DynamoDB": prices.DYNAMODB_WRITE.of(_write_units(planned)) + prices.DYNAMODB_READ.of(_read_units(planned)),
         "SQS": prices.SQS_REQUEST.of(3 * messages),
         # A retained message is metered twice. The rule for outcomes looks at every update of a shadow.

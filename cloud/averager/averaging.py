@@ -16,11 +16,13 @@ from cloud.averager.sources import Reader, Request, read_whole
 from cloud.settings import Averaging
 from protocol.encodings import Buffer
 from protocol.messages import Report
+from protocol.narrowing import TooLargeNumberError, narrow
 from protocol.tensors import DTYPES, Array, TensorSpec, from_float32, to_float32
 
-File = Literal["model", "state", "ema"]
-FILES: tuple[File, ...] = ("model", "state", "ema")
-"""A global model, the server optimizer's state, and the moving average of the models: one set belongs together."""
+File = Literal["model", "state", "ema", "copy"]
+FILES: tuple[File, ...] = ("model", "state", "ema", "copy")
+"""A global model, the server optimizer's state, the moving average of the models, and the copy of the model that is
+offered to devices: one set belongs together."""
 
 
 class NotFiniteModelError(ArithmeticError):
@@ -62,13 +64,16 @@ def new_parts(
     integers and booleans are rounded to nearest, ties to even, and kept in range.
 
     Raises:
-        NotFiniteModelError: a sum is larger than its tensor's dtype can hold; the text names the tensor.
+        NotFiniteModelError: a sum is larger than its tensor's dtype, or that of its copy, can hold; the text names the
+            tensor.
     """
     of_part = {number: list(found) for number, found in itertools.groupby(blocks, lambda block: block.part.number)}
     for part in parts:
         writing = _Writing(part, before.next(part), grid.vectors, settings)
         for block in of_part.get(part.number, []):
             writing.write(block, changes.next(block))
+        if grid.copied:
+            writing.copy()
         yield NewPart(part, writing.new)
 
 
@@ -98,6 +103,18 @@ class _Writing:
                 size = min(CACHED, piece.size - start)
                 at = piece.at + start
                 self._write(piece, start, values[at - first : at - first + size], at - self._part.floats[0])
+
+    def copy(self) -> None:
+        """Write the part of the copy, once that of the model is whole."""
+        model = memoryview(self.new["model"])
+        copied = self.new["copy"] = bytearray()
+        position = 0
+        try:
+            for piece in self._part.pieces:
+                copied += narrow(piece.tensor, model[position : position + piece.bytes])
+                position += piece.bytes
+        except TooLargeNumberError as error:
+            raise NotFiniteModelError(str(error)) from error
 
     def _write(self, piece: Piece, start: int, change: NDArray[np.float64], at: int) -> None:
         tensor = piece.tensor

@@ -2,7 +2,7 @@
 
 A model file's data is a row of tensors. Its floating-point elements, in the order of the file, are the coordinates that
 updates and the server optimizer's state have as well; its integers and booleans are counted apart. A part is a run of
-elements, large enough to be a part of a multipart upload, in the model's file and in the state's.
+elements, large enough to be a part of a multipart upload, in the model's file, in the state's, and in the copy's.
 """
 
 import math
@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import msgspec
 
 from protocol.messages import ModelHeader, encode
+from protocol.narrowing import narrow_bytes, narrow_layout
 from protocol.tensors import DTYPES, FLOATING, Header, Kind, TensorSpec, encode_header, kind_of
 
 MIN_PART_BYTES = 5 << 20
@@ -41,29 +42,35 @@ class Piece(msgspec.Struct, frozen=True):
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """A run of elements: bytes `start` to `end` of the model's data, coordinates `floats[0]` to `floats[1]`, integers
-    `integers[0]` to `integers[1]`."""
+    """A run of elements: bytes `start` to `end` of the model's data, `copy[0]` to `copy[1]` of its copy's, coordinates
+    `floats[0]` to `floats[1]`, integers `integers[0]` to `integers[1]`."""
 
     number: int
     start: int
     end: int
+    copy: tuple[int, int]
     floats: tuple[int, int]
     integers: tuple[int, int]
     pieces: tuple[Piece, ...]
 
 
 class Grid(msgspec.Struct, frozen=True, kw_only=True):
-    """A model's parts, and the two kinds of files that have them. `vectors` is how many numbers the server optimizer
-    keeps for each coordinate."""
+    """A model's parts, and the kinds of files that have them. `vectors` is how many numbers the server optimizer keeps
+    for each coordinate; `copied` says that there is a copy in bfloat16."""
 
     header: Header
     about: ModelHeader
     vectors: int
+    copied: bool
     parts: tuple[Part, ...]
 
     def model_start(self, round_number: int) -> bytes:
         """What precedes the data of the model that a round makes."""
         return encode_header(self.header.tensors, encode(self._about(round_number)))
+
+    def copy_start(self, round_number: int) -> bytes:
+        """What precedes the data of the copy of that model."""
+        return encode_header(narrow_layout(self.header.tensors), encode(self._about(round_number)))
 
     def state_start(self, round_number: int) -> bytes:
         """What precedes the data of the optimizer's state that belongs to the model of a round.
@@ -96,25 +103,31 @@ class Grid(msgspec.Struct, frozen=True, kw_only=True):
                 position = end
 
 
-def grid_of(header: Header, about: ModelHeader, vectors: int, min_bytes: int = MIN_PART_BYTES) -> Grid:
+def grid_of(
+    header: Header, about: ModelHeader, vectors: int, min_bytes: int = MIN_PART_BYTES, *, copied: bool = False
+) -> Grid:
     """The grid of a model with this header. `min_bytes` is the size of a part, in each file that has one, the last part
     aside."""
-    return Grid(header=header, about=about, vectors=vectors, parts=tuple(_cut(header, about, vectors, min_bytes)))
+    parts = tuple(_cut(header, about, vectors, min_bytes, copied=copied))
+    return Grid(header=header, about=about, vectors=vectors, copied=copied, parts=parts)
 
 
 class _Growing:
     """A part that elements are added to."""
 
-    def __init__(self, number: int, start: int, floats: int, integers: int) -> None:
+    def __init__(self, number: int, start: int, copy: int, floats: int, integers: int) -> None:
         self._number = number
         self._start = self._end = start
+        self._copy = [copy, copy]
         self._floats = [floats, floats]
         self._integers = [integers, integers]
         self._pieces: list[Piece] = []
 
-    def missing(self, tensor: TensorSpec, vectors: int, min_bytes: int) -> float:
+    def missing(self, tensor: TensorSpec, vectors: int, min_bytes: int, *, copied: bool) -> float:
         """After how many more elements of this tensor the part is large enough; infinite if they can't make it so."""
         missing = -(-(min_bytes - self._end + self._start) // DTYPES[tensor.dtype].itemsize)
+        if copied:  # in which no part has more bytes than in the model
+            missing = -(-(min_bytes - self._copy[1] + self._copy[0]) // narrow_bytes(tensor.dtype))
         if not vectors:
             return missing
         for_state = -(-min_bytes // (vectors * _STATE_BYTES)) - (self._floats[1] - self._floats[0])
@@ -127,6 +140,7 @@ class _Growing:
         piece = Piece(tensor, kind, start, end, counted[1])
         counted[1] += piece.size
         self._end += piece.bytes
+        self._copy[1] += piece.size * narrow_bytes(tensor.dtype)
         self._pieces.append(piece)
 
     def done(self) -> Part:
@@ -134,26 +148,27 @@ class _Growing:
             number=self._number,
             start=self._start,
             end=self._end,
+            copy=(self._copy[0], self._copy[1]),
             floats=(self._floats[0], self._floats[1]),
             integers=(self._integers[0], self._integers[1]),
             pieces=tuple(self._pieces),
         )
 
 
-def _cut(header: Header, about: ModelHeader, vectors: int, min_bytes: int) -> Iterator[Part]:
-    growing = _Growing(0, 0, 0, 0)
+def _cut(header: Header, about: ModelHeader, vectors: int, min_bytes: int, *, copied: bool) -> Iterator[Part]:
+    growing = _Growing(0, 0, 0, 0, 0)
     buffers = frozenset(about.buffers)
     for tensor in header.tensors:
         kind = kind_of(tensor, buffers)
         position = 0
         while position < tensor.size:
-            missing = growing.missing(tensor, vectors, min_bytes)
+            missing = growing.missing(tensor, vectors, min_bytes, copied=copied)
             end = int(min(position + missing, tensor.size))
             growing.add(tensor, kind, position, end)
             if end - position == missing:
                 part = growing.done()
                 yield part
-                growing = _Growing(part.number + 1, part.end, part.floats[1], part.integers[1])
+                growing = _Growing(part.number + 1, part.end, part.copy[1], part.floats[1], part.integers[1])
             position = end
     last = growing.done()
     if last.pieces or not last.number:

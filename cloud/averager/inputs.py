@@ -33,7 +33,7 @@ _BEFORE_BYTES = 16 << 20
 
 class Inputs(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """What a round's averaging starts from. `files` are those that the federation has of each model, `before` those
-    that there are of the base."""
+    of the base that are read."""
 
     record: RoundRecord
     answers: Answers
@@ -92,10 +92,10 @@ def gather(
     if (length := header_length(head)) > len(head):
         head = services.models.range(record.base.key, 0, length)
     header = parse_header(head, record.base.bytes)
-    settings = record.settings.averaging
+    settings, copied = record.settings.averaging, record.settings.download == "bfloat16"
     vectors = len(optimizers.state_names(settings.optimizer))
-    grid = grid_of(header, decode(header.message, ModelHeader), vectors, services.part_bytes)
-    files = files_of(settings, grid.vectors)
+    grid = grid_of(header, decode(header.message, ModelHeader), vectors, services.part_bytes, copied=copied)
+    files = files_of(settings, grid.vectors, copied=copied)
     return Inputs(
         record=record,
         answers=answers,
@@ -109,10 +109,12 @@ def gather(
 
 
 def _before(record: RoundRecord, header: Header, grid: Grid, files: Sequence[File], head: bytes) -> Iterator[Stored]:
-    """What there is of the base: nothing but the model, if no round made it."""
+    """What is read of the base: nothing but the model, if no round made it."""
     round_number = names.model_round(record.base.key)
     yield Stored(key=record.base.key, data_start=header.length, head=head)
     for file in files[1:] if round_number else ():
+        if file == "copy":
+            continue
         start = grid.state_start(round_number) if file == "state" else grid.model_start(round_number)
         yield Stored(key=key_of(file, record.federation, round_number), data_start=len(start))
 

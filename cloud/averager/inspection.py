@@ -112,7 +112,7 @@ def inspect(data: bytes, name: UpdateName, round_record: RoundRecord, expected: 
     claimed = (report.federation, report.round, report.thing)
     if claimed != (name.federation, name.round, name.thing):
         raise RefusedError(f"sender mismatch: the report says {claimed}")
-    if report.base != round_record.base.sha256:
+    if report.base != round_record.base.offered.sha256:
         raise RefusedError(f"wrong base: trained from a model with SHA-256 {report.base}")
     return Inspected(report=report, norm=_norm(memoryview(data)[length:], expected), data_start=length)
 

@@ -5,6 +5,8 @@ from collections import deque
 from concurrent.futures import Executor, Future
 from typing import Any
 
+import msgspec
+
 from cloud.averager.averaging import File, NewPart
 from cloud.averager.grid import Grid
 from cloud.averager.sources import ObjectReader, Request, Stored, read_whole, waiting
@@ -18,24 +20,44 @@ from protocol.messages import ModelReference
 PIECE_BYTES = 8 << 20
 """A model that several invocations have written is read again by so much at a time."""
 
+_REFERRED_TO: tuple[File, ...] = ("model", "copy")
+
 _UNDER_WAY = 4
 """How many parts may be on their way to S3 at once, before more are made."""
 
 
-def files_of(settings: Averaging, vectors: int) -> tuple[File, ...]:
-    """The files that a federation has of each model."""
+def files_of(settings: Averaging, vectors: int, *, copied: bool = False) -> tuple[File, ...]:
+    """The files that a federation has of each model, in the order of FILES."""
     found: list[File] = ["model"]
     if vectors:
         found.append("state")
     if settings.ema:
         found.append("ema")
+    if copied:
+        found.append("copy")
     return tuple(found)
 
 
 def key_of(file: File, federation: str, round_number: int) -> str:
     """S3 key of a file that belongs to the model of a round."""
-    keys = {"model": names.model_key, "state": names.optimizer_key, "ema": names.ema_key}
+    keys = {"model": names.model_key, "state": names.optimizer_key, "ema": names.ema_key, "copy": names.copy_key}
     return keys[file](federation, round_number)
+
+
+class _Written:
+    """What was written of a file so far."""
+
+    def __init__(self) -> None:
+        self._sha256 = hashlib.sha256()
+        self._bytes = 0
+
+    def add(self, data: bytes | bytearray) -> None:
+        self._sha256.update(data)
+        self._bytes += len(data)
+
+    def reference(self, key: str) -> ModelReference:
+        # There always is a model: what has no bytes was written elsewhere, and nobody asks how to refer to it.
+        return ModelReference(key=key, sha256=self._sha256.hexdigest(), bytes=self._bytes)
 
 
 class Outputs:
@@ -60,24 +82,24 @@ class Outputs:
         self._uploads = uploads
         self._waited_s = waited_s
         self._under_way: deque[Future[Any]] = deque()
-        self._sha256 = hashlib.sha256()
-        self._bytes = 0
+        self._written: dict[File, _Written] = {file: _Written() for file in _REFERRED_TO}
 
     def write(self, new: NewPart) -> None:
         """Write a part. It may still be on its way when this returns."""
         for file, data in new.data.items():
             written = (self._start(file) if not new.part.number else b"") + bytes(data)
-            if file == "model":
-                self._sha256.update(written)
-                self._bytes += len(written)
+            if file in self._written:
+                self._written[file].add(written)
             self._wait(_UNDER_WAY - 1)
             self._under_way.append(self._parallel.submit(self._put, file, new.part.number, written))
 
     def finish(self) -> ModelReference:
         """Return when all is written: how to refer to the model, if all of its parts were written here."""
         self._wait(0)
-        key = key_of("model", self._federation, self._round)
-        return ModelReference(key=key, sha256=self._sha256.hexdigest(), bytes=self._bytes)
+        model, copy = (
+            self._written[file].reference(key_of(file, self._federation, self._round)) for file in _REFERRED_TO
+        )
+        return msgspec.structs.replace(model, copy=copy) if self._grid.copied else model
 
     def _wait(self, until: int) -> None:
         with waiting(self._waited_s, "write"):
@@ -93,7 +115,8 @@ class Outputs:
 
     def _start(self, file: File) -> bytes:
         grid = self._grid
-        return grid.state_start(self._round) if file == "state" else grid.model_start(self._round)
+        starts = {"state": grid.state_start, "copy": grid.copy_start}
+        return starts.get(file, grid.model_start)(self._round)
 
 
 def read_back(services: Services, record: RoundRecord, grid: Grid) -> ModelReference:
@@ -103,12 +126,18 @@ def read_back(services: Services, record: RoundRecord, grid: Grid) -> ModelRefer
     Raises:
         MissingObjectError: it isn't there.
     """
-    key = key_of("model", record.federation, record.round)
-    size = len(grid.model_start(record.round)) + grid.parts[-1].end
+    model = _read_back(services, record, "model", len(grid.model_start(record.round)) + grid.parts[-1].end)
+    if not grid.copied:
+        return model
+    size = len(grid.copy_start(record.round)) + grid.parts[-1].copy[1]
+    return msgspec.structs.replace(model, copy=_read_back(services, record, "copy", size))
+
+
+def _read_back(services: Services, record: RoundRecord, file: File, size: int) -> ModelReference:
+    key = key_of(file, record.federation, record.round)
     ranges = [Request(0, start, min(start + PIECE_BYTES, size)) for start in range(0, size, PIECE_BYTES)]
-    digest = hashlib.sha256()
-    for data in read_whole(
-        ObjectReader(services.models, [Stored(key=key, data_start=0)], services.parallel, services.waited_s), ranges
-    ):
-        digest.update(data)
-    return ModelReference(key=key, sha256=digest.hexdigest(), bytes=size)
+    reader = ObjectReader(services.models, [Stored(key=key, data_start=0)], services.parallel, services.waited_s)
+    written = _Written()
+    for data in read_whole(reader, ranges):
+        written.add(data)
+    return written.reference(key)

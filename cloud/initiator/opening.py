@@ -101,7 +101,7 @@ def _announce(services: Services, federation: FederationRecord, record: RoundRec
     now = time.time()
     assignment = Assignment(
         round=record.round,
-        model=record.base,
+        model=record.base.offered,
         training=federation.settings.training,
         encoding=federation.settings.encoding,
         # Devices get the time of an extension, and that of the rounds in which a late update counts, from the start:

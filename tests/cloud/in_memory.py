@@ -50,12 +50,13 @@ class Round:
         before: dict[File, bytes] | None = None,
         norms: dict[str, float] | None = None,
         ages: dict[str, int] | None = None,
+        copied: bool = False,
     ) -> None:
         self.settings = settings or Averaging()
         self.header: Header = parse_header(base, len(base))
         about = decode(self.header.message, ModelHeader)
         vectors = len(optimizers.state_names(self.settings.optimizer))
-        self.grid: Grid = grid_of(self.header, about, vectors, part_bytes)
+        self.grid: Grid = grid_of(self.header, about, vectors, part_bytes, copied=copied)
         self._before = {"model": base} | (before or {})
         self._elements = elements
         by_thing = {}
@@ -95,6 +96,7 @@ class Round:
                     made.setdefault(file, bytearray()).extend(data)
         number = self.grid.about.round + 1
         starts = {"model": self.grid.model_start(number), "state": self.grid.state_start(number)}
+        starts["copy"] = self.grid.copy_start(number)
         return {file: bytes(starts.get(file, starts["model"]) + data) for file, data in made.items()}
 
     def _changes(self, parts: Sequence[Part], blocks: Sequence[Block], *, summed: bool) -> Changes:

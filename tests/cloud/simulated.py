@@ -88,12 +88,18 @@ class SimulatedFederation:
 
     # ---- Before
 
-    def create(self, things: Iterable[str], **settings: Any) -> None:
+    def create(
+        self,
+        things: Iterable[str],
+        model: Mapping[str, Array] = INITIAL,
+        dtypes: Mapping[str, str] = DTYPES,
+        **settings: Any,
+    ) -> None:
         """Make the federation, with these things as its clients."""
-        data = dump(INITIAL, DTYPES, encode(ModelHeader(federation=self.name, round=0)))
-        model = self.operations.models.put(names.model_key(self.name, 0), data)
+        data = dump(model, dtypes, encode(ModelHeader(federation=self.name, round=0)))
+        made = federation(name=self.name, **settings)
         record = self.operations.federations.create(
-            federation(name=self.name, **settings), model, schema_id(load(data)[0].schema)
+            made, self.operations.put_initial(made, data), schema_id(load(data)[0].schema)
         )
         assert record.status == "ready"
         for thing in things:
@@ -164,7 +170,7 @@ class SimulatedFederation:
 
     def report(self, thing: str, round_number: int, **changes: Any) -> Report:
         """What such a device says of its update. Without a base, it trained from the model that is current now."""
-        base = self.operations.federations.get(self.name).model.sha256
+        base = self.operations.federations.get(self.name).model.offered.sha256
         fields: dict[str, Any] = {"federation": self.name, "round": round_number, "thing": thing, "base": base}
         return report(**fields | changes)
 

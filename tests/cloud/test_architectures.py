@@ -16,6 +16,7 @@ from components.client import state_dict
 from protocol.encodings import BLOCK, Floats, UpdateLayout, update_layout
 from protocol.messages import Encoding, ModelReference
 from protocol.names import UpdateName
+from protocol.narrowing import narrow_model
 from protocol.tensors import parse_header
 from tests.cloud.examples import report, round_record
 from tests.cloud.in_memory import Round
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = {"a": 3, "b": 5}
 SETTINGS = Averaging(optimizer=FedAvgM(learning_rate=0.5, beta=0.5), ema=0.75)
-PART_BYTES = 1 << 16
+PART_BYTES = 1 << 15
 
 
 class Transformer(nn.Module):
@@ -142,7 +143,13 @@ def test_rounds_are_what_torch_makes_of_them(build: Callable[[], nn.Module], rou
                 count += weights[thing] * (now[name].double() - values[name].double())
 
         averaged = Round(
-            base, updates, SETTINGS, elements=max(50_000, len(base) // 30), part_bytes=part_bytes, before=before
+            base,
+            updates,
+            SETTINGS,
+            elements=max(50_000, len(base) // 30),
+            part_bytes=part_bytes,
+            before=before,
+            copied=True,
         )
         assert len(averaged.grid.parts) > 2
         made = averaged.average(3)
@@ -171,6 +178,7 @@ def test_rounds_are_what_torch_makes_of_them(build: Callable[[], nn.Module], rou
             tensors = state_dict.views(new, bytearray(data))
             check(tensors, wanted)
             state_dict.load(model, new, tensors)
+        assert made["copy"] == narrow_model(made["model"])
         base = made["model"]
         before = {"state": made["state"], "ema": made["ema"]}
 

@@ -21,9 +21,11 @@ SHAPES = st.dictionaries(
 )
 
 
-def grid(shapes: Shapes, vectors: int = 0, min_bytes: int = 64, buffers: tuple[str, ...] = ()) -> Grid:
+def grid(
+    shapes: Shapes, vectors: int = 0, min_bytes: int = 64, buffers: tuple[str, ...] = (), *, copied: bool = False
+) -> Grid:
     header = Header(layout(shapes, buffers), 0, "")
-    return grid_of(header, ModelHeader(federation="f", round=3, buffers=buffers), vectors, min_bytes)
+    return grid_of(header, ModelHeader(federation="f", round=3, buffers=buffers), vectors, min_bytes, copied=copied)
 
 
 @given(SHAPES, st.integers(0, 2), st.integers(1, 200))
@@ -43,13 +45,14 @@ def test_the_parts_are_the_whole_model_each_element_once(shapes: Shapes, vectors
     assert ends[-1][0] == cut.header.data_bytes
 
 
-@given(SHAPES, st.integers(0, 2), st.integers(1, 200))
+@given(SHAPES, st.integers(0, 2), st.integers(1, 200), st.booleans())
 def test_every_part_but_the_last_is_large_enough_for_s3_in_every_file(
-    shapes: Shapes, vectors: int, min_bytes: int
+    shapes: Shapes, vectors: int, min_bytes: int, copied: bool
 ) -> None:
-    cut = grid(shapes, vectors, min_bytes)
+    cut = grid(shapes, vectors, min_bytes, copied=copied)
     for part in cut.parts[:-1]:
         assert part.end - part.start >= min_bytes
+        assert part.copy[1] - part.copy[0] >= min_bytes * copied
         start, end = cut.state_range(part)
         assert end - start >= min_bytes * bool(vectors)
 

@@ -7,7 +7,7 @@ import numpy as np
 from cli.planning.calls import Round, averager, initiator
 from cli.planning.forecast import round_of
 from cloud.settings import Federation
-from protocol import names, tensors
+from protocol import tensors
 from protocol.messages import ModelHeader, encode
 from sandbox.federated_run import FunctionLine, function_lines
 from tests.cloud.examples import federation, update_of
@@ -20,7 +20,7 @@ def run(simulated: SimulatedFederation, numbers: int, clients: int, settings: Fe
     model = tensors.dump(value, {"w": "F32"}, encode(ModelHeader(federation=simulated.name, round=0)))
     header = tensors.parse_header(model, len(model))
     operations = simulated.operations
-    reference = operations.models.put(names.model_key(simulated.name, 0), model)
+    reference = operations.put_initial(settings, model)
     operations.federations.create(settings, reference, tensors.schema_id(header.schema))
     things = [f"{simulated.name}-{number}" for number in range(clients)]
     for thing in things:
@@ -35,7 +35,12 @@ def run(simulated: SimulatedFederation, numbers: int, clients: int, settings: Fe
             simulated.accepted_count(1, number)
     assert simulated.ended(1).status == "closed"
     return round_of(
-        header, ModelHeader(federation=simulated.name, round=0), clients, settings.averaging, settings.encoding
+        header,
+        ModelHeader(federation=simulated.name, round=0),
+        clients,
+        settings.averaging,
+        settings.encoding,
+        copied=settings.download == "bfloat16",
     )
 
 
@@ -67,9 +72,12 @@ def test_a_small_round_makes_the_calls_that_were_planned(simulated: SimulatedFed
 
 def test_a_large_round_makes_the_calls_that_were_planned(simulated: SimulatedFederation) -> None:
     settings = federation(
-        name=simulated.name, rounds=2, averaging={"shards": 2, "optimizer": {"name": "fedavgm"}, "ema": 0.9}
+        name=simulated.name,
+        rounds=2,
+        averaging={"shards": 2, "optimizer": {"name": "fedavgm"}, "ema": 0.9},
+        download="bfloat16",
     )
-    planned = run(simulated, 3 << 20, 3, settings)
+    planned = run(simulated, 6 << 20, 3, settings)
     assert (planned.plan.shards, len(planned.grid.parts)) == (2, 3)
     wanted = averager(planned)
     made = counted(lines_of(simulated, simulated.deployed.averager, "s3.CompleteMultipartUpload"))

@@ -1,0 +1,57 @@
+"""protocol/narrowing.py: the copy of a model that has half its bytes."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from protocol.messages import ModelHeader, encode
+from protocol.narrowing import TooLargeNumberError, narrow_model
+from protocol.tensors import dump, load
+
+DTYPES = {"f4": "F32", "f8": "F64", "f2": "F16", "i4": "I32", "b1": "BOOL"}
+
+
+def model_of(**arrays: NDArray[Any]) -> bytes:
+    dtypes = {name: DTYPES[array.dtype.str[1:]] for name, array in arrays.items()}
+    return dump(arrays, dtypes, encode(ModelHeader(federation="f", round=0)))
+
+
+@given(st.lists(st.floats(-(2.0**100), 2.0**100, width=32), max_size=50))
+def test_numbers_are_rounded_as_torch_rounds_them(values: list[float]) -> None:
+    copy = safetensors.torch.load(narrow_model(model_of(w=np.array(values, "<f4"))))
+    assert copy["w"].dtype == torch.bfloat16
+    assert torch.equal(copy["w"], torch.tensor(values, dtype=torch.float32).to(torch.bfloat16))
+
+
+def test_everything_else_stays_as_it_is_and_where_it_is() -> None:
+    arrays: dict[str, NDArray[Any]] = {
+        "a": np.arange(3.0),
+        "b": np.array([1.5], "<f4"),
+        "c": np.array([[3, 4]], "<i4"),
+        "d": np.array([0.1], "<f2"),
+        "e": np.array(True),
+        "f": np.empty((0, 2), "<f4"),
+    }
+    model = model_of(**arrays)
+    before, after = load(model), load(narrow_model(model))
+    assert [tensor.name for tensor in after[0].tensors] == [tensor.name for tensor in before[0].tensors]
+    assert after[0].message == before[0].message
+    for name in "acde":
+        assert np.array_equal(after[1][name], arrays[name])
+    assert after[0].schema["f"] == ("BF16", (0, 2))
+
+
+def test_the_copy_of_a_large_model_has_half_its_bytes() -> None:
+    model = model_of(w=np.ones(10_000, "<f4"))
+    assert len(narrow_model(model)) == pytest.approx(len(model) / 2, rel=0.01)
+
+
+def test_a_number_that_bfloat16_cannot_hold_is_refused() -> None:
+    with pytest.raises(TooLargeNumberError, match="'w'"):
+        narrow_model(model_of(w=np.array([3.4e38], "<f4")))
