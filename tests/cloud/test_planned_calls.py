@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 
-from cli.planning.calls import Round, averager, initiator
+from cli.planning.calls import Round, averager, initiator, later
 from cli.planning.forecast import round_of
 from cloud.settings import Federation
 from protocol import tensors
@@ -83,9 +83,9 @@ def test_a_large_round_makes_the_calls_that_were_planned(simulated: SimulatedFed
     made = counted(lines_of(simulated, simulated.deployed.averager, "s3.CompleteMultipartUpload"))
     wanted["s3.GetObject"] -= 2 * len(planned.grid.parts)  # beside the first model there is no state and no average
     assert 0 <= made["s3.GetObject"] - wanted["s3.GetObject"] <= 3
+    # Jobs that end at once note it one after the other; and a delivery may look at the round when it has ended.
+    more = later(planned) + Counter({"dynamodb.BatchGetItem": 2, "dynamodb.TransactWriteItems": 2})
     for kind, count in wanted.items():
-        if kind.startswith("dynamodb."):  # jobs that end at once note it one after the other
-            assert count <= made[kind] <= count + 2, kind
-        elif kind != "s3.GetObject":
-            assert made[kind] == count, kind
-    assert made.keys() == wanted.keys()
+        if kind != "s3.GetObject":
+            assert count <= made[kind] <= count + more[kind], kind
+    assert made.keys() <= wanted.keys() | more.keys()
