@@ -77,9 +77,9 @@ def ema_key(federation: str, round_number: int) -> str:
     return f"federations/{check_federation(federation)}/ema/{_round_digits(round_number)}.safetensors"
 
 
-def work_key(federation: str, round_number: int, name: str) -> str:
+def partial_key(federation: str, round_number: int, name: str) -> str:
     """S3 key of an intermediate result of averaging a round."""
-    return f"federations/{check_federation(federation)}/work/{_round_digits(round_number)}/{name}"
+    return f"federations/{check_federation(federation)}/partial/{_round_digits(round_number)}/{name}"
 
 
 def model_round(key: str) -> int:

@@ -161,4 +161,4 @@ class Averager:
         return StoredSums(reader, parts, blocks, groups)
 
     def _key(self, name: str) -> str:
-        return names.work_key(self._record.federation, self._record.round, name)
+        return names.partial_key(self._record.federation, self._record.round, name)

@@ -118,7 +118,7 @@ def test_only_the_averager_writes_models_and_what_belongs_to_them_and_only_devic
         ("AveragerRole", "federations/*/models/*"),
         ("AveragerRole", "federations/*/optimizer/*"),
         ("AveragerRole", "federations/*/ema/*"),
-        ("AveragerRole", "federations/*/work/*"),
+        ("AveragerRole", "federations/*/partial/*"),
         ("DevicePolicy", "federations/*/updates/*/${!credentials-iot:ThingName}.safetensors"),
     }
 
