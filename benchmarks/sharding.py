@@ -2,8 +2,9 @@
 
 `python -m benchmarks.sharding` has 40 simulated clients answer with updates of ResNet-18 through the deployed functions
 on the embedded AWS, averaged by 1, 2, 4 and 8 shards, and puts beside it what the plan expects in AWS. Here all shards
-share the processors of one machine, and S3 is one more process on them: what falls with more shards is the work of an
-invocation, not the time of all. The peak of an invocation is its process's, which has inspected updates before.
+share the processors of one machine, and S3 is one more process on them: with more shards an invocation reads less, but
+neither its time nor that of all has to fall. The peak of an invocation is its process's, which has inspected updates
+before.
 """
 
 import sys
