@@ -53,6 +53,7 @@ def main() -> None:
 
     _close_ministacks_back_doors()
     _give_ranges_of_versions()
+    _let_starting_functions_start()
 
     config = Config()
     config.bind = [f"fd://{http.detach()}"]
@@ -133,6 +134,38 @@ def _give_ranges_of_versions() -> None:
         return 206, {name: value for name, value in answered.items() if name not in of_all} | about, body[start:end]
 
     s3._get_object = get_range
+
+
+def _let_starting_functions_start() -> None:
+    """Make ministack's Lambda finish an invocation that is just starting when its function is updated, with the code
+    that it started with, as Lambda does. Ministack would remove the code while it is unpacked and, as that one fails,
+    kill all other workers of the function."""
+    from ministack.core import lambda_runtime
+    from ministack.services import lambda_svc
+
+    spawn, kill, release = lambda_runtime.Worker._spawn, lambda_runtime.kill_workers, lambda_runtime.release_worker
+    starting: set[lambda_runtime.Worker] = set()
+
+    def spawn_undisturbed(worker: lambda_runtime.Worker) -> None:
+        starting.add(worker)
+        try:
+            spawn(worker)
+        finally:
+            starting.discard(worker)
+
+    def kill_what_has_started(workers: list[lambda_runtime.Worker]) -> None:
+        kill([worker for worker in workers if worker not in starting])
+
+    def release_or_kill(worker: lambda_runtime.Worker | None) -> None:
+        release(worker)
+        with lambda_runtime._lock:
+            outdated = worker is not None and not any(worker in pool for pool in lambda_runtime._workers.values())
+        if outdated:
+            kill([worker])
+
+    lambda_runtime.Worker._spawn = spawn_undisturbed
+    lambda_runtime.kill_workers = kill_what_has_started
+    lambda_svc.release_worker = release_or_kill
 
 
 def _shut_down_with_parent() -> None:

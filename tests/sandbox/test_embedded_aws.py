@@ -2,7 +2,7 @@ import io
 import json
 import socket
 import zipfile
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import boto3
@@ -24,16 +24,20 @@ TRUST = {
 def create_function(aws: EmbeddedAws, name: str, code: str) -> None:
     """A Python function whose role allows nothing."""
     role = aws.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]["Arn"]
-    package = io.BytesIO()
-    with zipfile.ZipFile(package, "w") as archive:
-        archive.writestr("handler.py", code)
     aws.client("lambda").create_function(
         FunctionName=name,
         Runtime="python3.12",
         Handler="handler.handle",
         Role=role,
-        Code={"ZipFile": package.getvalue()},
+        Code={"ZipFile": packed(code)},
     )
+
+
+def packed(code: str) -> bytes:
+    package = io.BytesIO()
+    with zipfile.ZipFile(package, "w") as archive:
+        archive.writestr("handler.py", code)
+    return package.getvalue()
 
 
 def invoke(aws: EmbeddedAws, name: str) -> object:
@@ -103,6 +107,26 @@ def test_functions_run_as_their_role_with_their_own_code_only(aws: EmbeddedAws) 
         "    except Exception as error:\n        return str(error)\n",
     )
     assert "AccessDenied" in str(invoke(aws, "loner"))
+
+
+def test_an_invocation_that_starts_while_its_function_is_updated_ends(aws: EmbeddedAws, tmp_path: Path) -> None:
+    mark = tmp_path / "starting"
+    create_function(
+        aws,
+        "starter",
+        "import pathlib\nimport time\n"
+        f"pathlib.Path({str(mark)!r}).touch()\ntime.sleep(1)\n"
+        "def handle(e, c): return 'old'",
+    )
+    with ThreadPoolExecutor() as pool:
+        starting = pool.submit(invoke, aws, "starter")
+        while not mark.exists():
+            assert not starting.done(), starting.result()
+        aws.client("lambda").update_function_code(
+            FunctionName="starter", ZipFile=packed("def handle(e, c): return 'new'")
+        )
+        assert starting.result() == "old"
+    assert invoke(aws, "starter") == "new"
 
 
 def test_the_functions_calls_go_where_they_are_told_to(tmp_path: Path) -> None:
