@@ -29,10 +29,10 @@ from typing import Annotated, Literal
 import msgspec
 import typer
 
-from benchmarks.crash_rounds import DidNotEndError, Run, Step
-from benchmarks.crash_scenarios import MIN_CLIENTS, End, Scenario, problems, scenarios
-from benchmarks.deployed_function import FunctionDiedError, Kill
-from benchmarks.event_sources import EventSources
+from benchmarks.crashes.deployed_function import FunctionDiedError, Kill
+from benchmarks.crashes.event_sources import EventSources
+from benchmarks.crashes.rounds import DidNotEndError, Run, Step
+from benchmarks.crashes.scenarios import MIN_CLIENTS, End, Scenario, problems, scenarios
 from cloud.state.rounds import UnknownRoundError
 from sandbox.sandbox import Sandbox
 
@@ -95,10 +95,10 @@ class CrashPoints:
 
     def _alter(self, code: Path) -> None:
         """Make parts small, and change what the caller wants changed."""
-        grid = code / "cloud/averager/grid.py"
+        grid = code / "cloud/averaging/grid.py"
         text = grid.read_text()
         if _PART not in text:
-            raise DisturbedError(f"cloud/averager/grid.py has no line {_PART!r}")
+            raise DisturbedError(f"cloud/averaging/grid.py has no line {_PART!r}")
         grid.write_text(text.replace(_PART, _SMALL_PART))
         if self._change is not None:
             self._change(code)

@@ -1,7 +1,8 @@
 """Whether inspection refuses every update that went wrong: no crash, no wrong one accepted, no memory beyond a bound.
 
 `python -m benchmarks.fuzz_inspection --mutations 100000` mutates good updates in each encoding. The exit status is 1 if
-there is a defect; each is printed with its encoding and seed, by which `benchmarks.mutations.mutate` makes it again.
+there is a defect; each is printed with its encoding and seed, by which `fuzzing.mutations.mutate` makes it
+again.
 """
 
 import contextlib
@@ -13,9 +14,9 @@ from typing import Annotated, get_args
 import msgspec
 import typer
 
-from benchmarks.example_updates import ExampleUpdate, example_update
-from benchmarks.mutations import SCHEMA, mutate
-from benchmarks.update_judge import accepted_wrongly
+from benchmarks.fuzzing.example_updates import ExampleUpdate, example_update
+from benchmarks.fuzzing.mutations import SCHEMA, mutate
+from benchmarks.fuzzing.update_judge import accepted_wrongly
 from cloud.averager.inspection import RefusedError, inspect, max_bytes
 from protocol.messages import Encoding
 

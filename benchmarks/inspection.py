@@ -14,7 +14,7 @@ import torch
 import torchvision
 import typer
 
-from benchmarks.example_updates import ExampleUpdate, example_update
+from benchmarks.fuzzing.example_updates import ExampleUpdate, example_update
 from cloud.averager.inspection import inspect
 from components.client.state_dict import schema
 from protocol.messages import Encoding

@@ -20,8 +20,8 @@ from rich.table import Table
 
 from benchmarks.contenders import inputs
 from benchmarks.simulated_clients import SimulatedClients, SimulationError
-from cloud.averager.grid import grid_of
 from cloud.averager.plan import Plan, plan
+from cloud.averaging.grid import grid_of
 from cloud.settings import Averaging
 from cloud.state.records import RoundRecord
 from protocol.encodings import update_layout

@@ -1,10 +1,10 @@
 """A day in the life of the agent, in minutes: assignments, lost messages and connections, restarts, kills, power cuts.
 
 `python -m benchmarks.soak` runs the agent from the built component's zip, with the real IPC client, against a nucleus
-at its IPC seam (soak_nucleus.py), while its clock runs 240 times as fast as time (fast_clock.py). Its training process
-is a real one, with torch, and downloads from and uploads to a real S3. Assignments follow each other, each with a
-trouble of its own (soak_troubles.py); those that end the agent come in the first third of the day only, so that one
-process lives through the rest.
+at its IPC seam (soaking/nucleus.py), while its clock runs 240 times as fast as time (soaking/fast_clock.py). Its
+training process is a real one, with torch, and downloads from and uploads to a real S3. Assignments follow each other,
+each with a trouble of its own (soaking/troubles.py); those that end the agent come in the first third of the day only,
+so that one process lives through the rest.
 
 The last line is JSON:
 
@@ -29,11 +29,11 @@ import msgspec
 import typer
 
 from benchmarks import footprint
-from benchmarks.fast_clock import FastClock
-from benchmarks.soak_day import BUCKET, HOUR_S, Day
-from benchmarks.soak_device import Life, SoakDevice
-from benchmarks.soak_nucleus import FEDERATION, SoakNucleus
-from benchmarks.soak_troubles import TROUBLES
+from benchmarks.soaking.day import BUCKET, HOUR_S, Day
+from benchmarks.soaking.device import Life, SoakDevice
+from benchmarks.soaking.fast_clock import FastClock
+from benchmarks.soaking.nucleus import FEDERATION, SoakNucleus
+from benchmarks.soaking.troubles import TROUBLES
 from benchmarks.tasks.moody.task import MOOD
 from components import build
 from sandbox.embedded_aws import EmbeddedAws

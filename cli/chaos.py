@@ -1,15 +1,13 @@
 """`fedgrass demo --chaos`: the same federation twice, calm and with faults."""
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import msgspec
 
 from cli.display import Display
+from cli.outcome import Outcome
 from sandbox.chaos import Chaos
 from sandbox.faults import check
-
-if TYPE_CHECKING:
-    from cli.demo import Outcome
 
 ACCURACY_MARGIN = 0.02
 """How far below the calm run's the accuracy may end."""
@@ -29,10 +27,10 @@ SETTINGS: dict[str, Any] = {
 class Run(Protocol):
     """Carries a federation through, with or without faults."""
 
-    def __call__(self, *, chaos: Chaos | None = None) -> "Outcome": ...
+    def __call__(self, *, chaos: Chaos | None = None) -> Outcome: ...
 
 
-def compare(run: Run, rounds: int, devices: int, seed: int, display: Display) -> "Outcome":
+def compare(run: Run, rounds: int, devices: int, seed: int, display: Display) -> Outcome:
     """Run calm, then with the faults that the seed plans; the outcome is the second run's, with the first's accuracy.
 
     Raises:
@@ -46,7 +44,7 @@ def compare(run: Run, rounds: int, devices: int, seed: int, display: Display) ->
     return msgspec.structs.replace(outcome, calm_accuracy=calm.accuracy)
 
 
-def survived(outcome: "Outcome") -> bool:
+def survived(outcome: Outcome) -> bool:
     """Whether all faults were survived, and the model is as good as without them."""
     accurate = (outcome.accuracy or 0.0) >= (outcome.calm_accuracy or 0.0) - ACCURACY_MARGIN
     return accurate and all(each.survived for each in outcome.chaos)

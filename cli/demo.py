@@ -20,15 +20,14 @@ from rich.console import Console
 from cli import chaos as chaotic
 from cli import digits
 from cli.display import Display
+from cli.outcome import Outcome
 from cli.project import Project, load
 from cli.split import Shards, Split, write_shards
 from components import build
 from sandbox.chaos import Chaos
 from sandbox.embedded_aws import EmbeddedAwsError
-from sandbox.faults import ImpossibleChaosError, Survival
+from sandbox.faults import ImpossibleChaosError
 from sandbox.federated_run import (
-    FunctionFigures,
-    RoundFigures,
     RunError,
     View,
     agent_memory_mb,
@@ -59,27 +58,6 @@ _EXPECTED = (
 
 class DemoError(Exception):
     """The demo could not be carried through; the text says why and what to do."""
-
-
-class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a run showed. `accuracy` (0 to 1) is of the last global model on data that no device has; times are medians
-    over rounds 2 and later, in seconds; `overhead_s` is a round's time less its longest local training. `memory_mb` is
-    what everything together takes, devices and embedded AWS; `functions` tells of the functions' invocations. `chaos`
-    is what became of injected faults, `calm_accuracy` the accuracy of the same run without them."""
-
-    accuracy: float | None
-    rounds: int
-    devices: int
-    round_s: float
-    overhead_s: float
-    split_s: dict[str, float]
-    idle_agent_mb: float
-    memory_mb: float
-    started_s: float
-    functions: dict[str, FunctionFigures]
-    history: list[RoundFigures]
-    chaos: list[Survival] = []
-    calm_accuracy: float | None = None
 
 
 def run_demo(

@@ -1,7 +1,6 @@
 """What a person sees of a demo: on a terminal a live picture, elsewhere a line for each round; tables at the end."""
 
 from collections import Counter
-from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -9,10 +8,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from cli.outcome import Outcome
 from sandbox.federated_run import RoundFigures, View
-
-if TYPE_CHECKING:
-    from cli.demo import Outcome
 
 
 class Display:
@@ -51,7 +48,7 @@ class Display:
         if self.console.is_terminal:
             self._live.update(_picture(view))
 
-    def report(self, outcome: "Outcome") -> None:
+    def report(self, outcome: Outcome) -> None:
         """The closing tables."""
         table = Table(title=f"{outcome.rounds} rounds with {outcome.devices} devices", show_header=False)
         accuracy = "not scored" if outcome.accuracy is None else f"{outcome.accuracy:.1%}"
@@ -67,7 +64,7 @@ class Display:
         if outcome.chaos:
             self._report_chaos(outcome)
 
-    def _report_chaos(self, outcome: "Outcome") -> None:
+    def _report_chaos(self, outcome: Outcome) -> None:
         table = Table("fault", "injected", "in rounds", "survived", title="what was done to it")
         for each in outcome.chaos:
             rounds = "all" if len(each.rounds) == outcome.rounds else ", ".join(map(str, each.rounds))

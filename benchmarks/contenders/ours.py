@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.contenders import inputs
-from benchmarks.files import average_files
+from benchmarks.contenders.files import average_files
 from cloud.settings import Averaging
 from protocol import messages, tensors
 

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 
 import msgspec
 
-from cloud.averager.averaging import FILES, File
-from cloud.averager.blocks import Slices, blocks_of
-from cloud.averager.changes import groups_of
-from cloud.averager.grid import MIN_PART_BYTES, Grid, Part
 from cloud.averager.inputs import HEAD_BYTES, block_elements
 from cloud.averager.outputs import PIECE_BYTES, files_of
 from cloud.averager.plan import Plan
+from cloud.averaging.blocks import Slices, blocks_of
+from cloud.averaging.changes import groups_of
+from cloud.averaging.grid import MIN_PART_BYTES, Grid, Part
+from cloud.averaging.new_parts import FILES, File
 from cloud.settings import Averaging
 from cloud.state.clients import TRANSACTION_ITEMS
 from protocol.encodings import UpdateLayout

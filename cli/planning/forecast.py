@@ -8,11 +8,11 @@ import msgspec
 
 from cli.planning import calls, prices
 from cli.planning.calls import Round
-from cloud.averager import optimizers
-from cloud.averager.changes import groups_of
-from cloud.averager.grid import grid_of
 from cloud.averager.handler import FETCHED_BYTES
 from cloud.averager.plan import FIXED_MB, MEMORY_MB, READ_BYTES_PER_S, Plan, plan, read_s
+from cloud.averaging import optimizers
+from cloud.averaging.changes import groups_of
+from cloud.averaging.grid import grid_of
 from cloud.settings import Averaging
 from components.client.resumable_upload import PART_BYTES
 from components.client.transfer import IN_PARTS_BYTES

@@ -1,17 +1,19 @@
 """From a round that has a new model, or none, to the next one."""
 
 import logging
+import math
 import time
+from collections.abc import Iterable
 
-from cloud.averager.averaging import FILES
 from cloud.averager.outputs import key_of
 from cloud.averager.pacing import not_before
+from cloud.averaging.new_parts import FILES
 from cloud.policies import InvalidPolicyError, round_view
 from cloud.services import Services
 from cloud.state.handover import given_up, unanswered
 from cloud.state.records import RoundRecord
 from cloud.state.rounds import Answers
-from protocol.messages import OpenRound, RoundCounts, RoundNotice
+from protocol.messages import OpenRound, Report, RoundCounts, RoundNotice
 
 _log = logging.getLogger(__name__)
 
@@ -65,6 +67,22 @@ def notice_of(record: RoundRecord) -> RoundNotice:
         reason=record.reason,
         at=time.time(),
     )
+
+
+def mean_metrics(reports: Iterable[Report]) -> dict[str, float]:
+    """The clients' own metrics, averaged by their examples: `before` of the global model, `after` of the local ones.
+
+    A metric that only some clients report is averaged over these; one whose sum is too large for a float is left out.
+    """
+    sums: dict[str, float] = {}
+    weights: dict[str, float] = {}
+    for report in reports:
+        for when, metrics in (("before", report.before), ("after", report.after)):
+            for name, value in metrics.items():
+                key = f"{name}_{when}"
+                sums[key] = sums.get(key, 0.0) + value * report.examples
+                weights[key] = weights.get(key, 0.0) + report.examples
+    return {key: sums[key] / weights[key] for key in sums if math.isfinite(sums[key])}
 
 
 def next_round_at(services: Services, record: RoundRecord, answers: Answers) -> float:

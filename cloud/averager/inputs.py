@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from cloud.averager import optimizers
-from cloud.averager.averaging import File
-from cloud.averager.blocks import Block, blocks_of
-from cloud.averager.changes import MATRIX_BYTES
-from cloud.averager.grid import Grid, Part, grid_of
 from cloud.averager.outputs import files_of, key_of
-from cloud.averager.sources import ObjectReader, Source, Stored
-from cloud.averager.weighing import Weighing, weigh
+from cloud.averaging import optimizers
+from cloud.averaging.blocks import Block, blocks_of
+from cloud.averaging.changes import MATRIX_BYTES
+from cloud.averaging.grid import Grid, Part, grid_of
+from cloud.averaging.new_parts import File
+from cloud.averaging.sources import ObjectReader, Source, Stored
+from cloud.averaging.weighing import Weighing, weigh
 from cloud.services import Services
 from cloud.state.records import Carried, CorruptRecordError, ResponseRecord, RoundRecord
 from cloud.state.rounds import Answers

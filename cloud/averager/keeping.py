@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from cloud.averager.averaging import NotFiniteModelError, mean_metrics
-from cloud.averager.closing import follow_up, next_round_at, notice_of, vanished
+from cloud.averager.closing import follow_up, mean_metrics, next_round_at, notice_of, vanished
 from cloud.averager.history import write_histories
 from cloud.averager.inputs import Inputs, fetch_head, gather
 from cloud.averager.outputs import read_back
 from cloud.averager.plan import INVOCATION_S, TooMuchWorkError, plan
 from cloud.averager.working import Averager
+from cloud.averaging.new_parts import NotFiniteModelError
 from cloud.policies import InvalidPolicyError, call, round_view
 from cloud.services import Services
 from cloud.state.lifecycle import (

@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
-from cloud.averager.averaging import File, NewPart
-from cloud.averager.grid import Grid
-from cloud.averager.sources import ObjectReader, Request, Stored, read_whole, waiting
+from cloud.averaging.grid import Grid
+from cloud.averaging.new_parts import File, NewPart
+from cloud.averaging.sources import ObjectReader, Request, Stored, read_whole, waiting
 from cloud.services import Services
 from cloud.settings import Averaging
 from cloud.state.models import Models

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import msgspec
 
-from cloud.averager.changes import GROUP, MATRIX_BYTES
-from cloud.averager.grid import MIN_PART_BYTES
+from cloud.averaging.changes import GROUP, MATRIX_BYTES
+from cloud.averaging.grid import MIN_PART_BYTES
 from cloud.settings import Averaging
 from cloud.state.records import Stage, Work
 

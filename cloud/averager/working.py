@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cloud.averager import robust
-from cloud.averager.averaging import Before, new_parts
-from cloud.averager.blocks import Block
-from cloud.averager.changes import (
+from cloud.averager.inputs import Inputs
+from cloud.averager.outputs import Outputs, key_of
+from cloud.averaging import robust
+from cloud.averaging.blocks import Block
+from cloud.averaging.changes import (
     Changes,
     Given,
     GroupSums,
@@ -19,11 +20,10 @@ from cloud.averager.changes import (
     gram,
     groups_of,
 )
-from cloud.averager.grid import Part
-from cloud.averager.inputs import Inputs
-from cloud.averager.outputs import Outputs, key_of
-from cloud.averager.own import base_values, own_change, read_updates
-from cloud.averager.sources import ObjectReader, Stored
+from cloud.averaging.grid import Part
+from cloud.averaging.new_parts import Before, new_parts
+from cloud.averaging.own import base_values, own_change, read_updates
+from cloud.averaging.sources import ObjectReader, Stored
 from cloud.services import Services
 from cloud.state.records import Work
 from protocol import names

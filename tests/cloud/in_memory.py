@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from cloud.averager import optimizers
-from cloud.averager.averaging import Before, File, new_parts
-from cloud.averager.blocks import Block, blocks_of
-from cloud.averager.changes import Changes, GroupSums, Mean, Robust, StoredSums, Updates, groups_of
-from cloud.averager.grid import Grid, Part, grid_of
 from cloud.averager.outputs import files_of
-from cloud.averager.sources import Fill, Request, Source, Stored
-from cloud.averager.weighing import Weighing, weigh
+from cloud.averaging import optimizers
+from cloud.averaging.blocks import Block, blocks_of
+from cloud.averaging.changes import Changes, GroupSums, Mean, Robust, StoredSums, Updates, groups_of
+from cloud.averaging.grid import Grid, Part, grid_of
+from cloud.averaging.new_parts import Before, File, new_parts
+from cloud.averaging.sources import Fill, Request, Source, Stored
+from cloud.averaging.weighing import Weighing, weigh
 from cloud.settings import Averaging
 from protocol.encodings import UpdateLayout, update_layout
 from protocol.messages import ModelHeader, Report, decode

@@ -22,7 +22,7 @@ from tests.cloud.examples import report, round_record
 from tests.cloud.in_memory import Round
 
 if TYPE_CHECKING:
-    from cloud.averager.averaging import File
+    from cloud.averaging.new_parts import File
 
 EXAMPLES = {"a": 3, "b": 5}
 SETTINGS = Averaging(optimizer=FedAvgM(learning_rate=0.5, beta=0.5), ema=0.75)

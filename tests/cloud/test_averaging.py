@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.averager.averaging import NotFiniteModelError, in_dtype, mean_metrics
-from cloud.averager.changes import GROUP, Given
+from cloud.averager.closing import mean_metrics
+from cloud.averaging.changes import GROUP, Given
+from cloud.averaging.new_parts import NotFiniteModelError, in_dtype
 from cloud.settings import Averaging, FedAdam, FedAvg, FedAvgM
 from protocol.messages import MAX_INTEGER, Encoding, ModelHeader, decode, encode
 from protocol.tensors import DTYPES, Array, TensorSpec, dump, from_float32, load, to_float32

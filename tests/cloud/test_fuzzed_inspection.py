@@ -9,10 +9,10 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from benchmarks.example_updates import example_update
 from benchmarks.fuzz_inspection import ALLOWED_BYTES, examine, peak_bytes
-from benchmarks.mutations import SCHEMA, mutate
-from benchmarks.update_judge import accepted_wrongly
+from benchmarks.fuzzing.example_updates import example_update
+from benchmarks.fuzzing.mutations import SCHEMA, mutate
+from benchmarks.fuzzing.update_judge import accepted_wrongly
 from cloud.averager.inspection import inspect, max_bytes
 from protocol.encodings import BLOCK
 from protocol.messages import Encoding

@@ -1,4 +1,4 @@
-"""cloud/averager/grid.py: a model cut into parts."""
+"""cloud/averaging/grid.py: a model cut into parts."""
 
 from typing import Any
 
@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.averager.blocks import CACHED, Slices, blocks_of
-from cloud.averager.grid import MIN_PART_BYTES, Grid, grid_of
+from cloud.averaging.blocks import CACHED, Slices, blocks_of
+from cloud.averaging.grid import MIN_PART_BYTES, Grid, grid_of
 from protocol.encodings import update_layout
 from protocol.messages import ModelHeader, decode
 from protocol.tensors import DTYPES, Header, layout, parse_header

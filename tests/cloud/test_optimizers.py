@@ -1,4 +1,4 @@
-"""cloud/averager/optimizers.py: the papers' formulas for each coordinate, to the bit however the model is split."""
+"""cloud/averaging/optimizers.py: the papers' formulas for each coordinate, to the bit however the model is split."""
 
 import itertools
 import math
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from cloud.averager.optimizers import State, Values, ema, initial_state, state_names, step
+from cloud.averaging.optimizers import State, Values, ema, initial_state, state_names, step
 from cloud.settings import FedAdagrad, FedAdam, FedAvg, FedAvgM, FedYogi, ServerOptimizer
 
 if TYPE_CHECKING:

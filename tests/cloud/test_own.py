@@ -1,4 +1,4 @@
-"""cloud/averager/own.py: one's own averaging rule."""
+"""cloud/averaging/own.py: one's own averaging rule."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cloud.averager.own import base_values, own_change, read_updates
+from cloud.averaging.own import base_values, own_change, read_updates
 from cloud.policies import InvalidPolicyError, Update
 from protocol.messages import ModelHeader, encode
 from protocol.tensors import Array, dump

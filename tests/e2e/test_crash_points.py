@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from benchmarks.crash_points import CrashPoints, Point
-from benchmarks.crash_scenarios import scenarios
+from benchmarks.crashes.scenarios import scenarios
 
 _SAMPLE = 24
 

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 import msgspec
 
-from benchmarks.deployed_function import Clock, Function, Kill, Outcome
+from benchmarks.crashes.deployed_function import Clock, Function, Kill, Outcome
 from protocol.messages import InvalidMessageError
 from sandbox import python_environment
 from sandbox.sandbox import Sandbox

@@ -5,8 +5,8 @@ import random
 import struct
 from collections.abc import Callable
 
-from benchmarks.example_updates import ExampleUpdate
-from benchmarks.header_mutations import HEADER_CHANGES, Change, in_header
+from benchmarks.fuzzing.example_updates import ExampleUpdate
+from benchmarks.fuzzing.header_mutations import HEADER_CHANGES, Change, in_header
 from protocol import encodings
 
 SCHEMA: dict[str, tuple[str, tuple[int, ...]]] = {

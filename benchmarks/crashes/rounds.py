@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from benchmarks.crash_scenarios import End, Scenario, look
-from benchmarks.deployed_function import Kill
-from benchmarks.event_sources import EventSources, Message
+from benchmarks.crashes.deployed_function import Kill
+from benchmarks.crashes.event_sources import EventSources, Message
+from benchmarks.crashes.scenarios import End, Scenario, look
 from cloud.settings import parse
 from protocol import messages, names, tensors
 from sandbox.sandbox import Sandbox

@@ -7,8 +7,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud.averager.robust import clipping_factors
-from cloud.averager.sources import Source
+from cloud.averaging.robust import clipping_factors
+from cloud.averaging.sources import Source
 from cloud.settings import Averaging
 from protocol.tensors import Kind
 

@@ -17,7 +17,7 @@ from typing import Any, Self
 
 import msgspec
 
-from benchmarks.fast_clock import FastClock
+from benchmarks.soaking.fast_clock import FastClock
 from protocol import names
 from protocol.messages import Assignment, Progress
 from sandbox.background_loop import BackgroundLoop

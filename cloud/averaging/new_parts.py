@@ -1,21 +1,19 @@
-"""A new model from the old one and a change: arithmetic alone, a block in memory at a time."""
+"""A new model from the old one and a change, a block in memory at a time."""
 
 import itertools
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud.averager import optimizers
-from cloud.averager.blocks import CACHED, Block
-from cloud.averager.changes import Change, Changes
-from cloud.averager.grid import Grid, Part, Piece
-from cloud.averager.sources import Reader, Request, read_whole
+from cloud.averaging import optimizers
+from cloud.averaging.blocks import CACHED, Block
+from cloud.averaging.changes import Change, Changes
+from cloud.averaging.grid import Grid, Part, Piece
+from cloud.averaging.sources import Reader, Request, read_whole
 from cloud.settings import Averaging
 from protocol.encodings import Buffer
-from protocol.messages import Report
 from protocol.narrowing import TooLargeNumberError, narrow
 from protocol.tensors import DTYPES, Array, TensorSpec, from_float32, to_float32
 
@@ -180,19 +178,3 @@ def _saturating_sum(values: NDArray[np.int64], change: NDArray[np.float64]) -> N
     by = np.clip(by, limits.min - np.minimum(values, 0), limits.max - np.maximum(values, 0))
     total: NDArray[np.int64] = values + by
     return total
-
-
-def mean_metrics(reports: Iterable[Report]) -> dict[str, float]:
-    """The clients' own metrics, averaged by their examples: `before` of the global model, `after` of the local ones.
-
-    A metric that only some clients report is averaged over these; one whose sum is too large for a float is left out.
-    """
-    sums: dict[str, float] = {}
-    weights: dict[str, float] = {}
-    for report in reports:
-        for when, metrics in (("before", report.before), ("after", report.after)):
-            for name, value in metrics.items():
-                key = f"{name}_{when}"
-                sums[key] = sums.get(key, 0.0) + value * report.examples
-                weights[key] = weights.get(key, 0.0) + report.examples
-    return {key: sums[key] / weights[key] for key in sums if math.isfinite(sums[key])}

@@ -8,12 +8,12 @@ from typing import Self
 
 import msgspec
 
-from cloud.averager.averaging import Before, new_parts
-from cloud.averager.blocks import blocks_of
-from cloud.averager.changes import GroupSums, Mean, Updates
-from cloud.averager.grid import grid_of
-from cloud.averager.sources import Fill, Request, Source, Stored
-from cloud.averager.weighing import weigh
+from cloud.averaging.blocks import blocks_of
+from cloud.averaging.changes import GroupSums, Mean, Updates
+from cloud.averaging.grid import grid_of
+from cloud.averaging.new_parts import Before, new_parts
+from cloud.averaging.sources import Fill, Request, Source, Stored
+from cloud.averaging.weighing import weigh
 from cloud.settings import Averaging
 from protocol.encodings import FLOAT_DTYPES, UpdateLayout, check_layout, update_layout
 from protocol.messages import ModelHeader, Report, decode

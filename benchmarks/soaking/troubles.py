@@ -1,6 +1,6 @@
 """What can happen to a round on a device, and how the round has to end all the same."""
 
-from benchmarks.soak_day import HOUR_S, Day, Trouble
+from benchmarks.soaking.day import HOUR_S, Day, Trouble
 from sandbox.nucleus.personality import CLASSIC, LITE
 
 NUCLEI = (CLASSIC, LITE)

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 from botocore.exceptions import ClientError
 
-from benchmarks.fast_clock import FastClock
-from benchmarks.soak_device import SoakDevice
-from benchmarks.soak_nucleus import FEDERATION, THING, SoakNucleus
+from benchmarks.soaking.device import SoakDevice
+from benchmarks.soaking.fast_clock import FastClock
+from benchmarks.soaking.nucleus import FEDERATION, THING, SoakNucleus
 from benchmarks.tasks.moody.task import build_model
 from components.client.state_dict import dump_model
 from protocol import names

@@ -14,8 +14,8 @@ import msgspec
 import psutil
 
 from benchmarks import footprint
-from benchmarks.fast_clock import FastClock
-from benchmarks.soak_nucleus import SoakNucleus
+from benchmarks.soaking.fast_clock import FastClock
+from benchmarks.soaking.nucleus import SoakNucleus
 from sandbox.nucleus.personality import Personality
 
 CHECKOUT = Path(__file__).parent.parent
@@ -118,7 +118,7 @@ class SoakDevice:
         with self.log_path.open("ab") as log:
             while not self._ended.is_set():
                 process = psutil.Popen(
-                    [sys.executable, "-m", "benchmarks.fast_clock", clock, str(self._artifacts)],
+                    [sys.executable, "-m", "benchmarks.soaking.fast_clock", clock, str(self._artifacts)],
                     cwd=self._work,
                     env=os.environ | self._environment | self._nucleus.environment | {"PYTHONPATH": path},
                     stdout=log,

@@ -1,4 +1,5 @@
-"""A clock that runs fast, and the agent on a device that has one: `python -m benchmarks.fast_clock CLOCK ARTIFACTS`.
+"""A clock that runs fast, and the agent on a device that has one. `python -m benchmarks.soaking.fast_clock
+CLOCK ARTIFACTS` runs the agent.
 
 What the agent reads from its clock is sped up, and so are its pauses. What its training process does, and how long a
 call may take, is in real time.

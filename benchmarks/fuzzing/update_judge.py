@@ -8,7 +8,7 @@ import numpy as np
 import safetensors
 from numpy.typing import NDArray
 
-from benchmarks.example_updates import ExampleUpdate
+from benchmarks.fuzzing.example_updates import ExampleUpdate
 from cloud.averager.inspection import Inspected
 from protocol.encodings import BLOCK, FLOAT_DTYPES, SCALES
 from protocol.messages import encode

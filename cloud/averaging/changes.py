@@ -13,11 +13,11 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud.averager import robust
-from cloud.averager.blocks import Block, Slices
-from cloud.averager.grid import Part
-from cloud.averager.sources import Reader, Request
-from cloud.averager.weighing import Scales, Weighing
+from cloud.averaging import robust
+from cloud.averaging.blocks import Block, Slices
+from cloud.averaging.grid import Part
+from cloud.averaging.sources import Reader, Request
+from cloud.averaging.weighing import Scales, Weighing
 from cloud.settings import Averaging
 from protocol.encodings import Floats, Integers, UpdateLayout
 from protocol.tensors import Array

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud.averager.grid import Part, Piece
+from cloud.averaging.grid import Part, Piece
 from protocol.encodings import Floats, Integers, UpdateLayout, decode, float_range, integer_range, scale_range
 from protocol.tensors import FLOATING, Kind
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from cloud.averager.sources import Reader, Request, Source, read_whole
+from cloud.averaging.sources import Reader, Request, Source, read_whole
 from cloud.policies import InvalidPolicyError, Update, call
 from protocol.encodings import Buffer, UpdateLayout, decode, float_range, integer_range, scale_range
 from protocol.tensors import Array, load, to_float32

@@ -1,0 +1,1 @@
+"""What `benchmarks.crash_points` kills: rounds, and the functions that carry them through."""
