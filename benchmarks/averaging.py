@@ -4,7 +4,8 @@
 WeightedAggregationHelper (`make bench-peers` installs both; without them their figures are null), by the predecessor's
 arithmetic, and by numpy with one buffer read and one multiply-add per update, which is the limit. Updates lie as files
 in each system's own wire form, in the page cache; the result is a new model file. Contenders take turns in every
-repetition, each in a process of its own, whose libraries use one thread; times are medians.
+repetition, each in a process of its own, whose libraries use one thread; ours has the environment variables that
+cloud/template.yaml gives to the averager. Times are medians.
 
 `ours_peak_mb` is by how much resident memory grows at most, in a new process that has imported everything.
 

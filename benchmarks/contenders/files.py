@@ -17,7 +17,7 @@ from cloud.averaging.weighing import weigh
 from cloud.settings import Averaging
 from protocol.encodings import FLOAT_DTYPES, UpdateLayout, check_layout, update_layout
 from protocol.messages import ModelHeader, Report, decode
-from protocol.tensors import DTYPES, header_length, parse_header
+from protocol.tensors import DTYPES, InvalidTensorsError, header_length, parse_header
 
 _HEAD_BYTES = 4096
 _METADATA_AT = 8 + len('{"__metadata__":{"fedgrass":')
@@ -28,7 +28,7 @@ _OPEN_FILES = 512
 class FileReader:
     """Reads files from a disk."""
 
-    block_bytes = 192 << 10
+    block_bytes = 256 << 10
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self._paths = paths
@@ -49,15 +49,12 @@ class FileReader:
         if (length := header_length(head)) > len(head):
             head = os.pread(descriptor, length, 0)
         self._starts[file] = length
-        return head[:length], os.fstat(descriptor).st_size
+        return head[:length], os.lseek(descriptor, 0, os.SEEK_END)
 
     def read(self, requests: Iterable[Request]) -> Iterator[Fill]:
         """What was requested, in this order."""
         for file, start, _ in requests:
-            yield functools.partial(self._fill, file, self._starts[file] + start)
-
-    def _fill(self, file: int, start: int, space: memoryview) -> None:
-        os.preadv(self._descriptor(file), [space], start)
+            yield functools.partial(_fill, self._descriptor(file), self._starts[file] + start)
 
     def _descriptor(self, file: int) -> int:
         descriptor = self._open.get(file)
@@ -88,8 +85,13 @@ def average_files(updates: Sequence[Path], base: Path, new: Path, settings: Aver
         with new.open("wb", buffering=0) as file:
             start = grid.model_start(grid.about.round + 1)
             for part in new_parts(grid, grid.parts, blocks, changes, before, settings):
-                file.write(start + part.data["model"])
+                os.writev(file.fileno(), [start, part.data["model"]])
                 start = b""
+
+
+def _fill(descriptor: int, start: int, space: memoryview) -> None:
+    if os.preadv(descriptor, [space], start) != len(space):
+        raise InvalidTensorsError("a file has become shorter while it was read")
 
 
 def _sources(reader: FileReader, files: int, layout: UpdateLayout) -> Iterator[Source]:

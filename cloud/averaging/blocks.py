@@ -10,18 +10,21 @@ from numpy.typing import NDArray
 
 from cloud.averaging.grid import Part, Piece
 from protocol.encodings import Floats, Integers, UpdateLayout, decode, float_range, integer_range, scale_range
-from protocol.tensors import FLOATING, Kind
+from protocol.tensors import DTYPES, FLOATING, Kind
 
 CACHED = 65_536
 """So many float64 numbers, of a sum and of what is added to it, stay in a processor's second cache."""
 
 
 class Run(NamedTuple):
-    """Floating-point elements of one kind: places `start` to `end` of a block's coordinates."""
+    """Elements of one kind and dtype that follow each other: places `start` to `end` among a block's coordinates, or
+    among its integers, and from byte `offset` of its part's data."""
 
     kind: Kind
+    dtype: str
     start: int
     end: int
+    offset: int
 
 
 class Block(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,13 +46,22 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
         return self.integers[1] - self.integers[0]
 
     def runs(self) -> Iterator[Run]:
-        """The coordinates by kind, no run longer than CACHED."""
-        floats = (piece for piece in self.pieces if piece.kind != "integer")
-        end = 0
-        for kind, pieces in itertools.groupby(floats, lambda piece: piece.kind):
-            start, end = end, end + sum(piece.size for piece in pieces)
+        """All elements, in their order, no run longer than CACHED."""
+        ends = {True: 0, False: 0}
+        for (kind, dtype), group in itertools.groupby(self.pieces, lambda piece: (piece.kind, piece.tensor.dtype)):
+            pieces = tuple(group)
+            is_integer, itemsize = kind == "integer", DTYPES[dtype].itemsize
+            start = ends[is_integer]
+            end = ends[is_integer] = start + sum(piece.size for piece in pieces)
+            offset = pieces[0].tensor.start + pieces[0].start * itemsize - self.part.start
             for first in range(start, end, CACHED):
-                yield Run(kind, first, min(first + CACHED, end))
+                yield Run(kind, dtype, first, min(first + CACHED, end), offset + (first - start) * itemsize)
+
+    def tensor_at(self, run: Run, place: int) -> str:
+        """The name of the tensor that the `place`-th element of a run belongs to."""
+        at = (self.integers if run.kind == "integer" else self.floats)[0] + run.start + place
+        same = (piece for piece in self.pieces if (piece.kind == "integer") == (run.kind == "integer"))
+        return next(piece.tensor.name for piece in same if piece.at <= at < piece.at + piece.size)
 
 
 def blocks_of(parts: Iterable[Part], elements: int) -> Iterator[Block]:
@@ -99,15 +111,15 @@ class Slices:
         """The integers in some updates' bytes, a row each: int64 [rows, n_int]."""
         return _view(space, self._integers[0], "<i8", self._n_int)
 
-    def floats(self, space: NDArray[np.uint8], scratch: Floats) -> Floats:
-        """The coordinates in some updates' bytes, a row each: float32 [rows, n_float]. `scratch` has this shape, and is
-        used if they have to be decoded."""
+    def floats(self, space: NDArray[np.uint8], decoded: Floats) -> Floats:
+        """The coordinates in some updates' bytes, a row each: float32 [rows, n_float]. `decoded` takes them if they are
+        not float32 already, and has this shape then."""
         if self._encoding == "float32":
             return _view(space, self._floats[0], "<f4", self._n_float)
-        for row, out in zip(space, scratch, strict=True):
+        for row, out in zip(space, decoded, strict=True):
             scales, values = (row[slice(*place)].data for place in (self._scales, self._floats))
             decode(self._encoding, values, out, self._first, scales)
-        return scratch
+        return decoded
 
     def _place(self, region: tuple[int, int]) -> tuple[int, int]:
         """Have a region read; returns where in the space it will be."""

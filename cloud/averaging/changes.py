@@ -24,7 +24,7 @@ from protocol.tensors import Array
 
 GROUP = 64
 
-ROWS = 8
+ROWS = 16
 """So many clients of a group are added up at a time."""
 
 MATRIX_BYTES = 256 << 20
@@ -62,34 +62,37 @@ class Updates:
     def __init__(self, layout: UpdateLayout, reader: Reader, blocks: Sequence[Block], clients: Sequence[int]) -> None:
         self.clients = clients
         self._layout = layout
-        self._fills = reader.read(self._requests(blocks))
-        self._space = np.empty((ROWS, 0), np.uint8)
-        self._scratch = np.empty((ROWS, 0), np.float32)
+        self._fills = reader.read(_of_updates(layout, blocks, clients))
+        self._space = np.empty((min(ROWS, len(clients)), 0), np.uint8)
+        self._decoded = np.empty((len(self._space), 0), np.float32)
 
     def of(self, block: Block) -> Iterator[Rows]:
         """The numbers at the next block, of ROWS clients at a time: there until the next ones are asked for."""
         slices = Slices(self._layout, block)
         if self._space.shape[1] < slices.size:
-            self._space = np.empty((ROWS, -(-slices.size // 8) * 8), np.uint8)
-        if self._scratch.shape[1] < block.n_float:
-            self._scratch = np.empty((ROWS, block.n_float), np.float32)
+            self._space = np.empty((len(self._space), -(-slices.size // 8) * 8), np.uint8)
+        if self._layout.encoding != "float32" and self._decoded.shape[1] < block.n_float:
+            self._decoded = np.empty((len(self._decoded), block.n_float), np.float32)
+        lengths = [end - start for start, end in slices.ranges]
+        stride, every_byte = self._space.shape[1], self._space.reshape(-1).data
         for first in range(0, len(self.clients), ROWS):
             clients = self.clients[first : first + ROWS]
             space = self._space[: len(clients)]
-            for row in space:
-                position = 0
-                for start, end in slices.ranges:
-                    next(self._fills)(row[position : position + end - start].data)
-                    position += end - start
-            floats = slices.floats(space, self._scratch[: len(clients), : block.n_float])
+            for row in range(len(clients)):
+                position = row * stride
+                for length in lengths:
+                    next(self._fills)(every_byte[position : position + length])
+                    position += length
+            floats = slices.floats(space, self._decoded[: len(clients), : block.n_float])
             yield Rows(clients, floats, slices.integers(space))
 
-    def _requests(self, blocks: Sequence[Block]) -> Iterator[Request]:
-        for block in blocks:
-            ranges = Slices(self._layout, block).ranges
-            for client in self.clients:
-                for start, end in ranges:
-                    yield Request(client, start, end)
+
+def _of_updates(layout: UpdateLayout, blocks: Sequence[Block], clients: Sequence[int]) -> Iterator[Request]:
+    for block in blocks:
+        ranges = Slices(layout, block).ranges
+        for client in clients:
+            for start, end in ranges:
+                yield Request(client, start, end)
 
 
 class _Space:
@@ -114,17 +117,18 @@ class GroupSums:
     def __init__(self, updates: Updates, weighing: Weighing) -> None:
         self._updates = updates
         self._coefficients = {kind: weighing.weights * scales for kind, scales in weighing.scales.items()}
+        self.groups = -(-len(updates.clients) // GROUP)
         self._space = _Space()
         self._product = np.empty(0)
 
     def of(self, block: Block) -> Iterator[Change]:
         """The sum of each group of clients at the next block: there until the next one is asked for."""
-        runs = list(block.runs())
+        runs = [run for run in block.runs() if run.kind != "integer"]
         numbers = self._updates.of(block)
-        for _ in range(0, len(self._updates.clients), GROUP):
+        for _ in range(self.groups):
             floats, integers = self._space.of(block)
             for place, rows in enumerate(itertools.islice(numbers, GROUP // ROWS)):
-                for kind, start, end in runs:
+                for kind, _, start, end, _ in runs:
                     weights = self._coefficients[kind][rows.clients]
                     self._add(weights, rows.floats[:, start:end], floats[start:end], is_first=not place)
                 if block.n_int:
@@ -135,17 +139,18 @@ class GroupSums:
     def _add(self, weights: Sums, rows: NDArray[Any], sums: Sums, *, is_first: bool) -> None:
         """Add the weighted sum of rows, which is taken in their order: unlike those of a matrix product, its bits don't
         depend on where in a block a number is."""
-        count = len(sums)
-        if count == 1:  # as a single column it would be summed in another order
-            rows, count = np.repeat(rows, 2, axis=1), 2
+        is_single = len(sums) == 1
+        if is_single:  # as a single column it would be summed in another order
+            rows = np.repeat(rows, 2, axis=1)
+        count = rows.shape[1]
         if len(self._product) < count:
             self._product = np.empty(count)
-        product = self._product[:count]
+        product = sums if is_first and not is_single else self._product[:count]
         np.einsum("k,kn->n", weights, rows, dtype=np.float64, casting="unsafe", out=product)
-        if is_first:
-            np.copyto(sums, product[: len(sums)])
-        else:
-            np.add(sums, product[: len(sums)], out=sums)
+        if not is_first:
+            sums += product[: len(sums)]
+        elif is_single:
+            sums[:] = product[:1]
 
 
 class Mean:
@@ -158,13 +163,16 @@ class Mean:
 
     def next(self, block: Block) -> Change:
         """The mean at the next block: there until that of the one after is asked for."""
-        totals = self._space.of(block)
-        for place, sums in enumerate(self._sums.of(block)):
-            for total, more in zip(totals, sums, strict=True):
-                if place:
-                    np.add(total, more, out=total)
-                else:
-                    np.copyto(total, more)
+        if self._sums.groups == 1:
+            (totals,) = self._sums.of(block)
+        else:
+            totals = self._space.of(block)
+            for place, sums in enumerate(self._sums.of(block)):
+                for total, more in zip(totals, sums, strict=True):
+                    if place:
+                        np.add(total, more, out=total)
+                    else:
+                        np.copyto(total, more)
         for total in totals:
             np.divide(total, self._divisor, out=total)
         return totals
@@ -175,27 +183,28 @@ class StoredSums:
     coordinates first, then all integers."""
 
     def __init__(self, reader: Reader, parts: Sequence[Part], blocks: Sequence[Block], groups: int) -> None:
-        self._floats_at, integers_end = parts[0].floats[0], parts[-1].floats[1]
-        self._integers_at = parts[0].integers[0] - (integers_end - self._floats_at)
-        self._groups = groups
-        self._fills = reader.read(self._requests(blocks))
+        self.groups = groups
+        self._fills = reader.read(_of_sums(parts, blocks, groups))
         self._space = _Space()
 
     def of(self, block: Block) -> Iterator[Change]:
         """The sum of each group of clients at the next block: there until the next one is asked for."""
-        for _ in range(self._groups):
+        for _ in range(self.groups):
             sums = self._space.of(block)
             for numbers in sums:
                 if len(numbers):
                     next(self._fills)(numbers.view(np.uint8).data)
             yield sums
 
-    def _requests(self, blocks: Sequence[Block]) -> Iterator[Request]:
-        for block in blocks:
-            for group in range(self._groups):
-                for (start, end), at in ((block.floats, self._floats_at), (block.integers, self._integers_at)):
-                    if end > start:
-                        yield Request(group, 8 * (start - at), 8 * (end - at))
+
+def _of_sums(parts: Sequence[Part], blocks: Sequence[Block], groups: int) -> Iterator[Request]:
+    floats_at, floats_end = parts[0].floats[0], parts[-1].floats[1]
+    integers_at = parts[0].integers[0] - (floats_end - floats_at)
+    for block in blocks:
+        for group in range(groups):
+            for (start, end), at in ((block.floats, floats_at), (block.integers, integers_at)):
+                if end > start:
+                    yield Request(group, 8 * (start - at), 8 * (end - at))
 
 
 class Robust:
@@ -221,10 +230,11 @@ def matrices(updates: Updates, block: Block, scales: Scales) -> tuple[NDArray[np
     """The next block's numbers of all clients, scaled: float32 [clients, n_float] and float64 [clients, n_int]."""
     floats = np.empty((len(updates.clients), block.n_float), np.float32)
     integers = np.empty((len(updates.clients), block.n_int))
+    runs = [run for run in block.runs() if run.kind != "integer"]
     first = 0
     for clients, values, counted in updates.of(block):
         rows = slice(first, first + len(clients))
-        for kind, start, end in block.runs():
+        for kind, _, start, end, _ in runs:
             by = scales[kind][clients].astype(np.float32)[:, None]
             np.multiply(values[:, start:end], by, out=floats[rows, start:end])
         integers[rows] = counted

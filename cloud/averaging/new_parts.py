@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloud.averaging import optimizers
-from cloud.averaging.blocks import CACHED, Block
+from cloud.averaging.blocks import Block, Run
 from cloud.averaging.changes import Change, Changes
-from cloud.averaging.grid import Grid, Part, Piece
+from cloud.averaging.grid import Grid, Part
 from cloud.averaging.sources import Reader, Request, read_whole
 from cloud.settings import Averaging
 from protocol.encodings import Buffer
 from protocol.narrowing import TooLargeNumberError, narrow
-from protocol.tensors import DTYPES, Array, TensorSpec, from_float32, to_float32
+from protocol.tensors import DTYPES, Array, from_float32, to_float32
 
 File = Literal["model", "state", "ema", "copy"]
 FILES: tuple[File, ...] = ("model", "state", "ema", "copy")
@@ -76,7 +76,7 @@ def new_parts(
 
 
 class _Writing:
-    """Writes the new part, piece by piece of its blocks."""
+    """Writes the new part, run by run of its blocks."""
 
     def __init__(self, part: Part, old: dict[File, Buffer], vectors: int, settings: Averaging) -> None:
         self._part = part
@@ -95,12 +95,11 @@ class _Writing:
 
     def write(self, block: Block, change: Change) -> None:
         floats, integers = change
-        for piece in block.pieces:
-            values, first = (integers, block.integers[0]) if piece.kind == "integer" else (floats, block.floats[0])
-            for start in range(0, piece.size, CACHED):
-                size = min(CACHED, piece.size - start)
-                at = piece.at + start
-                self._write(piece, start, values[at - first : at - first + size], at - self._part.floats[0])
+        for run in block.runs():
+            if run.kind == "integer":
+                self._write_integers(run, integers[run.start : run.end])
+            else:
+                self._write_floats(block, run, floats[run.start : run.end])
 
     def copy(self) -> None:
         """Write the part of the copy, once that of the model is whole."""
@@ -114,32 +113,40 @@ class _Writing:
         except TooLargeNumberError as error:
             raise NotFiniteModelError(str(error)) from error
 
-    def _write(self, piece: Piece, start: int, change: NDArray[np.float64], at: int) -> None:
-        tensor = piece.tensor
-        offset = tensor.start + (piece.start + start) * DTYPES[tensor.dtype].itemsize - self._part.start
+    def _write_integers(self, run: Run, change: NDArray[np.float64]) -> None:
+        new = _view(self.new["model"], run)
+        new[:] = _counted(run.dtype, _view(self._old["model"], run), change)
+        if "ema" in self.new:
+            _view(self.new["ema"], run)[:] = new
 
-        def view(data: Buffer) -> Array:
-            return np.frombuffer(data, DTYPES[tensor.dtype], len(change), offset)
-
-        old, new = view(self._old["model"]), view(self.new["model"])
-        if piece.kind == "integer":
-            new[:] = _counted(tensor, old, change)
-            if "ema" in self.new:
-                view(self.new["ema"])[:] = new
-            return
-        values = to_float64(old, tensor.dtype)
-        if piece.kind == "parameter":
+    def _write_floats(self, block: Block, run: Run, change: NDArray[np.float64]) -> None:
+        old, new = _view(self._old["model"], run), _view(self.new["model"], run)
+        values = to_float64(old, run.dtype)
+        if run.kind == "parameter":
+            at = block.floats[0] - self._part.floats[0] + run.start
             state = tuple(vector[at : at + len(change)] for vector in self._state)
             values, moved = optimizers.step(self._settings.optimizer, values, change, state)
             for vector, by in zip(state, moved, strict=True):
                 vector[:] = by
         else:
             values = values + change
-        new[:] = in_dtype(tensor, values)
+        _keep(block, run, values, new)
         if "ema" in self.new:
-            held = to_float64(new, tensor.dtype)
-            previous = to_float64(view(self._old.get("ema") or self._old["model"]), tensor.dtype)
-            view(self.new["ema"])[:] = in_dtype(tensor, optimizers.ema(previous, held, self._settings.ema))
+            previous = to_float64(_view(self._old.get("ema") or self._old["model"], run), run.dtype)
+            averaged = optimizers.ema(previous, to_float64(new, run.dtype), self._settings.ema)
+            _keep(block, run, averaged, _view(self.new["ema"], run))
+
+
+def _view(data: Buffer, run: Run) -> Array:
+    return np.frombuffer(data, DTYPES[run.dtype], run.end - run.start, run.offset)
+
+
+def _keep(block: Block, run: Run, values: NDArray[np.float64], space: Array) -> None:
+    space[:] = in_dtype(run.dtype, values)
+    finite = np.isfinite(space if run.dtype == "F64" else to_float32(space, run.dtype))
+    if not finite.all():
+        tensor = block.tensor_at(run, int(np.argmin(finite)))
+        raise NotFiniteModelError(f"tensor {tensor!r} has values that {run.dtype} can't hold")
 
 
 def to_float64(stored: Array, dtype: str) -> NDArray[np.float64]:
@@ -147,28 +154,18 @@ def to_float64(stored: Array, dtype: str) -> NDArray[np.float64]:
     return (stored if dtype == "F64" else to_float32(stored, dtype)).astype(np.float64)
 
 
-def in_dtype(tensor: TensorSpec, values: NDArray[np.float64]) -> Array:
-    """Values as the tensor's dtype stores them, rounded to float32 first if that is narrower.
-
-    Raises:
-        NotFiniteModelError: it can't hold one of them.
-    """
-    if tensor.dtype == "F64":
-        stored: Array = values
-        held: Array = values
-    else:
-        with np.errstate(over="ignore"):
-            stored = from_float32(values.astype(np.float32), tensor.dtype)
-        held = to_float32(stored, tensor.dtype)
-    if not np.isfinite(held).all():
-        raise NotFiniteModelError(f"tensor {tensor.name!r} has values that {tensor.dtype} can't hold")
-    return stored
+def in_dtype(dtype: str, values: NDArray[np.float64]) -> Array:
+    """Values as a dtype stores them, rounded to float32 first if that is narrower; infinite if it can't hold them."""
+    if dtype == "F64":
+        return values
+    with np.errstate(over="ignore"):
+        return from_float32(values.astype(np.float32), dtype)
 
 
-def _counted(tensor: TensorSpec, old: Array, change: NDArray[np.float64]) -> Array:
-    if tensor.dtype == "BOOL":
+def _counted(dtype: str, old: Array, change: NDArray[np.float64]) -> Array:
+    if dtype == "BOOL":
         return np.greater(old + change, 0.5)
-    limits = np.iinfo(DTYPES[tensor.dtype].name)
+    limits = np.iinfo(DTYPES[dtype].name)
     return np.clip(_saturating_sum(old.astype(np.int64), change), limits.min, limits.max)
 
 

@@ -7,8 +7,9 @@ import pytest
 from torchvision.models import resnet18
 
 from benchmarks.contenders import inputs
-from benchmarks.contenders.process import ContenderError, is_present, started
+from benchmarks.contenders.process import AS_DEPLOYED, ContenderError, is_present, started
 from benchmarks.contenders.serve import CONTENDERS
+from tests.cloud.test_template import TEMPLATE_BODY
 
 CLIENTS = 3
 
@@ -23,6 +24,11 @@ def test_resnet18_is_torchvisions() -> None:
 
 def test_mlp_is_the_example_tasks() -> None:
     assert inputs.parameters("mlp") == 109_386
+
+
+def test_ours_has_the_memory_settings_that_the_averager_is_deployed_with() -> None:
+    variables = TEMPLATE_BODY["Globals"]["Function"]["Environment"]["Variables"]
+    assert {name: value for name, value in variables.items() if name.startswith("MALLOC_")} == AS_DEPLOYED
 
 
 @pytest.mark.parametrize("name", CONTENDERS)

@@ -88,14 +88,35 @@ def test_a_small_update_is_read_in_one_piece() -> None:
         assert Slices(update, block).ranges == [(0, update.data_bytes)]
 
 
-def test_runs_are_of_one_kind_and_fit_the_cache() -> None:
-    shapes: Shapes = {"a": ("F32", (CACHED,)), "b": ("F32", (10,)), "mean": ("F32", (7,))}
-    (block,) = blocks_of(grid(shapes, 0, 1 << 30, ("mean",)).parts, 1 << 30)
-    assert list(block.runs()) == [
-        ("parameter", 0, CACHED),
-        ("parameter", CACHED, CACHED + 10),
-        ("buffer", CACHED + 10, CACHED + 17),
+def test_runs_are_of_one_kind_and_dtype_and_fit_the_cache() -> None:
+    shapes: Shapes = {
+        "n": ("I64", (3,)),
+        "a": ("F32", (CACHED,)),
+        "b": ("F32", (10,)),
+        "mean": ("F32", (7,)),
+        "m": ("I32", (1,)),
+        "half": ("F16", (2,)),
+    }
+    (part,) = grid(shapes, 0, 1 << 30, ("mean",)).parts
+    (block,) = blocks_of([part], 1 << 30)
+    floats = 3 * 8  # where they begin, in bytes
+    expected = [
+        ("integer", "I64", 0, 3, 0),
+        ("parameter", "F32", 0, CACHED, floats),
+        ("parameter", "F32", CACHED, CACHED + 10, floats + 4 * CACHED),
+        ("buffer", "F32", CACHED + 10, CACHED + 17, floats + 4 * (CACHED + 10)),
+        ("integer", "I32", 3, 4, floats + 4 * (CACHED + 17)),
+        ("parameter", "F16", CACHED + 17, CACHED + 19, floats + 4 * (CACHED + 18)),
     ]
+    assert list(block.runs()) == expected
+
+
+def test_a_run_knows_whose_elements_are_in_it() -> None:
+    shapes: Shapes = {"n": ("I64", (3,)), "a": ("F32", (4,)), "b": ("F32", (2, 3))}
+    (part,) = grid(shapes, 0, 1 << 30).parts
+    _, block, _ = blocks_of([part], 5)  # n and half of a, then the rest of a and half of b
+    (run,) = block.runs()
+    assert [block.tensor_at(run, place) for place in range(5)] == ["a", "a", "b", "b", "b"]
 
 
 def test_a_large_tensor_of_integers_delays_the_cut_until_the_state_has_its_size() -> None:
