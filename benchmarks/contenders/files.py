@@ -80,7 +80,8 @@ def average_files(updates: Sequence[Path], base: Path, new: Path, settings: Aver
         weighing = weigh(settings, sources)
         blocks = list(blocks_of(grid.parts, FileReader.block_bytes // DTYPES[FLOAT_DTYPES["float32"]].itemsize))
         clients = range(len(sources))
-        changes = Mean(GroupSums(Updates(layout, reader, blocks, clients), weighing), weighing, clients)
+        total = weighing.total(clients)
+        changes = Mean(GroupSums(Updates(layout, reader, blocks, clients), weighing, total), total)
         before = Before(grid, grid.parts, base_reader, ("model",))
         with new.open("wb", buffering=0) as file:
             start = grid.model_start(grid.about.round + 1)

@@ -96,9 +96,10 @@ class Averager:
         elif is_matrix:
             changes = Robust(self._updates(blocks, clients), inputs.weighing, self._settings)
         elif summed is not None:
-            changes = Mean(self._stored_sums(parts, blocks, summed), inputs.weighing, clients)
+            changes = Mean(self._stored_sums(parts, blocks, summed), inputs.weighing.total(clients))
         else:
-            changes = Mean(GroupSums(self._updates(blocks, clients), inputs.weighing), inputs.weighing, clients)
+            total = inputs.weighing.total(clients)
+            changes = Mean(GroupSums(self._updates(blocks, clients), inputs.weighing, total), total)
         before = Before(inputs.grid, parts, inputs.before_reader(services), inputs.files[: len(inputs.before)])
         outputs = Outputs(
             services.models,
@@ -147,9 +148,10 @@ class Averager:
     def _write_sums(self, parts: Sequence[Part], work: Work, shard: int, group: int) -> None:
         all_groups = groups_of(self._everyone)
         first, end = (len(all_groups) * g // work.groups for g in (group, group + 1))
-        blocks = self._inputs.blocks(parts)
+        blocks, weighing = self._inputs.blocks(parts), self._inputs.weighing
+        total = weighing.total(self._everyone)
         for number in range(first, end):
-            sums = GroupSums(self._updates(blocks, all_groups[number]), self._inputs.weighing)
+            sums = GroupSums(self._updates(blocks, all_groups[number]), weighing, total)
             written = [[array.tobytes() for array in next(sums.of(block))] for block in blocks]
             data = b"".join(part for kind in zip(*written, strict=True) for part in kind)
             self._services.models.put_bytes(self._key(f"sums-{shard}-{number}"), data)

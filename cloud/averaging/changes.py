@@ -6,7 +6,6 @@ then the groups: so a second level of invocations, each with some of the groups,
 """
 
 import itertools
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -112,11 +111,16 @@ class _Space:
 
 
 class GroupSums:
-    """The weighted sums of clients, by groups."""
+    """The weighted sums of clients, by groups. `total` is the weight of all clients of the mean: coordinates count with
+    their share of it, so that the mean is there when the groups are added up; integers, whose mean may be half-way
+    between two, with their weight."""
 
-    def __init__(self, updates: Updates, weighing: Weighing) -> None:
+    def __init__(self, updates: Updates, weighing: Weighing, total: float) -> None:
         self._updates = updates
-        self._coefficients = {kind: weighing.weights * scales for kind, scales in weighing.scales.items()}
+        self._coefficients = {
+            kind: (weighing.weights if kind == "integer" else weighing.weights / total) * scales
+            for kind, scales in weighing.scales.items()
+        }
         self.groups = -(-len(updates.clients) // GROUP)
         self._space = _Space()
         self._product = np.empty(0)
@@ -156,9 +160,9 @@ class GroupSums:
 class Mean:
     """The weighted mean, from the sums of groups."""
 
-    def __init__(self, sums: "GroupSums | StoredSums", weighing: Weighing, clients: Sequence[int]) -> None:
+    def __init__(self, sums: "GroupSums | StoredSums", total: float) -> None:
         self._sums = sums
-        self._divisor = math.fsum(weighing.weights[client] for client in clients)
+        self._total = total
         self._space = _Space()
 
     def next(self, block: Block) -> Change:
@@ -173,9 +177,8 @@ class Mean:
                         np.add(total, more, out=total)
                     else:
                         np.copyto(total, more)
-        for total in totals:
-            np.divide(total, self._divisor, out=total)
-        return totals
+        floats, integers = totals
+        return floats, np.divide(integers, self._total, out=integers)
 
 
 class StoredSums:

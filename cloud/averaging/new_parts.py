@@ -142,7 +142,7 @@ def _view(data: Buffer, run: Run) -> Array:
 
 
 def _keep(block: Block, run: Run, values: NDArray[np.float64], space: Array) -> None:
-    space[:] = in_dtype(run.dtype, values)
+    store(run.dtype, values, space)
     finite = np.isfinite(space if run.dtype == "F64" else to_float32(space, run.dtype))
     if not finite.all():
         tensor = block.tensor_at(run, int(np.argmin(finite)))
@@ -154,12 +154,14 @@ def to_float64(stored: Array, dtype: str) -> NDArray[np.float64]:
     return (stored if dtype == "F64" else to_float32(stored, dtype)).astype(np.float64)
 
 
-def in_dtype(dtype: str, values: NDArray[np.float64]) -> Array:
-    """Values as a dtype stores them, rounded to float32 first if that is narrower; infinite if it can't hold them."""
-    if dtype == "F64":
-        return values
+def store(dtype: str, values: NDArray[np.float64], space: Array) -> None:
+    """Write values as a dtype stores them, rounded to float32 first if that is narrower; infinite if it can't hold
+    them."""
     with np.errstate(over="ignore"):
-        return from_float32(values.astype(np.float32), dtype)
+        if dtype in ("F64", "F32"):
+            np.copyto(space, values, casting="same_kind")
+        else:
+            space[:] = from_float32(values.astype(np.float32), dtype)
 
 
 def _counted(dtype: str, old: Array, change: NDArray[np.float64]) -> Array:

@@ -1,7 +1,7 @@
 """How much each update counts: pure functions of the settings and of what was recorded of the updates."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 import numpy as np
@@ -23,6 +23,10 @@ class Weighing(msgspec.Struct, frozen=True, eq=False):
     weights: Weights
     scales: Scales
     norms: Weights
+
+    def total(self, clients: Iterable[int]) -> float:
+        """The sum of some clients' weights."""
+        return math.fsum(self.weights[client] for client in clients)
 
 
 def weigh(settings: Averaging, sources: Sequence[Source]) -> Weighing:

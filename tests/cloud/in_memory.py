@@ -102,14 +102,15 @@ class Round:
     def _changes(self, parts: Sequence[Part], blocks: Sequence[Block], *, summed: bool) -> Changes:
         if self.settings.rule in ("median", "trimmed_mean"):
             return Robust(self.updates(blocks, self.everyone), self.weighing, self.settings)
-        sums: Any = GroupSums(self.updates(blocks, self.everyone), self.weighing)
+        total = self.weighing.total(self.everyone)
+        sums: Any = GroupSums(self.updates(blocks, self.everyone), self.weighing, total)
         if summed:
             files = [self._group_file(blocks, group) for group in groups_of(self.everyone)]
             sums = StoredSums(MemoryReader(files), parts, blocks, len(files))
-        return Mean(sums, self.weighing, self.everyone)
+        return Mean(sums, total)
 
     def _group_file(self, blocks: Sequence[Block], group: Sequence[int]) -> bytes:
-        sums = GroupSums(self.updates(blocks, group), self.weighing)
+        sums = GroupSums(self.updates(blocks, group), self.weighing, self.weighing.total(self.everyone))
         written = [[array.tobytes() for array in next(sums.of(block))] for block in blocks]
         return b"".join(part for kind in zip(*written, strict=True) for part in kind)
 

@@ -170,8 +170,9 @@ def test_a_second_round_goes_on_from_the_state_of_the_first(services: Services) 
         services.models.put(names.update_key("second", 2, response.thing), services.models.fetch(key).data)
     Averager(services, stored.inputs).do_all()
     updates = [services.models.fetch(names.update_key("second", 2, r.thing)).data for r in stored.answers.accepted]
+    ages = {response.thing: 1 for response in stored.answers.accepted}
     expected = Round(
-        before["model"], updates, stored.in_memory.settings, part_bytes=PART_BYTES, before=before
+        before["model"], updates, stored.in_memory.settings, part_bytes=PART_BYTES, before=before, ages=ages
     ).average()
     assert {file: services.models.fetch(key_of(file, "second", 2)).data for file in expected} == expected
 
