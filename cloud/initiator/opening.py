@@ -128,7 +128,8 @@ def _announce(services: Services, federation: FederationRecord, record: RoundRec
     wait(others)
     for other in others:
         other.result()
-    services.rounds.set_notified(record, notified, time.time())
+    if not services.rounds.set_notified(record, notified, time.time()):
+        _log.warning("federation=%s round=%d ended before all were told", record.federation, record.round)
     _log.info(
         "federation=%s round=%d open: cohort=%d notified=%d target=%d quorum=%d",
         record.federation,

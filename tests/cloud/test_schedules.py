@@ -297,16 +297,19 @@ class SQS:
 
 
 class IoT:
-    """What was ever published of rounds; and shadows, which nobody looks at."""
+    """What was ever published of rounds; and up to which round each thing's assignments are withdrawn."""
 
     def __init__(self) -> None:
         self.published: set[tuple[int, str]] = set()
+        self.withdrawn: Counter[str] = Counter()
 
     def publish(self, *, payload: bytes, **_: Any) -> None:
         notice = decode(payload, RoundNotice)
         self.published.add((notice.round, notice.state))
 
-    def update_thing_shadow(self, **_: Any) -> None: ...
+    def update_thing_shadow(self, *, thingName: str, payload: bytes, **_: Any) -> None:  # noqa: N803
+        withdrawn = msgspec.json.decode(payload)["state"]["desired"].get("withdrawn", 0)
+        self.withdrawn[thingName] = max(self.withdrawn[thingName], withdrawn)
 
 
 class Stoppable:
@@ -694,6 +697,10 @@ class Schedules(RuleBasedStateMachine):
         self.checked = len(history)
         for number in changed:
             self.check_round(self.rounds.get(FEDERATION, number))
+        record = self.current()
+        for member in record.cohort if record is not None and record.status == "open" else ():
+            if member.assigned_in is not None:
+                assert self.world.iot.withdrawn[member.thing] < member.assigned_in, "it waits for who was sent away"
 
     def check_round(self, record: RoundRecord) -> None:
         answers = self.rounds.answers(FEDERATION, record.round)
@@ -963,3 +970,24 @@ def test_a_late_update_counts_once_though_its_delivery_is_cut_off_at_any_call(pa
         if undisturbed:
             assert calls > 2
             return
+
+
+def test_nobody_is_waited_for_who_was_sent_away_when_a_round_ends_before_all_are_told(package: Path) -> None:
+    for calls in itertools.count():
+        machine = Schedules(package, Counter(), reliable=True)
+        machine.begin(2, BUFFERED)
+        machine.deliver(0, 1, 0.0, (calls, "pause"))
+        if not machine.world.invocations:
+            assert calls > 5
+            return
+        if machine.current() is not None:
+            machine.answer([0], 1)
+            machine.wait(None)
+            machine.deliver(0, 1, 0.0, TO_ITS_END)
+            assert machine.number == 2
+        machine.go_on(0, TO_ITS_END)
+        while machine.current() is None:
+            machine.wait(None)
+            machine.deliver(0, 1, 0.0, TO_ITS_END)
+        machine.all_is_as_promised()
+        machine.teardown()
