@@ -8,8 +8,8 @@ import msgspec
 
 from cli.planning import calls, prices
 from cli.planning.calls import Round
-from cloud.averager.handler import FETCHED_BYTES
 from cloud.averager.plan import FIXED_MB, MEMORY_MB, READ_BYTES_PER_S, Plan, plan, read_s
+from cloud.averager.responding import FETCHED_BYTES
 from cloud.averaging import optimizers
 from cloud.averaging.changes import groups_of
 from cloud.averaging.grid import grid_of

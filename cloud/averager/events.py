@@ -15,13 +15,14 @@ _log = logging.getLogger(__name__)
 
 
 class Arrival(msgspec.Struct, frozen=True, kw_only=True):
-    """An update that S3 told of, and the message that told."""
+    """An update that S3 told of, and the message that told; `put_off` if it was heard before, between two rounds."""
 
     message_id: str
     name: UpdateName
     key: str
     version_id: str | None
     arrived_at: float
+    put_off: bool = False
 
     @property
     def thing(self) -> str:
@@ -30,10 +31,10 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def body(self) -> bytes:
-        """A message that tells the same."""
+        """A message that tells the same, put off."""
         part = _S3Part(object=_S3Object(key=quote_plus(self.key, safe="/"), versionId=self.version_id))
         at = datetime.fromtimestamp(self.arrived_at, UTC)
-        return msgspec.json.encode(_S3Event(Records=(_S3Record(eventTime=at, s3=part),)))
+        return msgspec.json.encode(_S3Event(Records=(_S3Record(eventTime=at, s3=part),), put_off=True))
 
 
 class Word(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,8 +51,13 @@ class Word(msgspec.Struct, frozen=True, kw_only=True):
         return self.outcome.thing
 
     @property
+    def put_off(self) -> bool:
+        """Whether it was heard before, between two rounds."""
+        return self.outcome.heard_at is not None
+
+    @property
     def body(self) -> bytes:
-        """A message that tells the same, and when it was heard first."""
+        """A message that tells the same, put off: it says when it was heard first."""
         return encode(msgspec.structs.replace(self.outcome, heard_at=self.arrived_at))
 
 
@@ -72,8 +78,11 @@ class _S3Record(msgspec.Struct):
     s3: _S3Part
 
 
-class _S3Event(msgspec.Struct):
+class _S3Event(msgspec.Struct, omit_defaults=True):
+    """What S3 sends; `put_off` is our own."""
+
     Records: tuple[_S3Record, ...] = ()
+    put_off: bool = False
 
 
 class _Tagged(msgspec.Struct):
@@ -137,6 +146,7 @@ def parse_arrivals(message_id: str, body: str) -> list[Arrival]:
                 key=key,
                 version_id=record.s3.object.versionId,
                 arrived_at=record.eventTime.timestamp(),
+                put_off=event.put_off,
             )
         )
     return arrivals

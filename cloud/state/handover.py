@@ -27,13 +27,17 @@ def busy_after(record: RoundRecord, answers: Answers) -> tuple[CohortMember, ...
     """The clients that a round waited for and the next one waits for as well, with their histories as they were when
     they got their assignments (Nguyen et al., FedBuff, 2022, algorithm 1: a client trains on while the server goes on).
 
-    These are the clients without an answer whose assignment will not be older than `max_staleness` then. A round that
-    was aborted for another reason than its quorum hands over nothing.
+    These are the clients without an answer whose assignment will not be older than `max_staleness` then. One whose
+    update was refused is not busy any more. A round that was aborted for another reason than its quorum hands over
+    nothing.
     """
     if record.round >= record.settings.rounds or (record.status == "aborted" and not record.carry):
         return ()
+    refused = {response.thing for response in answers.refused}
     busy = []
     for member in unanswered(record, answers):
+        if member.thing in refused:
+            continue
         if member.assigned_in is not None:
             since = member
         elif member.thing in answers.notified:

@@ -31,6 +31,8 @@ _FAILED = "ConditionalCheckFailed"
 _CONFLICT = "TransactionConflict"
 _CONFLICT_ATTEMPTS = 10
 _PLANS_KEPT = 64
+_KEYS_AT_ONCE = 100
+"""DynamoDB reads no more items in one call."""
 _IDENTITY = ("federation", "round", "opened_at", "version")
 """Fields of the changing item that a step does not change."""
 
@@ -267,6 +269,17 @@ class Rounds:
             refused=tuple(r for r in responses if r.state == "refused"),
             notified=notified,
         )
+
+    def responses_of(self, federation: str, rounds: Iterable[int], things: Iterable[str]) -> list[ResponseRecord]:
+        """What came back from some clients in some rounds, whether it counts or not."""
+        ways = [way for thing in sorted(things) for way in (thing, f"{thing}#refused")]
+        keys = [_response_key(federation, round_number, way) for round_number in rounds for way in ways]
+        found: list[ResponseRecord] = []
+        for start in range(0, len(keys), _KEYS_AT_ONCE):
+            wanted = {self._responses: {"Keys": keys[start : start + _KEYS_AT_ONCE], "ConsistentRead": True}}
+            items = self._batch_get(wanted).get(self._responses, ())
+            found += [from_item(item, ResponseRecord) for item in items]
+        return found
 
     def _step(self, before: RoundRecord, after: RoundRecord) -> "TransactWriteItemTypeDef":
         changes = {

@@ -83,6 +83,20 @@ def test_an_assignment_that_is_too_old_is_withdrawn_and_its_update_refused(simul
     assert simulated.round(3).accepted == 0
 
 
+def test_a_client_whose_late_update_was_refused_is_free_for_the_next_round(simulated: SimulatedFederation) -> None:
+    simulated.create(THINGS[:2], rounds=4, target=1, **BUFFERED | {"max_staleness": 3})
+    simulated.start()
+    simulated.answer("d0", 1)
+    simulated.opened(2)
+    simulated.put("d1", 1, b"no tensor in sight")
+    assert simulated.reason("d1", 2).startswith("malformed: ")
+    assert (simulated.round(1).refused, simulated.round(2).refused) == (0, 1)
+    simulated.answer("d0", 2)
+    third = simulated.opened(3)
+    assert [(member.thing, member.assigned_in) for member in third.cohort] == [("d0", None), ("d1", None)]
+    assert simulated.assignment("d1", 3).model == third.base
+
+
 def test_after_a_rollback_nobody_trains_on_from_a_model_that_is_given_up(simulated: SimulatedFederation) -> None:
     simulated.create(THINGS[:2], rounds=3, target=1, **BUFFERED)
     initial, _ = simulated.current()

@@ -4,6 +4,7 @@ import json
 from typing import Any
 from urllib.parse import quote_plus
 
+import msgspec
 import pytest
 
 from cloud.averager.events import Arrival, Word, parse
@@ -109,9 +110,11 @@ def test_what_is_no_message_is_refused(body: str) -> None:
 
 def test_an_arrival_that_is_put_off_tells_the_same_again() -> None:
     (arrival,) = arrivals(event(quote_plus(update_key("f", 3, "a:b_c-d"))))
-    assert parse("m1", arrival.body.decode(), NOW + 60) == [arrival]
     (without,) = arrivals(event(update_key("f", 3, "a"), versionId=None))
-    assert parse("m1", without.body.decode(), NOW + 60) == [without]
+    for said in (arrival, without):
+        assert not said.put_off
+        again = msgspec.structs.replace(said, put_off=True)
+        assert parse("m1", said.body.decode(), NOW + 60) == parse("m1", again.body.decode(), NOW + 60) == [again]
 
 
 def test_a_word_that_is_put_off_tells_the_same_again_and_when_it_was_heard_first() -> None:
@@ -120,4 +123,5 @@ def test_a_word_that_is_put_off_tells_the_same_again_and_when_it_was_heard_first
     (again,) = parse("m2", word.body.decode(), NOW + 60)
     assert isinstance(again, Word)
     assert (again.federation, again.thing, again.arrived_at) == ("f", "a", NOW)
+    assert (word.put_off, again.put_off) == (False, True)
     assert again.body == word.body

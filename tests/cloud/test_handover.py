@@ -48,6 +48,13 @@ def test_a_client_that_has_answered_is_not_busy(state: Any) -> None:
     assert busy_after(fifth(limit=3), answers) == ()
 
 
+def test_a_client_whose_update_was_refused_is_not_busy() -> None:
+    refused = ResponseRecord(thing="a", state="refused", arrived_at=1.0, inspected_at=1.0, reason="malformed")
+    answers = Answers(refused=(refused,), notified=NOBODY.notified)
+    assert [member.thing for member in busy_after(fifth(limit=3), answers)] == ["b"]
+    assert given_up(fifth(limit=3), answers) == [OLD]
+
+
 def test_a_client_that_was_never_told_is_not_busy() -> None:
     assert busy_after(fifth(limit=3), Answers()) == (OLD,)
 

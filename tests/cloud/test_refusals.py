@@ -54,6 +54,21 @@ def test_an_update_that_was_refused_and_is_told_of_again_is_no_news(simulated: S
     assert simulated.responses(1).keys() == {("d0", "refused")}
 
 
+def test_a_flood_of_updates_that_do_not_count_leaves_one_record_of_each_client(simulated: SimulatedFederation) -> None:
+    simulated.create(["d0", "d1"], rounds=1)
+    bad = [simulated.arrival("d0", 1, simulated.put("d0", 1, f"no tensor {n}".encode())) for n in range(30)]
+    stray = [simulated.arrival("d1", 2, simulated.put("d1", 2, f"no tensor {n}".encode())) for n in range(20)]
+    simulated.settled()
+    simulated.claim("d0", "d1")
+    flood = [*bad, *stray]
+    for start in range(0, len(flood), 10):
+        messages = {f"m{number}": body for number, body in enumerate(flood[start : start + 10])}
+        assert simulated.invoke(simulated.deployed.averager, **messages) == set()
+    assert simulated.responses(1).keys() == {("d0", "refused")}
+    assert simulated.responses(0).keys() == {("d0", "refused"), ("d1", "refused")}
+    assert (simulated.round(1).refused, simulated.round(1).status) == (3, "open")  # the last of each batch
+
+
 def test_a_key_with_other_digits_is_no_update(simulated: SimulatedFederation) -> None:
     """Averaging would look for it under the key that it should have, and never end."""
     simulated.create(["d0"], rounds=1)
@@ -94,6 +109,7 @@ def test_an_update_for_a_federation_that_never_was_harms_no_one(simulated: Simul
     good = simulated.arrival("d0", 1, simulated.answer("d0", 1))
     assert simulated.invoke(simulated.deployed.averager, stray=stray, good=good) == set()
     assert simulated.ended(1).status == "closed"
+    assert simulated.operations.rounds.responses_of("never-was", [0, 1], ["d0"]) == []  # it may make up any number
 
 
 def test_what_one_device_makes_up_does_not_hold_up_the_others_of_its_batch(simulated: SimulatedFederation) -> None:

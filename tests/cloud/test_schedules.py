@@ -227,6 +227,7 @@ class S3:
     def __init__(self) -> None:
         self.objects: dict[str, list[bytes]] = {}
         self.uploads: dict[str, tuple[str, dict[int, bytes]]] = {}
+        self.reads: Counter[str] = Counter()
 
     def create_multipart_upload(self, *, Key: str, **_: str) -> dict[str, str]:  # noqa: N803
         upload = f"upload-{len(self.uploads)}"
@@ -266,6 +267,7 @@ class S3:
         return {"VersionId": str(len(self.objects[Key]))}
 
     def get_object(self, *, Key: str, VersionId: str | None = None, Range: str = "", **_: str) -> dict[str, Any]:  # noqa: N803
+        self.reads[Key] += 1
         if Key not in self.objects:
             raise ClientError({"Error": {"Code": "NoSuchKey"}}, "GetObject")
         version = int(VersionId or len(self.objects[Key]))
@@ -991,3 +993,49 @@ def test_nobody_is_waited_for_who_was_sent_away_when_a_round_ends_before_all_are
             machine.deliver(0, 1, 0.0, TO_ITS_END)
         machine.all_is_as_promised()
         machine.teardown()
+
+
+def test_an_update_that_waits_for_the_next_round_is_fetched_when_it_comes_and_when_it_counts(package: Path) -> None:
+    machine = Schedules(package, Counter(), reliable=True)
+    machine.begin(2, BUFFERED)
+    machine.deliver(0, 1, 0.0, TO_ITS_END)
+    machine.answer([0], 1)
+    machine.deliver(0, 1, 0.0, TO_ITS_END)
+    machine.federations.change_status(FEDERATION, "paused", ("running",))
+    machine.answer([1], 2)
+    update = names.update_key(FEDERATION, 1, thing(1))
+    while machine.world.now - STARTED_AT < SLOW.deadline_s / 2:
+        machine.wait(None)
+        machine.deliver(0, 10, 0.0, TO_ITS_END)
+    assert [decode(m.body, OpenRound) for m in machine.world.messages if m.queue == "rounds"] == []
+    assert machine.world.s3.reads[update] == 1
+
+    machine.federations.change_status(FEDERATION, "running", ("paused",))
+    machine.send("rounds", OpenRound(federation=FEDERATION, round=2))
+    while machine.number == 2:
+        machine.wait(None)
+        machine.deliver(0, 10, 0.0, TO_ITS_END)
+    assert [r.thing for r in machine.rounds.answers(FEDERATION, 2).accepted] == [thing(1)]
+    inspected_and_averaged = 2
+    assert machine.world.s3.reads[update] == 1 + inspected_and_averaged
+    machine.teardown()
+
+
+def test_junk_for_the_first_of_very_many_rounds_costs_a_few_calls(package: Path) -> None:
+    machine = Schedules(package, Counter(), reliable=True)
+    machine.begin(1, msgspec.structs.replace(BUFFERED, rounds=10_000))
+    machine.deliver(0, 1, 0.0, TO_ITS_END)
+    machine.answer([0], 1)
+    machine.deliver(0, 1, 0.0, TO_ITS_END)
+    tables = machine.world.dynamodb.tables
+    first = tables["rounds"][FEDERATION, "1"]
+    tables["rounds"][FEDERATION, "9000"] = first | {"round": {"N": "9000"}}
+    plan = tables["responses"][f"{FEDERATION}#00000001", "#plan"]
+    tables["responses"][f"{FEDERATION}#00009000", "#plan"] = plan
+    tables["federations"][(FEDERATION,)] = tables["federations"][(FEDERATION,)] | {"round": {"N": "9000"}}
+    machine.world.messages.clear()
+    machine.answer([0], 0, back=8999)
+    machine.deliver(0, 1, 0.0, (20, "pause"))
+    assert machine.world.invocations == []
+    refused = machine.rounds.answers(FEDERATION, 1).refused
+    assert [r.reason for r in refused] == ["too old: assigned 9000 rounds ago; max_staleness is 1"]

@@ -1,0 +1,228 @@
+"""What came back from clients with assignments of one round: what counts is counted in one transaction, what does not
+is recorded with its reason, and what comes between two rounds of a buffered federation is put off.
+"""
+
+import functools
+import itertools
+import logging
+import time
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future
+
+from cloud.averager.events import Arrival, Word
+from cloud.averager.inspection import RefusedError, inspect, round_for
+from cloud.averager.keeping import Keeper
+from cloud.averager.schemas import Schemas
+from cloud.services import Services
+from cloud.state.federations import UnknownFederationError
+from cloud.state.models import Fetched, MissingObjectError, TooLargeError
+from cloud.state.records import ResponseRecord, RoundRecord
+from cloud.state.rounds import UnknownRoundError
+
+_log = logging.getLogger(__name__)
+
+_MAX_REASON = 500
+FETCHED_BYTES = 256 << 20
+"""How many bytes of updates are fetched at once to be inspected; but at least one update."""
+_STRAYS = 0
+"""Updates to rounds that never were are recorded with round 0, which is none."""
+
+_MIN_WAIT_S = 1.0
+"""What came between two rounds comes again after this at first, and then each time after twice as long."""
+
+
+class Responder:
+    """What one invocation does with responses."""
+
+    def __init__(self, services: Services, schemas: Schemas, keeper: Keeper) -> None:
+        self._services = services
+        self._schemas = schemas
+        self._keeper = keeper
+
+    def respond(self, federation: str, round_number: int, group: Sequence[Arrival | Word]) -> None:
+        """Deal with what clients say of their assignments of a round; more than once, should it come more than once."""
+        arrivals = [said for said in group if isinstance(said, Arrival)]
+        # What was put off is likely to be put off again: it is fetched when there is a round that wants it.
+        fresh = [arrival for arrival in arrivals if not arrival.put_off]
+        limit = self._schemas.limit_bytes(federation)
+        fetching = self._fetch_all(fresh, limit) if limit else None
+        try:
+            record = self._services.rounds.get(federation, round_number)
+        except UnknownRoundError:
+            self._record_strays(federation, round_number, arrivals)
+            return
+        if fetching is None or limit is None:
+            self._schemas.of(record)
+            limit = self._schemas.limit_bytes(federation) or 1
+            fetching = self._fetch_all(fresh, limit)
+        latest = self._latest(record)
+        early: list[Arrival | Word] = []
+        unwanted: dict[str, ResponseRecord] = {}
+        wanted: list[Arrival | Word] = []
+        for said in group:
+            try:
+                is_early = round_for(record, latest, said.thing) is None
+            except RefusedError as error:
+                if isinstance(said, Arrival):
+                    unwanted[said.thing] = _refusal(said, str(error))
+            else:
+                (early if is_early else wanted).append(said)
+        responses = {word.thing: _failure(word) for word in wanted if isinstance(word, Word)}
+        again = [said for said in wanted if isinstance(said, Arrival) and said.put_off]
+        inspected = [
+            *self._inspect_all(fresh, fetching, wanted, record),
+            *self._inspect_all(again, self._fetch_all(again, limit), wanted, record),
+        ]
+        responses |= {response.thing: response for response in inspected if response.state == "accepted"}
+        refused = {response.thing: response for response in inspected if response.state == "refused"}
+        if len(early) < len(group) or not all(said.put_off for said in early):
+            late = set(self._keeper.count(latest, responses))
+            early += [said for said in wanted if said.thing in late and said.thing not in refused]
+        if early or unwanted or refused:
+            self._set_aside(record, latest, early, unwanted, refused)
+
+    def _set_aside(
+        self,
+        assigned: RoundRecord,
+        latest: RoundRecord,
+        early: Sequence[Arrival | Word],
+        unwanted: dict[str, ResponseRecord],
+        refused: dict[str, ResponseRecord],
+    ) -> None:
+        """Deal with all that does not count now. Updates that failed their inspection are recorded in the round that
+        waited for them, others in that of their assignment."""
+        rounds = range(assigned.round, min(latest.round, assigned.round + assigned.settings.max_staleness) + 1)
+        things = {said.thing for said in early} | unwanted.keys() | refused.keys()
+        on_record = self._services.rounds.responses_of(assigned.federation, rounds, things)
+        answered = {response.thing for response in on_record if response.state != "refused"}
+        unwanted = self._put_off(assigned, early, answered) | unwanted
+        # An update that is on record and comes again is a duplicate, which is no news.
+        known = {(response.thing, response.version_id) for response in on_record}
+        news: dict[int, list[ResponseRecord]] = defaultdict(list)
+        for round_number, responses in ((assigned.round, unwanted), (latest.round, refused)):
+            news[round_number] += [r for r in responses.values() if (r.thing, r.version_id) not in known]
+        for round_number, responses_to_it in news.items():
+            self._refuse(assigned.federation, round_number, responses_to_it)
+
+    def _latest(self, assigned: RoundRecord) -> RoundRecord:
+        """The round in which responses to an assignment count: in a buffered federation the last one that was opened,
+        if that of the assignment has ended."""
+        if assigned.status == "open" or not assigned.settings.max_staleness:
+            return assigned
+        last_ended = self._services.federations.get(assigned.federation).round
+        try:
+            return self._services.rounds.get(assigned.federation, last_ended + 1)
+        except UnknownRoundError:
+            return self._services.rounds.get(assigned.federation, last_ended)
+
+    def _put_off(
+        self, assigned: RoundRecord, early: Sequence[Arrival | Word], answered: set[str]
+    ) -> dict[str, ResponseRecord]:
+        """Have what came between two rounds come again, the sooner the newer it is; until the next one has opened,
+        which decides. Returns the refusals of updates that none will want: their clients have answered already, or the
+        federation is not buffered."""
+        if not assigned.settings.max_staleness:
+            answered = {said.thing for said in early}
+        coming = [said for said in early if said.thing not in answered]
+        if coming:
+            next_at, now = self._services.federations.get(assigned.federation).next_at, time.time()
+            for said in coming:
+                wait_s = max(_MIN_WAIT_S, now - said.arrived_at)
+                self._services.notices.put_off(said.body, max(next_at, now + wait_s), now)
+        return {
+            said.thing: _refusal(said, "late: the round is no longer open")
+            for said in early
+            if isinstance(said, Arrival) and said.thing in answered
+        }
+
+    def _record_strays(self, federation: str, round_number: int, arrivals: Sequence[Arrival]) -> None:
+        """Record updates to a round that never was; but not those to a federation that never was: a device may make up
+        as many as it likes, and each record would stay."""
+        reason = f"unknown round {round_number}"
+        try:
+            self._services.federations.get(federation)
+        except UnknownFederationError:
+            for arrival in arrivals:
+                _log.warning(
+                    "federation=%s thing=%s left alone: there is no such federation", federation, arrival.thing
+                )
+            return
+        self._refuse(federation, _STRAYS, [_refusal(a, reason) for a in {a.thing: a for a in arrivals}.values()])
+
+    def _inspect_all(
+        self,
+        arrivals: Sequence[Arrival],
+        fetching: Iterable[Future[Fetched]],
+        wanted: Sequence[Arrival | Word],
+        record: RoundRecord,
+    ) -> Iterator[ResponseRecord]:
+        for arrival, fetched in zip(arrivals, fetching, strict=True):
+            if arrival not in wanted:
+                continue
+            try:
+                yield self._inspect(arrival, fetched, record)
+            except (RefusedError, TooLargeError, MissingObjectError) as error:
+                yield _refusal(arrival, str(error))
+
+    def _inspect(self, arrival: Arrival, fetched: Future[Fetched], record: RoundRecord) -> ResponseRecord:
+        update = fetched.result()
+        inspected = inspect(update.data, arrival.name, record, self._schemas.of(record))
+        return ResponseRecord(
+            thing=arrival.thing,
+            state="accepted",
+            arrived_at=arrival.arrived_at,
+            inspected_at=time.time(),
+            version_id=arrival.version_id or update.version_id,
+            bytes=len(update.data),
+            data_start=inspected.data_start,
+            norm=inspected.norm,
+            report=inspected.report,
+        )
+
+    def _fetch_all(self, arrivals: Sequence[Arrival], limit: int) -> Iterator[Future[Fetched]]:
+        """The updates in their order. As many as fit into memory are on their way at once, the first from now on."""
+        fetch = functools.partial(self._services.models.fetch, at_most=limit)
+        ahead: deque[Future[Fetched]] = deque()
+
+        def begin(more: Sequence[Arrival]) -> None:
+            ahead.extend(self._services.parallel.submit(fetch, a.key, version_id=a.version_id) for a in more)
+
+        at_once = max(1, FETCHED_BYTES // limit)
+        begin(arrivals[:at_once])
+        remaining = iter(arrivals[at_once:])
+
+        def following() -> Iterator[Future[Fetched]]:
+            while ahead:
+                yield ahead.popleft()
+                begin(list(itertools.islice(remaining, 1)))
+
+        return following()
+
+    def _refuse(self, federation: str, round_number: int, refused: Sequence[ResponseRecord]) -> None:
+        for response in refused:
+            _log.warning(
+                "federation=%s round=%d thing=%s refused: %s", federation, round_number, response.thing, response.reason
+            )
+        self._services.rounds.refuse(federation, round_number, refused)
+
+
+def _refusal(arrival: Arrival, reason: str) -> ResponseRecord:
+    return ResponseRecord(
+        thing=arrival.thing,
+        state="refused",
+        arrived_at=arrival.arrived_at,
+        inspected_at=time.time(),
+        version_id=arrival.version_id,
+        reason=reason[:_MAX_REASON],  # it may quote a name of any length that a device made up
+    )
+
+
+def _failure(word: Word) -> ResponseRecord:
+    return ResponseRecord(
+        thing=word.outcome.thing,
+        state=word.outcome.phase,
+        arrived_at=word.arrived_at,
+        inspected_at=word.arrived_at,
+        reason=(word.outcome.reason or "")[:_MAX_REASON],
+    )
