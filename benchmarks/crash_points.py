@@ -1,12 +1,12 @@
 """Kills the functions at every AWS call that they make in a round, before it is sent and after it is answered, and
-checks that the round ends as if nothing had happened.
+checks that the rounds end as if nothing had happened.
 
 `python -m benchmarks.crash_points` deploys the stack to the embedded AWS and carries out rounds undisturbed, to learn
 which AWS calls they take. Then, for each of these, it carries out the round again, in a federation of its own, and
 kills the function there: its process ends at once, with whatever its other threads had under way. Redelivery goes on,
 and the end is compared: the round is closed, the global model is the same to the bit, each update is counted once, no
-lease and no multipart upload is left, histories are as they were, and the next round is open. Every eighth point is
-tried once more with a second kill, some calls later.
+lease and no multipart upload is left, histories are as they were, and the next round is open with the same clients,
+busy ones and new ones. Every eighth point is tried once more with a second kill, some calls later.
 
 All is real (the deployed zips, their roles, queues, tables, objects, shadows, topic rules) but for four things: the
 event source mappings are replaced by event_sources.py, which delivers one batch at a time, so that no two invocations

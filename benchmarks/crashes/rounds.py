@@ -1,4 +1,4 @@
-"""One run of a federation's first round, up to the opening of the next, with functions that may be killed."""
+"""One run of a federation's first rounds, up to the opening of the next, with functions that may be killed."""
 
 import time
 from collections import Counter
@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.crashes.deployed_function import Kill
 from benchmarks.crashes.event_sources import EventSources, Message
-from benchmarks.crashes.scenarios import End, Scenario, look
+from benchmarks.crashes.scenarios import Answer, End, Scenario, look
 from cloud.settings import parse
 from protocol import messages, names, tensors
 from sandbox.sandbox import Sandbox
@@ -18,9 +18,6 @@ from sandbox.sandbox import Sandbox
 _DTYPES = {"weights": "F32", "steps": "I64"}
 _MAX_DELIVERIES = 300
 _RESPONSES = ("updates/", "outcome ")
-_NEXT_DEADLINE = "check-round 2"
-"""Nobody answers in the next round: its deadline is where a run stops."""
-
 _HELLO = messages.Hello(component_version="0.1.0", architecture="simulated", memory_bytes=0, cpu_count=1)
 
 
@@ -51,8 +48,11 @@ class Run:
         self._sources = sources
         self._scenario = scenario
         self._federation = federation
-        self._versions: dict[str, str] = {}
-        self._waited_for = {thing for thing, a in zip(scenario.things, scenario.answers, strict=True) if a != "silence"}
+        self._versions: dict[str, int] = {}
+        self._answers = {thing: list(answers) for thing, answers in zip(scenario.things, scenario.answers, strict=True)}
+        self._answered: set[tuple[str, int]] = set()
+        # Nobody answers in the next round: its deadline is where a run stops.
+        self._next_deadline = f"check-round {scenario.last + 1}"
         self._numbers: Counter[tuple[str, str]] = Counter()
 
     def carry_out(self, at: Step | None = None, kill: Kill | None = None, again: Kill | None = None) -> End:
@@ -77,16 +77,16 @@ class Run:
             self.kills += outcome.killed
             if len(self.calls) == 1 and self._scenario.late_hello:
                 self._say_hello(self._scenario.things[-1])
-            if step.function == self._sandbox.deployment.initiator:
-                self._answer_assignments()
+            self._answer_assignments()
             pending = [message for message in pending if message not in batch]
             pending += self._sources.receive(self._federation)
         self._sources.delete(pending)
-        return look(self._sandbox, self._federation, self._versions, self._sources.take_dead_letters())
+        dead_letters = self._sources.take_dead_letters()
+        return look(self._sandbox, self._federation, self._scenario.last, self._versions, dead_letters)
 
     def _next(self, pending: Sequence[Message]) -> list[Message]:
         """What is delivered next; if nothing is due, time goes on to when something is."""
-        relevant = [message for message in pending if message.label != _NEXT_DEADLINE]
+        relevant = [message for message in pending if message.label != self._next_deadline]
         if not relevant:
             return []
         self._sources.clock.advance_to(min(message.due for message in relevant))
@@ -103,23 +103,19 @@ class Run:
 
     def _create(self) -> None:
         scenario, operations = self._scenario, self._sandbox.operations
+        averaging = {"optimizer": {"name": "fedavgm"}, "ema": 0.9} | scenario.settings.get("averaging", {})
         settings = parse(
             {
                 "name": self._federation,
                 "training": {"steps": 1, "batch_size": 1, "learning_rate": 0.1},
-                "rounds": scenario.rounds,
+                "rounds": scenario.last + 2,
                 "selection": {"minimum": len(scenario.things)},
-                "quorum": scenario.quorum,
-                "averaging": {
-                    "carry_over": scenario.carry_over,
-                    "shards": scenario.shards,
-                    "optimizer": {"name": "fedavgm"},
-                    "ema": 0.9,
-                },
             }
+            | scenario.settings
+            | {"averaging": averaging}
         )
         model = self._file(0, messages.ModelHeader(federation=self._federation, round=0))
-        reference = operations.models.put(names.model_key(self._federation, 0), model)
+        reference = operations.put_initial(settings, model)
         schema = tensors.schema_id(tensors.parse_header(model, len(model)).schema)
         operations.federations.create(settings, reference, schema)
         for thing in scenario.things[:-1] if scenario.late_hello else scenario.things:
@@ -131,23 +127,25 @@ class Run:
         self._sandbox.aws.client("iot-data").publish(topic=topic, qos=1, payload=messages.encode(_HELLO))
 
     def _answer_assignments(self) -> None:
-        """What devices do: they look into their shadows, and answer an assignment of the first round."""
+        """What devices do: they look into their shadows, and answer each assignment once."""
         shadows = self._sandbox.aws.client("iot-data")
         shadow = names.shadow_name(self._federation)
-        for thing in sorted(self._waited_for):
+        ended = self._sandbox.operations.federations.get(self._federation).round
+        for thing, answers in self._answers.items():
+            if not answers or (answers[0] == "late update" and not ended):
+                continue
             try:
                 answer = shadows.get_thing_shadow(thingName=thing, shadowName=shadow)
             except shadows.exceptions.ResourceNotFoundException:
                 continue
             desired = msgspec.json.decode(answer["payload"].read())["state"]["desired"]
             assignment = messages.convert(desired["assignment"], messages.Assignment)
-            if assignment.round == 1:
-                self._waited_for.remove(thing)
-                self._answer(thing, assignment)
+            if (thing, assignment.round) not in self._answered:
+                self._answered.add((thing, assignment.round))
+                self._answer(thing, assignment, answers.pop(0))
 
-    def _answer(self, thing: str, assignment: messages.Assignment) -> None:
+    def _answer(self, thing: str, assignment: messages.Assignment, answer: Answer) -> None:
         number = self._scenario.things.index(thing)
-        answer = self._scenario.answers[number]
         if answer == "decline":
             progress = messages.Progress(round=assignment.round, phase="declined", reason="it is at work")
             self._sandbox.aws.client("iot-data").update_thing_shadow(
@@ -171,12 +169,13 @@ class Run:
         put: dict[str, Any] = self._sandbox.aws.client("s3").put_object(
             Bucket=self._sandbox.deployment.bucket,
             Key=names.update_key(self._federation, assignment.round, thing),
-            Body=self._file(1 + number, report) if answer == "update" else b"no update at all",
+            Body=b"no update at all" if answer == "malformed" else self._file(assignment.round, report, 1 + number),
         )
-        self._versions[thing] = put["VersionId"]
+        self._versions[put["VersionId"]] = assignment.round
 
-    def _file(self, seed: int, about: messages.Message) -> bytes:
-        """A model or an update with values that no two seeds share: their weighted mean depends on the order of its
+    def _file(self, round_number: int, about: messages.Message, client: int = 0) -> bytes:
+        """A model or an update with values that no two of them share: their weighted mean depends on the order of its
         sum."""
-        weights = np.random.default_rng(seed).normal(size=(self._scenario.rows, 8)).astype(np.float32)
-        return tensors.dump({"weights": weights, "steps": np.array(seed, np.int64)}, _DTYPES, messages.encode(about))
+        generator = np.random.default_rng((client, round_number))
+        weights = generator.normal(size=(self._scenario.rows, 8)).astype(np.float32)
+        return tensors.dump({"weights": weights, "steps": np.array(client, np.int64)}, _DTYPES, messages.encode(about))

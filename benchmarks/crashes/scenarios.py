@@ -1,4 +1,4 @@
-"""The rounds that crash_points disturbs, and what each has to leave behind, however it was disturbed."""
+"""The rounds that crash_points disturbs, and what they have to leave behind, however it was disturbed."""
 
 import hashlib
 from typing import Any, Literal
@@ -9,32 +9,34 @@ from cloud.state.rounds import UnknownRoundError
 from protocol import names
 from sandbox.sandbox import Sandbox
 
-Answer = Literal["update", "malformed", "decline", "silence"]
+Answer = Literal["update", "late update", "malformed", "decline"]
+"""What a client does with an assignment; a late update is put when the round has ended."""
 
 MIN_CLIENTS = 4
 _MESSAGES_OF_A_BATCH = 10
 
 
 class Scenario(msgspec.Struct, frozen=True, kw_only=True):
-    """What the clients of a round do, in the order of their names.
+    """What the clients of a federation do until its round `last` has ended.
 
-    With `together` all responses come in one batch, else each alone. `redelivery_s` is when a message that failed comes
+    `answers` are, for each client in the order of their names, those to its assignments; to one for which there is none
+    it is silent. `accepted` is how many updates round `last` has to count, and `ends` how it has to end. With
+    `together` all responses come in one batch, else each alone. `redelivery_s` is when a message that failed comes
     again, None for the queue's visibility timeout; with 0 it finds the lease of the dead still held, as a duplicate
-    would. With `late_hello` the last client says hello only after the round was first asked for. `ends` is how the
-    round has to end. The model has so many `rows` of eight numbers, and is averaged in so many `shards`.
+    would. With `late_hello` the last client says hello only after the round was first asked for. The model has so many
+    `rows` of eight numbers. `settings` are the federation's, beside those that are the same in all scenarios.
     """
 
     name: str
-    answers: tuple[Answer, ...]
+    answers: tuple[tuple[Answer, ...], ...]
+    accepted: int
     ends: Literal["closed", "aborted"] = "closed"
-    quorum: int = 1
-    rounds: int = 3
+    last: int = 1
     together: bool = False
     redelivery_s: float | None = None
     late_hello: bool = False
-    carry_over: bool = False
     rows: int = 32
-    shards: int = 1
+    settings: dict[str, Any]
 
     @property
     def things(self) -> tuple[str, ...]:
@@ -43,31 +45,73 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def scenarios(clients: int) -> tuple[Scenario, ...]:
-    """Rounds that together take the ways through both functions' code. `clients` is 4 to 10, so that one batch holds
-    the responses of all."""
+    """Federations whose rounds together take the ways through both functions' code. `clients` is 4 to 10, so that one
+    batch holds the responses of all."""
     if not MIN_CLIENTS <= clients <= _MESSAGES_OF_A_BATCH:
         raise ValueError(f"{clients} clients: use {MIN_CLIENTS} to {_MESSAGES_OF_A_BATCH}")
-    everyone: list[Answer] = ["update"] * clients
-    some: list[Answer] = [*everyone[3:], "decline", "malformed", "silence"]
-    silent: list[Answer] = ["silence"] * (clients - 2)
+    update: tuple[Answer, ...] = ("update",)
+    both: tuple[Answer, ...] = ("update", "update")
+    late: tuple[Answer, ...] = ("late update",)
+    everyone = (update,) * clients
     return (
-        Scenario(name="one by one", answers=tuple(everyone)),
-        Scenario(name="together", answers=tuple(everyone), together=True, redelivery_s=0.0, late_hello=True),
-        Scenario(name="in shards", answers=tuple(everyone), together=True, rows=96, shards=3),
-        Scenario(name="deadline", answers=tuple(some), quorum=clients - 3, rounds=1),
+        Scenario(name="one by one", answers=everyone, accepted=clients, settings={"quorum": 1}),
+        Scenario(
+            name="together",
+            answers=everyone,
+            accepted=clients,
+            together=True,
+            redelivery_s=0.0,
+            late_hello=True,
+            settings={"quorum": 1},
+        ),
+        Scenario(
+            name="in shards",
+            answers=everyone,
+            accepted=clients,
+            together=True,
+            rows=192,
+            settings={"quorum": 1, "averaging": {"shards": 3}, "download": "bfloat16"},
+        ),
+        Scenario(
+            name="deadline",
+            answers=(*everyone[3:], ("decline",), ("malformed",), ()),
+            accepted=clients - 3,
+            settings={"quorum": clients - 3, "rounds": 1},
+        ),
+        Scenario(
+            name="buffered",
+            answers=(*(both,) * (clients - 3), update, late, ()),
+            accepted=clients - 2,
+            last=2,
+            settings={
+                "target": clients - 2,
+                "quorum": 1,
+                "max_staleness": 1,
+                "download": "bfloat16",
+                "pacing": {"policy": "fixed_rate", "interval_s": 60.0},
+            },
+        ),
+        Scenario(
+            name="carried over",
+            answers=(update, *(both,) * (clients - 4), ("decline", "update"), ("malformed", "update"), late),
+            accepted=clients - 1,
+            last=2,
+            settings={"target": clients - 1, "quorum": clients - 2, "max_staleness": 1},
+        ),
         Scenario(
             name="aborted",
-            answers=("update", "decline", *silent),
+            answers=(update, ("decline",), *((),) * (clients - 2)),
+            accepted=1,
             ends="aborted",
-            quorum=clients,
             redelivery_s=0.0,
-            carry_over=True,
+            settings={"quorum": clients, "averaging": {"carry_over": True}},
         ),
     )
 
 
 class End(msgspec.Struct, frozen=True, kw_only=True):
-    """What a round has left behind, but for times and the federation's name: the same whatever was killed."""
+    """What the rounds of a scenario have left behind, but for times and the federation's name: the same whatever was
+    killed."""
 
     federation: tuple[str, int, bool]
     status: str
@@ -77,7 +121,7 @@ class End(msgspec.Struct, frozen=True, kw_only=True):
     accepted: int
     failed: int
     refused: int
-    responses: tuple[tuple[str, str, bool], ...]
+    responses: tuple[tuple[int, str, str, int | None], ...]
     histories: tuple[tuple[str, bool, int], ...]
     metrics: dict[str, float] | None
     vanished: tuple[str, ...]
@@ -88,11 +132,12 @@ class End(msgspec.Struct, frozen=True, kw_only=True):
     dead_letters: int
 
 
-def look(sandbox: Sandbox, federation: str, versions: dict[str, str], dead_letters: int) -> End:
-    """What the first round of a federation has left behind. `versions` are those of the clients' updates in S3."""
+def look(sandbox: Sandbox, federation: str, last: int, versions: dict[str, int], dead_letters: int) -> End:
+    """What the rounds of a federation up to the `last` have left behind. `versions` are those of the updates in S3,
+    each with the round of its assignment."""
     operations, client = sandbox.operations, sandbox.aws.client
-    pointer, record = operations.federations.get(federation), operations.rounds.get(federation, 1)
-    answers = operations.rounds.answers(federation, 1)
+    pointer, record = operations.federations.get(federation), operations.rounds.get(federation, last)
+    answers = {number: operations.rounds.answers(federation, number) for number in range(1, last + 1)}
     uploads = client("s3").list_multipart_uploads(Bucket=sandbox.deployment.bucket).get("Uploads", [])
     model = operations.models.get(pointer.model)
     return End(
@@ -106,8 +151,9 @@ def look(sandbox: Sandbox, federation: str, versions: dict[str, str], dead_lette
         failed=record.failed,
         refused=record.refused,
         responses=tuple(
-            (response.thing, response.state, response.version_id == versions.get(response.thing))
-            for response in (*answers.accepted, *answers.failed, *answers.refused)
+            (number, response.thing, response.state, versions.get(response.version_id or ""))
+            for number, those in answers.items()
+            for response in (*those.accepted, *those.failed, *those.refused)
         ),
         histories=tuple(
             (known.thing, known.turnaround_s is not None, known.missed) for known in operations.clients.of(federation)
@@ -115,7 +161,7 @@ def look(sandbox: Sandbox, federation: str, versions: dict[str, str], dead_lette
         metrics=record.metrics,
         vanished=record.vanished,
         lease=(record.lease_owner, record.lease_until),
-        next_round=_next_round(sandbox, federation),
+        next_round=_next_round(sandbox, federation, last + 1),
         shadows=tuple(_shadow(sandbox, federation, member.thing) for member in record.cohort),
         multipart_uploads=len(uploads),
         dead_letters=dead_letters,
@@ -124,15 +170,16 @@ def look(sandbox: Sandbox, federation: str, versions: dict[str, str], dead_lette
 
 def problems(end: End, scenario: Scenario, undisturbed: End) -> list[str]:
     """What is wrong with an end: by itself, and against that of the undisturbed run."""
-    accepted = scenario.answers.count("update")
+    on_record = sum(number == scenario.last and state == "accepted" for number, _, state, _ in end.responses)
     next_status = None if end.next_round is None else end.next_round["status"]
+    is_over = scenario.settings.get("rounds") == scenario.last
     wanted: dict[str, tuple[Any, Any]] = {
         "the round is": (scenario.ends, end.status),
-        "updates counted": (accepted, end.accepted),
-        "updates on record": (accepted, sum(state == "accepted" for _, state, _ in end.responses)),
+        "updates counted": (scenario.accepted, end.accepted),
+        "updates on record": (scenario.accepted, on_record),
         "its model is the current one": (True, end.model_is_current),
         "the lease is": ((None, None), end.lease),
-        "the next round is": ("open" if scenario.rounds > 1 else None, next_status),
+        "the next round is": (None if is_over else "open", next_status),
         "multipart uploads": (0, end.multipart_uploads),
         "dead letters": (0, end.dead_letters),
     }
@@ -144,14 +191,14 @@ def problems(end: End, scenario: Scenario, undisturbed: End) -> list[str]:
     return found
 
 
-def _next_round(sandbox: Sandbox, federation: str) -> dict[str, Any] | None:
+def _next_round(sandbox: Sandbox, federation: str, number: int) -> dict[str, Any] | None:
     try:
-        record = sandbox.operations.rounds.get(federation, 2)
+        record = sandbox.operations.rounds.get(federation, number)
     except UnknownRoundError:
         return None
     return {
         "status": record.status,
-        "cohort": [(member.thing, member.missed) for member in record.cohort],
+        "cohort": [(member.thing, member.missed, member.assigned_in) for member in record.cohort],
         "carried": record.carried,
         "base": record.base.key.replace(federation, ""),
         "told": record.notified_at is not None,
