@@ -19,7 +19,7 @@ from cloud.averaging.changes import groups_of
 from cloud.averaging.grid import MIN_PART_BYTES, Grid, Part
 from cloud.averaging.new_parts import FILES, File
 from cloud.settings import Averaging
-from cloud.state.clients import TRANSACTION_ITEMS
+from cloud.state.transactions import TRANSACTION_ITEMS
 from protocol.encodings import UpdateLayout
 
 _PAGE_BYTES = 1 << 20

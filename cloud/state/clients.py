@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from cloud.state.records import ClientRecord, Item, from_item, to_attribute
+from cloud.state.transactions import TRANSACTION_ITEMS, transact
 from protocol.messages import Hello
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
     from types_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
-
-TRANSACTION_ITEMS = 100
-"""DynamoDB takes no more writes in one transaction."""
 
 
 class ClientHistory(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,7 +61,7 @@ class Clients:
         """Write what a round taught about its cohort, as many clients a call as DynamoDB takes."""
         writes = [self._update(federation, history) for history in histories]
         for start in range(0, len(writes), TRANSACTION_ITEMS):
-            self._dynamodb.transact_write_items(TransactItems=writes[start : start + TRANSACTION_ITEMS])
+            transact(self._dynamodb, writes[start : start + TRANSACTION_ITEMS])
 
     def _update(self, federation: str, history: ClientHistory) -> "TransactWriteItemTypeDef":
         values = {"missed": history.missed, "turnaround_s": history.turnaround_s}

@@ -164,6 +164,9 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True):
 PLAN = ("settings", "base", "schema", "cohort", "target", "quorum", "carried")
 """The fields of a RoundRecord that never change."""
 
+ITEM_BYTES = 400 << 10
+"""DynamoDB takes no larger items."""
+
 
 class ResponseRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What came back from one client in one round: an update, accepted or refused, or the word that none will come.
@@ -228,3 +231,15 @@ def from_item(item: Mapping[str, Any], kind: type[_Record]) -> _Record:
         return msgspec.convert(values, kind)
     except (msgspec.DecodeError, ValueError) as error:
         raise CorruptRecordError(f"{kind.__name__} in DynamoDB can't be read: {error}: {item}") from error
+
+
+def plan_of(record: RoundRecord) -> Item:
+    """What never changes of a round, as an item without its key."""
+    values = {name: getattr(record, name) for name in PLAN} | {"opened_at": record.opened_at}
+    return {name: to_attribute(value) for name, value in values.items()}
+
+
+def size_of(item: Item) -> int:
+    """How many bytes of `ITEM_BYTES` an item takes at most: those of its attributes' names and values, where a number
+    has 21 at most."""
+    return sum(len(name.encode()) + (len(value["S"].encode()) if "S" in value else 21) for name, value in item.items())

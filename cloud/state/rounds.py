@@ -14,22 +14,18 @@ the version that was read, a client's response is counted only if there is none,
 from the round before. A write whose condition fails has changed nothing, and tells what there is instead.
 """
 
-import random
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from cloud.state.records import PLAN, Item, ResponseRecord, RoundRecord, from_item, to_attribute, to_item
+from cloud.state.records import PLAN, Item, ResponseRecord, RoundRecord, from_item, plan_of, to_attribute, to_item
+from cloud.state.transactions import FAILED, transact
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
     from types_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
-_FAILED = "ConditionalCheckFailed"
-_CONFLICT = "TransactionConflict"
-_CONFLICT_ATTEMPTS = 10
 _PLANS_KEPT = 64
 _KEYS_AT_ONCE = 100
 """DynamoDB reads no more items in one call."""
@@ -125,7 +121,6 @@ class Rounds:
                 model is another one by now.
         """
         changing = {name: getattr(record, name) for name in record.__struct_fields__ if name not in PLAN}
-        plan = {name: getattr(record, name) for name in PLAN} | {"opened_at": record.opened_at}
         plan_key = _response_key(record.federation, record.round, "#plan")
         writes: list[TransactWriteItemTypeDef] = [
             {
@@ -135,7 +130,7 @@ class Rounds:
                     "ConditionExpression": "attribute_not_exists(federation)",
                 }
             },
-            {"Put": {"TableName": self._responses, "Item": plan_key | _values("", plan)}},
+            {"Put": {"TableName": self._responses, "Item": plan_key | plan_of(record)}},
             {
                 "ConditionCheck": {
                     "TableName": self._federations,
@@ -151,7 +146,7 @@ class Rounds:
             },
         ]
         try:
-            self._transact(writes)
+            transact(self._dynamodb, writes)
         except self._dynamodb.exceptions.TransactionCanceledException as error:
             raise NotClaimedError(f"round {record.round} of {record.federation!r}: {error}") from error
 
@@ -177,9 +172,9 @@ class Rounds:
             {"Put": {"TableName": self._responses, "Item": key | _values("", {"notified": notified})}},
         ]
         try:
-            self._transact(writes)
+            transact(self._dynamodb, writes)
         except self._dynamodb.exceptions.TransactionCanceledException as error:
-            if not any(reason.get("Code") == _FAILED for reason in error.response.get("CancellationReasons", [])):
+            if not any(reason.get("Code") == FAILED for reason in error.response.get("CancellationReasons", [])):
                 raise
             return False
         return True
@@ -209,7 +204,7 @@ class Rounds:
         first_response = len(writes)
         writes += [self._put_response(before, response, response.thing in set(recovered)) for response in new]
         try:
-            self._transact(writes)
+            transact(self._dynamodb, writes)
         except self._dynamodb.exceptions.TransactionCanceledException as error:
             reasons: list[dict[str, Any]] = [dict(r) for r in error.response.get("CancellationReasons", [])]
             self._explain(before, new, reasons, first_response)
@@ -241,7 +236,7 @@ class Rounds:
                     }
                 }
             )
-        self._transact(writes)
+        transact(self._dynamodb, writes)
 
     def answers(self, federation: str, round_number: int) -> Answers:
         """All that came back in a round."""
@@ -349,26 +344,13 @@ class Rounds:
         known = {
             response.thing: reason["Item"]["state"]["S"] if reason.get("Item") else "accepted"
             for response, reason in zip(new, reasons[first_response:], strict=False)
-            if reason.get("Code") == _FAILED
+            if reason.get("Code") == FAILED
         }
         if known:
             raise KnownResponsesError(known)
-        if any(reason.get("Code") == _FAILED for reason in reasons[:first_response]):
+        if any(reason.get("Code") == FAILED for reason in reasons[:first_response]):
             item = reasons[0].get("Item")
             raise StaleRoundError(self._join(item) if item else self.get(before.federation, before.round))
-
-    def _transact(self, writes: "list[TransactWriteItemTypeDef]") -> None:
-        """Carry out a transaction; one that met another on the same item is tried again, a moment later."""
-        for attempt in range(_CONFLICT_ATTEMPTS):
-            try:
-                self._dynamodb.transact_write_items(TransactItems=writes)
-            except self._dynamodb.exceptions.TransactionCanceledException as error:
-                codes = {reason.get("Code") for reason in error.response.get("CancellationReasons", [])}
-                if _CONFLICT not in codes or _FAILED in codes or attempt == _CONFLICT_ATTEMPTS - 1:
-                    raise
-                time.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311 - jitter
-            else:
-                return
 
     def _batch_get(self, wanted: dict[str, Any]) -> Mapping[str, Any]:
         answer = self._dynamodb.batch_get_item(RequestItems=wanted)
