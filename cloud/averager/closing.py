@@ -3,6 +3,7 @@
 import logging
 import math
 import time
+from collections import Counter
 from collections.abc import Iterable
 
 from cloud.averager.outputs import key_of
@@ -16,6 +17,9 @@ from cloud.state.rounds import Answers
 from protocol.messages import OpenRound, Report, RoundCounts, RoundNotice
 
 _log = logging.getLogger(__name__)
+
+MAX_METRICS, MAX_METRIC_NAME = 40, 64
+"""So many metrics of a round are recorded, with names of so many characters."""
 
 
 def follow_up(services: Services, record: RoundRecord, answers: Answers) -> None:
@@ -73,16 +77,24 @@ def mean_metrics(reports: Iterable[Report]) -> dict[str, float]:
     """The clients' own metrics, averaged by their examples: `before` of the global model, `after` of the local ones.
 
     A metric that only some clients report is averaged over these; one whose sum is too large for a float is left out.
+    So is one with a name longer than MAX_METRIC_NAME; and of more than MAX_METRICS, those that the fewest clients
+    report. A client may make up as many as it likes, and a round's record has to stay small.
     """
     sums: dict[str, float] = {}
     weights: dict[str, float] = {}
+    clients: Counter[str] = Counter()
     for report in reports:
         for when, metrics in (("before", report.before), ("after", report.after)):
             for name, value in metrics.items():
+                if len(name) > MAX_METRIC_NAME:
+                    continue
                 key = f"{name}_{when}"
                 sums[key] = sums.get(key, 0.0) + value * report.examples
                 weights[key] = weights.get(key, 0.0) + report.examples
-    return {key: sums[key] / weights[key] for key in sums if math.isfinite(sums[key])}
+                clients[key] += 1
+    finite = [key for key in sums if math.isfinite(sums[key])]
+    kept = set(sorted(finite, key=lambda key: (-clients[key], key))[:MAX_METRICS])
+    return {key: sums[key] / weights[key] for key in sums if key in kept}
 
 
 def next_round_at(services: Services, record: RoundRecord, answers: Answers) -> float:

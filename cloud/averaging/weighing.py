@@ -33,9 +33,12 @@ def weigh(settings: Averaging, sources: Sequence[Source]) -> Weighing:
     """How the updates of a round count.
 
     A weight is 1, or the number of examples (McMahan et al., 2017, algorithm 1), divided by sqrt(age + 1) if the update
-    is late (Nguyen et al., FedBuff, 2022, section 5). If `normalize_steps` says so, parameters are scaled by
-    tau_eff / tau_i, where tau_i are the steps that a client took and tau_eff their weighted mean (Wang et al., FedNova,
-    2020, eq. 8). With a `clip_norm`, all floating-point values are scaled by min(1, clip_norm / norm).
+    is late (Nguyen et al., FedBuff, 2022, section 5). What is late so counts for less beside what is not; but the step
+    that all take together is no smaller, where FedBuff's algorithm 1 divides the weighted sum by the number of updates.
+
+    If `normalize_steps` says so, parameters are scaled by tau_eff / tau_i, where tau_i are the steps that a client took
+    and tau_eff their weighted mean (Wang et al., FedNova, 2020, eq. 8). With a `clip_norm`, all floating-point values
+    are scaled by min(1, clip_norm / norm).
     """
     by_examples = settings.rule in ("weighted", "median", "trimmed_mean")
     counts = [source.report.examples if by_examples else 1 for source in sources]

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.averager.closing import mean_metrics
+from cloud.averager.closing import MAX_METRIC_NAME, MAX_METRICS, mean_metrics
 from cloud.averaging.changes import GROUP, Given
 from cloud.averaging.new_parts import NotFiniteModelError, store
 from cloud.settings import Averaging, FedAdam, FedAvg, FedAvgM
-from protocol.messages import MAX_INTEGER, Encoding, ModelHeader, decode, encode
+from protocol.messages import MAX_INTEGER, MAX_MESSAGE_BYTES, Encoding, ModelHeader, decode, encode
 from protocol.tensors import DTYPES, Array, dump, from_float32, load, to_float32
 from tests.cloud.examples import report, update_of
 from tests.cloud.in_memory import Round
@@ -98,18 +98,44 @@ def test_the_mean_is_that_of_float64(rule: Rule, count: int) -> None:
     np.testing.assert_allclose(w_of(Round(base, updates, Averaging(rule=rule)).average()), expected, rtol=1e-6)
 
 
-@given(st.permutations(range(9)), st.integers(1, 16), st.integers(1, 700), st.sampled_from([64, 200, 1 << 20]))
+AGES = st.lists(st.sampled_from([0, 0, 1, 2, 7, 100]), min_size=9, max_size=9)
+"""How late each of nine updates is."""
+
+
+@given(st.permutations(range(9)), st.integers(1, 16), st.integers(1, 700), st.sampled_from([64, 200, 1 << 20]), AGES)
 def test_neither_order_nor_shards_nor_blocks_change_a_bit(
-    order: list[int], shards: int, elements: int, part_bytes: int
+    order: list[int], shards: int, elements: int, part_bytes: int, late: list[int]
 ) -> None:
     base = mixed_model()
     settings = Averaging(optimizer=FedAdam(), ema=0.9, clip_norm=0.7, normalize_steps=True)
+    ages = {f"t{number:03d}": age for number, age in enumerate(late)}
     for encoding in ENCODINGS:
         updates = updates_to(base, 9, encoding=encoding)
-        expected = Round(base, updates, settings, part_bytes=part_bytes).average()
+        expected = Round(base, updates, settings, part_bytes=part_bytes, ages=ages).average()
         shuffled = [updates[position] for position in order]
-        found = Round(base, shuffled, settings, elements=elements, part_bytes=part_bytes).average(shards)
-        assert found == expected
+        again = Round(base, shuffled, settings, elements=elements, part_bytes=part_bytes, ages=ages)
+        assert again.average(shards) == expected
+
+
+@given(AGES, st.lists(st.integers(1, MAX_INTEGER), min_size=9, max_size=9), st.sampled_from(["mean", "weighted"]))
+def test_the_mean_of_updates_of_mixed_ages_is_that_of_float64(late: list[int], examples: list[int], rule: Rule) -> None:
+    generator = np.random.default_rng(0)
+    deltas = [generator.normal(loc=3.0, size=(17, 5)).astype("<f4") for _ in late]
+    base, updates = flat(deltas, examples)
+    weights = [
+        (count if rule == "weighted" else 1) / math.sqrt(1 + age) for count, age in zip(examples, late, strict=True)
+    ]
+    expected = np.average(np.asarray(deltas, np.float64), axis=0, weights=weights)
+    ages = {f"t{number:03d}": age for number, age in enumerate(late)}
+    np.testing.assert_allclose(
+        w_of(Round(base, updates, Averaging(rule=rule), ages=ages).average()), expected, rtol=1e-6
+    )
+
+
+def test_updates_that_are_all_equally_late_count_as_if_they_were_not() -> None:
+    """Weights are those of a mean: FedBuff itself would divide by their number, and so take a smaller step."""
+    base, updates = flat([np.array([1.0]), np.array([2.0])], [1, 3])
+    assert w_of(Round(base, updates, ages={"t000": 5, "t001": 5}).average()) == w_of(Round(base, updates).average())
 
 
 def test_a_second_level_of_sums_changes_no_bit() -> None:
@@ -369,3 +395,12 @@ def test_a_metric_too_large_for_a_float_is_left_out_so_that_the_round_can_be_rec
     assert msgspec.json.decode(msgspec.json.encode(metrics), type=dict[str, float]) == metrics
     both = [report("a", examples=10, after={"x": 1e308}), report("b", examples=10, after={"x": -1e308})]
     assert mean_metrics(both) == {}
+
+
+def test_made_up_metrics_do_not_displace_those_that_most_clients_report_nor_make_a_round_large() -> None:
+    made_up = [report(f"bad{n}", after={f"{n}-{m:0>50}": 1.0 for m in range(500)}) for n in range(3)]
+    long = report("long", after={"x" * (MAX_METRIC_NAME + 1): 1.0})
+    good = [report(f"good{n}", before={"loss": 1.0}, after={"loss": 0.5}) for n in range(2)]
+    metrics = mean_metrics([*made_up, long, *good])
+    assert (metrics["loss_before"], metrics["loss_after"], len(metrics)) == (1.0, 0.5, MAX_METRICS)
+    assert len(msgspec.json.encode(metrics)) < MAX_MESSAGE_BYTES
