@@ -17,6 +17,10 @@ MAX_WAIT_S = 366 * 86_400
 MAX_STALENESS = 100
 """More rounds than this no update may be late by: each is looked through for an answer when one comes late."""
 
+MAX_COHORT = 1500
+"""A round has no more clients: what it has to know of them is in one item of DynamoDB, and so many fit, however long
+their names are."""
+
 
 class InvalidSettingsError(ValueError):
     """A federation's settings that can't be used; the text names the field, its value and what it may be."""
@@ -26,8 +30,8 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Who takes part in a round.
 
     With a `dropout` (the share of clients expected not to answer), more are selected than `cohort` asks for: cohort /
-    (1 - dropout). `smoothing` is the weight of the past in the moving average of turnarounds (EWMA); `minimum` is how
-    many clients there must be before a round opens.
+    (1 - dropout), but never more than MAX_COHORT. `smoothing` is the weight of the past in the moving average of
+    turnarounds (EWMA); `minimum` is how many clients there must be before a round opens.
     """
 
     policy: Literal["all", "random", "fastest", "probabilistic", "own"] = "all"
@@ -184,6 +188,12 @@ class Federation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         return [name for name, choice in rules.items() if choice == "own"]
 
 
+def cohort_of(selection: Selection, clients: int) -> int:
+    """How many of so many clients are selected for a round, with as many more as are expected to drop out."""
+    wanted = amount_of(selection.cohort, clients)
+    return min(clients, math.ceil(wanted / (1 - selection.dropout) - 1e-9), MAX_COHORT)
+
+
 def amount_of(amount: Amount, whole: int) -> int:
     """How many of `whole` clients an amount is: shares round up; at least 1, at most `whole`."""
     if isinstance(amount, str):
@@ -222,6 +232,12 @@ def parse(raw: Any) -> Federation:
             amount_of(amount, 1)
         except InvalidSettingsError as error:
             raise InvalidSettingsError(f"federation settings: {field}: {error}") from error
+    cohort, dropout = settings.selection.cohort, settings.selection.dropout
+    if isinstance(cohort, int) and cohort / (1 - dropout) > MAX_COHORT:
+        raise InvalidSettingsError(
+            f"federation settings: selection.cohort: {cohort} clients, with a dropout of {dropout:g}, are more than "
+            f"the {MAX_COHORT} that a round can have: ask for fewer; with policy random they are others in each round"
+        )
     unknown = raw["training"].keys() - set(Training.__struct_fields__)
     if unknown:
         raise InvalidSettingsError(f"federation settings: training: unknown field {min(unknown)!r}")

@@ -10,7 +10,7 @@ import msgspec
 from cloud.initiator.selection import NotEnoughClientsError, select
 from cloud.services import Services
 from cloud.settings import amount_of
-from cloud.state.handover import busy_after, carried_after
+from cloud.state.handover import busy_after, carried_after, carrying_what_fits
 from cloud.state.records import Carried, CohortMember, FederationRecord, RoundRecord
 from cloud.state.rounds import NotClaimedError, UnknownRoundError
 from protocol.messages import Assignment, CheckRound, OpenRound, RoundCounts, RoundNotice
@@ -64,6 +64,15 @@ def open_round(services: Services, request: OpenRound) -> None:
         opened_at=now,
         deadline=now + settings.deadline_s,
     )
+    record = carrying_what_fits(record)
+    if len(record.carried) < len(carried):
+        _log.warning(
+            "federation=%s round=%d carries %d of %d updates over: there is no room for more",
+            record.federation,
+            record.round,
+            len(record.carried),
+            len(carried),
+        )
     try:
         services.rounds.claim(record)
     except NotClaimedError:

@@ -1,11 +1,10 @@
 """Who takes part in a round: pure functions over the clients' records."""
 
-import math
 import random
 from collections.abc import Callable, Sequence
 
 from cloud.policies import InvalidPolicyError, call
-from cloud.settings import Selection, amount_of
+from cloud.settings import MAX_COHORT, Selection, cohort_of
 from cloud.state.records import ClientRecord, CohortMember
 
 
@@ -24,6 +23,7 @@ def select(
     arguments always give the same cohort.
 
     Clients that are `busy` for an earlier round belong to it, and others are selected as far as it has room for them.
+    Of more than a round can have, so many are drawn.
 
     Raises:
         NotEnoughClientsError: there are fewer than `selection.minimum`.
@@ -31,11 +31,13 @@ def select(
     """
     if len(clients) < selection.minimum:
         raise NotEnoughClientsError(f"round {round_number} needs {selection.minimum} clients; {len(clients)} are there")
-    wanted = amount_of(selection.cohort, len(clients))
-    cohort = min(len(clients), math.ceil(wanted / (1 - selection.dropout) - 1e-9))
+    cohort = cohort_of(selection, len(clients))
     working = {member.thing for member in busy}
     idle = [client for client in clients if client.thing not in working]
     free = _chosen(idle, selection, cohort - len(busy), round_number, choose_clients)
+    room = MAX_COHORT - len(busy)
+    if len(free) > room:
+        free = _generator(selection, round_number).sample(list(free), room)
     selected = (CohortMember(thing=c.thing, turnaround_s=c.turnaround_s, missed=c.missed) for c in free)
     return tuple(sorted((*busy, *selected), key=lambda member: member.thing))
 
@@ -49,7 +51,7 @@ def _chosen(
 ) -> Sequence[ClientRecord]:
     if not clients or cohort <= 0:
         return ()
-    generator = random.Random(f"{selection.seed}/{round_number}")  # noqa: S311 - reproducible, not secret
+    generator = _generator(selection, round_number)
     if selection.policy == "own":
         return _own(clients, cohort, round_number, choose_clients)
     if selection.policy == "random":
@@ -59,6 +61,10 @@ def _chosen(
     if selection.policy == "probabilistic":
         return _probabilistic(clients, generator)
     return clients
+
+
+def _generator(selection: Selection, round_number: int) -> random.Random:
+    return random.Random(f"{selection.seed}/{round_number}")  # noqa: S311 - reproducible, not secret
 
 
 def _turnaround(client: ClientRecord) -> tuple[float, str]:

@@ -5,8 +5,11 @@ All of it are pure functions of the round and what came back in it, so that whoe
 
 import msgspec
 
-from cloud.state.records import Carried, CohortMember, RoundRecord
+from cloud.state.records import ITEM_BYTES, Carried, CohortMember, RoundRecord, plan_of, size_of
 from cloud.state.rounds import Answers
+
+_SPARE_BYTES = 2048
+"""What an item of DynamoDB keeps for its key and for itself."""
 
 
 def assignment_of(record: RoundRecord, thing: str) -> int | None:
@@ -70,3 +73,19 @@ def carried_after(record: RoundRecord, answers: Answers) -> tuple[Carried, ...]:
     carried = older | own
     limit = record.settings.max_staleness or record.round
     return tuple(carried[thing] for thing in sorted(carried) if carried[thing].age <= limit)
+
+
+def carrying_what_fits(record: RoundRecord) -> RoundRecord:
+    """A round that is to be opened, with as many of the updates carried over to it as its plan has room for: the
+    newest."""
+    if not record.carried:
+        return record
+    without = msgspec.structs.replace(record, carried=())
+    room = ITEM_BYTES - _SPARE_BYTES - size_of(plan_of(without))
+    kept = []
+    for carried in sorted(record.carried, key=lambda one: (one.age, one.thing)):
+        room -= len(msgspec.json.encode(carried)) + 1
+        if room < 0:
+            break
+        kept.append(carried)
+    return msgspec.structs.replace(record, carried=tuple(sorted(kept, key=lambda one: one.thing)))

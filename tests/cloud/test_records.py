@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.settings import Averaging, Federation, Pacing, Selection
+from cloud.settings import MAX_COHORT, Averaging, Federation, Pacing, Selection
 from cloud.state import records
+from cloud.state.handover import carrying_what_fits
 from cloud.state.records import (
+    ITEM_BYTES,
     Carried,
     ClientRecord,
     CohortMember,
@@ -19,11 +21,14 @@ from cloud.state.records import (
     ResponseRecord,
     RoundRecord,
     from_item,
+    plan_of,
+    size_of,
     to_attribute,
     to_item,
 )
 from protocol.messages import MAX_INTEGER, ModelReference, Report, Timings, Training
-from tests.cloud.examples import round_record
+from protocol.names import MAX_ROUND
+from tests.cloud.examples import federation, round_record
 
 SHA256 = st.text("0123456789abcdef", min_size=64, max_size=64)
 TIMES = st.floats(-1e12, 1e12)  # DynamoDB's numbers end at 1e126
@@ -205,3 +210,27 @@ def test_a_missing_attribute_is_named() -> None:
     del item["base"]
     with pytest.raises(CorruptRecordError, match="`base`"):
         from_item(item, RoundRecord)
+
+
+def test_all_that_is_recorded_of_the_largest_cohort_fits_into_items_whatever_its_names() -> None:
+    number = -1.2345678901234567e-100
+    things = [f"{index:0>128}" for index in range(MAX_COHORT)]
+    busy = CohortMember(thing="", turnaround_s=number, missed=MAX_ROUND, assigned_in=MAX_ROUND, assigned_at=number)
+    cohort = tuple(msgspec.structs.replace(busy, thing=thing) for thing in things)
+    notified = to_attribute(dict.fromkeys(things, number))
+    settings = federation(name="f" * 40, averaging={"rule": "own"}, task="t" * 4096)
+    record = round_record(settings=settings, cohort=cohort, vanished=tuple(things))
+    for item in (plan_of(record), {"notified": notified}, to_item(msgspec.structs.replace(record, cohort=()))):
+        assert size_of(item) <= ITEM_BYTES - 2048
+
+
+def test_updates_are_carried_over_as_far_as_there_is_room_the_newest_first() -> None:
+    carried = tuple(Carried(thing=f"{index:0>128}", round=1, age=1 + index % 2) for index in range(3000))
+    record = round_record("a", carried=carried)
+    assert size_of(plan_of(record)) > ITEM_BYTES
+    fitting = carrying_what_fits(record)
+    assert ITEM_BYTES - 2500 < size_of(plan_of(fitting)) <= ITEM_BYTES - 2000
+    assert {one for one in carried if one.age == 1} < set(fitting.carried) < set(carried)
+    assert [one.thing for one in fitting.carried] == sorted(one.thing for one in fitting.carried)
+    few = round_record("a", carried=carried[:2])
+    assert carrying_what_fits(few) == few

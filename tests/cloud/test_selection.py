@@ -7,7 +7,7 @@ import pytest
 
 from cloud.initiator.selection import NotEnoughClientsError, select
 from cloud.policies import InvalidPolicyError
-from cloud.settings import Selection
+from cloud.settings import MAX_COHORT, Selection
 from cloud.state.records import ClientRecord, CohortMember
 from tests.cloud.examples import clients
 
@@ -190,3 +190,14 @@ def test_an_own_rule_chooses_among_the_others_for_the_room_that_is_left() -> Non
     cohort = select(FLEET[:4], Selection(policy="own", cohort=3), 2, choose, busy)
     assert [member.thing for member in cohort] == ["t00", "t01"]
     assert asked == [(["t01", "t02", "t03"], 2)]
+
+
+@pytest.mark.parametrize("policy", ["all", "random", "fastest", "probabilistic"])
+def test_of_more_clients_than_a_round_can_have_others_are_drawn_in_each(policy: Any) -> None:
+    fleet = [ClientRecord(federation="f", thing=f"t{number:04d}") for number in range(MAX_COHORT + 200)]
+    busy = [CohortMember(thing=client.thing, assigned_in=1) for client in fleet[:10]]
+    cohorts = [select(fleet, Selection(policy=policy), number, None, busy) for number in (2, 2, 3)]
+    assert [len(cohort) for cohort in cohorts] == [MAX_COHORT] * 3
+    assert all(set(busy) <= set(cohort) for cohort in cohorts)
+    assert cohorts[0] == cohorts[1]
+    assert policy == "fastest" or cohorts[1] != cohorts[2]

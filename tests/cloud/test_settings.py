@@ -68,6 +68,8 @@ def test_settings_come_back_from_json_as_they_were() -> None:
         ({"selection": {"dropout": -0.1}}, r"\$\.selection\.dropout"),
         ({"selection": {"dropout": "20%"}}, r"\$\.selection\.dropout"),
         ({"selection": {"size": 3}}, "size"),
+        ({"selection": {"cohort": 1501}}, r"selection\.cohort: 1501 clients.* 1500 that a round can have"),
+        ({"selection": {"cohort": 1201, "dropout": 0.2}}, r"selection\.cohort: 1201 clients, with a dropout of 0\.2"),
         ({"averaging": {"rule": "median-ish"}}, r"\$\.averaging\.rule"),
         ({"averaging": {"weights": 1}}, "weights"),
         ({"averaging": {"carry_over": 1}}, r"\$\.averaging\.carry_over"),
