@@ -80,6 +80,8 @@ bench: setup
 	@.venv/bin/python -m benchmarks.round --devices 40 --rounds 5 --call-latency-ms 30
 	@.venv/bin/python -m benchmarks.aws_calls
 	@.venv/bin/python -m benchmarks.crash_points
+	@.venv/bin/python -m benchmarks.flood
+	@.venv/bin/python -m benchmarks.largest_cohort
 	@.venv/bin/python -m benchmarks.inspection
 	@OPENBLAS_NUM_THREADS=1 .venv/bin/python -m benchmarks.arithmetic
 	@.venv/bin/python -m benchmarks.fuzz_inspection

@@ -25,8 +25,8 @@ class SimulationError(Exception):
 
 
 class SimulatedClients:
-    """A federation of so many clients. The model has tensors of float32, and of int64; every update adds the same to
-    each number."""
+    """A federation of so many clients, which have these names if `things` says them. The model has tensors of float32,
+    and of int64; every update adds the same to each number."""
 
     def __init__(
         self,
@@ -37,10 +37,11 @@ class SimulatedClients:
         rounds: int,
         buffers: Sequence[str] = (),
         averaging: Mapping[str, object] | None = None,
+        things: Sequence[str] | None = None,
     ) -> None:
         self._sandbox = sandbox
         self._federation = federation
-        self._things = [f"client-{number:04d}" for number in range(clients)]
+        self.things = things or [f"client-{number:04d}" for number in range(clients)]
         self._pool = ThreadPoolExecutor(16)
         self._buffers = tuple(buffers)
         self._dtypes = {name: "I64" if array.dtype == np.int64 else "F32" for name, array in model.items()}
@@ -69,20 +70,24 @@ class SimulatedClients:
         hello = messages.encode(
             messages.Hello(component_version="0.1.0", architecture="simulated", memory_bytes=0, cpu_count=1)
         )
-        list(self._pool.map(lambda thing: iot.create_thing(thingName=thing), self._things))
-        topics = [names.hello_topic(self._federation, thing) for thing in self._things]
+        list(self._pool.map(lambda thing: iot.create_thing(thingName=thing), self.things))
+        topics = [names.hello_topic(self._federation, thing) for thing in self.things]
         list(self._pool.map(lambda topic: data.publish(topic=topic, qos=1, payload=hello), topics))
-        self._wait(lambda: len(self._sandbox.operations.clients.of(self._federation)) == len(self._things))
+        self._wait(lambda: len(self._sandbox.operations.clients.of(self._federation)) == len(self.things))
 
     def start(self) -> None:
         """Let the rounds begin."""
         self._sandbox.operations.start(self._federation)
 
+    def opened(self, round_number: int) -> RoundRecord:
+        """The round, once all are told of it."""
+        self._wait(lambda: (record := self._round(round_number)) is not None and record.notified_at is not None)
+        return self._sandbox.operations.rounds.get(self._federation, round_number)
+
     def answer(self, round_number: int) -> RoundRecord:
         """Upload everyone's update when the round is open; returns the round when it has closed."""
-        self._wait(lambda: (record := self._round(round_number)) is not None and record.notified_at is not None)
-        record = self._sandbox.operations.rounds.get(self._federation, round_number)
-        list(self._pool.map(lambda thing: self._upload(record, thing), self._things))
+        record = self.opened(round_number)
+        list(self._pool.map(lambda thing: self._upload(record, thing), self.things))
         self._wait(lambda: (ended := self._round(round_number)) is not None and ended.status == "closed")
         return self._sandbox.operations.rounds.get(self._federation, round_number)
 

@@ -182,6 +182,9 @@ def plan_command(
 
     Nothing is asked of AWS, and the same arguments always give the same answer. It is the round in which every client
     sends a good update, each at another time. What the devices' own work takes is not in it.
+
+    It is a round that waits for its clients. Of a federation with a max_staleness, give its target as the clients: so
+    many updates are averaged, and about as many assignments made. Each update that comes late takes two calls more.
     """
     if (model is None) == (model_bytes is None):
         raise typer.BadParameter("give either --model-bytes or --model")

@@ -1,0 +1,105 @@
+"""What one device costs that sends without end: updates that do not count, to the round that is open and to rounds
+that never were.
+
+`python -m benchmarks.flood` has a client of a round upload the same junk again and again, half of it under the round's
+key and half under others, while the other clients train; then these answer. All goes through the deployed functions.
+
+The last line is JSON: {"junk", "invocations", "calls_a_junk", "ms_a_junk", "rows", "round_s", "peak_mb"}: how many junk
+uploads there were; the averager's invocations until all were refused, and of these the AWS calls and the time by junk;
+the items that they left in the responses table; how long the round took from the first good update on; and the
+averager's peak memory.
+"""
+
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Annotated
+
+import msgspec
+import numpy as np
+import typer
+
+from benchmarks.simulated_clients import SimulatedClients, SimulationError
+from protocol import names
+from sandbox.federated_run import function_lines
+from sandbox.sandbox import Sandbox
+
+PARAMETERS = 109_386
+"""Of the MLP 784-128-64-10."""
+
+FEDERATION, CLIENTS = "flood", 8
+_LIMIT_S = 600.0
+
+
+class Figures(msgspec.Struct, frozen=True, kw_only=True):
+    """See the module."""
+
+    junk: int
+    invocations: int
+    calls_a_junk: float
+    ms_a_junk: float
+    rows: int
+    round_s: float
+    peak_mb: float
+
+
+def measure(junk: int) -> Figures:
+    """Flood a round with so many uploads."""
+    with Sandbox() as sandbox:
+        model = {"weights": np.zeros(PARAMETERS, np.float32)}
+        clients = SimulatedClients(sandbox, FEDERATION, CLIENTS, model, rounds=2)
+        clients.join()
+        clients.start()
+        clients.answer(1)
+        clients.opened(2)
+        before = len(function_lines(sandbox.aws, sandbox.deployment.averager))
+        _send(sandbox, clients.things[0], junk)
+        _drained(sandbox)
+        lines = function_lines(sandbox.aws, sandbox.deployment.averager)[before:]
+        rounds = sandbox.operations.rounds
+        refused = [rounds.answers(FEDERATION, number).refused for number in (0, 2)]
+        started = time.monotonic()
+        clients.answer(2)
+        return Figures(
+            junk=junk,
+            invocations=len(lines),
+            calls_a_junk=round(sum(sum(line.calls.values()) for line in lines) / junk, 2),
+            ms_a_junk=round(1000 * sum(line.duration_s for line in lines) / junk, 2),
+            rows=sum(len(responses) for responses in refused),
+            round_s=round(time.monotonic() - started, 2),
+            peak_mb=round(max(line.peak_memory_mb for line in lines), 1),
+        )
+
+
+def _send(sandbox: Sandbox, thing: str, junk: int) -> None:
+    s3, body = sandbox.aws.client("s3"), bytes(4 * PARAMETERS)
+
+    def upload(number: int) -> None:
+        round_number = 2 if number % 2 else 1000 + number
+        key = names.update_key(FEDERATION, round_number, thing)
+        s3.put_object(Bucket=sandbox.deployment.bucket, Key=key, Body=body)
+
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(upload, range(junk)))
+
+
+def _drained(sandbox: Sandbox) -> None:
+    """Returns when the averager's queue is empty, and nothing of it is being worked on."""
+    sqs, url = sandbox.aws.client("sqs"), sandbox.deployment.updates_queue
+    counts = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    deadline = time.monotonic() + _LIMIT_S
+    while any(
+        int(count) for count in sqs.get_queue_attributes(QueueUrl=url, AttributeNames=counts)["Attributes"].values()
+    ):
+        if time.monotonic() > deadline:
+            raise SimulationError(f"the averager's queue is not empty after {_LIMIT_S:.0f} s")
+        time.sleep(0.1)
+
+
+def main(junk: Annotated[int, typer.Option(min=1, help="How many updates that do not count.")] = 1000) -> None:
+    """Print the figures as JSON."""
+    sys.stdout.write(msgspec.json.encode(measure(junk)).decode() + "\n")
+
+
+if __name__ == "__main__":
+    typer.run(main)
