@@ -96,7 +96,10 @@ class Responder:
         things = {said.thing for said in early} | unwanted.keys() | refused.keys()
         on_record = self._services.rounds.responses_of(assigned.federation, rounds, things)
         answered = {response.thing for response in on_record if response.state != "refused"}
-        unwanted = self._put_off(assigned, early, answered) | unwanted
+        # Whose clients have answered already, no round will want; nor any, if the federation is not buffered.
+        coming = [said for said in early if assigned.settings.max_staleness and said.thing not in answered]
+        too_late = [said for said in early if isinstance(said, Arrival) and said not in coming]
+        unwanted = {said.thing: _refusal(said, "late: the round is no longer open") for said in too_late} | unwanted
         # An update that is on record and comes again is a duplicate, which is no news.
         known = {(response.thing, response.version_id) for response in on_record}
         news: dict[int, list[ResponseRecord]] = defaultdict(list)
@@ -104,6 +107,7 @@ class Responder:
             news[round_number] += [r for r in responses.values() if (r.thing, r.version_id) not in known]
         for round_number, responses_to_it in news.items():
             self._refuse(assigned.federation, round_number, responses_to_it)
+        self._put_off(assigned.federation, coming)  # at last: had something failed after it, each would come twice
 
     def _latest(self, assigned: RoundRecord) -> RoundRecord:
         """The round in which responses to an assignment count: in a buffered federation the last one that was opened,
@@ -116,25 +120,15 @@ class Responder:
         except UnknownRoundError:
             return self._services.rounds.get(assigned.federation, last_ended)
 
-    def _put_off(
-        self, assigned: RoundRecord, early: Sequence[Arrival | Word], answered: set[str]
-    ) -> dict[str, ResponseRecord]:
+    def _put_off(self, federation: str, coming: Sequence[Arrival | Word]) -> None:
         """Have what came between two rounds come again, the sooner the newer it is; until the next one has opened,
-        which decides. Returns the refusals of updates that none will want: their clients have answered already, or the
-        federation is not buffered."""
-        if not assigned.settings.max_staleness:
-            answered = {said.thing for said in early}
-        coming = [said for said in early if said.thing not in answered]
-        if coming:
-            next_at, now = self._services.federations.get(assigned.federation).next_at, time.time()
-            for said in coming:
-                wait_s = max(_MIN_WAIT_S, now - said.arrived_at)
-                self._services.notices.put_off(said.body, max(next_at, now + wait_s), now)
-        return {
-            said.thing: _refusal(said, "late: the round is no longer open")
-            for said in early
-            if isinstance(said, Arrival) and said.thing in answered
-        }
+        which decides."""
+        if not coming:
+            return
+        next_at, now = self._services.federations.get(federation).next_at, time.time()
+        for said in coming:
+            wait_s = max(_MIN_WAIT_S, now - said.arrived_at)
+            self._services.notices.put_off(said.body, max(next_at, now + wait_s), now)
 
     def _record_strays(self, federation: str, round_number: int, arrivals: Sequence[Arrival]) -> None:
         """Record updates to a round that never was; but not those to a federation that never was: a device may make up
