@@ -10,8 +10,8 @@ busy ones and new ones. Every eighth point is tried once more with a second kill
 
 All is real (the deployed zips, their roles, queues, tables, objects, shadows, topic rules) but for four things: the
 event source mappings are replaced by event_sources.py, which delivers one batch at a time, so that no two invocations
-overlap; time is skipped where nothing would happen but waiting, so that delayed messages, visibility timeouts and
-leases end at once; parts of models are 1,100 bytes instead of 5 MiB, so that a small model has several; and clients are
+overlap; time stands still, but where nothing would happen without it: then delayed messages, visibility timeouts and
+leases end; parts of models are 1,100 bytes instead of 5 MiB, so that a small model has several; and clients are
 simulated. The schedule, which would help, is off.
 
 The last line is JSON: {"points", "failed", "seconds"}. What failed, and how, is told on standard error.

@@ -36,18 +36,23 @@ class Kill(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Clock:
-    """Real time, and what was skipped of it."""
+    """The time that the functions see, which goes on only from one thing that is due to the next: so messages that are
+    due at the same time come in the same order in every run."""
 
     def __init__(self) -> None:
-        self.skipped_s = 0.0
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin with the real time."""
+        self._now = time.time()
 
     def now(self) -> float:
-        """Seconds since 1970-01-01 UTC, as the functions see it."""
-        return time.time() + self.skipped_s
+        """Seconds since 1970-01-01 UTC."""
+        return self._now
 
     def advance_to(self, moment: float) -> None:
-        """Skip the time until then."""
-        self.skipped_s += max(0.0, moment - self.now())
+        """Let it be then, if it is not later already."""
+        self._now = max(self._now, moment)
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -105,7 +110,7 @@ class Function:
         answer = self._ask(
             {
                 "event": event,
-                "skipped_s": clock.skipped_s,
+                "now": clock.now(),
                 "remaining_s": self._timeout_s,
                 "request_id": secrets.token_hex(8),
                 "kill": kill and msgspec.to_builtins(kill),

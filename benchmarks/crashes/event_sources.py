@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from datetime import datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -84,7 +84,7 @@ class EventSources:
 
     def forget(self) -> None:
         """Let both functions begin anew, at the real time."""
-        self.clock.skipped_s = 0.0
+        self.clock.reset()
         for function in self._functions.values():
             function.forget()
 
@@ -164,7 +164,7 @@ class EventSources:
             source=source,
             id=raw["MessageId"],
             receipt=raw["ReceiptHandle"],
-            body=_shifted(raw["Body"], self.clock.skipped_s),
+            body=_dated(raw["Body"], self.clock.now()),
             federation=federation,
             label=label,
             due=float(attributes["due"]["StringValue"]) if "due" in attributes else self.clock.now(),
@@ -191,11 +191,11 @@ def describe(body: str) -> tuple[str, str]:
     raise InvalidMessageError(f"not a message for the functions: {body[:200]}")
 
 
-def _shifted(body: str, by_s: float) -> str:
-    """An S3 event with its time in the functions' time; other messages as they are."""
+def _dated(body: str, now: float) -> str:
+    """S3's own event with the functions' time; other messages as they are."""
     said = json.loads(body)
-    for record in said.get("Records", []):
-        record["eventTime"] = (datetime.fromisoformat(record["eventTime"]) + timedelta(seconds=by_s)).isoformat()
+    for record in said.get("Records", []) if "put_off" not in said else []:
+        record["eventTime"] = datetime.fromtimestamp(now, UTC).isoformat()
     return json.dumps(said)
 
 

@@ -1,4 +1,4 @@
-"""Runs one deployed function as Lambda does, kills it at any of its AWS calls, and lets it live at another time.
+"""Runs one deployed function as Lambda does, kills it at any of its AWS calls, and lets it live at a time of its own.
 
 Run as a script (`python functions_host.py CODE LAYER HANDLER`) in the function's environment, not as a module: it must
 find the deployed code only. The host imports the handler once; each execution environment is a fork of it, which
@@ -7,12 +7,12 @@ the handler's code keeps.
 
 Lines of JSON come in on standard input, and one goes out on standard output for each:
 
-    {event, skipped_s, remaining_s, request_id, kill}   -> {result, error, calls}, or {died} if it was killed
-    {event: null}                                       -> {died}: the next event gets a new environment
+    {event, now, remaining_s, request_id, kill}   -> {result, error, calls}, or {died} if it was killed
+    {event: null}                                 -> {died}: the next event gets a new environment
 
-`skipped_s` is added to the time. `kill` is {operation, occurrence, moment}: the environment ends at once, all its
-threads with it, before the request of that AWS call is sent, or after its response has come. No operation means any.
-`calls` are the AWS calls that were made, in their order.
+`now` is the time for as long as the event is handled. `kill` is {operation, occurrence, moment}: the environment ends
+at once, all its threads with it, before the request of that AWS call is sent, or after its response has come. No
+operation means any. `calls` are the AWS calls that were made, in their order.
 """
 
 import importlib
@@ -62,14 +62,12 @@ class _KillSwitch:
 
 
 class _Time:
-    """time.time, later by what was skipped."""
+    """In the place of time.time: a time that stands still."""
 
-    def __init__(self) -> None:
-        self._real = time.time
-        self.skipped_s = 0.0
+    now = 0.0
 
     def __call__(self) -> float:
-        return self._real() + self.skipped_s
+        return self.now
 
 
 class _Context:
@@ -118,7 +116,7 @@ def _live(function: Callable[[Any, Any], Any], switch: _KillSwitch, clock: _Time
     for request in _requests():
         if request["event"] is None:
             os._exit(0)
-        clock.skipped_s = request["skipped_s"]
+        clock.now = request["now"]
         switch.arm(request["kill"])
         answer: dict[str, Any] = {"result": None, "error": None}
         try:
