@@ -135,8 +135,9 @@ def forecast(planned: Round) -> Forecast:
         "averager": calls.averager(planned),
         "later": calls.later(planned),
     }
-    # The averager is told of each file of the model as well, as if it were an update; and twice to look at the round.
-    invocations = {"initiator": 3, "averager": planned.deliveries + planned.jobs + len(planned.files) + 2}
+    # The averager is told of each file of the model as well, as if it were an update.
+    told = planned.deliveries + planned.jobs + len(planned.files) + planned.looks
+    invocations = {"initiator": 1, "averager": told}
     seconds = _seconds(planned)
     dollars = _dollars(planned, by_function, invocations, seconds)
     total = math.fsum(dollars.values())
@@ -250,9 +251,8 @@ def _gb_s(planned: Round, seconds: dict[str, float]) -> float:
         jobs += many * (job_s + CALL_S * 3)
     between = math.fsum(seconds.get(phase, 0.0) for phase in ("plan", "complete and check", "close"))
     inspecting = planned.clients * (seconds["inspect one update"] - CALL_S * 2) + planned.deliveries * CALL_S * 2
-    averager = jobs + between + inspecting + 2 * CALL_S * 5
-    initiator = seconds["open"] + 2 * CALL_S * 4
-    return (averager * MEMORY_MB + initiator * INITIATOR_MB) / 1024
+    averager = jobs + between + inspecting + planned.looks * CALL_S
+    return (averager * MEMORY_MB + seconds["open"] * INITIATOR_MB) / 1024
 
 
 def _write_units(planned: Round) -> float:
@@ -264,9 +264,7 @@ def _write_units(planned: Round) -> float:
     histories = clients
     steps = (planned.jobs + (not planned.plan.alone)) * _ROUND_KB
     closing = _ROUND_KB + _FEDERATION_KB
-    # What looks at the round later has the initiator try to claim the next one again, in vain: that is billed as well.
-    again = 2 * (_ROUND_KB + _FEDERATION_KB + math.ceil(_PLAN_KB + _MEMBER_KB * clients))
-    return 2 * (opening + responses + histories + steps + closing + again)
+    return 2 * (opening + responses + histories + steps + closing)
 
 
 def _read_units(planned: Round) -> float:
@@ -276,9 +274,9 @@ def _read_units(planned: Round) -> float:
     of_plan = math.ceil((_PLAN_KB + _MEMBER_KB * clients) / _READ_KB)
     of_answers = of_plan + math.ceil(clients * (calls.RESPONSE_BYTES / 1024 + _NOTIFIED_KB) / _READ_KB)
     environments = 2 + min(planned.jobs, _PARALLEL_JOBS)
-    queries = 1 + planned.jobs + (0 if planned.plan.alone else len(planned.plan.stages)) + 2
-    gets = planned.deliveries + planned.jobs + 6
-    return 3 * of_clients + environments * of_plan + queries * of_answers + gets
+    queries = 1 + planned.jobs + (0 if planned.plan.alone else len(planned.plan.stages))
+    gets = 1 + planned.deliveries + planned.jobs + planned.looks
+    return of_clients + environments * of_plan + queries * of_answers + gets
 
 
 def _month(clients: int) -> dict[str, float]:

@@ -27,7 +27,7 @@ def tables(found: Forecast) -> Iterator[Table | str]:
             "cloud/template.yaml"
         )
     calls = {f"{name}: {kind}": float(n) for name, kinds in found.calls.items() for kind, n in kinds.items()}
-    yield _amounts("calls to AWS ('later': looks at the ended round, at most)", calls, "{:,.0f}")
+    yield _amounts("calls to AWS ('later': looks at the ended round)", calls, "{:,.0f}")
     yield _amounts("dollars a round", found.dollars, "{:.6f}", total=True)
     yield f"1,000 rounds: ${found.dollars_a_thousand_rounds:,.2f}; a round's model kept: ${found.keep:.6f} each month"
     yield _amounts("dollars a month, with rounds or without", found.month, "{:.2f}", total=True)

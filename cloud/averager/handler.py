@@ -84,12 +84,12 @@ class _Invocation:
         return failures
 
     def _check(self, message: CheckRound) -> None:
-        self._properties["checks"] = self._properties.get("checks", 0) + 1
+        self._properties |= {"federation": message.federation, "round": message.round}
         now = time.time()
         if message.at > now:
             self._services.notices.ask_for_check(message, now)
         else:
-            self._keeper.look(self._services.rounds.get(message.federation, message.round))
+            self._keeper.look(self._services.rounds.get(message.federation, message.round), message.at)
 
     def _abort(self, message: AbortRound) -> None:
         self._properties |= {"federation": message.federation, "round": message.round}

@@ -88,10 +88,16 @@ class Keeper:
             return record
         return self.advance(record, Checked())
 
-    def look(self, record: RoundRecord) -> None:
-        """As `check`, for a message that asked for it. While the round goes on, another such message takes its place:
-        so there always is one, whatever became of the invocation that changed the round's deadline or took a lease."""
-        self._look_again(self.check(record))
+    def look(self, record: RoundRecord, at: float) -> None:
+        """As `check`, for a message that asked for it `at` some time. While the round goes on, another such message
+        takes its place: so there always is one, whatever became of the invocation that changed the round's deadline or
+        took a lease.
+
+        If the round had ended by that time, another message ended it, and that one comes again until all is done that
+        follows: this one has nothing to do.
+        """
+        if record.closed_at is None or record.closed_at >= at:
+            self._look_again(self.check(record))
 
     def advance(self, record: RoundRecord, event: Event, answers: Answers | None = None) -> RoundRecord:
         """Take a step, from whatever state the round is in by now, and go on with what it leads to. `answers` saves

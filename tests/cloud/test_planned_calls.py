@@ -1,5 +1,6 @@
 """cli/planning/calls.py: the calls that a round makes are the ones that were planned."""
 
+import time
 from collections import Counter
 
 import numpy as np
@@ -8,7 +9,7 @@ from cli.planning.calls import Round, averager, initiator, later
 from cli.planning.forecast import round_of
 from cloud.settings import Federation
 from protocol import tensors
-from protocol.messages import ModelHeader, encode
+from protocol.messages import CheckRound, ModelHeader, encode
 from sandbox.federated_run import FunctionLine, function_lines
 from tests.cloud.examples import federation, update_of
 from tests.cloud.simulated import SimulatedFederation, eventually
@@ -68,6 +69,20 @@ def test_a_small_round_makes_the_calls_that_were_planned(simulated: SimulatedFed
     header_read = Counter({"s3.GetObject": made["s3.GetObject"] - averager(planned)["s3.GetObject"]})
     assert header_read["s3.GetObject"] in (0, 1, 2)  # an environment that has not met the model reads its header
     assert made - header_read == averager(planned)
+
+
+def test_a_look_at_a_round_that_had_ended_by_then_reads_it_and_no_more(simulated: SimulatedFederation) -> None:
+    simulated.create(["d0"], rounds=2)
+    simulated.start()
+    simulated.answer("d0", 1)
+    simulated.ended(1)
+    simulated.opened(2)  # with which the federation is still at round 1
+    simulated.settled()
+    before = lines_of(simulated, simulated.deployed.averager, "s3.PutObject")
+    look = CheckRound(federation=simulated.name, round=1, at=time.time())
+    assert simulated.invoke(simulated.deployed.averager, look=encode(look).decode()) == set()
+    (line,) = lines_of(simulated, simulated.deployed.averager, "s3.PutObject")[len(before) :]
+    assert line.calls == {"dynamodb.BatchGetItem": 1}
 
 
 def test_a_large_round_makes_the_calls_that_were_planned(simulated: SimulatedFederation) -> None:
