@@ -11,7 +11,8 @@ busy ones and new ones. Every eighth point is tried once more with a second kill
 All is real (the deployed zips, their roles, queues, tables, objects, shadows, topic rules) but for four things: the
 event source mappings are replaced by event_sources.py, which delivers one batch at a time, so that no two invocations
 overlap; time stands still, but where nothing would happen without it: then delayed messages, visibility timeouts and
-leases end; parts of models are 1,100 bytes instead of 5 MiB, so that a small model has several; and clients are
+leases end; parts of models are 1,100 bytes instead of 5 MiB, so that a small model has several, and what is kept of
+updates between inspecting and averaging is 5,000 bytes instead of 64 MiB, so that some are read again; and clients are
 simulated. The schedule, which would help, is off.
 
 The last line is JSON: {"points", "failed", "seconds"}. What failed, and how, is told on standard error.
@@ -36,7 +37,10 @@ from benchmarks.crashes.scenarios import MIN_CLIENTS, End, Scenario, problems, s
 from cloud.state.rounds import UnknownRoundError
 from sandbox.sandbox import Sandbox
 
-_PART, _SMALL_PART = "MIN_PART_BYTES = 5 << 20", "MIN_PART_BYTES = 1_100"
+_CHANGED_SIZES = (
+    ("cloud/averaging/grid.py", "MIN_PART_BYTES = 5 << 20", "MIN_PART_BYTES = 1_100"),
+    ("cloud/state/kept.py", "KEPT_BYTES = 64 << 20", "KEPT_BYTES = 5_000"),
+)
 _TWICE_EVERY = 8
 _TELL_EVERY = 50
 _MOMENTS: tuple[Literal["before", "after"], ...] = ("before", "after")
@@ -94,12 +98,12 @@ class CrashPoints:
         self._stack.close()
 
     def _alter(self, code: Path) -> None:
-        """Make parts small, and change what the caller wants changed."""
-        grid = code / "cloud/averaging/grid.py"
-        text = grid.read_text()
-        if _PART not in text:
-            raise DisturbedError(f"cloud/averaging/grid.py has no line {_PART!r}")
-        grid.write_text(text.replace(_PART, _SMALL_PART))
+        """Make sizes small, and change what the caller wants changed."""
+        for path, line, small in _CHANGED_SIZES:
+            text = (code / path).read_text()
+            if line not in text:
+                raise DisturbedError(f"{path} has no line {line!r}")
+            (code / path).write_text(text.replace(line, small))
         if self._change is not None:
             self._change(code)
 

@@ -1,8 +1,8 @@
 """Which AWS calls a round makes, by function and kind, counted from what the functions do. Pure.
 
 It is the round that goes well: every client of the cohort sends a good update, nobody is interrupted, and the execution
-environments know the model's header already. Names are those of botocore, as `calls` in the functions' own lines has
-them (cloud/metrics.py).
+environments know the model's header already. Updates are read twice, though what inspected them may have them in memory
+still. Names are those of botocore, as `calls` in the functions' own lines has them (cloud/metrics.py).
 """
 
 import math

@@ -11,6 +11,7 @@ import msgspec
 from cloud.averaging.changes import GROUP, MATRIX_BYTES
 from cloud.averaging.grid import MIN_PART_BYTES
 from cloud.settings import Averaging
+from cloud.state.kept import KEPT_BYTES
 from cloud.state.records import Stage, Work
 
 MEMORY_MB = 1769
@@ -32,8 +33,8 @@ _SHARD_BYTES = 256 << 20
 _JOB_S = 60.0
 """A job that would take longer is split: half of what an invocation may take."""
 
-FIXED_MB = 110.0
-"""The interpreter, the libraries, and clients of AWS."""
+FIXED_MB = 110.0 + KEPT_BYTES / 2**20
+"""The interpreter, the libraries, clients of AWS, and updates that were inspected last."""
 
 _WINDOW_BYTES = 64 << 20
 

@@ -162,6 +162,7 @@ class Responder:
     def _inspect(self, arrival: Arrival, fetched: Future[Fetched], record: RoundRecord) -> ResponseRecord:
         update = fetched.result()
         inspected = inspect(update.data, arrival.name, record, self._schemas.of(record))
+        self._services.models.keep(arrival.key, update)  # it will be averaged, often by this very invocation
         return ResponseRecord(
             thing=arrival.thing,
             state="accepted",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from botocore.exceptions import ClientError
 
+from cloud.state.kept import Kept
 from protocol import names
 from protocol.messages import ModelReference
 from protocol.tensors import Header, header_length, parse_header
@@ -51,6 +52,7 @@ class Models:
     def __init__(self, s3: "S3Client", bucket: str) -> None:
         self._s3 = s3
         self._bucket = bucket
+        self._kept = Kept()
 
     def get(self, model: ModelReference) -> bytes:
         """A global model's bytes, checked.
@@ -77,12 +79,19 @@ class Models:
                 raise TooLargeError(f"{answer['ContentLength']} bytes; at most {at_most} are expected")
             return Fetched(data=body.read(), version_id=answer.get("VersionId"))
 
+    def keep(self, key: str, fetched: Fetched) -> None:
+        """Have ranges of what was fetched read from memory, as long as it is not displaced by what is kept after it."""
+        if fetched.version_id is not None:
+            self._kept.add(key, fetched.version_id, fetched.data)
+
     def range(self, key: str, start: int, end: int, *, version_id: str | None = None) -> bytes:
         """Bytes `start` to `end` of an object, fewer if it ends before; not none.
 
         Raises:
             MissingObjectError: it isn't there.
         """
+        if (kept := self._kept.get(key, version_id)) is not None:
+            return kept[start:end]
         answer = self._get(key, version_id, Range=f"bytes={start}-{end - 1}")
         with answer["Body"] as body:
             data: bytes = body.read()

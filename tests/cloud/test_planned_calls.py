@@ -66,9 +66,23 @@ def test_a_small_round_makes_the_calls_that_were_planned(simulated: SimulatedFed
     opening = counted(lines_of(simulated, simulated.deployed.initiator, "iot-data-plane.UpdateThingShadow"))
     assert opening == initiator(7)
     made = counted(lines_of(simulated, simulated.deployed.averager, "s3.PutObject"))
-    header_read = Counter({"s3.GetObject": made["s3.GetObject"] - averager(planned)["s3.GetObject"]})
-    assert header_read["s3.GetObject"] in (0, 1, 2)  # an environment that has not met the model reads its header
-    assert made - header_read == averager(planned)
+    wanted = averager(planned)
+    reads = made.pop("s3.GetObject") - wanted.pop("s3.GetObject")
+    # Updates that are in memory are not read again; an environment that has not met the model reads its header.
+    assert -7 <= reads <= 2
+    assert made == wanted
+
+
+def test_updates_that_one_invocation_inspects_and_averages_are_read_once(simulated: SimulatedFederation) -> None:
+    things = ["d0", "d1", "d2"]
+    simulated.create(things, rounds=1)
+    events = simulated.put_early({thing: simulated.update(thing, 1) for thing in things})
+    simulated.claim(*things)
+    assert simulated.invoke(simulated.deployed.averager, **events) == set()
+    lines = lines_of(simulated, simulated.deployed.averager, "s3.PutObject")
+    (closing,) = (line.calls for line in lines if "s3.PutObject" in line.calls)
+    base, header = 1, 1
+    assert closing["s3.GetObject"] - len(things) in (base, base + header)
 
 
 def test_a_look_at_a_round_that_had_ended_by_then_reads_it_and_no_more(simulated: SimulatedFederation) -> None:
@@ -97,7 +111,7 @@ def test_a_large_round_makes_the_calls_that_were_planned(simulated: SimulatedFed
     wanted = averager(planned)
     made = counted(lines_of(simulated, simulated.deployed.averager, "s3.CompleteMultipartUpload"))
     wanted["s3.GetObject"] -= 2 * len(planned.grid.parts)  # beside the first model there is no state and no average
-    assert 0 <= made["s3.GetObject"] - wanted["s3.GetObject"] <= 3
+    assert 3 <= made["s3.GetObject"] <= wanted["s3.GetObject"] + 3  # of the updates, two can be in memory still
     # Jobs that end at once note it one after the other; and a delivery may look at the round when it has ended.
     more = later(planned) + Counter({"dynamodb.BatchGetItem": 2, "dynamodb.TransactWriteItems": 2})
     for kind, count in wanted.items():

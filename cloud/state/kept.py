@@ -1,0 +1,27 @@
+"""Objects of the bucket that an execution environment has in memory, because it may want them again."""
+
+KEPT_BYTES = 64 << 20
+"""So much is kept: the updates of some hundred small models."""
+
+
+class Kept:
+    """The objects that were kept last, at most `limit_bytes` of them. A version of an object never changes, so what is
+    kept of it is what the bucket has."""
+
+    def __init__(self, limit_bytes: int = KEPT_BYTES) -> None:
+        self._limit_bytes = limit_bytes
+        self._objects: dict[tuple[str, str], bytes] = {}
+        self._bytes = 0
+
+    def add(self, key: str, version: str, data: bytes) -> None:
+        """Keep an object in the place of the oldest ones; not if it is larger than all that may be kept."""
+        if (key, version) in self._objects or len(data) > self._limit_bytes:
+            return
+        self._objects[key, version] = data
+        self._bytes += len(data)
+        while self._bytes > self._limit_bytes:
+            self._bytes -= len(self._objects.pop(next(iter(self._objects))))
+
+    def get(self, key: str, version: str | None) -> bytes | None:
+        """This version of an object, if it is kept."""
+        return None if version is None else self._objects.get((key, version))
