@@ -182,9 +182,10 @@ class Keeper:
     def _work(self, record: RoundRecord, inputs: Inputs) -> Planned | Averaged | None:
         """What is next: to plan, to hand out jobs, to do all alone, or to complete what the jobs have written."""
         services, averager = self._services, Averager(self._services, inputs)
-        telling = services.parallel.submit(services.notices.publish, notice_of(record))
         work = record.work
         if work is not None and work.present is not None:
+            # What one invocation averages is over before anyone has read that it is averaged: that is not told.
+            telling = services.parallel.submit(services.notices.publish, notice_of(record))
             jobs = [
                 AverageShard(federation=record.federation, round=record.round, stage=work.stage, job=job)
                 for job in work.open_jobs
@@ -198,7 +199,6 @@ class Keeper:
             )
             if planned.work is not None:
                 uploads = averager.begin_uploads()
-                telling.result()
                 return Planned(self._owner, msgspec.structs.replace(planned.work, uploads=uploads))
         remembering = services.parallel.submit(write_histories, services, record, inputs.answers)
         if work is None:
@@ -207,8 +207,7 @@ class Keeper:
             averager.complete_uploads(work.uploads)
             model = read_back(services, record, inputs.grid)
         averaged_at = time.time()
-        for other in (telling, remembering):
-            other.result()
+        remembering.result()
         return Averaged(
             owner=self._owner,
             model=model,
