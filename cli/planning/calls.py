@@ -19,6 +19,7 @@ from cloud.averaging.changes import groups_of
 from cloud.averaging.grid import MIN_PART_BYTES, Grid, Part
 from cloud.averaging.new_parts import FILES, File
 from cloud.settings import Averaging
+from cloud.state.rounds import ROOM_AT_END
 from cloud.state.transactions import TRANSACTION_ITEMS
 from protocol.encodings import UpdateLayout
 
@@ -99,7 +100,7 @@ def averager(planned: Round) -> Counter[str]:
     else:
         calls += _uploads(planned, begin=True) + _handed_out(planned)
     calls += _uploads(planned, begin=False)
-    histories = math.ceil(planned.clients / TRANSACTION_ITEMS)
+    histories = math.ceil(max(0, planned.clients - ROOM_AT_END) / TRANSACTION_ITEMS)
     calls += Counter({"dynamodb.TransactWriteItems": histories + 1})
     return calls + _followed_up(planned)
 

@@ -1,16 +1,21 @@
 """What a round teaches about its clients."""
 
-from cloud.services import Services
+from collections.abc import Iterable
+
 from cloud.state.clients import ClientHistory
 from cloud.state.handover import busy_after
 from cloud.state.records import CohortMember, RoundRecord
 from cloud.state.rounds import Answers
 
 
-def write_histories(services: Services, record: RoundRecord, answers: Answers) -> None:
-    """Before a round ends, so that the next selection sees it; in absolute values: doing it again is harmless."""
-    histories = [history_of(member, record, answers) for member in record.cohort]
-    services.clients.record_histories(record.federation, [history for history in histories if history is not None])
+def histories_of(members: Iterable[CohortMember], record: RoundRecord, answers: Answers) -> list[ClientHistory]:
+    """The histories of these clients of its cohort after a round, those that the round says something about.
+
+    They are written with the step that ends the round, and those that do not fit into its transaction before it: so
+    that the next selection sees them. They are absolute values: writing them again is harmless.
+    """
+    found = (history_of(member, record, answers) for member in members)
+    return [history for history in found if history is not None]
 
 
 def history_of(member: CohortMember, record: RoundRecord, answers: Answers) -> ClientHistory | None:

@@ -2,13 +2,13 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from cloud.averager.closing import follow_up, mean_metrics, next_round_at, notice_of, vanished
-from cloud.averager.history import write_histories
+from cloud.averager.history import histories_of
 from cloud.averager.inputs import Inputs, fetch_head, gather
 from cloud.averager.outputs import read_back
 from cloud.averager.plan import INVOCATION_S, TooMuchWorkError, plan
@@ -32,12 +32,14 @@ from cloud.state.lifecycle import (
     step,
 )
 from cloud.state.models import MissingUploadError
-from cloud.state.records import ResponseRecord, RoundRecord
-from cloud.state.rounds import Answers, KnownResponsesError, StaleRoundError
+from cloud.state.records import CohortMember, ResponseRecord, RoundRecord
+from cloud.state.rounds import ROOM_AT_END, Answers, KnownResponsesError, StaleRoundError
 from protocol.messages import AverageShard, CheckRound
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
+
+    from types_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
 _log = logging.getLogger(__name__)
 
@@ -123,14 +125,19 @@ class Keeper:
         ahead = None
         if after.status == "averaging" and answers is None and after.work is None:  # both take as long as the write
             ahead = self._services.parallel.submit(self._answers, record), fetch_head(self._services, record)
+        also: list[TransactWriteItemTypeDef] = []
         if after.status in ("closed", "aborted"):
             answers = (answers or self._answers(record)).including(new.values())
+            room = ROOM_AT_END - len(new)
             if after.status == "aborted":
-                write_histories(self._services, after, answers)
+                self._remember(after, after.cohort[room:], answers)
                 after = msgspec.structs.replace(after, vanished=vanished(after, answers))
+            also = self._services.clients.history_writes(
+                record.federation, histories_of(after.cohort[:room], after, answers)
+            )
             after = msgspec.structs.replace(after, next_at=next_round_at(self._services, after, answers))
         last = record.round >= record.settings.rounds
-        after = self._services.rounds.write(record, after, list(new.values()), recovered, last=last)
+        after = self._services.rounds.write(record, after, list(new.values()), recovered, also, last=last)
         if ahead is None:
             return self._react(record, after, answers)
         answers = ahead[0].result().including(new.values())
@@ -200,7 +207,8 @@ class Keeper:
             if planned.work is not None:
                 uploads = averager.begin_uploads()
                 return Planned(self._owner, msgspec.structs.replace(planned.work, uploads=uploads))
-        remembering = services.parallel.submit(write_histories, services, record, inputs.answers)
+        # What has no room in the transaction that ends the round.
+        remembering = services.parallel.submit(self._remember, record, record.cohort[ROOM_AT_END:], inputs.answers)
         if work is None:
             model = averager.do_all()
         else:
@@ -258,6 +266,10 @@ class Keeper:
         if at is not None:
             check = CheckRound(federation=record.federation, round=record.round, at=at)
             self._services.notices.ask_for_check(check, time.time())
+
+    def _remember(self, record: RoundRecord, members: Sequence[CohortMember], answers: Answers) -> None:
+        histories = histories_of(members, record, answers)
+        self._services.clients.record_histories(record.federation, histories)
 
     def _answers(self, record: RoundRecord) -> Answers:
         return self._services.rounds.answers(record.federation, record.round)

@@ -58,10 +58,14 @@ class Clients:
         )
 
     def record_histories(self, federation: str, histories: Iterable[ClientHistory]) -> None:
-        """Write what a round taught about its cohort, as many clients a call as DynamoDB takes."""
-        writes = [self._update(federation, history) for history in histories]
+        """Write what a round taught about clients, as many a call as DynamoDB takes."""
+        writes = self.history_writes(federation, histories)
         for start in range(0, len(writes), TRANSACTION_ITEMS):
             transact(self._dynamodb, writes[start : start + TRANSACTION_ITEMS])
+
+    def history_writes(self, federation: str, histories: Iterable[ClientHistory]) -> "list[TransactWriteItemTypeDef]":
+        """The writes of what a round taught about clients, to be part of a transaction."""
+        return [self._update(federation, history) for history in histories]
 
     def _update(self, federation: str, history: ClientHistory) -> "TransactWriteItemTypeDef":
         values = {"missed": history.missed, "turnaround_s": history.turnaround_s}

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from cloud.state.records import PLAN, Item, ResponseRecord, RoundRecord, from_item, plan_of, to_attribute, to_item
-from cloud.state.transactions import FAILED, transact
+from cloud.state.transactions import FAILED, TRANSACTION_ITEMS, transact
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 _PLANS_KEPT = 64
 _KEYS_AT_ONCE = 100
 """DynamoDB reads no more items in one call."""
+
+ROOM_AT_END = TRANSACTION_ITEMS - 2
+"""The transaction that ends a round has room for so many writes beside those of the round and of the pointer."""
+
 _IDENTITY = ("federation", "round", "opened_at", "version")
 """Fields of the changing item that a step does not change."""
 
@@ -185,13 +189,15 @@ class Rounds:
         after: RoundRecord,
         new: Sequence[ResponseRecord] = (),
         recovered: Iterable[str] = (),
+        also: "Sequence[TransactWriteItemTypeDef]" = (),
         *,
         last: bool = False,
     ) -> RoundRecord:
         """Make one step of a round's life lasting, with the responses it counts, in one transaction; returns the round
         as it now is. A round that ends moves the federation's pointer; `last` finishes the federation.
 
-        `recovered` are the clients among `new` whose earlier word, that they failed, their update replaces.
+        `recovered` are the clients among `new` whose earlier word, that they failed, their update replaces. `also` are
+        writes to other tables that belong to the step: with `new` at most ROOM_AT_END.
 
         Raises:
             StaleRoundError: the round is not as it was in `before`.
@@ -204,7 +210,7 @@ class Rounds:
         first_response = len(writes)
         writes += [self._put_response(before, response, response.thing in set(recovered)) for response in new]
         try:
-            transact(self._dynamodb, writes)
+            transact(self._dynamodb, [*writes, *also])
         except self._dynamodb.exceptions.TransactionCanceledException as error:
             reasons: list[dict[str, Any]] = [dict(r) for r in error.response.get("CancellationReasons", [])]
             self._explain(before, new, reasons, first_response)

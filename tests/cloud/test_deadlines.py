@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from cloud.state.records import Carried
+from cloud.state.rounds import ROOM_AT_END
 from tests.cloud.simulated import INITIAL, SimulatedFederation, eventually
 
 THINGS = ("d0", "d1", "d2")
@@ -232,3 +233,18 @@ def test_an_aborted_round_is_followed_at_the_same_pace(simulated: SimulatedFeder
     simulated.settled()
     with pytest.raises(LookupError):
         simulated.round(2)
+
+
+@pytest.mark.parametrize("quorum", [1, 2], ids=["closed", "aborted"])
+def test_a_round_of_more_clients_than_fit_into_one_transaction_teaches_something_about_each(
+    simulated: SimulatedFederation, quorum: int
+) -> None:
+    things = [f"many-{number:03d}" for number in range(ROOM_AT_END + 10)]
+    simulated.create(things, rounds=1, quorum=quorum, extension_s=0.0)
+    simulated.claim(*things)
+    simulated.put(things[0], 1, simulated.update(things[0], 1))
+    simulated.accepted_count(1, 1)
+    simulated.reach_deadline(1)
+    assert simulated.ended(1).status == ("closed" if quorum == 1 else "aborted")
+    missed = {client.thing: client.missed for client in simulated.operations.clients.of(simulated.name)}
+    assert missed == dict.fromkeys(things, 1) | {things[0]: 0}
