@@ -63,7 +63,7 @@ class Inputs(msgspec.Struct, frozen=True, eq=False, kw_only=True):
 
 def fetch_head(services: Services, record: RoundRecord) -> "Future[bytes]":
     """The first bytes of a round's base model, which are on their way: its header, and all of it if it is small."""
-    return services.parallel.submit(services.models.range, record.base.key, 0, min(record.base.bytes, HEAD_BYTES))
+    return services.parallel.submit(services.models.beginning, record.base, HEAD_BYTES)
 
 
 def block_elements(encoding: Encoding, clients: int, *, of_all_clients: bool) -> int:

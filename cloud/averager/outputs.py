@@ -83,6 +83,7 @@ class Outputs:
         self._waited_s = waited_s
         self._under_way: deque[Future[Any]] = deque()
         self._written: dict[File, _Written] = {file: _Written() for file in _REFERRED_TO}
+        self._model_at_once: bytes | None = None
 
     def write(self, new: NewPart) -> None:
         """Write a part. It may still be on its way when this returns."""
@@ -90,6 +91,8 @@ class Outputs:
             written = (self._start(file) if not new.part.number else b"") + bytes(data)
             if file in self._written:
                 self._written[file].add(written)
+            if file == "model" and not self._uploads:
+                self._model_at_once = written
             self._wait(_UNDER_WAY - 1)
             self._under_way.append(self._parallel.submit(self._put, file, new.part.number, written))
 
@@ -99,6 +102,8 @@ class Outputs:
         model, copy = (
             self._written[file].reference(key_of(file, self._federation, self._round)) for file in _REFERRED_TO
         )
+        if self._model_at_once is not None:
+            self._models.keep_model(model, self._model_at_once)  # the next round starts from it
         return msgspec.structs.replace(model, copy=copy) if self._grid.copied else model
 
     def _wait(self, until: int) -> None:

@@ -5,8 +5,9 @@ KEPT_BYTES = 64 << 20
 
 
 class Kept:
-    """The objects that were kept last, at most `limit_bytes` of them. A version of an object never changes, so what is
-    kept of it is what the bucket has."""
+    """The objects that were kept last, at most `limit_bytes` of them. Each is known by its key and by what tells its
+    bytes from all others of this key: the version of an update, the SHA-256 of a model. So what is kept is what the
+    bucket has."""
 
     def __init__(self, limit_bytes: int = KEPT_BYTES) -> None:
         self._limit_bytes = limit_bytes

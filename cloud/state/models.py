@@ -84,6 +84,19 @@ class Models:
         if fetched.version_id is not None:
             self._kept.add(key, fetched.version_id, fetched.data)
 
+    def keep_model(self, model: ModelReference, data: bytes) -> None:
+        """As `keep`, for a model and `beginning`."""
+        self._kept.add(model.key, model.sha256, data)
+
+    def beginning(self, model: ModelReference, size: int) -> bytes:
+        """The first bytes of a model: all of it if it is kept, else `size`, or fewer if it has no more.
+
+        Raises:
+            MissingObjectError: it isn't there.
+        """
+        kept = self._kept.get(model.key, model.sha256)
+        return self.range(model.key, 0, min(model.bytes, size)) if kept is None else kept
+
     def range(self, key: str, start: int, end: int, *, version_id: str | None = None) -> bytes:
         """Bytes `start` to `end` of an object, fewer if it ends before; not none.
 

@@ -33,3 +33,15 @@ def test_a_version_that_is_kept_is_not_read_again_and_another_one_is(aws: Embedd
     assert models.range(key, 8, 15, version_id=first) == b"89"
     assert models.range(key, 2, 5, version_id=second) == b"cde"
     assert models.range(key, 2, 5) == b"cde"
+
+
+def test_a_model_of_the_same_key_with_other_bytes_is_read_from_the_bucket(
+    aws: EmbeddedAws, deployed: Deployment
+) -> None:
+    """A federation that is made anew under the same name has models of the same keys."""
+    models, key = Models(aws.client("s3"), deployed.bucket), "partial/kept-model"
+    old = models.put(key, b"old model")
+    models.keep_model(old, b"old model")
+    new = models.put(key, b"new model")
+    assert models.beginning(old, 3) == b"old model"
+    assert models.beginning(new, 3) == b"new"
