@@ -121,7 +121,7 @@ def _before(record: RoundRecord, header: Header, grid: Grid, files: Sequence[Fil
 
 def sources_of(services: Services, record: RoundRecord, answers: Answers) -> tuple[Source, ...]:
     """What is averaged, in the order of the things' names: a client's newer update takes the place of a carried one."""
-    sources = {response.thing: _source(record, response) for response in answers.accepted}
+    sources = {response.thing: _source(services, record, response) for response in answers.accepted}
     by_round: dict[int, list[Carried]] = {}
     for carried in record.carried:
         by_round.setdefault(carried.round, []).append(carried)
@@ -129,11 +129,11 @@ def sources_of(services: Services, record: RoundRecord, answers: Answers) -> tup
         accepted = {r.thing: r for r in services.rounds.answers(record.federation, round_number).accepted}
         for carried in group:
             if carried.thing in accepted:
-                sources.setdefault(carried.thing, _source(record, accepted[carried.thing]))
+                sources.setdefault(carried.thing, _source(services, record, accepted[carried.thing]))
     return tuple(sources[thing] for thing in sorted(sources))
 
 
-def _source(record: RoundRecord, response: ResponseRecord) -> Source:
+def _source(services: Services, record: RoundRecord, response: ResponseRecord) -> Source:
     if response.report is None:
         raise CorruptRecordError(
             f"an accepted response of {response.thing} that round {record.round} of {record.federation!r} averages has "
@@ -141,11 +141,12 @@ def _source(record: RoundRecord, response: ResponseRecord) -> Source:
         )
     # The round of its assignment, as inspection has checked: that in which it was accepted may be a later one.
     assigned_in = response.report.round
-    key = names.update_key(record.federation, assigned_in, response.thing)
+    key, version_id = names.update_key(record.federation, assigned_in, response.thing), response.version_id
+    kept = services.models.kept(key, version_id) or b""
     return Source(
         thing=response.thing,
         report=response.report,
         norm=response.norm or 0.0,
-        stored=Stored(key=key, data_start=response.data_start, version_id=response.version_id),
+        stored=Stored(key=key, data_start=response.data_start, version_id=version_id, head=kept),
         age=record.round - assigned_in,
     )

@@ -105,15 +105,16 @@ class ObjectReader:
         """What was requested, in this order."""
         remaining = iter(requests)
         ahead: deque[tuple[int, Future[Buffer]]] = deque()
-        ahead_bytes = 0
+        under_way = ahead_bytes = 0
         while True:
-            while len(ahead) < self._AHEAD and (not ahead or ahead_bytes < self._ahead_bytes):
+            while under_way < self._AHEAD and (not under_way or ahead_bytes < self._ahead_bytes):
                 request = next(remaining, None)
                 if request is None:
                     break
-                size = request.end - request.start
-                ahead.append((size, self._parallel.submit(self._fetch, request)))
+                size, fetched = self._fetch(request)
+                ahead.append((size, fetched))
                 ahead_bytes += size
+                under_way += 1 if size else 0
             if not ahead:
                 return
             size, fetched = ahead.popleft()
@@ -121,13 +122,18 @@ class ObjectReader:
                 data = fetched.result()
             yield functools.partial(_copy, data)
             ahead_bytes -= size
+            under_way -= 1 if size else 0
 
-    def _fetch(self, request: Request) -> Buffer:
+    def _fetch(self, request: Request) -> tuple[int, "Future[Buffer]"]:
+        """What was requested, which may be on its way; and how many bytes of memory it takes: none if it was known."""
         file = self._files[request.file]
         start, end = file.data_start + request.start, file.data_start + request.end
         if end <= len(file.head):
-            return memoryview(file.head)[start:end]
-        return self._models.range(file.key, start, end, version_id=file.version_id)
+            known: Future[Buffer] = Future()
+            known.set_result(memoryview(file.head)[start:end])
+            return 0, known
+        fetch = functools.partial(self._models.range, file.key, start, end, version_id=file.version_id)
+        return end - start, self._parallel.submit(fetch)
 
 
 def _copy(data: Buffer, space: memoryview) -> None:

@@ -23,6 +23,6 @@ class Kept:
         while self._bytes > self._limit_bytes:
             self._bytes -= len(self._objects.pop(next(iter(self._objects))))
 
-    def get(self, key: str, version: str | None) -> bytes | None:
+    def get(self, key: str, version: str) -> bytes | None:
         """This version of an object, if it is kept."""
-        return None if version is None else self._objects.get((key, version))
+        return self._objects.get((key, version))

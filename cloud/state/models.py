@@ -80,9 +80,13 @@ class Models:
             return Fetched(data=body.read(), version_id=answer.get("VersionId"))
 
     def keep(self, key: str, fetched: Fetched) -> None:
-        """Have ranges of what was fetched read from memory, as long as it is not displaced by what is kept after it."""
+        """Keep what was fetched in memory, as long as it is not displaced by what is kept after it."""
         if fetched.version_id is not None:
             self._kept.add(key, fetched.version_id, fetched.data)
+
+    def kept(self, key: str, version_id: str | None) -> bytes | None:
+        """This version of an object, if it is in memory."""
+        return None if version_id is None else self._kept.get(key, version_id)
 
     def keep_model(self, model: ModelReference, data: bytes) -> None:
         """As `keep`, for a model and `beginning`."""
@@ -103,8 +107,6 @@ class Models:
         Raises:
             MissingObjectError: it isn't there.
         """
-        if (kept := self._kept.get(key, version_id)) is not None:
-            return kept[start:end]
         answer = self._get(key, version_id, Range=f"bytes={start}-{end - 1}")
         with answer["Body"] as body:
             data: bytes = body.read()
