@@ -1,5 +1,6 @@
 """The averager on a disk instead of S3: the same arithmetic, on files."""
 
+import errno
 import functools
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,7 +18,7 @@ from cloud.averaging.weighing import weigh
 from cloud.settings import Averaging
 from protocol.encodings import FLOAT_DTYPES, UpdateLayout, check_layout, update_layout
 from protocol.messages import ModelHeader, Report, decode
-from protocol.tensors import DTYPES, InvalidTensorsError, header_length, parse_header
+from protocol.tensors import DTYPES, InvalidTensorsError, encode_header, header_length, parse_header
 
 _HEAD_BYTES = 4096
 _METADATA_AT = 8 + len('{"__metadata__":{"fedgrass":')
@@ -71,6 +72,7 @@ def average_files(updates: Sequence[Path], base: Path, new: Path, settings: Aver
 
     Raises:
         SchemaMismatchError: an update is none to this model.
+        OSError: a file can't be read, or written whole.
     """
     with FileReader(updates) as reader, FileReader([base]) as base_reader:
         header = parse_header(*base_reader.head(0))
@@ -83,10 +85,10 @@ def average_files(updates: Sequence[Path], base: Path, new: Path, settings: Aver
         total = weighing.total(clients)
         changes = Mean(GroupSums(Updates(layout, reader, blocks, clients), weighing, total), total)
         before = Before(grid, grid.parts, base_reader, ("model",))
+        start = grid.model_start(grid.about.round + 1)
         with new.open("wb", buffering=0) as file:
-            start = grid.model_start(grid.about.round + 1)
             for part in new_parts(grid, grid.parts, blocks, changes, before, settings):
-                os.writev(file.fileno(), [start, part.data["model"]])
+                _write(file.fileno(), start, part.data["model"])
                 start = b""
 
 
@@ -95,17 +97,21 @@ def _fill(descriptor: int, start: int, space: memoryview) -> None:
         raise InvalidTensorsError("a file has become shorter while it was read")
 
 
+def _write(descriptor: int, *data: bytes | bytearray) -> None:
+    if os.writev(descriptor, data) != sum(map(len, data)):
+        raise OSError(errno.ENOSPC, "the new model does not fit on the disk")
+
+
 def _sources(reader: FileReader, files: int, layout: UpdateLayout) -> Iterator[Source]:
     """The updates, each checked to be of this layout. The averager does this when an update arrives, and keeps what it
-    found; here it is part of the work. Headers of one program differ in the report alone, so that one is parsed and the
-    others are compared with it."""
-    tensors = None
+    found; here it is part of the work. Headers that devices write differ in the report alone: the rest is compared with
+    what it has to be, and one that looks otherwise is parsed."""
+    tensors = encode_header(layout.tensors, "").partition(_METADATA_END)[2].rstrip()
     for file in range(files):
         head, size = reader.head(file)
         message, _, rest = head[_METADATA_AT:].partition(_METADATA_END)
         if rest.rstrip() != tensors or len(head) + layout.data_bytes != size:
             check_layout(parse_header(head, size), layout)
-            tensors = rest.rstrip()
         report = decode(msgspec.json.decode(message + b'"', type=str), Report)
         stored = Stored(key=report.thing, data_start=len(head))
         yield Source(thing=report.thing, report=report, norm=0.0, stored=stored)
