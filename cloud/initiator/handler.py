@@ -101,7 +101,7 @@ def _wake(outside: Services) -> None:
             if federation.status == "running" and federation.next_at <= now:
                 outside.notices.ask_for_round(OpenRound(federation=federation.federation, round=number), now)
             continue
-        if record.notified_at is None and federation.status == "running":
+        if record.notified_at is None and record.status == "open":
             outside.notices.ask_for_round(OpenRound(federation=federation.federation, round=number), now)
         due = next_check(record)
         if due is not None and due <= now:

@@ -21,11 +21,15 @@ _log = logging.getLogger(__name__)
 def open_round(services: Services, request: OpenRound) -> None:
     """Open the round asked for, or repair it if an earlier attempt was cut off before all were told.
 
-    A request that came too early is sent again; one for a round that can't be next any more changes nothing.
+    A request that came too early is sent again; one for a round that can't be next any more changes nothing. A pause
+    keeps a round from being opened, but not from being repaired.
     """
     now = time.time()
     candidates = services.parallel.submit(services.clients.of, request.federation)
     federation = services.federations.get(request.federation)
+    if federation.status == "paused" and federation.round == request.round - 1:
+        _repair(services, federation, request.round)
+        return
     if federation.status != "running" or federation.round != request.round - 1:
         _log.info(
             "federation=%s round=%d not opened: the federation is %s and at round %d",
@@ -76,15 +80,21 @@ def open_round(services: Services, request: OpenRound) -> None:
     try:
         services.rounds.claim(record)
     except NotClaimedError:
-        try:
-            record = services.rounds.get(request.federation, request.round)
-        except UnknownRoundError:
-            _log.info("federation=%s round=%d not opened: it is not next any more", request.federation, request.round)
-            return
-        if record.status != "open" or record.notified_at is not None:
-            return
-        _log.warning("federation=%s round=%d was not fully opened: repairing", request.federation, request.round)
-    _announce(services, federation, record)
+        _repair(services, federation, request.round)
+    else:
+        _announce(services, federation, record)
+
+
+def _repair(services: Services, federation: FederationRecord, round_number: int) -> None:
+    """Tell all of a round that is open, if an earlier attempt was cut off before they were told."""
+    try:
+        record = services.rounds.get(federation.federation, round_number)
+    except UnknownRoundError:
+        _log.info("federation=%s round=%d not opened: it is not next", federation.federation, round_number)
+        return
+    if record.status == "open" and record.notified_at is None:
+        _log.warning("federation=%s round=%d was not fully opened: repairing", record.federation, record.round)
+        _announce(services, federation, record)
 
 
 def _handed_over(

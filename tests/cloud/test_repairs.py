@@ -27,11 +27,14 @@ def closed_by(owner: str, record: RoundRecord) -> RoundRecord:
     return step(record, done, now, Lease(owner, now))
 
 
+@pytest.mark.parametrize("paused", [False, True], ids=["while it runs", "while it is paused"])
 def test_a_round_that_was_claimed_but_not_told_of_is_completed_by_the_next_wake_up(
-    simulated: SimulatedFederation,
+    simulated: SimulatedFederation, paused: bool
 ) -> None:
     simulated.create(["d0", "d1"], rounds=1)
     claimed = simulated.claim("d0", "d1")
+    if paused:
+        simulated.operations.pause(simulated.name)
     assert simulated.desired("d0").assignment is None
 
     simulated.wake()
