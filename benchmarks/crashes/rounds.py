@@ -138,9 +138,9 @@ class Run:
                 answer = shadows.get_thing_shadow(thingName=thing, shadowName=shadow)
             except shadows.exceptions.ResourceNotFoundException:
                 continue
-            desired = msgspec.json.decode(answer["payload"].read())["state"]["desired"]
-            assignment = messages.convert(desired["assignment"], messages.Assignment)
-            if (thing, assignment.round) not in self._answered:
+            state = msgspec.json.decode(answer["payload"].read())["state"]
+            assignment = msgspec.convert(state["desired"], messages.Desired).assignment
+            if assignment is not None and (thing, assignment.round) not in self._answered:
                 self._answered.add((thing, assignment.round))
                 self._answer(thing, assignment, answers.pop(0))
 
