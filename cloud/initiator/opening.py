@@ -113,20 +113,26 @@ def _handed_over(
         # What they change is another model, if this one was rolled back to.
         services.notices.withdraw(federation.federation, [member.thing for member in busy], before.round)
         return (), ()
+    if before.notified_at is None:  # whoever opened it was cut off, or is still at it
+        untold = [member.thing for member in busy if member.assigned_in == before.round]
+        services.notices.assign(before.federation, untold, _assignment_of(before))
     return busy, carried_after(before, answers)
 
 
-def _announce(services: Services, federation: FederationRecord, record: RoundRecord) -> None:
-    now = time.time()
-    assignment = Assignment(
+def _assignment_of(record: RoundRecord) -> Assignment:
+    return Assignment(
         round=record.round,
         model=record.base.offered,
-        training=federation.settings.training,
-        encoding=federation.settings.encoding,
+        training=record.settings.training,
+        encoding=record.settings.encoding,
         # Devices get the time of an extension, and that of the rounds in which a late update counts, from the start:
         # one that gave up at the deadline could not use it.
         deadline=record.opened_at + record.settings.training_s,
     )
+
+
+def _announce(services: Services, federation: FederationRecord, record: RoundRecord) -> None:
+    now = time.time()
     check = CheckRound(federation=record.federation, round=record.round, at=record.deadline)
     notice = RoundNotice(
         federation=record.federation,
@@ -143,12 +149,11 @@ def _announce(services: Services, federation: FederationRecord, record: RoundRec
     if federation.waiting:
         others.append(services.parallel.submit(services.federations.set_waiting, record.federation, False))
     selected = [member.thing for member in record.cohort if member.assigned_in is None]
-    notified = services.notices.assign(record.federation, selected, assignment)
+    notified = services.notices.assign(record.federation, selected, _assignment_of(record))
     wait(others)
     for other in others:
         other.result()
-    if not services.rounds.set_notified(record, notified, time.time()):
-        _log.warning("federation=%s round=%d ended before all were told", record.federation, record.round)
+    services.rounds.set_notified(record, notified, time.time())
     _log.info(
         "federation=%s round=%d open: cohort=%d notified=%d target=%d quorum=%d",
         record.federation,

@@ -31,23 +31,25 @@ def busy_after(record: RoundRecord, answers: Answers) -> tuple[CohortMember, ...
     they got their assignments (Nguyen et al., FedBuff, 2022, algorithm 1: a client trains on while the server goes on).
 
     These are the clients without an answer whose assignment will not be older than `max_staleness` then. One whose
-    update was refused is not busy any more. A round that was aborted for another reason than its quorum hands over
-    nothing.
+    update was refused is not busy any more, and one that could not be told never was. As long as it is not noted who
+    was told, all are taken to be: whoever opens the next round tells them. A round that was aborted for another reason
+    than its quorum hands over nothing.
     """
     if record.round >= record.settings.rounds or (record.status == "aborted" and not record.carry):
         return ()
     refused = {response.thing for response in answers.refused}
+    is_noted = record.notified_at is not None or bool(answers.notified)
     busy = []
     for member in unanswered(record, answers):
         if member.thing in refused:
             continue
         if member.assigned_in is not None:
             since = member
-        elif member.thing in answers.notified:
-            at = answers.notified[member.thing]
-            since = msgspec.structs.replace(member, assigned_in=record.round, assigned_at=at)
+        elif is_noted and member.thing not in answers.notified:
+            continue
         else:
-            continue  # it was never told
+            at = answers.notified.get(member.thing, record.opened_at)
+            since = msgspec.structs.replace(member, assigned_in=record.round, assigned_at=at)
         if record.round + 1 - (since.assigned_in or record.round) <= record.settings.max_staleness:
             busy.append(since)
     return tuple(busy)

@@ -154,34 +154,21 @@ class Rounds:
         except self._dynamodb.exceptions.TransactionCanceledException as error:
             raise NotClaimedError(f"round {record.round} of {record.federation!r}: {error}") from error
 
-    def set_notified(self, record: RoundRecord, notified: dict[str, float], now: float) -> bool:
-        """Note when each client's assignment was written: the round is fully open. Returns whether it was noted.
-
-        It is not noted of a round that takes no more updates, and it makes a new version of one that does: so whoever
-        ends a round, and whoever looks back at it, knows of the same clients that they were told.
-        """
+    def set_notified(self, record: RoundRecord, notified: dict[str, float], now: float) -> None:
+        """Note when each client's assignment was written: the round is fully open."""
         key = _response_key(record.federation, record.round, "#notified")
-        values = {":now": now, ":one": 1, ":open": "open", ":opened_at": record.opened_at}
         writes: list[TransactWriteItemTypeDef] = [
             {
                 "Update": {
                     "TableName": self._rounds,
                     "Key": _key(record.federation, record.round),
-                    "UpdateExpression": "SET notified_at = :now ADD version :one",
-                    "ConditionExpression": "#status = :open AND opened_at = :opened_at",
-                    "ExpressionAttributeNames": {"#status": "status"},
-                    "ExpressionAttributeValues": _values("", values),
+                    "UpdateExpression": "SET notified_at = :now",
+                    "ExpressionAttributeValues": {":now": to_attribute(now)},
                 }
             },
             {"Put": {"TableName": self._responses, "Item": key | _values("", {"notified": notified})}},
         ]
-        try:
-            transact(self._dynamodb, writes)
-        except self._dynamodb.exceptions.TransactionCanceledException as error:
-            if not any(reason.get("Code") == FAILED for reason in error.response.get("CancellationReasons", [])):
-                raise
-            return False
-        return True
+        transact(self._dynamodb, writes)
 
     def write(
         self,

@@ -45,7 +45,7 @@ def test_clients_without_an_answer_stay_busy_with_the_history_that_they_had() ->
 def test_a_client_that_has_answered_is_not_busy(state: Any) -> None:
     response = ResponseRecord(thing="a", state=state, arrived_at=1.0, inspected_at=1.0)
     answers = Answers(accepted=(response,)) if state == "accepted" else Answers(failed=(response,))
-    assert busy_after(fifth(limit=3), answers) == ()
+    assert busy_after(fifth(limit=3, cohort=(OLD,)), answers) == ()
 
 
 def test_a_client_whose_update_was_refused_is_not_busy() -> None:
@@ -55,8 +55,11 @@ def test_a_client_whose_update_was_refused_is_not_busy() -> None:
     assert given_up(fifth(limit=3), answers) == [OLD]
 
 
-def test_a_client_that_was_never_told_is_not_busy() -> None:
-    assert busy_after(fifth(limit=3), Answers()) == (OLD,)
+def test_a_client_that_could_not_be_told_is_not_busy_but_all_are_until_that_is_noted() -> None:
+    assert busy_after(fifth(limit=3, notified_at=1002.0), Answers()) == (OLD,)
+    assert busy_after(fifth(limit=3), Answers(notified={"c": 1001.0})) == (OLD,)
+    since = msgspec.structs.replace(NEW, assigned_in=5, assigned_at=1000.0)
+    assert busy_after(fifth(limit=3), Answers()) == (OLD, since)
 
 
 def test_nobody_is_busy_after_the_last_round_or_one_that_an_operator_aborted() -> None:
