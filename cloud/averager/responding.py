@@ -96,6 +96,8 @@ class Responder:
         things = {said.thing for said in early} | unwanted.keys() | refused.keys()
         on_record = self._services.rounds.responses_of(assigned.federation, rounds, things)
         answered = {response.thing for response in on_record if response.state != "refused"}
+        if any(said.put_off and said.thing in answered for said in early):
+            self._keeper.check(latest)  # this is a redelivery: what the first delivery led to may have been cut off
         # Whose clients have answered already, no round will want; nor any, if the federation is not buffered.
         coming = [said for said in early if assigned.settings.max_staleness and said.thing not in answered]
         too_late = [said for said in early if isinstance(said, Arrival) and said not in coming]

@@ -947,20 +947,27 @@ def test_a_delivery_that_is_cut_off_at_any_call_is_soon_made_up_for(
         assert bool(machine.seen["worked on"]) == (chosen is SHARDED)
 
 
-@pytest.mark.parametrize("between", [True, False], ids=["between two rounds", "in the next round"])
-def test_a_late_update_counts_once_though_its_delivery_is_cut_off_at_any_call(package: Path, between: bool) -> None:
+@pytest.mark.parametrize("when", ["between two rounds", "in the next round", "in the next round, put off"])
+def test_a_late_update_counts_once_though_its_delivery_is_cut_off_at_any_call(package: Path, when: str) -> None:
     for calls, fate in ((calls, fate) for calls in itertools.count() for fate in FATES[1:]):
         machine = Schedules(package, Counter(), reliable=True)
-        machine.begin(2, BUFFERED)
+        machine.begin(2, msgspec.structs.replace(BUFFERED, max_staleness=2))
         machine.deliver(0, 1, 0.0, TO_ITS_END)
         machine.answer([0], 1)
         machine.deliver(0, 1, 0.0, TO_ITS_END)
-        if not between:
+        if when == "in the next round":
             machine.deliver(0, 1, 0.0, TO_ITS_END)
-        assert (machine.number, machine.current() is None) == (2, between)
+        assert (machine.number, machine.current() is None) == (2, when != "in the next round")
         machine.answer([1], 2)
         machine.world.messages.insert(0, machine.world.messages.pop())  # before that which opens the next round
-        machine.deliver(0, 1, 0.0, (calls, fate))
+        late_first = 0
+        if when == "in the next round, put off":
+            machine.deliver(0, 1, 0.0, TO_ITS_END)
+            machine.deliver(0, 1, 0.0, TO_ITS_END)
+            machine.wait(1.0)
+            assert machine.current() is not None
+            late_first = next(index for index, message in enumerate(machine.visible()) if "put_off" in message.body)
+        machine.deliver(late_first, 1, 0.0, (calls, fate))
         undisturbed = not machine.world.faults
         while machine.number == 2:
             assert machine.world.messages, f"{fate} call {calls} was the end of it all"
