@@ -9,6 +9,8 @@ from components.client.conditions import Conditions
 from components.client.gate import Policy
 from protocol import names
 
+DAY_S = 86_400.0
+
 
 class ConfigurationError(ValueError):
     """The component is configured in a way that it cannot work with; the text names the key and what to set."""
@@ -28,13 +30,13 @@ class Configuration(Conditions, frozen=True, kw_only=True):
     bucket: str
     dataset: str = ""
     held_out: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
-    reconcile_s: Annotated[float, msgspec.Meta(ge=1)] = 300.0
-    keep_warm_s: Annotated[float, msgspec.Meta(ge=0)] = 30.0
-    threads: Annotated[int, msgspec.Meta(ge=0)] = 0
+    reconcile_s: Annotated[float, msgspec.Meta(ge=1, le=DAY_S)] = 300.0
+    keep_warm_s: Annotated[float, msgspec.Meta(ge=0, le=DAY_S)] = 30.0
+    threads: Annotated[int, msgspec.Meta(ge=0, le=1024)] = 0
     checkpoint_steps: Annotated[int, msgspec.Meta(ge=0)] = 0
     checkpoint_s: Annotated[float, msgspec.Meta(ge=0)] = 10.0
     niceness: Annotated[int, msgspec.Meta(ge=0, le=19)] = 10
-    memory_mb: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    memory_mb: Annotated[float, msgspec.Meta(ge=0, le=1e9)] = 0.0
     when_not_ready: Literal["decline", "wait"] = "decline"
     defer_updates_s: Annotated[float, msgspec.Meta(ge=0)] = 1800.0
 

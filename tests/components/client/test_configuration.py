@@ -41,6 +41,8 @@ def test_conditions_are_part_of_it() -> None:
         ({"federation": "digits"}, "bucket"),
         ({"federation": "Not A Name", "bucket": "b"}, "Not A Name"),
         ({"federation": "digits", "bucket": "b", "reconcile_s": "soon"}, "reconcile_s"),
+        ({"federation": "digits", "bucket": "b", "reconcile_s": "inf"}, "reconcile_s"),
+        ({"federation": "digits", "bucket": "b", "memory_mb": "inf"}, "memory_mb"),
         ({"federation": "digits", "bucket": "b", "threads": -1}, "threads"),
         ({"federation": "digits", "bucket": "b", "hours": "at night"}, "at night"),
         ({"federation": "digits", "bucket": "b", "min_battery_percent": 101}, "min_battery_percent"),
