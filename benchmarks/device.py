@@ -31,7 +31,7 @@ import typer
 from benchmarks import footprint
 from benchmarks.footprint import Peak
 from benchmarks.lone_device import LocalRound, LoneDevice
-from benchmarks.soak import soak
+from benchmarks.soak import STEADY, soak
 from cli.demo import EXAMPLE
 from cli.project import load
 from sandbox.nucleus.personality import FLEETS, Personality
@@ -163,7 +163,7 @@ def main(
 ) -> None:
     """Print the figures as JSON; exit with 1 if a limit does not hold."""
     figures = measure(FLEETS[nucleus][0], idle_s)
-    endured = soak(soak_hours)
+    endured = soak(soak_hours, STEADY)
     over = over_limit(figures) + (["soak"] if endured.missed or endured.wrong else [])
     both = msgspec.to_builtins(figures) | {"soak": endured, "over_limit": over}
     sys.stdout.write(msgspec.json.encode(both).decode() + "\n")

@@ -4,20 +4,26 @@
 at its IPC seam (soaking/nucleus.py), while its clock runs 240 times as fast as time (soaking/fast_clock.py). Its
 training process is a real one, with torch, and downloads from and uploads to a real S3. Assignments follow each other,
 each with a trouble of its own (soaking/troubles.py); those that end the agent come in the first third of the day only,
-so that one process lives through the rest.
+so that one process lives through the rest. By its end, that process has met all of its code, and has taken the memory
+for it: then come some hundred rounds in which nothing happens, to tell a leak from that.
 
 The last line is JSON:
 
 hours          how many of its hours the agent was watched for
-assignments    how many it got
+assignments    how many it got in the day
 missed         how many did not end in the shadow, as done (with the update in S3), declined or failed, or replaced by
-               the next one's end; or left a delta
+               the next one's end; or left a delta: in the day and after it
 wrong          how many ended otherwise than their trouble must
-ends           how many ended in which phase
+ends           how many of the day's ended in which phase
 lives          how many processes of the agent there were
 calls          how many IPC calls they made
-slope_kb_per_h by how much the agent's own memory (USS) grows, in KiB an hour of its clock: the common slope of all its
-               lives, by least squares, each from four hours after its start
+day_kb_per_h   by how much the agent's own memory (USS) grew in the day, in KiB an hour of its clock: the common slope
+               of all its lives, by least squares, each from four hours after its start. Code that is met for the
+               first time is in it
+steady         how many rounds came after the day
+steady_kb_per_assignment, steady_kb_per_h
+               by how much it grew for each of these rounds, and an hour: the slope by least squares, but for their
+               first third. What grows here is a leak
 files_grown    how many more files the last life had open in its last quarter than in its first, by the least of each
 """
 
@@ -43,6 +49,7 @@ from sandbox.scratch import Scratch
 ROOT = Path(__file__).parent.parent
 TASK = ROOT / "benchmarks" / "tasks" / "moody"
 SPEED = 240.0
+STEADY = 450
 WARM_UP_H = 4.0
 """Until then a process meets most of its code for the first time, and takes the memory for it."""
 
@@ -57,12 +64,15 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     ends: dict[str, int]
     lives: int
     calls: int
-    slope_kb_per_h: float
+    day_kb_per_h: float
+    steady: int
+    steady_kb_per_assignment: float
+    steady_kb_per_h: float
     files_grown: int
 
 
-def soak(hours: float, seed: int = 0) -> Figures:
-    """Let so many hours pass."""
+def soak(hours: float, steady: int, seed: int = 0) -> Figures:
+    """Let so many hours pass, and so many rounds after them."""
     days: list[Day] = []
     with (
         Scratch() as scratch,
@@ -83,18 +93,25 @@ def soak(hours: float, seed: int = 0) -> Figures:
             days.append(day)
             day.pass_by(hours, TROUBLES)
             watched_h = clock.passed() / HOUR_S
+            lives = [_grown(life) for life in device.lives]
+            files_grown = _files_grown(device.lives[-1])
+            assignments, ends = day.assignments, dict(day.ends)
+            rounds = day.stay_calm(steady)[steady // 3 :]
         if day.missed or day.wrong:
             _say(device.log_path.read_text(errors="replace"))
     return Figures(
         hours=round(watched_h, 1),
-        assignments=day.assignments,
+        assignments=assignments,
         missed=day.missed,
         wrong=day.wrong,
-        ends=dict(day.ends),
+        ends=ends,
         lives=len(device.lives),
         calls=nucleus.calls,
-        slope_kb_per_h=round(footprint.slope(_grown(life) for life in device.lives), 2),
-        files_grown=_files_grown(device.lives[-1]),
+        day_kb_per_h=round(footprint.slope(lives), 2),
+        steady=steady,
+        steady_kb_per_assignment=round(footprint.slope([list(enumerate(kb for _, kb in rounds))]), 3),
+        steady_kb_per_h=round(footprint.slope([rounds]), 2),
+        files_grown=files_grown,
     )
 
 
@@ -115,10 +132,11 @@ def _say(text: str) -> None:
 
 def main(
     hours: Annotated[float, typer.Option(min=0.1, help="How many hours of the agent's clock.")] = 24.0,
+    steady: Annotated[int, typer.Option(min=3, help="How many quiet rounds after them.")] = STEADY,
     seed: Annotated[int, typer.Option(help="Of the order of the troubles, and of what gets lost.")] = 0,
 ) -> None:
     """Print the figures as JSON; exit with 1 if an assignment was missed or has ended wrongly."""
-    figures = soak(hours, seed)
+    figures = soak(hours, steady, seed)
     sys.stdout.write(msgspec.json.encode(figures).decode() + "\n")
     raise typer.Exit(bool(figures.missed or figures.wrong))
 

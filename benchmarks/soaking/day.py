@@ -72,6 +72,17 @@ class Day:
                     self._settle(trouble)
                     self.pause(self.random.uniform(300, 1500))
 
+    def stay_calm(self, rounds: int) -> list[tuple[float, float]]:
+        """Let so many rounds follow each other at once, with nothing happening: (hours, KiB of the agent's own memory)
+        after each."""
+        calm = Trouble(Day.assign, "done")
+        seen = []
+        for _ in range(rounds):
+            calm.act(self)
+            self._settle(calm)
+            seen.append((self._clock.passed() / HOUR_S, self.device.memory_kb()))
+        return seen
+
     def on_request(self, _request: Request) -> bytes | None:
         """What the line to S3 does with a request."""
         return _UNAVAILABLE if self.s3_is_away else None

@@ -75,6 +75,11 @@ class SoakDevice:
         """What the agent has said."""
         return self._work / "agent.log"
 
+    def memory_kb(self) -> float:
+        """The agent's own memory (USS) in KiB."""
+        assert self._process is not None  # noqa: S101
+        return footprint.private_kb(self._process.pid)
+
     def kill_agent(self) -> None:
         """SIGKILL the agent; it is started again."""
         process = self._process
