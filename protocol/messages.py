@@ -13,6 +13,9 @@ VERSION = 1
 MAX_MESSAGE_BYTES = 4096
 """Greengrass nucleus lite silently drops larger MQTT messages on their way to a component."""
 
+MAX_REPORT_BYTES = 65_536
+"""How long a `Report` may be: the cloud keeps it in a DynamoDB item, and writes a batch of them in one transaction."""
+
 MAX_INTEGER = 2**53
 """Up to here every integer is a float64 as well: other readers of JSON, and sums of weights, keep it exactly."""
 

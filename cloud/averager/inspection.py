@@ -13,7 +13,7 @@ import numpy as np
 from cloud.state.handover import assignment_of
 from cloud.state.records import RoundRecord
 from protocol.encodings import BLOCK, UpdateLayout, check_layout, decode, float_range, scale_range
-from protocol.messages import InvalidMessageError, Report
+from protocol.messages import MAX_REPORT_BYTES, InvalidMessageError, Report
 from protocol.messages import decode as decode_message
 from protocol.names import UpdateName
 from protocol.tensors import (
@@ -25,9 +25,6 @@ from protocol.tensors import (
     parse_header,
     parse_message,
 )
-
-MAX_REPORT_BYTES = 65_536
-"""How long a report may be: it is kept in a DynamoDB item, and a batch of them is written in one transaction."""
 
 _AT_ONCE = 512 * BLOCK
 """So many coordinates are decoded at a time: they stay in the processor's cache."""

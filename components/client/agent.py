@@ -12,6 +12,7 @@ import msgspec
 
 from components.client import shadow as shadows
 from components.client.finished import Finished
+from components.client.reasons import shorten
 from components.client.shadow import Shadow
 from protocol.messages import FINAL_PHASES, Assignment, InvalidMessageError, Phase, Progress, Reported
 
@@ -64,11 +65,17 @@ class TrainingAdvanced(msgspec.Struct, frozen=True):
     progress: Progress
 
 
+class StepEntered(msgspec.Struct, frozen=True):
+    """The training process has come to this step of the assignment, None: it waits, and has not begun."""
+
+    step: str | None
+
+
 class Tick(msgspec.Struct, frozen=True):
     """Time has passed."""
 
 
-Event = Started | Connected | ShadowArrived | ShadowChanged | DataLoaded | TrainingAdvanced | Tick
+Event = Started | Connected | ShadowArrived | ShadowChanged | DataLoaded | TrainingAdvanced | StepEntered | Tick
 
 
 class Get(msgspec.Struct, frozen=True):
@@ -127,6 +134,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     reconcile_s: float
     finished: Finished | None = None
     running: Assignment | None = None
+    at_step: str | None = None
     deadline: float = math.inf
     said: Reported = Reported()
     known: Reported = Reported()
@@ -170,6 +178,8 @@ def step(state: State, event: Event, now: Moment) -> tuple[State, list[Effect]]:
             else:
                 state = _say(state, progress, now)
             state = _publish(state, now, effects, urgent=progress.phase in FINAL_PHASES)
+        case StepEntered(at_step):
+            state = msgspec.structs.replace(state, at_step=at_step)
         case Tick():
             state = _on_tick(state, now, effects)
     return state, effects
@@ -179,11 +189,11 @@ def _on_tick(state: State, now: Moment, effects: list[Effect]) -> State:
     if state.running and now.monotonic >= state.deadline:
         effects.append(Cancel("deadline"))
         last = state.said.progress
-        reason = f"deadline passed in phase {last.phase}" if last else "deadline passed"
+        reason = f"deadline passed in {state.at_step or 'phase accepted'}"
         if last and last.reason:
             reason = f"{reason}: {last.reason}"
         # What never began, since the device was not ready, has not failed.
-        phase: Phase = "declined" if last and last.phase == "accepted" else "failed"
+        phase: Phase = "failed" if state.at_step else "declined"
         state = _finish(state, phase, reason, now, effects)
         state = _publish(state, now, effects, urgent=True)
     if now.monotonic >= state.publish_due:
@@ -258,7 +268,7 @@ def _decide(state: State, shadow: Shadow, now: Moment, effects: list[Effect]) ->
         return _say(state, state.finished.progress, now)
     if round_number <= withdrawn:
         return _say(state, reported, now)
-    state = msgspec.structs.replace(state, running=assignment, deadline=now.monotonic + left_s)
+    state = msgspec.structs.replace(state, running=assignment, at_step=None, deadline=now.monotonic + left_s)
     if left_s <= 0:
         return _finish(state, "declined", f"deadline passed {-left_s:.0f} s before this device saw it", now, effects)
     effects.append(Train(assignment))
@@ -300,13 +310,13 @@ def _finish(state: State, phase: Phase, reason: str | None, now: Moment, effects
 
 
 def _progress(round_number: int, phase: Phase, reason: str | None, now: Moment) -> Progress:
-    short = None if reason is None else shadows.shorten(reason)
+    short = None if reason is None else shorten(reason)
     return Progress(round=round_number, phase=phase, reason=short, at=round(now.wall, 3))
 
 
 def _say(state: State, progress: Progress | None, now: Moment) -> State:
     if progress is not None and progress.at is None:
-        reason = None if progress.reason is None else shadows.shorten(progress.reason)
+        reason = None if progress.reason is None else shorten(progress.reason)
         progress = msgspec.structs.replace(progress, reason=reason, at=round(now.wall, 3))
     return msgspec.structs.replace(state, said=msgspec.structs.replace(state.said, progress=progress))
 

@@ -7,9 +7,6 @@ import msgspec
 
 from protocol.messages import Assignment, Progress
 
-EXIT_STOPPED = 75
-"""The training process was told to end, and has saved what it had done."""
-
 
 class Workplace(msgspec.Struct, frozen=True, kw_only=True):
     """What stays the same from round to round: the training process gets it on its command line.
@@ -56,9 +53,16 @@ class Stop(msgspec.Struct, frozen=True, tag="stop"):
 
 
 class Began(msgspec.Struct, frozen=True, tag="began"):
-    """The request is being worked on."""
+    """The process has loaded torch and the task, and works on the request."""
 
     number: int
+
+
+class Entered(msgspec.Struct, frozen=True, tag="entered"):
+    """The request has come to this step, named so that a reason can say where it was: "train() of task.py"."""
+
+    number: int
+    step: str
 
 
 class Loaded(msgspec.Struct, frozen=True, tag="loaded"):
@@ -94,5 +98,9 @@ class Cancelled(msgspec.Struct, frozen=True, tag="cancelled"):
     number: int
 
 
+class Stopped(msgspec.Struct, frozen=True, tag="stopped"):
+    """The process was told to end, and does so; what it had done is saved, for another one to go on with."""
+
+
 Request = Train | Cancel | Stop
-Event = Began | Loaded | Advanced | NotReady | Ended | Cancelled
+Event = Began | Entered | Loaded | Advanced | NotReady | Ended | Cancelled | Stopped

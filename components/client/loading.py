@@ -3,6 +3,7 @@
 import hashlib
 import importlib
 import math
+import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -13,10 +14,15 @@ from typing import Any, TypeVar
 from torch import nn
 
 from components.client import training
+from components.client.interruptions import InterruptionError
 from components.client.state_dict import DivergedError
 from components.client.task import Client, Data, DeviceState, Metrics, Training
 
 _Result = TypeVar("_Result")
+
+
+def _nothing(*_: Any) -> Metrics:
+    return {}
 
 
 class TaskError(Exception):
@@ -24,16 +30,19 @@ class TaskError(Exception):
 
 
 class Task:
-    """A user's task. Each method calls the function of its name, or does the default. `sha256` is that of its code.
+    """A user's task. Each method calls the function of its name, or does the default. `sha256` is that of its code;
+    `entered` is called with "train() of task.py" before that is called.
 
     Raises:
         TaskError: in any method: the function raised an exception (named with its line), or returned a wrong type.
         DivergedError: training has left the realm of numbers.
     """
 
-    def __init__(self, module: ModuleType, sha256: str) -> None:
+    def __init__(self, module: ModuleType, sha256: str, entered: Callable[[str], object]) -> None:
         self._module = module
         self.sha256 = sha256
+        self._entered = entered
+        self._process = os.getpid()
         self._file = Path(module.__file__ or "task.py")
         for required in ("build_model", "load_data"):
             if not callable(getattr(module, required, None)):
@@ -89,12 +98,16 @@ class Task:
             raise TaskError(f"{name}() of {self._file.name} has to return numbers by name: {error}") from error
 
     def _call(self, name: str, function: Callable[..., Any], expected: type[_Result], *arguments: Any) -> _Result:
+        self._entered(f"{name}() of {self._file.name}")
         try:
             result = function(*arguments)
-        except DivergedError:
+        except (DivergedError, InterruptionError):
             raise
-        except Exception as error:
+        except BaseException as error:  # sys.exit() as well: a process that just ends tells nobody why
             raise TaskError(f"{name}() of {self._file.name}: {describe(error)}") from error
+        finally:
+            if os.getpid() != self._process:
+                os._exit(0)  # a process that the task has forked, and lets return: the round is not its own
         if not isinstance(result, expected):
             raise TaskError(
                 f"{name}() of {self._file.name} returned {type(result).__name__}, it has to return {expected.__name__}"
@@ -102,8 +115,9 @@ class Task:
         return result
 
 
-def load_task(path: Path) -> Task:
-    """The task in a directory or zip file that holds task.py, and maybe modules that it imports.
+def load_task(path: Path, entered: Callable[[str], object] = _nothing) -> Task:
+    """The task in a directory or zip file that holds task.py, and maybe modules that it imports. `entered` is as in
+    `Task`.
 
     A process has one task: loading another takes its place.
 
@@ -121,13 +135,13 @@ def load_task(path: Path) -> Task:
     importlib.invalidate_caches()
     try:
         module = importlib.import_module("task")
-    except Exception as error:
+    except BaseException as error:  # sys.exit() as well, as in a script
         if isinstance(error, ModuleNotFoundError) and error.name == "task":
             raise TaskError(f"{path} holds no task.py") from error
         raise TaskError(f"task.py cannot be imported: {describe(error)}") from error
     if not (module.__file__ or "").startswith(entry):
         raise TaskError(f"{path} holds no task.py")
-    return Task(module, _digest(path))
+    return Task(module, _digest(path), entered)
 
 
 def _digest(path: Path) -> str:
@@ -154,10 +168,6 @@ def describe(error: BaseException) -> str:
 def finite(metrics: Metrics) -> Metrics:
     """The metrics that JSON can carry: those that are finite."""
     return {name: value for name, value in metrics.items() if math.isfinite(value)}
-
-
-def _nothing(*_: Any) -> Metrics:
-    return {}
 
 
 def _always(*_: Any) -> bool:

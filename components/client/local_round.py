@@ -19,23 +19,29 @@ from components.client.exchange import Workplace
 from components.client.interruptions import NotReadyError, StoppedError
 from components.client.loading import Task, TaskError, finite, load_task
 from components.client.local_data import DataError, LocalData
+from components.client.reasons import shorten
 from components.client.residual import Residuals
 from components.client.round_files import Belonging, RoundFiles, Update, UpdateState
-from components.client.task import Client, keep_checkpoints, listen_to_progress
+from components.client.task import Client, Data, Metrics, keep_checkpoints, listen_to_progress
+from components.client.token_bucket import TokenBucket
 from components.client.transfer import Transfer
 from components.client.upload_description import SENT, describe
 from protocol import names, tensors
 from protocol.encodings import LOSSY, update_layout
-from protocol.messages import Assignment, Phase, Progress, Report, Timings
+from protocol.messages import MAX_REPORT_BYTES, Assignment, Phase, Progress, Report, Timings, Training, encode
 from protocol.tensors import Header
 
 log = logging.getLogger(__name__)
+
+PROGRESS_BURST = 20
+PROGRESS_PER_S = 10.0
+"""How often progress within a phase is passed on: a task may tell it at each step."""
 
 
 class LocalTrainer:
     """Does local rounds for one device. What is loaded in the first round is kept for the next ones.
 
-    `say` is called with the progress, `loaded` with the number of examples.
+    `say` is called with the progress, `loaded` with the number of examples, `entered` with each step's name.
 
     Raises:
         TaskError: the task, task.zip or task.py among the artifacts, cannot be loaded.
@@ -47,9 +53,11 @@ class LocalTrainer:
         transfer: Callable[[Path, Callable[[str], None]], Transfer],
         say: Callable[[Progress], None],
         loaded: Callable[[int], None],
+        entered: Callable[[str], None],
     ) -> None:
         self._workplace = workplace
         self._say = say
+        self._entered = entered
         self._round = 0
         self._phase: Phase = "training"
         self._kept = Path(workplace.work) / "round"
@@ -58,7 +66,7 @@ class LocalTrainer:
             torch.set_num_threads(workplace.threads)
         artifacts = Path(workplace.artifacts)
         packed = artifacts / "task.zip"
-        self._task = load_task(packed if packed.exists() else artifacts)
+        self._task = load_task(packed if packed.exists() else artifacts, entered)
         self._checkpoints: Checkpoints | None = None
         self._model: nn.Module | None = None
         self._data = LocalData(
@@ -68,6 +76,7 @@ class LocalTrainer:
             workplace.held_out,
             loaded,
         )
+        self._bucket = TokenBucket(PROGRESS_BURST, PROGRESS_PER_S)
         listen_to_progress(self._on_progress)
 
     def run(self, assignment: Assignment, accepted_at: float, cloud_offset_s: float | None) -> Progress:
@@ -90,7 +99,7 @@ class LocalTrainer:
             progress = self._run(assignment, accepted_at, files)
         except DataError as error:
             log.warning("declined", extra={"reason": error})
-            progress = Progress(round=assignment.round, phase="declined", reason=str(error))
+            progress = Progress(round=assignment.round, phase="declined", reason=shorten(str(error)))
         except (StoppedError, NotReadyError):
             raise
         except BaseException:
@@ -109,6 +118,7 @@ class LocalTrainer:
             except TaskError:
                 self._data.check_unchanged()  # what the task stumbled over may be files that are gone
                 raise
+        self._entered("the upload")
         self._advance("uploading")
         self._transfer.upload(update.state.key, update.body)
         self._note(update)
@@ -132,6 +142,7 @@ class LocalTrainer:
             steps=self._workplace.checkpoint_steps,
             interval_s=self._workplace.checkpoint_s,
         )
+        self._entered("the download of the model")
         file = self._transfer.download(assignment.model)
         downloaded_at = time.time()
         header = tensors.parse_header(file, len(file))
@@ -148,8 +159,7 @@ class LocalTrainer:
         randomness.seed(seed)
         checkpoints.begin(before, downloaded_at)
         with self._checkpointing(checkpoints):
-            trained = task.train(model, data, msgspec.structs.replace(assignment.training, seed=seed))
-        model.cpu()
+            trained = self._train(model, data, msgspec.structs.replace(assignment.training, seed=seed))
         trained_at = time.time()
         after = task.evaluate(model, data) if data.has_test else {}
 
@@ -173,11 +183,27 @@ class LocalTrainer:
                 train_s=checkpoints.train_s,
             ),
         )
+        report_bytes = len(encode(report))
+        if report_bytes > MAX_REPORT_BYTES:
+            raise TaskError(
+                f"train(), evaluate() and describe() of task.py make a report of {report_bytes:,} bytes, "
+                f"the cloud takes {MAX_REPORT_BYTES:,}: return fewer numbers"
+            )
         update = self._encode(assignment, report, model, header, base)
         files.save_update(update)
         if checkpoints.stopping:
             raise StoppedError
         return update
+
+    def _train(self, model: nn.Module, data: Data, settings: Training) -> Metrics:
+        before = state_dict.schema(model)
+        trained = self._task.train(model, data, settings)
+        model.cpu()
+        change = state_dict.first_change(before, state_dict.schema(model))
+        if change is not None:
+            self._model = None  # the next round has it built again
+            raise TaskError(f"train() of task.py has made another model of it: {change}")
+        return trained
 
     def _encode(
         self, assignment: Assignment, report: Report, model: nn.Module, header: Header, base: Mapping[str, Tensor]
@@ -244,10 +270,11 @@ class LocalTrainer:
         self._say(Progress(round=self._round, phase=phase))
 
     def _on_progress(self, epoch: int | None, epochs: int | None, step: int | None) -> None:
-        self._say(Progress(round=self._round, phase=self._phase, epoch=epoch, epochs=epochs, step=step))
+        if self._bucket.take():
+            self._say(Progress(round=self._round, phase=self._phase, epoch=epoch, epochs=epochs, step=step))
 
     def _on_failure(self, reason: str) -> None:
-        self._say(Progress(round=self._round, phase=self._phase, reason=reason))
+        self._say(Progress(round=self._round, phase=self._phase, reason=shorten(reason)))
 
 
 def local_seed(seed: int, round_number: int, thing: str) -> int:

@@ -17,7 +17,8 @@ from components.client.gate import Gate
 from components.client.hello import hello
 from components.client.ipc import Ipc, IpcError
 from components.client.outbox import Outbox
-from components.client.supervisor import Supervisor
+from components.client.supervisor import NotStarted, Supervisor
+from components.client.training_process import Exited, Said
 from protocol import messages, names
 
 log = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ SETTLE_S = 1.0
 GRACE_S = 3.5
 """How long the training process gets to save a checkpoint at the end: the classic nucleus kills after 5 s."""
 
-Event = ipc.Event | supervisor.Said | supervisor.Exited | messages.Progress
+Event = ipc.Event | supervisor.Event | messages.Progress
 
 
 class ConnectionLostError(Exception):
@@ -172,11 +173,14 @@ class Service:
                 translated = agent.TrainingAdvanced(event)
             case ipc.Lost(reason):
                 raise ConnectionLostError(reason)
-            case supervisor.Said() | supervisor.Exited():
+            case Said() | Exited() | NotStarted():
                 match self._supervisor.on_event(event, time.monotonic()):
                     case exchange.Loaded(_, examples):
                         translated = agent.DataLoaded(examples)
+                    case exchange.Entered(_, step):
+                        translated = agent.StepEntered(step)
                     case exchange.NotReady():
+                        self._step(agent.StepEntered(None))
                         self._tell(self._gate.on_not_ready(time.monotonic()))
                     case messages.Progress() as progress:
                         translated = agent.TrainingAdvanced(progress)

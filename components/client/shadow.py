@@ -8,9 +8,6 @@ import msgspec
 from protocol import messages
 from protocol.messages import Assignment, InvalidMessageError, Progress, Reported
 
-MAX_REASON_BYTES = 300
-"""A longer reason is cut: with it, a whole shadow document stays under `messages.MAX_MESSAGE_BYTES`."""
-
 
 class Shadow(msgspec.Struct, frozen=True, kw_only=True):
     """A shadow document. `assignment` is desired.assignment as JSON: `read_assignment` understands it.
@@ -133,13 +130,3 @@ def _with_nulls(new: Any, old: Any) -> Any:
         return new
     merged = {key: _with_nulls(value, old.get(key)) for key, value in new.items()}
     return merged | {key: None for key in old if key not in new}
-
-
-def shorten(reason: str) -> str:
-    """The reason on one line, cut in the middle if it is longer than a shadow has room for."""
-    text = " ".join(reason.split())
-    raw = text.encode()
-    if len(raw) <= MAX_REASON_BYTES:
-        return text
-    half = (MAX_REASON_BYTES - 5) // 2
-    return f"{raw[:half].decode(errors='ignore')} ... {raw[-half:].decode(errors='ignore')}"

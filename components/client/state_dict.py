@@ -4,6 +4,7 @@ A tensor that a model holds under two names (tied weights) travels under both, s
 """
 
 from collections.abc import Mapping
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -28,6 +29,9 @@ DTYPES: dict[str, torch.dtype] = {
 }
 """safetensors dtype -> torch's."""
 
+Schema: TypeAlias = dict[str, tuple[str, tuple[int, ...]]]
+"""Name -> (safetensors dtype, shape)."""
+
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 
@@ -40,7 +44,7 @@ class DivergedError(Exception):
     """Training has made a tensor infinite or not a number, or too large to travel."""
 
 
-def schema(model: nn.Module) -> dict[str, tuple[str, tuple[int, ...]]]:
+def schema(model: nn.Module) -> Schema:
     """Name -> (safetensors dtype, shape) of the model's state.
 
     Raises:
@@ -106,6 +110,19 @@ def load(model: nn.Module, header: Header, values: Mapping[str, Tensor]) -> None
     with torch.no_grad():
         for name, value in model.state_dict().items():
             value.copy_(values[name])
+
+
+def first_change(before: Schema, after: Schema) -> str | None:
+    """The first tensor that is not of the dtype and the shape that it was, as text; None if there is none."""
+    for name in sorted(before.keys() | after.keys()):
+        was, now = before.get(name), after.get(name)
+        if was != now:
+            return f"tensor {name!r} was {_text(was)}, now it is {_text(now)}"
+    return None
+
+
+def _text(kind: tuple[str, tuple[int, ...]] | None) -> str:
+    return "missing" if kind is None else f"{kind[0]} {list(kind[1])}"
 
 
 def delta(model: nn.Module, base: Mapping[str, Tensor], layout: UpdateLayout) -> tuple[Floats, Integers]:

@@ -2,17 +2,14 @@
 
 import logging
 import math
-import os
-import signal
-import subprocess
 import sys
-import threading
 from collections.abc import Callable, Sequence
 
 import msgspec
 
 from components.client import exchange, memory_kills
-from components.client.exchange import Began, Cancelled, Ended, Loaded, NotReady, Workplace
+from components.client.exchange import Began, Cancelled, Ended, Entered, Loaded, NotReady, Stopped, Workplace
+from components.client.training_process import Exited, Said, TrainingProcess, explain_exit
 from protocol.messages import Assignment, Progress
 
 log = logging.getLogger(__name__)
@@ -21,91 +18,24 @@ CONFIRM_S = 0.5
 """How long a training process may take to stop what was called off; then it is killed. Training that is not wanted any
 more ends within a second."""
 
+PREPARE_S = 300.0
+"""How long a process may take to load torch and the task before it is killed for that: on a slow card a minute is
+nothing special, and to kill it would only mean to begin again."""
+
+MAX_STOPS = 3
+"""So often another process goes on for one that was told to end by others than the agent."""
+
 TRAINER = (sys.executable, "-m", "components.client.trainer")
 
 
-class Said(msgspec.Struct, frozen=True):
-    """The training process of this generation said something."""
+class NotStarted(msgspec.Struct, frozen=True):
+    """No training process of this generation could be started."""
 
     generation: int
-    event: exchange.Event
+    reason: str
 
 
-class Exited(msgspec.Struct, frozen=True):
-    """The training process of this generation has ended; a negative status is the signal that killed it."""
-
-    generation: int
-    status: int
-
-
-class _Process:
-    """One training process. What it says, and that it has ended, is posted from a thread of its own."""
-
-    def __init__(
-        self,
-        command: Sequence[str],
-        workplace: Workplace,
-        generation: int,
-        post: Callable[[Said | Exited], None],
-    ) -> None:
-        reading, writing = os.pipe()
-        try:
-            argument = msgspec.json.encode(msgspec.structs.replace(workplace, events=writing)).decode()
-            self._process = subprocess.Popen(
-                [*command, argument],
-                # Threads of torch that wait shall sleep: spinning, they take the processor from the device's real work.
-                # And without a workspace of a fixed size, cuBLAS does not give the same bits again.
-                env={"OMP_WAIT_POLICY": "PASSIVE", "CUBLAS_WORKSPACE_CONFIG": ":4096:8"} | os.environ,
-                stdin=subprocess.PIPE,
-                stdout=2,  # what a task prints goes to the component's log
-                pass_fds=(writing,),
-                process_group=0,
-            )
-        finally:
-            os.close(writing)
-        self.generation = generation
-        self.killed = False
-        self.kills_before = memory_kills.count()
-        self._post = post
-        self._listener = threading.Thread(target=self._listen, args=(reading,), name="training-process", daemon=True)
-        self._listener.start()
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    def send(self, request: exchange.Request) -> None:
-        """Hands over a request. If the process has just died, its `Exited` tells."""
-        assert self._process.stdin is not None  # noqa: S101
-        try:
-            self._process.stdin.write(msgspec.json.encode(request) + b"\n")
-            self._process.stdin.flush()
-        except BrokenPipeError:
-            log.debug("the training process no longer listens")
-
-    def kill(self) -> None:
-        """Ends the process and those that it started; what it may still have said does not count."""
-        self.killed = True
-        if self._process.returncode is not None:
-            return
-        try:
-            os.killpg(self._process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            log.debug("the training process has ended already")
-
-    def wait(self, seconds: float) -> None:
-        """Returns when the process has ended, or this time has passed."""
-        self._listener.join(seconds)
-
-    def _listen(self, reading: int) -> None:
-        decoder = msgspec.json.Decoder(exchange.Event)
-        with os.fdopen(reading, "rb") as lines:
-            for line in lines:
-                try:
-                    self._post(Said(self.generation, decoder.decode(line)))
-                except msgspec.DecodeError as error:  # cut off, as the process was killed
-                    log.warning("cannot read an event of the training process", extra={"error": error})
-        self._post(Exited(self.generation, self._process.wait()))
+Event = Said | Exited | NotStarted
 
 
 class Supervisor:
@@ -118,7 +48,7 @@ class Supervisor:
         self,
         workplace: Workplace,
         keep_warm_s: float,
-        post: Callable[[Said | Exited], None],
+        post: Callable[[Event], None],
         command: Sequence[str] = TRAINER,
     ) -> None:
         self._workplace = workplace
@@ -128,10 +58,11 @@ class Supervisor:
         self._command = command
         self._generation = 0
         self._number = 0
-        self._process: _Process | None = None
+        self._process: TrainingProcess | None = None
         self._request: exchange.Train | None = None
         self._began = False
         self._fresh = False
+        self._stops = 0
         self._cancelled: int | None = None
         self._kill_due = math.inf
         self._idle_due = math.inf
@@ -155,6 +86,7 @@ class Supervisor:
         self._number += 1
         self._request = exchange.Train(self._number, assignment, accepted_at, cloud_offset_s)
         self._began = False
+        self._stops = 0
         self._fresh = self._process is None
         self._idle_due = math.inf
         if self._process is None:
@@ -165,17 +97,22 @@ class Supervisor:
     def cancel(self, now: float) -> None:
         """Calls off what is being trained; nothing more is heard of it."""
         if self._request is None or self._process is None:
+            self._request = None
             return
         self._cancelled = self._request.number
         self._kill_due = now + CONFIRM_S
+        if not self._process.prepared:
+            self._kill_due = max(self._kill_due, self._process.started_at + PREPARE_S)
         self._process.send(exchange.Cancel(self._request.number))
         self._request = None
 
-    def on_event(self, event: Said | Exited, now: float) -> Loaded | NotReady | Progress | None:
+    def on_event(self, event: Event, now: float) -> Loaded | NotReady | Entered | Progress | None:
         """What an event means for the assignment that is being trained, None if nothing.
 
         Its end is Progress in a final phase, also when the process crashed or was killed.
         """
+        if isinstance(event, NotStarted):
+            return self._end(event.reason) if event.generation == self._generation else None
         if self._process is None or event.generation != self._process.generation:
             return None
         if isinstance(event, Exited):
@@ -183,6 +120,10 @@ class Supervisor:
         if self._process.killed:
             return None
         said = event.event
+        if isinstance(said, Stopped):
+            self._process.stopped = True
+            return None
+        self._process.prepared = self._process.prepared or not isinstance(said, Entered)
         if isinstance(said, Ended | Cancelled | NotReady) and said.number == self._cancelled:
             self._cancelled = None
             self._kill_due = math.inf
@@ -190,7 +131,7 @@ class Supervisor:
         if self._request is None or said.number != self._request.number:
             return None
         match said:
-            case Loaded():
+            case Loaded() | Entered():
                 return said
             case Began():
                 self._began = True
@@ -239,7 +180,11 @@ class Supervisor:
     def _start(self) -> None:
         self._generation += 1
         self._outdated = False
-        self._process = _Process(self._command, self._workplace, self._generation, self._post)
+        try:
+            self._process = TrainingProcess(self._command, self._workplace, self._generation, self._post)
+        except OSError as error:
+            self._post(NotStarted(self._generation, f"cannot start a training process: {error}"))
+            return
         if self._request is not None:
             self._process.send(self._request)
 
@@ -254,28 +199,21 @@ class Supervisor:
         self._cancelled = None
         if self._request is None:
             return None
-        if process.killed or status == exchange.EXIT_STOPPED or not (self._began or self._fresh):
+        self._stops += process.stopped
+        if process.killed or (process.stopped and self._stops <= MAX_STOPS) or not (self._began or self._fresh):
             # It was killed for what was called off, or died while it waited: this request has not been tried. Or it was
             # told to end by someone who tells this process too (systemd does): then this start is in vain, else it goes
             # on.
             self._fresh = True
             self._start()
             return None
+        if process.stopped:
+            return self._end(f"training process was told to end (SIGTERM) {self._stops} times, and not by the agent")
+        return self._end(explain_exit(status, process.kills_before, memory_kills.count()))
+
+    def _end(self, reason: str) -> Progress | None:
+        """The end of the request that there is, if there is one."""
+        if self._request is None:
+            return None
         round_number, self._request = self._request.assignment.round, None
-        return Progress(
-            round=round_number, phase="failed", reason=explain_exit(status, process.kills_before, memory_kills.count())
-        )
-
-
-def explain_exit(status: int, kills_before: int | None, kills_after: int | None) -> str:
-    """Why a training process ended on its own, as far as its exit status tells, and the numbers of processes that Linux
-    had killed for lack of memory when it started and when it ended."""
-    if status == -signal.SIGKILL:
-        if kills_before is None or kills_after is None:
-            return "training process killed (signal 9): out of memory?"
-        if kills_after > kills_before:
-            return "out of memory: Linux killed the training process"
-        return "training process killed (signal 9), and not by Linux for lack of memory"
-    if status < 0:
-        return f"training process crashed (signal {-status}, {signal.Signals(-status).name})"
-    return f"training process ended with status {status}; the component's log says why"
+        return Progress(round=round_number, phase="failed", reason=reason)

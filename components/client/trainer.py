@@ -1,8 +1,9 @@
 """The training process: takes requests from the agent on stdin, one at a time, and says how they go.
 
-It never outlives the agent: it ends when stdin does, and Linux kills it when the agent has died. A request is called
-off by an exception, raised wherever the main thread is; what has been loaded stays. Told to end, by the agent or by
-SIGTERM, it saves a checkpoint first if it can.
+It never outlives the agent: it ends when its input does, and Linux kills it when the agent has died. A request is
+called off by an exception, raised wherever the main thread is; what has been loaded stays. Told to end, by the agent or
+by SIGTERM, it saves a checkpoint first if it can. Whatever else a task does, the agent hears of it, or sees the process
+end; processes that the task forks have no part in this.
 """
 
 import ctypes
@@ -15,25 +16,27 @@ import sys
 import threading
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
 
 from components.client import exchange, logs, memory
 from components.client.exchange import (
-    EXIT_STOPPED,
     Advanced,
     Began,
     Cancel,
     Cancelled,
     Ended,
+    Entered,
     Loaded,
     NotReady,
     Stop,
+    Stopped,
     Train,
     Workplace,
 )
 from components.client.interruptions import CancelledError, NotReadyError, StoppedError
+from components.client.reasons import shorten
 from protocol.messages import Progress
 
 if TYPE_CHECKING:
@@ -45,10 +48,12 @@ PR_SET_PDEATHSIG = 1
 
 
 class Trainer:
-    """Serves requests until stdin ends."""
+    """Serves requests until its input ends."""
 
     def __init__(self, workplace: Workplace) -> None:
         self._workplace = workplace
+        self._events: int | None = workplace.events
+        self._input = _take_stdin()
         self._requests: queue.SimpleQueue[Train] = queue.SimpleQueue()
         self._running: int | None = None
         self._cancelled = 0
@@ -59,11 +64,11 @@ class Trainer:
         """Takes requests for ever; the thread that reads them ends the process."""
         signal.signal(signal.SIGUSR1, self._on_cancel)
         signal.signal(signal.SIGTERM, self._on_stop)
+        os.register_at_fork(after_in_child=self._part)
         threading.Thread(target=self._read, args=(threading.get_ident(),), name="requests", daemon=True).start()
         while True:
             request = self._requests.get()
             self._number = request.number
-            self._say(Began(request.number))
             end = self._train(request)
             memory.release()
             self._say(end)
@@ -72,7 +77,9 @@ class Trainer:
         """How the request ended."""
         try:
             if self._local is None:
+                self._say(Entered(request.number, "the import of torch and task.py"))
                 self._local = self._prepare()
+            self._say(Began(request.number))
             self._running = request.number  # from here on a signal raises
             if request.number <= self._cancelled:
                 return Cancelled(request.number)
@@ -84,8 +91,8 @@ class Trainer:
             return NotReady(request.number)
         except StoppedError:
             log.info("stopped, to go on later", extra={"round": request.assignment.round})
-            os._exit(EXIT_STOPPED)
-        except Exception as error:
+            self._stop()
+        except BaseException as error:
             # Whatever it is, it concerns this round alone, and the operator has to hear of it.
             self._running = None
             log.exception("the round failed", extra={"round": request.assignment.round})
@@ -94,9 +101,9 @@ class Trainer:
             self._running = None
         return Ended(request.number, progress)
 
-    def _explain(self, error: Exception) -> str:
+    def _explain(self, error: BaseException) -> str:
         known = type(error).__module__.startswith(("components.", "protocol."))
-        reason = str(error) if known else f"{type(error).__name__}: {error}"
+        reason = shorten(str(error) if known else f"{type(error).__name__}: {error}")
         if not memory.ran_out(error):
             return reason
         allowed = self._workplace.memory_mb
@@ -117,6 +124,7 @@ class Trainer:
                 lambda kept, on_failure: Transfer(s3_client.make, self._workplace.bucket, kept, on_failure),
                 lambda progress: self._say(Advanced(self._number, progress)),
                 lambda examples: self._say(Loaded(self._number, examples)),
+                lambda step: self._say(Entered(self._number, step)),
             )
         finally:
             gc.freeze()  # what is imported is here to stay
@@ -124,15 +132,13 @@ class Trainer:
 
     def _read(self, main_thread: int) -> None:
         decoder = msgspec.json.Decoder(exchange.Request)
-        for line in sys.stdin.buffer:
+        for line in os.fdopen(self._input, "rb"):
             match decoder.decode(line):
                 case Train() as request:
                     self._requests.put(request)
                 case Cancel(number):
                     self._cancelled = number
-                    if self._running is None:
-                        self._say(Cancelled(number))  # it has ended, or will not begin
-                    else:
+                    if self._running is not None:  # else it has ended, or the main thread will see, and say, so
                         signal.pthread_kill(main_thread, signal.SIGUSR1)
                 case Stop():
                     signal.pthread_kill(main_thread, signal.SIGTERM)
@@ -140,7 +146,20 @@ class Trainer:
 
     def _on_stop(self, _number: int, _frame: FrameType | None) -> None:
         if self._local is None or not self._local.stop():
-            os._exit(EXIT_STOPPED)
+            self._stop()
+
+    def _stop(self) -> NoReturn:
+        self._say(Stopped())
+        os._exit(0)
+
+    def _part(self) -> None:
+        """In a process that the task has forked: it says nothing, and signals end it, as any other."""
+        for number in (signal.SIGUSR1, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        if self._events is not None:
+            os.close(self._events)  # or the agent would not see that this process's parent has ended
+            self._events = None
+            os.close(self._input)
 
     def _on_cancel(self, _number: int, _frame: FrameType | None) -> None:
         if self._running is not None and self._running <= self._cancelled:
@@ -148,7 +167,18 @@ class Trainer:
             raise CancelledError
 
     def _say(self, event: exchange.Event) -> None:
-        os.write(self._workplace.events, msgspec.json.encode(event) + b"\n")
+        if self._events is not None:
+            os.write(self._events, msgspec.json.encode(event) + b"\n")  # in one piece: it is shorter than PIPE_BUF
+
+
+def _take_stdin() -> int:
+    """The file descriptor of stdin, which is /dev/null from here on. A task that reads its input gets none of the
+    agent's requests; and a process that it forks can close its stdin, though a thread of this one waits for more."""
+    taken = os.dup(0)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return taken
 
 
 def _volunteer_for_the_oom_killer() -> None:
@@ -172,6 +202,7 @@ def main() -> None:
     _die_with_the_agent()
     _volunteer_for_the_oom_killer()
     os.nice(workplace.niceness)
+    os.set_inheritable(workplace.events, False)
     if workplace.memory_mb:
         memory.limit(workplace.memory_mb)
     Trainer(workplace).serve()

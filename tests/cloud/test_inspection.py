@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.averager.inspection import MAX_REPORT_BYTES, RefusedError, inspect, max_bytes, round_for
+from cloud.averager.inspection import RefusedError, inspect, max_bytes, round_for
 from cloud.state.records import CohortMember, RoundRecord
 from protocol.encodings import BLOCK, Encoded, UpdateLayout
 from protocol.encodings import dump as dump_update
-from protocol.messages import Encoding, RoundState, encode
+from protocol.messages import MAX_REPORT_BYTES, Encoding, RoundState, encode
 from protocol.names import UpdateName
 from protocol.tensors import Array, TensorSpec, dump, encode_header, header_length
 from tests.cloud.examples import federation, layout_of, report, round_record, update_of

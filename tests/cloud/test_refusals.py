@@ -4,9 +4,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from cloud.averager.inspection import MAX_REPORT_BYTES
 from protocol import names
-from protocol.messages import encode
+from protocol.messages import MAX_REPORT_BYTES, encode
 from tests.cloud.examples import update_of
 from tests.cloud.simulated import INITIAL, SimulatedFederation, delta, eventually
 

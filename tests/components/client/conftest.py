@@ -14,9 +14,8 @@ from protocol.messages import Assignment, ModelReference, Training
 from sandbox.embedded_aws import EmbeddedAws
 from sandbox.gateway import Gateway
 from tests.components.client.nucleus import FEDERATION
+from tests.components.client.supervised import BUCKET, Agent, AgentOf
 from tests.conftest import Line
-
-BUCKET = "federation-bucket"
 
 
 @pytest.fixture(scope="session")
@@ -89,6 +88,20 @@ def closed_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def agent_of(as_device: EmbeddedAws, artifacts: Path) -> Iterator[AgentOf]:
+    agents = []
+
+    def make(source: str = TASK, **options: object) -> Agent:
+        (artifacts / "task.py").write_text(source)
+        agents.append(Agent(artifacts, **options))  # type: ignore[arg-type]
+        return agents[-1]
+
+    yield make
+    for agent in agents:
+        agent.supervisor.stop()
 
 
 TASK = """

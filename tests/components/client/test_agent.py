@@ -20,6 +20,7 @@ from components.client.agent import (
     ShadowChanged,
     Started,
     State,
+    StepEntered,
     Tick,
     Train,
     TrainingAdvanced,
@@ -261,12 +262,47 @@ def test_what_waits_for_the_device_to_be_ready_is_declined_at_the_deadline() -> 
 def test_training_that_misses_the_deadline_is_called_off_with_its_last_reason() -> None:
     device = Device()
     device.want(assignment(3, deadline=START + 60))
+    device.feed(StepEntered("the upload"))
     device.say(3, "uploading", "cannot upload x: no route")
     effects = device.wait(60)
     assert kinds(effects)[:2] == [Cancel, Remember]
     assert device.progress is not None
     assert device.progress.phase == "failed"
-    assert device.progress.reason == "deadline passed in phase uploading: cannot upload x: no route"
+    assert device.progress.reason == "deadline passed in the upload: cannot upload x: no route"
+
+
+def test_what_hangs_before_training_has_begun_has_failed_where_it_hangs() -> None:
+    device = Device()
+    device.want(assignment(3, deadline=START + 60))
+    device.feed(StepEntered("ready() of task.py"))
+    assert device.wait(60)[0] == Cancel("deadline")
+    assert device.progress is not None
+    assert (device.progress.phase, device.progress.reason) == ("failed", "deadline passed in ready() of task.py")
+    device.want(assignment(4, deadline=START + 300))
+    device.wait(300)
+    assert device.progress is not None
+    assert (device.progress.phase, device.progress.reason) == ("declined", "deadline passed in phase accepted")
+
+
+def test_the_task_that_was_not_ready_and_is_waited_for_has_not_begun() -> None:
+    device = Device()
+    device.want(assignment(3, deadline=START + 60))
+    device.feed(StepEntered("ready() of task.py"))
+    device.feed(StepEntered(None))
+    device.wait(60)
+    assert device.progress is not None
+    assert device.progress.phase == "declined"
+
+
+@pytest.mark.parametrize("jump_s", [-7 * 3600.0, 7 * 3600.0])
+def test_a_clock_that_jumps_in_a_round_moves_no_deadline(jump_s: float) -> None:
+    device = Device()
+    device.want(assignment(3, deadline=START + 60))
+    device.feed(StepEntered("train() of task.py"))
+    device.now = Moment(START + jump_s, 50.0 + 59)
+    assert device.feed(Tick()) == []
+    device.now = Moment(START + jump_s, 50.0 + 60)
+    assert device.feed(Tick())[0] == Cancel("deadline")
 
 
 def test_an_extended_deadline_lets_training_go_on() -> None:

@@ -14,7 +14,7 @@ import msgspec
 import psutil
 import pytest
 
-from components.client import agent, configuration, service
+from components.client import agent, configuration, finished, service
 from components.client.ipc import Ipc
 from protocol import messages, names, tensors
 from protocol.messages import Assignment, Hello
@@ -22,8 +22,9 @@ from sandbox.embedded_aws import EmbeddedAws
 from sandbox.gateway import Request
 from sandbox.nucleus.ipc import IpcError
 from sandbox.nucleus.personality import LITE
-from tests.components.client.conftest import BUCKET, TASK, refusal
+from tests.components.client.conftest import TASK, refusal
 from tests.components.client.nucleus import FEDERATION, THING, TIMEOUT_S, Nucleus
+from tests.components.client.supervised import BUCKET
 from tests.conftest import Line
 
 REPOSITORY = Path(__file__).parents[3]
@@ -230,6 +231,22 @@ def test_a_restarted_agent_does_not_train_a_finished_round_again(
     nucleus.wait_until(lambda n: n.reported("progress", round=1, phase="done"))
     assert len(nucleus.messages("update")) == 1
     assert restarted.children() == []
+
+
+def test_an_end_that_a_full_disk_does_not_take_is_reported_all_the_same_and_the_next_one_is_kept(
+    nucleus: Nucleus, start: Start, assign: Callable[..., Assignment], as_device: EmbeddedAws, tmp_path: Path
+) -> None:
+    (tmp_path / "work" / "finished.new").symlink_to("/dev/full")
+    process = start(stdout=subprocess.PIPE)
+    nucleus.want(wanted(assign(1)))
+    nucleus.wait_until(lambda n: n.reported("progress", round=1, phase="done"))
+    line = next(line for line in process.stdout if "cannot save" in line)
+    assert "No space left on device" in line
+    nucleus.want(wanted(assign(2)))
+    nucleus.wait_until(lambda n: n.reported("progress", round=2, phase="done"))
+    kept = finished.load(tmp_path / "work" / "finished.json", FEDERATION)
+    assert kept is not None
+    assert kept.progress.round == 2
 
 
 def test_a_device_that_is_not_ready_declines_with_the_condition_and_starts_no_process(
@@ -470,7 +487,7 @@ def test_an_update_that_could_not_be_uploaded_in_time_is_reported_and_not_sent(
     child = training_process(process)
     nucleus.want(wanted(msgspec.structs.replace(assign(1), deadline=time.time() + 3)))
     failed = nucleus.wait_until(lambda n: n.reported("progress", round=1, phase="failed"))
-    assert failed["reason"].startswith("deadline passed in phase uploading")
+    assert failed["reason"].startswith("deadline passed in the upload: cannot upload ")
     assert sent
     line_to_s3.fault = None
     nucleus.want(wanted(assign(2)))

@@ -1,11 +1,10 @@
 """The training process, by the side of the agent that starts it: real processes, real torch, a real S3."""
 
 import os
-import queue
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -15,105 +14,17 @@ import pytest
 import torch
 from torch import nn
 
-from components.client import supervisor, what_leaves
-from components.client.exchange import Began, Cancelled, Ended, Loaded, NotReady, Workplace
-from components.client.supervisor import CONFIRM_S, TRAINER, Exited, Said, Supervisor
-from protocol import encodings, messages, names, tensors
-from protocol.messages import FINAL_PHASES, Assignment, Progress, Report
+from components.client import training_process, what_leaves
+from components.client.exchange import Began, Cancelled, Ended, NotReady
+from components.client.supervisor import CONFIRM_S
+from components.client.training_process import Exited, Said
+from protocol import encodings, names, tensors
+from protocol.messages import Assignment, Progress
 from sandbox.embedded_aws import EmbeddedAws
-from tests.components.client.conftest import BUCKET, TASK, refusal
+from tests.components.client.conftest import TASK, refusal
 from tests.components.client.nucleus import FEDERATION, THING
+from tests.components.client.supervised import BUCKET, TIMEOUT_S, Agent, AgentOf, read_update
 from tests.conftest import Line
-
-TIMEOUT_S = 60.0
-
-
-class Agent:
-    """Runs a supervisor's loop, as the agent does."""
-
-    def __init__(
-        self,
-        artifacts: Path,
-        command: tuple[str, ...] = TRAINER,
-        keep_warm_s: float = 60.0,
-        checkpoint_s: float = 0.0,
-        niceness: int = 0,
-        memory_mb: float = 0.0,
-        dataset: Path | None = None,
-    ) -> None:
-        workplace = Workplace(
-            federation=FEDERATION,
-            thing=THING,
-            bucket=BUCKET,
-            artifacts=str(artifacts),
-            dataset=str(dataset or artifacts),
-            held_out=0.0,
-            work=str(artifacts.parent),
-            threads=1,
-            checkpoint_steps=1,
-            checkpoint_s=checkpoint_s,
-            niceness=niceness,
-            memory_mb=memory_mb,
-            events=-1,
-        )
-        self._events: queue.SimpleQueue[Said | Exited] = queue.SimpleQueue()
-        self.supervisor = Supervisor(workplace, keep_warm_s, self._events.put, command)
-
-    def train(self, assignment: Assignment) -> None:
-        self.supervisor.train(assignment, time.time())
-
-    def cancel(self) -> None:
-        self.supervisor.cancel(time.monotonic())
-
-    def turn(self) -> Loaded | NotReady | Progress | None:
-        """Waits for one event, or until something is due, as the agent's loop does."""
-        wake = min(self.supervisor.next_wake(), time.monotonic() + TIMEOUT_S)
-        try:
-            event = self._events.get(timeout=max(0.0, wake - time.monotonic()))
-        except queue.Empty:
-            self.supervisor.tick(time.monotonic())
-            return None
-        return self.supervisor.on_event(event, time.monotonic())
-
-    def until(self, reached: Callable[[Progress], bool]) -> Progress:
-        """The first progress of this kind."""
-        limit = time.monotonic() + TIMEOUT_S
-        while time.monotonic() < limit:
-            outcome = self.turn()
-            if isinstance(outcome, Progress) and reached(outcome):
-                return outcome
-        raise AssertionError("it did not come to that")
-
-    def end(self) -> Progress:
-        """How the assignment ends."""
-        return self.until(lambda progress: progress.phase in FINAL_PHASES)
-
-    def training(self) -> Progress:
-        """Comes back when the task's own train() says so."""
-        return self.until(lambda progress: progress.step == 1)
-
-    @property
-    def pid(self) -> int:
-        assert self.supervisor.pid is not None
-        return self.supervisor.pid
-
-
-AgentOf = Callable[..., Agent]
-
-
-@pytest.fixture
-def agent_of(as_device: EmbeddedAws, artifacts: Path) -> Iterator[AgentOf]:
-    agents = []
-
-    def make(source: str = TASK, **options: object) -> Agent:
-        (artifacts / "task.py").write_text(source)
-        agents.append(Agent(artifacts, **options))  # type: ignore[arg-type]
-        return agents[-1]
-
-    yield make
-    for agent in agents:
-        agent.supervisor.stop()
-
 
 PAUSES = (
     TASK.replace("nn.Linear(4, 2)", "Model(4, 2)")
@@ -153,12 +64,6 @@ STUBBORN = HANGS.replace("    report_progress(step=1)\n", "").replace(
     "            time.sleep(0.1)\n"
     "        except BaseException: pass\n",
 )
-
-
-def read_update(aws: EmbeddedAws, round_number: int) -> tuple[tensors.Header, Report]:
-    key = names.update_key(FEDERATION, round_number, THING)
-    header, _ = tensors.load(aws.client("s3").get_object(Bucket=BUCKET, Key=key)["Body"].read())
-    return header, messages.decode(header.message, Report)
 
 
 def test_a_round_ends_with_an_update_that_the_averager_can_check(
@@ -673,4 +578,4 @@ def test_a_bucket_that_cannot_be_reached_is_tried_until_the_round_is_called_off(
     ],
 )
 def test_an_exit_is_explained(status: int, kills: tuple[int | None, int | None], text: str) -> None:
-    assert text in supervisor.explain_exit(status, *kills)
+    assert text in training_process.explain_exit(status, *kills)

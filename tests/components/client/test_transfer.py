@@ -18,7 +18,8 @@ from components.client.transfer import Transfer
 from protocol.messages import ModelReference
 from sandbox.embedded_aws import EmbeddedAws
 from sandbox.gateway import Request
-from tests.components.client.conftest import BUCKET, refusal
+from tests.components.client.conftest import refusal
+from tests.components.client.supervised import BUCKET
 from tests.conftest import Line
 
 BODY = bytes(range(256)) * 25_000  # more than one chunk
