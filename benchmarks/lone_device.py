@@ -127,15 +127,34 @@ class LoneDevice:
                 raise RoundLostError(f"the training process has not ended in {_LIMIT_S:.0f} s")
             time.sleep(_TICK_S)
 
-    def kill(self) -> None:
-        """SIGKILL the agent and its training process at once; the nucleus starts the agent again."""
-        children = psutil.Process(self.agent).children()
+    def kill(self) -> float:
+        """SIGKILL the agent and its training process at once; returns when the nucleus has started the agent again, and
+        that a training process, with how many seconds this took.
+
+        Raises:
+            RoundLostError: there is none in time.
+        """
+        killed, killed_at = self.agent, time.monotonic()
+        children = psutil.Process(killed).children()
         for child in children:
             child.suspend()  # or it would notice that the agent has gone, and end in its own way
         self.device.kill_component()
         for child in children:
             with contextlib.suppress(psutil.NoSuchProcess):
                 child.kill()
+        while not self._trains_again(killed):
+            if time.monotonic() > killed_at + _LIMIT_S:
+                raise RoundLostError(f"no training process in {_LIMIT_S:.0f} s after a kill")
+            time.sleep(_TICK_S)
+        return time.monotonic() - killed_at
+
+    def _trains_again(self, killed: int) -> bool:
+        pid = self.device.pid
+        if pid in (None, killed):
+            return False
+        with contextlib.suppress(psutil.NoSuchProcess):
+            return any("components.client.trainer" in child.cmdline() for child in psutil.Process(pid).children())
+        return False
 
     def _wait_for_round(self, number: int, reached: Callable[[RoundRecord], bool]) -> RoundRecord:
         deadline = time.monotonic() + _LIMIT_S
