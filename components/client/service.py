@@ -9,8 +9,20 @@ from pathlib import Path
 
 import msgspec
 
-from components.client import agent, configuration, device, exchange, finished, ipc, logs, shadow_events, supervisor
-from components.client.agent import Moment, State
+from components.client import (
+    agent,
+    agent_events,
+    configuration,
+    device,
+    exchange,
+    finished,
+    ipc,
+    logs,
+    shadow_events,
+    supervisor,
+)
+from components.client.agent import State
+from components.client.agent_events import Moment
 from components.client.configuration import Configuration, ConfigurationError
 from components.client.deferrals import Deferrals
 from components.client.gate import Gate
@@ -88,7 +100,7 @@ class Service:
         try:
             self._subscribe()
             self._connection.say_running()
-            self._step(agent.Started())
+            self._step(agent_events.Started())
             while self._configuration.federation == self._federation and not self._silent:
                 self._wait()
         finally:
@@ -154,36 +166,36 @@ class Service:
             self._configuration_due = math.inf
             self._configure(now)
         if now >= agent.next_wake(self._state):
-            self._step(agent.Tick())
+            self._step(agent_events.Tick())
 
     def _take(self, event: Event) -> None:
-        translated: agent.Event | None = None
+        translated: agent_events.Event | None = None
         match event:
             case ipc.Received(topic, payload) if topic in self._handlers:
                 translated = self._handlers[topic](payload)
             case ipc.Outcome():
                 self._outbox.on_outcome(event, time.monotonic())
             case ipc.Reconnected():
-                translated = agent.Connected()
+                translated = agent_events.Connected()
             case ipc.ConfigurationChanged():
                 self._configuration_due = time.monotonic() + SETTLE_S
             case ipc.Deploying(deployment):
                 self._answer(deployment)
             case messages.Progress():
-                translated = agent.TrainingAdvanced(event)
+                translated = agent_events.TrainingAdvanced(event)
             case ipc.Lost(reason):
                 raise ConnectionLostError(reason)
             case Said() | Exited() | NotStarted():
                 match self._supervisor.on_event(event, time.monotonic()):
                     case exchange.Loaded(_, examples):
-                        translated = agent.DataLoaded(examples)
+                        translated = agent_events.DataLoaded(examples)
                     case exchange.Entered(_, step):
-                        translated = agent.StepEntered(step)
+                        translated = agent_events.StepEntered(step)
                     case exchange.NotReady():
-                        self._step(agent.StepEntered(None))
+                        self._step(agent_events.StepEntered(None))
                         self._tell(self._gate.on_not_ready(time.monotonic()))
                     case messages.Progress() as progress:
-                        translated = agent.TrainingAdvanced(progress)
+                        translated = agent_events.TrainingAdvanced(progress)
         if translated is not None:
             self._step(translated)
 
@@ -215,7 +227,7 @@ class Service:
         if progress is not None:
             self._events.put(progress)  # not at once: what is being done now may have an older one to publish
 
-    def _step(self, event: agent.Event) -> None:
+    def _step(self, event: agent_events.Event) -> None:
         said = self._state.said.progress
         self._state, effects = agent.step(self._state, event, Moment(time.time(), time.monotonic()))
         for effect in effects:
@@ -229,12 +241,12 @@ class Service:
                 extra={"round": progress.round, "phase": progress.phase, "reason": progress.reason},
             )
 
-    def _perform(self, effect: agent.Effect) -> None:
+    def _perform(self, effect: agent_events.Effect) -> None:
         now = time.monotonic()
         match effect:
-            case agent.Get():
+            case agent_events.Get():
                 self._outbox.put(self._topic("get"), b"{}", now)
-            case agent.Unanswered(silent_s, retry_s):
+            case agent_events.Unanswered(silent_s, retry_s):
                 log.warning(
                     "the shadow has not been given for %.0f s; asking again in %.0f s",
                     silent_s,
@@ -242,18 +254,18 @@ class Service:
                     extra={"reason": "no connection, a subscription that was refused, or one that has gone silent"},
                 )
                 self._silent = silent_s >= SILENT_S and self._state.running is None
-            case agent.Publish(payload):
+            case agent_events.Publish(payload):
                 self._outbox.put(self._topic("update"), payload, now)
-            case agent.SayHello(examples):
+            case agent_events.SayHello(examples):
                 message = messages.encode(hello(examples))
                 self._outbox.put(names.hello_topic(self._federation, self._thing), message, now)
-            case agent.Train(assignment):
+            case agent_events.Train(assignment):
                 self._tell(self._gate.submit(assignment, now))
-            case agent.Cancel(reason):
+            case agent_events.Cancel(reason):
                 log.info("training called off", extra={"reason": reason})
                 self._gate.cancel()
                 self._supervisor.cancel(now)
-            case agent.Remember(end):
+            case agent_events.Remember(end):
                 try:
                     finished.save(self._memory, self._federation, end)
                 except OSError as error:
@@ -262,7 +274,7 @@ class Service:
                         self._memory,
                         extra={"error": error, "round": end.progress.round},
                     )
-            case agent.Complain(reason):
+            case agent_events.Complain(reason):
                 log.error("the shadow holds no assignment that this component understands", extra={"reason": reason})
 
 

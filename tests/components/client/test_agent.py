@@ -4,7 +4,8 @@ import msgspec
 import pytest
 
 from components.client import agent, shadow
-from components.client.agent import (
+from components.client.agent import State
+from components.client.agent_events import (
     Cancel,
     Complain,
     Connected,
@@ -19,7 +20,6 @@ from components.client.agent import (
     ShadowArrived,
     ShadowChanged,
     Started,
-    State,
     StepEntered,
     Tick,
     Train,
