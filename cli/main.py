@@ -23,7 +23,7 @@ from cloud.averager.plan import TooMuchWorkError
 from cloud.deployment import DeploymentError
 from cloud.operations import NoModelError, NoRoundError, Operations, RoundUnderWayError
 from cloud.package import PackagingError
-from cloud.settings import Averaging, Download, Rule
+from cloud.settings import MAX_COHORT, Averaging, Download, Rule
 from cloud.state.federations import FederationExistsError, UnknownFederationError, WrongStatusError
 from cloud.state.records import RoundRecord
 from cloud.state.rounds import Answers, UnknownRoundError
@@ -162,7 +162,7 @@ def demo(
 
 @app.command("plan")
 def plan_command(
-    clients: Annotated[int, typer.Option(min=1, help="How many clients send an update.")],
+    clients: Annotated[int, typer.Option(min=1, max=MAX_COHORT, help="How many clients send an update.")],
     model_bytes: Annotated[int | None, typer.Option(min=1, help="Size of the model, taken as float32.")] = None,
     model: Annotated[
         Path | None, typer.Option(help="Instead of the size: a model's safetensors file.", exists=True, dir_okay=False)

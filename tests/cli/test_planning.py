@@ -49,6 +49,7 @@ def test_a_models_own_file_is_asked_for_its_tensors(tmp_path: Path) -> None:
     ("arguments", "said"),
     [
         (["--clients", "3"], "either --model-bytes or --model"),
+        (["--clients", "1501", "--model-bytes", "1000"], "less than or equal to 1500"),
         (["--clients", "300", "--model-bytes", str(RESNET18), "--rule", "own"], "smaller cohort"),
     ],
 )
