@@ -4,7 +4,9 @@ import logging
 import os
 import queue
 import signal
+import socket
 import sys
+import time
 from pathlib import Path
 from types import FrameType
 
@@ -18,8 +20,14 @@ log = logging.getLogger("components.client")
 RECHECK_S = 300.0
 """How often a component that is not configured looks whether it is by now."""
 
+RETRY_S = 30.0
+"""When a configuration that the nucleus did not give is asked for again."""
+
 EXIT_LOST = 75
-"""The nucleus has gone, or does not answer: it starts the component anew."""
+"""The nucleus has gone, or does not know this process: it starts the component anew."""
+
+GONE_S = 60.0
+"""How long a nucleus that has gone is waited for."""
 
 
 def _configured(connection: Ipc, events: "queue.SimpleQueue[Event]") -> Configuration:
@@ -33,7 +41,22 @@ def _configured(connection: Ipc, events: "queue.SimpleQueue[Event]") -> Configur
             return configuration.parse(connection.configuration())
         except ConfigurationError as error:
             log.warning("waiting for a usable configuration", extra={"error": error})
-        pause(events, RECHECK_S, until=ipc.ConfigurationChanged)
+            pause(events, RECHECK_S, until=ipc.ConfigurationChanged)
+        except IpcError as error:
+            log.warning("cannot read the configuration; trying again in %.0f s", RETRY_S, extra={"error": error})
+            pause(events, RETRY_S)
+
+
+def _wait_for_nucleus() -> None:
+    """Returns when the nucleus takes connections, or after a while. Nucleus lite starts a component three times an
+    hour: none of these starts shall be spent on a time when it is not there."""
+    path = os.environ.get("AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT", "")
+    given_up_at = time.monotonic() + GONE_S
+    while time.monotonic() < given_up_at:
+        with socket.socket(socket.AF_UNIX) as probe:
+            if probe.connect_ex(path) == 0:
+                return
+        time.sleep(1.0)
 
 
 def _end(number: int, _frame: FrameType | None) -> None:
@@ -43,7 +66,8 @@ def _end(number: int, _frame: FrameType | None) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Runs until SIGTERM (status 0) or until the connection to the nucleus is lost (status 75)."""
+    """Runs until SIGTERM (status 0), or until the connection to the nucleus is lost and the nucleus is back (status
+    75)."""
     if len(arguments) != 1:
         print("usage: python -m components.client ARTIFACTS", file=sys.stderr)  # noqa: T201
         return 2
@@ -62,6 +86,7 @@ def main(arguments: list[str]) -> int:
             connection.close()
     except (IpcError, ConnectionLostError) as error:
         log.warning("the nucleus is not there", extra={"error": error})
+    _wait_for_nucleus()
     return EXIT_LOST
 
 

@@ -52,7 +52,9 @@ class Shadow:
 
 
 class Nucleus:
-    """Serves the agent from a thread. All that is published is in `published`; `lose` says what gets lost."""
+    """Serves the agent from a thread. All that is published is in `published`; `lose` says what gets lost.
+    `refusals` are the answers to the next subscriptions and publications, `withheld` those to the next questions for
+    the configuration."""
 
     def __init__(
         self,
@@ -66,6 +68,7 @@ class Nucleus:
         self.published: list[tuple[str, Any]] = []
         self.lose: Callable[[str, Any], bool] = lambda _topic, _message: False
         self.refusals: list[IpcError] = []
+        self.withheld: list[IpcError] = []
         self.open_streams = 0
         self.states: list[str] = []
         self.deferrals: list[tuple[str, int]] = []
@@ -116,6 +119,10 @@ class Nucleus:
             await asyncio.sleep(0)
 
         asyncio.run_coroutine_threadsafe(stop(), self.loop).result(TIMEOUT_S)
+
+    def come_back(self) -> None:
+        """Takes connections again, as a nucleus that has restarted."""
+        asyncio.run_coroutine_threadsafe(self.server.start(), self.loop).result(TIMEOUT_S)
 
     def want(self, desired: dict[str, Any], *, tell: bool = True) -> None:
         """Updates the desired half, as the cloud does; without `tell` the delta gets lost."""
@@ -193,6 +200,8 @@ class Nucleus:
             self._changed.notify_all()
 
     async def _get_configuration(self, call: Call) -> None:
+        if self.withheld:
+            raise self.withheld.pop(0)
         call.respond({"componentName": call.component, "value": self.configuration})
 
     async def _subscribe(self, call: Call) -> None:

@@ -14,6 +14,7 @@ import msgspec
 import psutil
 import pytest
 
+from components.client import __main__ as component
 from components.client import agent, configuration, finished, service
 from components.client.ipc import Ipc
 from protocol import messages, names, tensors
@@ -28,6 +29,8 @@ from tests.components.client.supervised import BUCKET
 from tests.conftest import Line
 
 REPOSITORY = Path(__file__).parents[3]
+LOOK_S = 1.0
+"""The agent looks this often whether a nucleus that has gone is back."""
 CONFIGURATION = {"federation": FEDERATION, "bucket": BUCKET, "reconcile_s": "300", "threads": "1"}
 LOGS = "def train(model, data, settings):\n    logging.getLogger('task').info('it trains')\n    return {}\n"
 SLOW = (
@@ -188,6 +191,7 @@ def test_a_nucleus_that_goes_away_while_the_agent_waits_ends_it(nucleus: Nucleus
     process = start(stdout=subprocess.PIPE)
     assert next(line for line in process.stdout if "cannot subscribe" in line)
     nucleus.disconnect()
+    nucleus.come_back()
     assert process.wait(TIMEOUT_S) == 75
 
 
@@ -333,11 +337,38 @@ def test_stopping_the_agent_ends_its_training_process(
     assert not child.is_running()
 
 
-def test_a_lost_nucleus_ends_the_agent_so_that_it_is_started_anew(nucleus: Nucleus, start: Start) -> None:
-    process = start()
+def test_a_lost_nucleus_ends_the_agent_when_it_is_back_and_can_start_it_anew(nucleus: Nucleus, start: Start) -> None:
+    process = start(stdout=subprocess.PIPE)
     nucleus.wait_until(is_idle)
     nucleus.disconnect()
+    assert next(line for line in process.stdout if "the nucleus is not there" in line)
+    with pytest.raises(psutil.TimeoutExpired):
+        process.wait(2 * LOOK_S)
+    nucleus.come_back()
     assert process.wait(TIMEOUT_S) == 75
+
+
+def test_an_agent_that_is_stopped_while_the_nucleus_is_gone_ends_at_once(nucleus: Nucleus, start: Start) -> None:
+    process = start(stdout=subprocess.PIPE)
+    nucleus.wait_until(is_idle)
+    nucleus.disconnect()
+    assert next(line for line in process.stdout if "the nucleus is not there" in line)
+    process.terminate()
+    assert process.wait(TIMEOUT_S) == 0
+
+
+def test_a_configuration_that_the_nucleus_does_not_give_is_asked_for_again(
+    nucleus: Nucleus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in nucleus.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(component, "RETRY_S", 0.1)
+    nucleus.withheld = [IpcError("ServiceError", "not yet")] * 2
+    events: queue.SimpleQueue[service.Event] = queue.SimpleQueue()
+    connection = Ipc(events.put)
+    assert component._configured(connection, events) == configuration.parse(CONFIGURATION)
+    connection.close()
+    assert nucleus.withheld == []
 
 
 def test_a_nucleus_that_does_not_know_the_component_ends_the_agent(
