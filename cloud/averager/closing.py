@@ -23,20 +23,20 @@ MAX_METRICS, MAX_METRIC_NAME = 40, 64
 
 
 def follow_up(services: Services, record: RoundRecord, answers: Answers) -> None:
-    """What comes after a round has ended, all of it at once: the next round is asked for, the state is published,
-    assignments that nobody needs any more are withdrawn, and so are uploads of model files that some invocation began
-    and did not complete. Doing it again is harmless."""
+    """What comes after a round has ended: the state is published, assignments that nobody needs any more are
+    withdrawn, and so are uploads of model files that some invocation began and did not complete; then the next round is
+    asked for. Doing it again is harmless.
+
+    The next round comes last: once it has opened, nobody looks back at what this one has left undone.
+    """
     leftover = [member.thing for member in given_up(record, answers)]
-    steps = [
-        services.parallel.submit(_ask_for_next, services, record),
-        services.parallel.submit(services.notices.publish, notice_of(record)),
-    ]
+    publishing = services.parallel.submit(services.notices.publish, notice_of(record))
     if record.base.bytes > services.part_bytes:  # smaller files are written at once
         keys = [key_of(file, record.federation, record.round) for file in FILES]
-        steps += [services.parallel.submit(services.models.give_up, key) for key in keys]
+        list(services.parallel.map(services.models.give_up, keys))
     services.notices.withdraw(record.federation, leftover, record.round)
-    for step in steps:
-        step.result()
+    _ask_for_next(services, record)
+    publishing.result()
     _log.info(
         "federation=%s round=%d %s: accepted=%d failed=%d refused=%d unanswered=%d %s",
         record.federation,

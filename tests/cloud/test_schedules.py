@@ -47,7 +47,7 @@ from cloud.settings import Averaging, Federation
 from cloud.state.clients import Clients
 from cloud.state.federations import Federations
 from cloud.state.groups import Groups
-from cloud.state.handover import assignment_of
+from cloud.state.handover import assignment_of, given_up
 from cloud.state.lifecycle import MAX_ATTEMPTS
 from cloud.state.models import Models
 from cloud.state.notices import Notices
@@ -581,7 +581,7 @@ class Schedules(RuleBasedStateMachine):
             "deliver": 12 * bool(self.visible()),
             "go_on": 6 * bool(self.world.invocations),
             "answer": 9 * (record is not None and record.status == "open") + (record is not None),
-            "answer_late": 9 * bool(self.busy()),
+            "answer_late": 15 * bool(self.busy()),
             "repeat": 2 * bool(messages),
             "lose": bool(messages) and not self.reliable,
             "wake": 2 * (not self.reliable),
@@ -703,10 +703,21 @@ class Schedules(RuleBasedStateMachine):
         for number in changed:
             self.check_round(self.rounds.get(FEDERATION, number))
         record = self.current()
+        if record is not None and record.round > 1 and self.reliable:
+            self.check_leftover(self.rounds.get(FEDERATION, record.round - 1))
         for member in record.cohort if record is not None and record.status == "open" else ():
             if member.assigned_in is not None:
                 assert self.world.iot.withdrawn[member.thing] < member.assigned_in, "it waits for who was sent away"
                 assert self.world.iot.assigned[member.thing] == member.assigned_in, "it waits for who was never told"
+
+    def check_leftover(self, ended: RoundRecord) -> None:
+        """Before the next round opens, all whom no round waits for are told so; but for those that have uploaded, if
+        only something that was refused."""
+        answers = self.rounds.answers(FEDERATION, ended.round)
+        uploaded = {response.thing for response in answers.refused}
+        for member in given_up(ended, answers):
+            told = self.world.iot.withdrawn[member.thing] >= (member.assigned_in or ended.round)
+            assert told or member.thing in uploaded, "nobody told it that it may stop"
 
     def check_round(self, record: RoundRecord) -> None:
         answers = self.rounds.answers(FEDERATION, record.round)
