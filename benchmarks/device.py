@@ -13,8 +13,8 @@ idle_bytes_per_day  on the device's MQTT connection, headers of TLS, TCP and IPv
                     (every 300 s, the default), from the bytes of one look; the nucleus's keep-alive is not in it
 cold_start_s        from the assignment to the first step of training, if a process has to start and load torch
 warm_start_s        the same for the next round, in the process that is still there: the median of three
-resume_lost_s       by how much later training ends if the agent and its process are killed at half of it; at most
-                    checkpoint_s + restart_s + cold_start_s
+resume_lost_s       what it costs to kill the agent and its process at half of a round's training: how much of the round
+                    was neither training that counted nor its start; at most checkpoint_s + restart_s + cold_start_s
 checkpoint_s        how often training was saved
 restart_s           from that kill until the agent, started anew by the nucleus, has a training process again
 soak                a day's trouble in some minutes: see soak.py
@@ -111,7 +111,7 @@ def measure(nucleus: Personality, idle_s: float) -> Figures:
         idle_bytes_per_day=round(bytes_per_look * 86_400 / DEFAULT_RECONCILE_S),
         cold_start_s=round(cold.start_s, 2),
         warm_start_s=round(statistics.median(each.start_s for each in warm), 2),
-        resume_lost_s=round(resumed.trained_s - cold.trained_s, 2),
+        resume_lost_s=round(resumed.start_s - cold.start_s, 2),
         checkpoint_s=CHECKPOINT_S,
         restart_s=round(restart_s, 2),
     )

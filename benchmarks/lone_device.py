@@ -32,12 +32,11 @@ class RoundLostError(Exception):
 
 
 class LocalRound(msgspec.Struct, frozen=True, kw_only=True):
-    """A round of the one client, in seconds: `start_s` from the assignment to the first step of training, `train_s`
-    the training, `trained_s` from the assignment to the end of training."""
+    """A round of the one client, in seconds: `train_s` is the training, without what was lost of it, and `start_s` what
+    else passed from the assignment to the end of training: the time until its first step, if nothing cut it off."""
 
     start_s: float
     train_s: float
-    trained_s: float
 
 
 class LoneDevice:
@@ -173,5 +172,4 @@ def _local(assigned_at: float, timings: Timings) -> LocalRound:
     return LocalRound(
         start_s=timings.trained_at - timings.train_s - assigned_at,
         train_s=timings.train_s,
-        trained_s=timings.trained_at - assigned_at,
     )
