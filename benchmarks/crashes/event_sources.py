@@ -37,7 +37,8 @@ class Source(msgspec.Struct, frozen=True, eq=False):
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """A received message. `label` says what it is about, the same in every run; `due` is when it may be delivered."""
+    """A message that was received so often. `label` says what it is about, the same in every run; `due` is when it may
+    be delivered."""
 
     source: Source
     id: str
@@ -46,6 +47,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     federation: str
     label: str
     due: float
+    receives: int = 1
 
 
 class EventSources:
@@ -157,7 +159,7 @@ class EventSources:
     def _message(self, source: Source, raw: dict[str, Any]) -> Message:
         again = self._again.pop(raw["MessageId"], None)
         if again is not None:
-            return msgspec.structs.replace(again, receipt=raw["ReceiptHandle"])
+            return msgspec.structs.replace(again, receipt=raw["ReceiptHandle"], receives=again.receives + 1)
         attributes = raw.get("MessageAttributes", {})
         federation, label = describe(raw["Body"])
         return Message(
@@ -204,7 +206,7 @@ def _record(message: Message) -> dict[str, Any]:
         "messageId": message.id,
         "receiptHandle": message.receipt,
         "body": message.body,
-        "attributes": {},
+        "attributes": {"ApproximateReceiveCount": str(message.receives)},
         "messageAttributes": {},
         "eventSource": "aws:sqs",
         "eventSourceARN": message.source.arn,

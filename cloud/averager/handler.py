@@ -10,6 +10,7 @@ import functools
 import logging
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 from cloud import metrics, services
@@ -29,8 +30,7 @@ def handle(event: dict[str, Any], context: Any) -> dict[str, Any]:
     logging.getLogger().setLevel(logging.INFO)
     outside = services.from_environment()
     with metrics.measured("averager", outside.calls, outside.waited_s) as properties:
-        invocation = _Invocation(outside, context, properties)
-        failures = invocation.run(event["Records"])
+        failures = _Invocation(outside, context, properties, event["Records"]).run()
         properties["failed_messages"] = len(failures)
         return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in sorted(failures)]}
 
@@ -43,19 +43,25 @@ def _schemas_of(outside: Services) -> Schemas:
 class _Invocation:
     """One batch of messages."""
 
-    def __init__(self, outside: Services, context: Any, properties: dict[str, Any]) -> None:
+    def __init__(
+        self, outside: Services, context: Any, properties: dict[str, Any], records: Sequence[dict[str, Any]]
+    ) -> None:
         self._services = outside
         self._properties = properties
+        self._records = records
         self._keeper = Keeper(
-            outside, str(context.aws_request_id), lambda: context.get_remaining_time_in_millis() / 1000
+            outside,
+            str(context.aws_request_id),
+            lambda: context.get_remaining_time_in_millis() / 1000,
+            comes_again=any(record["attributes"]["ApproximateReceiveCount"] != "1" for record in records),
         )
         self._responder = Responder(outside, _schemas_of(outside), self._keeper)
 
-    def run(self, records: list[dict[str, Any]]) -> set[str]:
+    def run(self) -> set[str]:
         """Work through the messages; returns the ids of those that failed and have to come again."""
         groups: dict[tuple[str, int], list[Arrival | Word]] = defaultdict(list)
         failures: set[str] = set()
-        for record in records:
+        for record in self._records:
             try:
                 for said in parse(record["messageId"], record["body"], time.time()):
                     match said:
@@ -89,10 +95,10 @@ class _Invocation:
         if message.at > now:
             self._services.notices.ask_for_check(message, now)
         else:
-            self._keeper.look(self._services.rounds.get(message.federation, message.round), message.at)
+            self._keeper.look(self._services.rounds.get(message.federation, message.round))
 
     def _abort(self, message: AbortRound) -> None:
         self._properties |= {"federation": message.federation, "round": message.round}
         record = self._services.rounds.get(message.federation, message.round)
         if self._keeper.advance(record, Aborted(message.reason)) is record:
-            self._keeper.check(record)  # a redelivery: what the first delivery led to may have been cut off
+            self._keeper.check(record)  # if it comes again, what it led to may have been cut off

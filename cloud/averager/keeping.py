@@ -49,12 +49,14 @@ _HOPELESS = (InvalidPolicyError, NotFiniteModelError, TooMuchWorkError)
 
 
 class Keeper:
-    """What one invocation does with rounds. `owner` names it in leases, `remaining_s` tells how long it may run."""
+    """What one invocation does with rounds. `owner` names it in leases, `remaining_s` tells how long it may run; with
+    `comes_again` some of its messages have been delivered before."""
 
-    def __init__(self, services: Services, owner: str, remaining_s: Callable[[], float]) -> None:
+    def __init__(self, services: Services, owner: str, remaining_s: Callable[[], float], *, comes_again: bool) -> None:
         self._services = services
         self._owner = owner
         self._remaining_s = remaining_s
+        self._comes_again = comes_again
 
     def count(self, record: RoundRecord, responses: Mapping[str, ResponseRecord]) -> list[str]:
         """Count responses to an open round, each client once; and go on with what that leads to. Returns the clients
@@ -78,28 +80,25 @@ class Keeper:
                         del pending[thing]
             else:
                 return []
-        self.check(record)  # this may be a redelivery: what the first delivery led to may have been cut off
+        self.check(record)  # if they come again, what they led to may have been cut off
         return sorted(pending)
 
     def check(self, record: RoundRecord) -> RoundRecord:
-        """Look at a round: go on with what is due, or was cut off. Returns it as it then is."""
-        if record.status in ("closed", "aborted"):
-            federation = self._services.federations.get(record.federation)
-            if federation.round == record.round:
-                follow_up(self._services, record, self._answers(record))
-            return record
-        return self.advance(record, Checked())
+        """Look at a round: go on with what is due, or was cut off. Returns it as it then is.
 
-    def look(self, record: RoundRecord, at: float) -> None:
-        """As `check`, for a message that asked for it `at` some time. While the round goes on, another such message
-        takes its place: so there always is one, whatever became of the invocation that changed the round's deadline or
-        took a lease.
-
-        If the round had ended by that time, another message ended it, and that one comes again until all is done that
-        follows: this one has nothing to do.
+        Messages that come for the first time have not ended a round that has ended. Those that did come again until all
+        is done that follows: it is theirs.
         """
-        if record.closed_at is None or record.closed_at >= at:
-            self._look_again(self.check(record))
+        if record.status not in ("closed", "aborted"):
+            return self.advance(record, Checked())
+        if self._comes_again and self._services.federations.get(record.federation).round == record.round:
+            follow_up(self._services, record, self._answers(record))
+        return record
+
+    def look(self, record: RoundRecord) -> None:
+        """As `check`, for a message that asked for it. While the round goes on, another such message takes its place:
+        so there always is one, whatever became of the invocation that changed the round's deadline or took a lease."""
+        self._look_again(self.check(record))
 
     def advance(self, record: RoundRecord, event: Event, answers: Answers | None = None) -> RoundRecord:
         """Take a step, from whatever state the round is in by now, and go on with what it leads to. `answers` saves
@@ -229,7 +228,7 @@ class Keeper:
         record = self._services.rounds.get(message.federation, message.round)
         work = record.work
         if record.status != "averaging" or work is None or work.stage != message.stage or message.job in work.done:
-            self.check(record)  # a redelivery: what the first delivery led to may have been cut off
+            self.check(record)  # if it comes again, what it led to may have been cut off
             return
         try:
             Averager(self._services, gather(self._services, record)).do_job(work, message.job)

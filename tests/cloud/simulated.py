@@ -290,7 +290,15 @@ class SimulatedFederation:
 
     def invoke(self, function: str, **bodies: str) -> set[str]:
         """Hand a batch of messages, id = body, to a function; returns the ids of those to be delivered again."""
-        event = {"Records": [{"messageId": message_id, "body": body} for message_id, body in bodies.items()]}
+        return self._deliver(function, bodies, receives=1)
+
+    def invoke_again(self, function: str, **bodies: str) -> set[str]:
+        """As `invoke`, for messages that have been delivered before."""
+        return self._deliver(function, bodies, receives=2)
+
+    def _deliver(self, function: str, bodies: Mapping[str, str], receives: int) -> set[str]:
+        attributes = {"ApproximateReceiveCount": str(receives)}
+        event = {"Records": [{"messageId": m, "body": body, "attributes": attributes} for m, body in bodies.items()]}
         answer = invoke(self.aws, function, event)
         return {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
 

@@ -1,6 +1,5 @@
 """cli/planning/calls.py: the calls that a round makes are the ones that were planned."""
 
-import time
 from collections import Counter
 
 import numpy as np
@@ -85,7 +84,7 @@ def test_updates_that_one_invocation_inspects_and_averages_are_read_once(simulat
     assert closing["s3.GetObject"] - len(things) in (base, base + header)
 
 
-def test_a_look_at_a_round_that_had_ended_by_then_reads_it_and_no_more(simulated: SimulatedFederation) -> None:
+def test_a_look_that_finds_that_the_round_has_ended_reads_it_and_no_more(simulated: SimulatedFederation) -> None:
     simulated.create(["d0"], rounds=2)
     simulated.start()
     simulated.answer("d0", 1)
@@ -93,10 +92,28 @@ def test_a_look_at_a_round_that_had_ended_by_then_reads_it_and_no_more(simulated
     simulated.opened(2)  # with which the federation is still at round 1
     simulated.settled()
     before = lines_of(simulated, simulated.deployed.averager, "s3.PutObject")
-    look = CheckRound(federation=simulated.name, round=1, at=time.time())
+    look = CheckRound(federation=simulated.name, round=1, at=0.0)
     assert simulated.invoke(simulated.deployed.averager, look=encode(look).decode()) == set()
     (line,) = lines_of(simulated, simulated.deployed.averager, "s3.PutObject")[len(before) :]
     assert line.calls == {"dynamodb.BatchGetItem": 1}
+
+
+def test_an_update_that_comes_late_is_recorded_and_has_nothing_follow_again(simulated: SimulatedFederation) -> None:
+    simulated.create(["d0", "d1", "d2"], rounds=2, target=1)
+    simulated.start()
+    late = simulated.update("d1", 1)
+    simulated.assignment("d1", 1)
+    simulated.answer("d0", 1)
+    simulated.ended(1)
+    simulated.opened(2)
+    simulated.settled()
+    before = lines_of(simulated, simulated.deployed.averager, "s3.PutObject")
+    simulated.put("d1", 1, late)
+    assert "late" in simulated.reason("d1", 1)
+    simulated.settled()
+    (line,) = lines_of(simulated, simulated.deployed.averager, "s3.PutObject")[len(before) :]
+    reads = {"s3.GetObject", "dynamodb.BatchGetItem"}
+    assert line.calls.keys() - reads == {"dynamodb.TransactWriteItems"}
 
 
 def test_a_large_round_makes_the_calls_that_were_planned(simulated: SimulatedFederation) -> None:

@@ -169,7 +169,7 @@ def test_a_round_that_ended_without_asking_for_the_next_is_followed_by_it_after_
     with pytest.raises(LookupError):
         simulated.round(2)
     if by == "redelivery":
-        assert simulated.invoke(simulated.deployed.averager, **events) == set()
+        assert simulated.invoke_again(simulated.deployed.averager, **events) == set()
     else:
         simulated.wake()
     assert simulated.opened(2).base == record.base

@@ -379,7 +379,14 @@ class Invocation(threading.Thread):
 
     def run(self) -> None:
         failed: set[str] = set()
-        records = [{"messageId": name, "body": message.body} for name, message in self.batch.items()]
+        records = [
+            {
+                "messageId": name,
+                "body": message.body,
+                "attributes": {"ApproximateReceiveCount": str(message.receives)},
+            }
+            for name, message in self.batch.items()
+        ]
         try:
             if self.queue != "rounds":
                 answer = averager.handle({"Records": records}, self)
