@@ -69,7 +69,8 @@ def test_a_small_round_makes_the_calls_that_were_planned(simulated: SimulatedFed
     reads = made.pop("s3.GetObject") - wanted.pop("s3.GetObject")
     # Updates that are in memory are not read again; an environment that has not met the model reads its header.
     assert -7 <= reads <= 2
-    assert made == wanted
+    # A transaction that meets another one, as of a hello that is delivered again, is tried again.
+    assert made in (wanted, wanted + Counter({"dynamodb.TransactWriteItems": 1}))
 
 
 def test_updates_that_one_invocation_inspects_and_averages_are_read_once(simulated: SimulatedFederation) -> None:
