@@ -18,8 +18,8 @@ from protocol.messages import Encoding, ModelReference
 from protocol.names import UpdateName
 from protocol.narrowing import narrow_model
 from protocol.tensors import parse_header
+from tests.cloud.averaging.in_memory import Round
 from tests.cloud.examples import report, round_record
-from tests.cloud.in_memory import Round
 
 if TYPE_CHECKING:
     from cloud.averaging.new_parts import File

@@ -23,9 +23,9 @@ from protocol import names
 from protocol.messages import ModelReference, Report, decode
 from protocol.tensors import parse_header
 from sandbox.embedded_aws import EmbeddedAws
+from tests.cloud.averaging.in_memory import Round
+from tests.cloud.averaging.test_averaging import mixed_model, updates_to
 from tests.cloud.examples import federation, round_record
-from tests.cloud.in_memory import Round
-from tests.cloud.test_averaging import mixed_model, updates_to
 
 PART_BYTES = 300
 CLIENTS = 70

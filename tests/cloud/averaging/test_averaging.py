@@ -16,8 +16,8 @@ from cloud.averaging.new_parts import NotFiniteModelError, store
 from cloud.settings import Averaging, FedAdam, FedAvg, FedAvgM
 from protocol.messages import MAX_INTEGER, MAX_MESSAGE_BYTES, Encoding, ModelHeader, decode, encode
 from protocol.tensors import DTYPES, Array, dump, from_float32, load, to_float32
+from tests.cloud.averaging.in_memory import Round
 from tests.cloud.examples import report, update_of
-from tests.cloud.in_memory import Round
 
 Rule = Literal["mean", "weighted"]
 Arrays = dict[str, Array]

@@ -10,8 +10,8 @@ from cloud.averaging.own import base_values, own_change, read_updates
 from cloud.policies import InvalidPolicyError, Update
 from protocol.messages import ModelHeader, encode
 from protocol.tensors import Array, dump
+from tests.cloud.averaging.in_memory import Round
 from tests.cloud.examples import report, update_of
-from tests.cloud.in_memory import Round
 
 MODEL = dump(
     {"w": np.array([1.0, 2.0], "<f4"), "n": np.array(3, "<i8")},
