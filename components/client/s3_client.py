@@ -71,7 +71,7 @@ def make(clock: CloudClock) -> "S3Client":
             connect_timeout=10,
             read_timeout=30,
             max_pool_connections=1,
-            retries={"mode": "standard", "max_attempts": 3},
+            retries={"mode": "standard", "total_max_attempts": 1},  # Transfer tries again, and says why
             response_checksum_validation="when_required",
         ),
     )

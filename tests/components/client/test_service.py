@@ -516,7 +516,7 @@ def test_an_update_that_could_not_be_uploaded_in_time_is_reported_and_not_sent(
     nucleus.want(wanted(assign(1)))
     nucleus.wait_until(lambda n: n.reported("progress", round=1, phase="uploading"))
     child = training_process(process)
-    nucleus.want(wanted(msgspec.structs.replace(assign(1), deadline=time.time() + 3)))
+    nucleus.want(wanted(msgspec.structs.replace(assign(1), deadline=time.time() + 5)))
     failed = nucleus.wait_until(lambda n: n.reported("progress", round=1, phase="failed"))
     assert failed["reason"].startswith("deadline passed in the upload: cannot upload ")
     assert sent
