@@ -5,7 +5,7 @@ WeightedAggregationHelper (`make bench-peers` installs both; without them their 
 arithmetic, and by numpy with one buffer read and one multiply-add per update, which is the limit. Updates lie as files
 in each system's own wire form, in the page cache; the result is a new model file. Contenders take turns in every
 repetition, each in a process of its own, whose libraries use one thread; ours has the environment variables that
-cloud/template.yaml gives to the averager. Times are medians.
+cloud/template.yaml gives to the averager, and with `--equal-malloc` the others have them as well. Times are medians.
 
 `ours_peak_mb` is by how much resident memory grows at most, in a new process that has imported everything.
 
@@ -168,8 +168,8 @@ def _relative_error(values: NDArray[np.float32], reference: NDArray[np.float64])
 
 
 def _table(rows: Sequence[Row]) -> Table:
-    ratios = ("ours /\nlimit", "best peer\n/ ours", "ours, peak\nMB")
-    table = Table("clients", "model\nMB", *(f"{name}\nms" for name in CONTENDERS), *ratios, box=box.SIMPLE)
+    ratios = ("ours /\nlimit", "peer /\nours", "peak\nMB")
+    table = Table("clients", "model\nMB", *(f"{name}\nms" for name in CONTENDERS), *ratios, box=box.SIMPLE, padding=0)
     for row in rows:
         times = [getattr(row, f"{name}_s") for name in CONTENDERS]
         peers = [time for time in (row.flower_s, row.flare_s) if time is not None]
@@ -188,6 +188,10 @@ def main(
     architectures: Annotated[
         list[str] | None, typer.Option("--architecture", help="mlp or resnet18; may be repeated. Default: both.")
     ] = None,
+    *,
+    equal_malloc: Annotated[
+        bool, typer.Option("--equal-malloc", help="Give the averager's settings of malloc to the others, too.")
+    ] = False,
 ) -> None:
     """Print the figures as JSON."""
     console = Console(stderr=True, highlight=False)
@@ -199,7 +203,9 @@ def main(
     for architecture in architectures or COHORTS:
         with ExitStack() as stack:
             directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="fedgrass-averaging-"))
-            contenders = [stack.enter_context(started(name, architecture)) for name in present]
+            contenders = [
+                stack.enter_context(started(name, architecture, as_deployed=equal_malloc)) for name in present
+            ]
             bench = Bench(architecture, contenders, Path(directory))
             rows += [bench.row(clients) for clients in COHORTS[architecture]]
             error = max(error, bench.max_relative_error())

@@ -57,12 +57,13 @@ def is_present(name: str) -> bool:
 
 
 @contextlib.contextmanager
-def started(name: str, architecture: str) -> Iterator[ContenderProcess]:
-    """A contender's process, which ends with the block."""
+def started(name: str, architecture: str, *, as_deployed: bool = False) -> Iterator[ContenderProcess]:
+    """A contender's process, which ends with the block. Ours has the variables of AS_DEPLOYED in any case, another one
+    if `as_deployed` says so."""
     with subprocess.Popen(
         [_python(name), "-m", "benchmarks.contenders.serve", name, architecture],
         cwd=_REPOSITORY,
-        env=os.environ | _ONE_THREAD | (AS_DEPLOYED if name == "ours" else {}),
+        env=os.environ | _ONE_THREAD | (AS_DEPLOYED if as_deployed or name == "ours" else {}),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
