@@ -25,15 +25,16 @@ class InvalidModelError(Exception):
 
 
 class Download:
-    """The bytes of a model as far as they are here; `resumed` if the first ones are from an earlier process."""
+    """The bytes of a model as far as they are here, `position` of them; `resumed` if the first ones are from an earlier
+    process."""
 
     def __init__(self, bucket: str, model: ModelReference, partial: Partial) -> None:
         self.data = bytearray(model.bytes)
         self._bucket = bucket
         self._model = model
         self._partial = partial
-        self._position, self._etag = partial.load(self.data)
-        self.resumed = self._position > 0
+        self.position, self._etag = partial.load(self.data)
+        self.resumed = self.position > 0
 
     def attempt(self, s3: "S3Client") -> None:
         """Reads what is missing.
@@ -42,7 +43,7 @@ class Download:
             InvalidModelError: there is no such object, or it has another length.
             ClientError, BotoCoreError: it was cut off, or refused; the next attempt goes on.
         """
-        if self._position == len(self.data):
+        if self.position == len(self.data):
             return
         response = self._request(s3)
         total = _total_bytes(response)
@@ -50,9 +51,9 @@ class Download:
             raise InvalidModelError(
                 f"model {self._model.key} has {total} bytes, the assignment says {self._model.bytes}"
             )
-        if self._position and "ContentRange" not in response:
+        if self.position and "ContentRange" not in response:
             self.restart()
-        if self._position == 0:
+        if self.position == 0:
             self._partial.begin(response["ETag"])
             self._etag = response["ETag"]
         # Not `with response["Body"]`: that gives urllib3's response, whose errors are not botocore's.
@@ -61,23 +62,23 @@ class Download:
             contextlib.closing(response["Body"]) as body,
             memoryview(self.data) as view,
         ):
-            while self._position < len(view):
-                chunk = view[self._position : self._position + CHUNK_BYTES]
+            while self.position < len(view):
+                chunk = view[self.position : self.position + CHUNK_BYTES]
                 length = body.readinto(chunk)  # type: ignore[arg-type]  # raises if the body ends early
                 self._partial.append(chunk[:length])
-                self._position += length
+                self.position += length
 
     def restart(self) -> None:
         """Forgets what is here."""
         self._partial.drop()
-        self._position, self._etag, self.resumed = 0, "", False
+        self.position, self._etag, self.resumed = 0, "", False
 
     def _request(self, s3: "S3Client") -> "GetObjectOutputTypeDef":
         try:
-            if self._position == 0:
+            if self.position == 0:
                 return s3.get_object(Bucket=self._bucket, Key=self._model.key)
             return s3.get_object(
-                Bucket=self._bucket, Key=self._model.key, Range=f"bytes={self._position}-", IfMatch=self._etag
+                Bucket=self._bucket, Key=self._model.key, Range=f"bytes={self.position}-", IfMatch=self._etag
             )
         except s3.exceptions.NoSuchKey as error:
             raise InvalidModelError(f"there is no model {self._model.key} in bucket {self._bucket}") from error

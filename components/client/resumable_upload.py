@@ -51,6 +51,11 @@ class ResumableUpload:
         self._sha256 = hashlib.sha256(body).hexdigest()
         self._begun = self._load()
 
+    @property
+    def sent_parts(self) -> int:
+        """How many parts S3 has confirmed."""
+        return len(self._begun.parts) if self._begun else 0
+
     def attempt(self, s3: "S3Client") -> None:
         """Sends what is missing, and completes the object.
 

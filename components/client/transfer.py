@@ -75,7 +75,7 @@ class Transfer:
         """
         download = Download(self._bucket, model, Partial(self._kept, model))
         while True:
-            self._persist(download.attempt, f"cannot download {model.key}")
+            self._persist(download.attempt, f"cannot download {model.key}", lambda: download.position)
             digest = hashlib.sha256(download.data).hexdigest()
             if digest == model.sha256:
                 return download.data
@@ -95,12 +95,16 @@ class Transfer:
             )
         else:
             upload = ResumableUpload(self._kept, self._bucket, key, body, UPDATE_TAG)
-            self._persist(upload.attempt, f"cannot upload {key}")
+            self._persist(upload.attempt, f"cannot upload {key}", lambda: upload.sent_parts)
 
-    def _persist(self, attempt: Callable[["S3Client"], object], failure: str) -> None:
+    def _persist(
+        self, attempt: Callable[["S3Client"], object], failure: str, progress: Callable[[], int] = lambda: 0
+    ) -> None:
+        """Tries until it succeeds. Waits grow with each failure, unless an attempt had made progress when it failed."""
         failures = 0
         while True:
             first_s, longest_s = FIRST_RETRY_S, MAX_RETRY_S
+            before = progress()
             try:
                 if self._client is None:
                     self._client = self._make_client(self.clock)
@@ -115,6 +119,8 @@ class Transfer:
                 reason = f"{failure}: {error}"
             else:
                 return
+            if progress() > before:
+                failures = 0
             wait_s = min(first_s * 2**failures, longest_s) * random.uniform(0.5, 1.0)  # noqa: S311
             failures = min(failures + 1, 16)
             log.warning("%s; trying again in %.1f s", reason, wait_s)

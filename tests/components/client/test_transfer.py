@@ -14,7 +14,7 @@ from botocore.config import Config
 
 from components.client import s3_client
 from components.client.download import CHUNK_BYTES, InvalidModelError
-from components.client.transfer import Transfer
+from components.client.transfer import FIRST_RETRY_S, Transfer
 from protocol.messages import ModelReference
 from sandbox.embedded_aws import EmbeddedAws
 from sandbox.gateway import Request
@@ -347,6 +347,26 @@ def test_a_download_that_breaks_off_goes_on_where_it_was(
     assert cut().download(reference()) == BODY
     assert len(failures) == 2
     assert ranges == [None, f"bytes={CHUNK_BYTES + 1000}-", f"bytes={CHUNK_BYTES + 2000}-"]
+
+
+def test_waits_begin_anew_when_there_was_progress(
+    new: NewTransfer, as_device: EmbeddedAws, line_to_s3: Line, waits: list[float]
+) -> None:
+    puts: list[str] = []
+
+    def refuse_all_but_each_third(request: Request) -> bytes | None:
+        if request.method != "PUT":
+            return None
+        puts.append(request.path)
+        return refusal(503) if len(puts) % 3 else None
+
+    line_to_s3.fault = refuse_all_but_each_third
+    body = BODY * 4  # 26 MB: four parts
+    new().upload(LARGE, body)
+    assert as_device.client("s3").get_object(Bucket=BUCKET, Key=LARGE)["Body"].read() == body
+    longest = [FIRST_RETRY_S, 2 * FIRST_RETRY_S] * 4
+    assert len(puts) == 12
+    assert all(most / 2 <= wait <= most for wait, most in zip(waits, longest, strict=True))
 
 
 @pytest.fixture
