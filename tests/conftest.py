@@ -1,5 +1,6 @@
 """What all tests share: the embedded AWS with fedgrass deployed on it, started once, by the first test that asks."""
 
+import signal
 from collections.abc import Iterator
 
 import hypothesis
@@ -13,6 +14,9 @@ from sandbox.gateway import Fault, Gateway, Request
 # A busy machine is no failure.
 hypothesis.settings.register_profile("fedgrass", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("fedgrass")
+
+# What a script starts in the background ignores Ctrl-C, and so would all that the tests start and send it to.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Line:

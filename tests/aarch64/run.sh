@@ -7,8 +7,8 @@
 # lines for aarch64, complete: nothing is resolved). PIP is any machine's pip: wheels are unpacked, never run, here.
 # Needs root, debootstrap, and qemu-user registered with the kernel for aarch64.
 #
-# Now and then the emulator loses a process that a process with threads forks: it hangs in qemu, or dies of SIGABRT, before
-# it has become another program. A test of a second training process then fails, or lasts until its timeout: run it again.
+# Now and then a process that a process with threads forks hangs in qemu before it has become another program, and a test of
+# a second training process lasts until its timeout. One such process died of SIGABRT instead, perhaps for the same reason.
 set -euo pipefail
 repository=$(cd "$(dirname "$0")/../.." && pwd)
 cache=$1 pip=$2

@@ -342,10 +342,11 @@ def refuse_skew(request: Request) -> bytes | None:
 
 
 def test_a_download_that_breaks_off_goes_on_where_it_was(
-    cut: Callable[[], Transfer], failures: list[str], ranges: list[str | None]
+    cut: Callable[[], Transfer], failures: list[str], ranges: list[str | None], waits: list[float]
 ) -> None:
     assert cut().download(reference()) == BODY
     assert len(failures) == 2
+    assert max(waits) < FIRST_RETRY_S  # it made progress each time
     assert ranges == [None, f"bytes={CHUNK_BYTES + 1000}-", f"bytes={CHUNK_BYTES + 2000}-"]
 
 
