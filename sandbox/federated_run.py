@@ -152,12 +152,14 @@ class _Emitted(msgspec.Struct):
 class FunctionLine(msgspec.Struct):
     """What an invocation says of itself in its function's log (cloud/metrics.py). `waited_s` is how long averaging
     stood still for S3, by what for; `job` is there if it did one of the jobs of a round; the peak is that of the
-    process, which may have served other invocations before."""
+    process, which may have served other invocations before. Of several `messages` that came as one batch, federation,
+    round and job are those of the one that was dealt with last."""
 
     emitted: _Emitted = msgspec.field(name="_aws")
     duration_s: float
     calls: dict[str, int]
     peak_memory_mb: float
+    messages: int = 1
     waited_s: dict[str, float] = {}
     federation: str = ""
     round: int = 0

@@ -31,7 +31,7 @@ def handle(event: dict[str, Any], context: Any) -> dict[str, Any]:
     outside = services.from_environment()
     with metrics.measured("averager", outside.calls, outside.waited_s) as properties:
         failures = _Invocation(outside, context, properties, event["Records"]).run()
-        properties["failed_messages"] = len(failures)
+        properties |= {"messages": len(event["Records"]), "failed_messages": len(failures)}
         return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in sorted(failures)]}
 
 

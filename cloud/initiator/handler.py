@@ -50,7 +50,7 @@ def handle(event: dict[str, Any], _context: object) -> dict[str, Any]:
                 # Whatever it is, only this message comes again, and at last goes to the dead-letter queue.
                 _log.exception("message %s failed", record["messageId"])
                 failures.append(record["messageId"])
-        properties["failed_messages"] = len(failures)
+        properties |= {"messages": len(event["Records"]), "failed_messages": len(failures)}
         return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failures]}
 
 

@@ -64,8 +64,11 @@ def test_a_small_round_makes_the_calls_that_were_planned(simulated: SimulatedFed
     planned = run(simulated, 1000, 7, settings)
     opening = counted(lines_of(simulated, simulated.deployed.initiator, "iot-data-plane.UpdateThingShadow"))
     assert opening == initiator(7)
-    made = counted(lines_of(simulated, simulated.deployed.averager, "s3.PutObject"))
-    wanted = averager(planned)
+    lines = lines_of(simulated, simulated.deployed.averager, "s3.PutObject")
+    made = counted(lines)
+    # Each update comes alone. What shares a batch with one is an earlier federation's look at a round that has ended.
+    looks = sum(line.messages - 1 for line in lines)
+    wanted = averager(planned) + Counter({"dynamodb.BatchGetItem": looks})
     reads = made.pop("s3.GetObject") - wanted.pop("s3.GetObject")
     # Updates that are in memory are not read again; an environment that has not met the model reads its header.
     assert -7 <= reads <= 2
