@@ -1,5 +1,6 @@
 """A federation with a task and rules of its user's own, carried through by the deployed functions and real devices."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from cli.demo import build_component, init_federation
 from cli.project import load
 from cloud.state.records import RoundRecord
 from cloud.state.rounds import Answers
+from protocol.messages import FINAL_PHASES
 from protocol.tensors import load as load_tensors
 from sandbox.federated_run import RoundFigures, run_rounds, wait_for_clients
 from sandbox.sandbox import Sandbox
@@ -46,7 +48,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
             first = rounds[0].base
             references = [first, *(record.model for record in rounds if record.model is not None)]
             models = [load_tensors(operations.models.get(reference))[1] for reference in references]
-            shadows = {thing: _shadow(sandbox, thing) for thing in ("alpha", "not-ready")}
+            shadows = {thing: _last_progress(sandbox, thing) for thing in ("alpha", "not-ready")}
             yield Ran(
                 rounds=rounds,
                 answers=[operations.rounds.answers("own-rules", number) for number in (1, 2)],
@@ -56,10 +58,14 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
             )
 
 
-def _shadow(sandbox: Sandbox, thing: str) -> dict[str, object]:
-    answer = sandbox.aws.client("iot-data").get_thing_shadow(thingName=thing, shadowName="fedgrass-own-rules")
-    progress: dict[str, object] = msgspec.json.decode(answer["payload"].read())["state"]["reported"]["progress"]
-    return progress
+def _last_progress(sandbox: Sandbox, thing: str) -> dict[str, object]:
+    """What a device says once it has said all: the round may end before that arrives."""
+    limit = time.monotonic() + 60
+    while True:
+        answer = sandbox.aws.client("iot-data").get_thing_shadow(thingName=thing, shadowName="fedgrass-own-rules")
+        progress: dict[str, object] = msgspec.json.decode(answer["payload"].read())["state"]["reported"]["progress"]
+        if progress["phase"] in FINAL_PHASES or time.monotonic() > limit:
+            return progress
 
 
 def test_own_selection_leaves_out_whom_it_leaves_out(ran: Ran) -> None:
