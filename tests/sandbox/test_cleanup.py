@@ -14,7 +14,7 @@ import pytest
 
 from sandbox.scratch import Scratch
 
-LIMIT_S = 30.0
+LIMIT_S = 120.0
 
 
 @contextmanager

@@ -157,7 +157,7 @@ def test_a_power_cut_leaves_no_process_and_the_device_boots_again(
     child = psutil.Process(probe.call("fork"))
     (device.directory / "work" / "com.example.Probe" / "kept").touch()
     device.power_off()
-    psutil.wait_procs([child], timeout=10)
+    psutil.wait_procs([child], timeout=60)
     assert not child.is_running()
     assert not psutil.pid_exists(probe.pid)
     device.power_on()

@@ -32,7 +32,7 @@ async def ask(server: CredentialsServer, token: str | None, *, path: str | None 
     reader, writer = await asyncio.open_connection(host, int(port))
     authorization = "" if token is None else f"Authorization: {token}\r\n"
     writer.write(f"GET {path or '/' + rest} HTTP/1.1\r\nHost: {address}\r\n{authorization}\r\n".encode())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         head, _, body = (await reader.read()).partition(b"\r\n\r\n")
     writer.close()
     return int(head.split(b" ")[1]), body

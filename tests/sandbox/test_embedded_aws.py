@@ -153,7 +153,7 @@ def test_stop_leaves_the_log_and_nothing_else(tmp_path: Path) -> None:
     processes = [psutil.Process(aws.pid), *psutil.Process(aws.pid).children(recursive=True)]
     assert len(processes) == 2
     aws.stop()
-    _, alive = psutil.wait_procs(processes, timeout=10)
+    _, alive = psutil.wait_procs(processes, timeout=60)
     assert not alive
     assert {path.name for path in tmp_path.iterdir()} == {"ministack.log", "ca.pem"}
     aws.stop()

@@ -18,7 +18,7 @@ from sandbox.nucleus.personality import CLASSIC, Personality
 THING = "device-1"
 FEDERATION = "digits"
 TOKEN = "token-of-the-component"  # noqa: S105
-TIMEOUT_S = 30.0
+TIMEOUT_S = 120.0
 
 
 class Shadow:

@@ -332,7 +332,7 @@ def test_stopping_the_agent_ends_its_training_process(
     nucleus.wait_until(lambda n: n.reported("progress", round=1, phase="training"))
     child = training_process(process)
     process.send_signal(number)
-    assert process.wait(5) == (0 if number is signal.SIGTERM else -signal.SIGKILL)
+    assert process.wait(TIMEOUT_S) == (0 if number is signal.SIGTERM else -signal.SIGKILL)
     psutil.wait_procs([child], timeout=TIMEOUT_S)
     assert not child.is_running()
 
@@ -417,7 +417,7 @@ def test_an_agent_that_was_stopped_in_a_round_goes_on_with_it_from_the_checkpoin
     nucleus.want(wanted(assign(1, epochs=100)))
     nucleus.wait_until(lambda n: (n.reported("progress", round=1, phase="training") or {}).get("epoch", 0) >= 2)
     process.send_signal(number)
-    assert process.wait(5) == (0 if number is signal.SIGTERM else -signal.SIGKILL)
+    assert process.wait(TIMEOUT_S) == (0 if number is signal.SIGTERM else -signal.SIGKILL)
     (artifacts / "slow").unlink()
     process = start(stderr=subprocess.PIPE)
     assert next(line for line in process.stderr if "training goes on from its checkpoint" in line)
