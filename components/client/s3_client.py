@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING
 import boto3
 import botocore.auth
 import botocore.crt.auth
+import botocore.session
 from botocore.config import Config
-from botocore.credentials import RefreshableCredentials
+from botocore.credentials import ContainerProvider, RefreshableCredentials
+
+from components.client.token_exchange import TokenExchange
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -56,9 +59,15 @@ def make(clock: CloudClock) -> "S3Client":
     """A client. Models are checked by their SHA-256, so botocore need not check their CRC.
 
     Raises:
-        botocore.exceptions.BotoCoreError: the token exchange service gives no credentials.
+        TokenExchangeError: the token exchange service gives no credentials. So do the client's calls, when it is to
+            give new ones.
     """
-    session = boto3.session.Session()
+    in_session = botocore.session.Session()
+    in_session.get_component("credential_provider").insert_before(
+        ContainerProvider.METHOD,
+        ContainerProvider(fetcher=TokenExchange(clock.now)),  # type: ignore[arg-type]  # its stub is wrong
+    )
+    session = boto3.session.Session(botocore_session=in_session)
     credentials = session.get_credentials()
     if isinstance(credentials, RefreshableCredentials):
         # Its constructor's argument, which botocore's provider does not pass on; and what a signature is dated by.

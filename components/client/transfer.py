@@ -8,18 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    CredentialRetrievalError,
-    MetadataRetrievalError,
-    NoCredentialsError,
-)
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from components.client.download import Download, InvalidModelError
 from components.client.partial import Partial
 from components.client.resumable_upload import PART_BYTES, ResumableUpload
 from components.client.s3_client import CloudClock
+from components.client.token_exchange import TokenExchangeError
 from protocol.messages import ModelReference
 
 if TYPE_CHECKING:
@@ -37,9 +32,6 @@ IN_PARTS_BYTES = 2 * PART_BYTES
 
 UPDATE_TAG = "fedgrass=update"
 """What the bucket's lifecycle rule for updates looks for."""
-
-_NO_CREDENTIALS = (CredentialRetrievalError, MetadataRetrievalError, NoCredentialsError, RuntimeError)
-"""RuntimeError is botocore's for credentials that have expired, by the clock that it goes by, as soon as they come."""
 
 _OLD_CREDENTIALS = ("ExpiredToken", "InvalidToken", "TokenRefreshRequired", "InvalidAccessKeyId")
 
@@ -109,7 +101,7 @@ class Transfer:
                 if self._client is None:
                     self._client = self._make_client(self.clock)
                 attempt(self._client)
-            except _NO_CREDENTIALS as error:
+            except (TokenExchangeError, NoCredentialsError) as error:
                 first_s, longest_s = FIRST_CREDENTIALS_RETRY_S, MAX_CREDENTIALS_RETRY_S
                 reason = f"{failure}: no credentials from the token exchange service: {error}"
             except ClientError as error:

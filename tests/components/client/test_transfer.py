@@ -1,7 +1,9 @@
 import hashlib
+import os
+import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -239,18 +241,18 @@ def test_a_refusal_is_followed_by_longer_and_longer_waits(
 
 
 class TokenExchange:
-    """A token exchange service; it has no credentials as often as `failing` says."""
+    """A token exchange service: `answers` are its first ones, then it gives credentials, valid for `duration_s`."""
 
     def __init__(self, aws: EmbeddedAws) -> None:
-        self.failing = 0
+        self.answers: Sequence[tuple[int, bytes]] = ()
         self.asked = 0
+        self.duration_s = 3600.0
         service = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                service.asked += 1
-                body = b"" if service.failing >= service.asked else service.credentials(aws)
-                self.send_response(200 if body else 500)
+                status, body = service.answer(aws)
+                self.send_response(status)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
@@ -259,16 +261,23 @@ class TokenExchange:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
 
-    def credentials(self, aws: EmbeddedAws) -> bytes:
+    def answer(self, aws: EmbeddedAws) -> tuple[int, bytes]:
+        self.asked += 1
+        if self.asked <= len(self.answers):
+            return self.answers[self.asked - 1]
         session = aws.client("sts").get_session_token()["Credentials"]
-        return msgspec.json.encode(
-            {
-                "AccessKeyId": session["AccessKeyId"],
-                "SecretAccessKey": session["SecretAccessKey"],
-                "Token": session["SessionToken"],
-                "Expiration": datetime.fromtimestamp(time.time() + 3600, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            }
+        return 200, credentials(
+            AccessKeyId=session["AccessKeyId"],
+            SecretAccessKey=session["SecretAccessKey"],
+            Token=session["SessionToken"],
+            Expiration=datetime.fromtimestamp(time.time() + self.duration_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         )
+
+
+def credentials(**changes: object) -> bytes:
+    """An answer of the service; a value of None leaves the key out."""
+    answer = {"AccessKeyId": "a", "SecretAccessKey": "s3cret", "Token": "t", "Expiration": "2099-01-01T00:00:00Z"}
+    return msgspec.json.encode({key: value for key, value in (answer | changes).items() if value is not None})
 
 
 @pytest.fixture
@@ -280,6 +289,7 @@ def token_exchange(as_device: EmbeddedAws, monkeypatch: pytest.MonkeyPatch) -> I
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"http://127.0.0.1:{service.server.server_port}/")
     monkeypatch.setattr("botocore.utils.ContainerMetadataFetcher.RETRY_ATTEMPTS", 1)
+    monkeypatch.setattr("botocore.utils.ContainerMetadataFetcher.SLEEP_TIME", 0)
     yield service
     service.server.shutdown()
     thread.join()
@@ -289,10 +299,97 @@ def token_exchange(as_device: EmbeddedAws, monkeypatch: pytest.MonkeyPatch) -> I
 def test_a_token_exchange_service_without_credentials_is_asked_again_after_minutes(
     new: NewTransfer, token_exchange: TokenExchange, failures: list[str], waits: list[float]
 ) -> None:
-    token_exchange.failing = 4
+    token_exchange.answers = [(500, b"")] * 4
     assert new().download(reference()) == BODY
     assert all("no credentials from the token exchange service" in failure for failure in failures)
     assert all(longest / 2 <= wait <= longest for wait, longest in zip(waits, [60, 120, 240, 300], strict=True))
+
+
+NONE_YET = {
+    "null": ((200, b"null"), "got `null`"),
+    "empty": ((200, b""), "Unable to parse JSON"),
+    "object": ((200, b"{}"), "missing required field `AccessKeyId`"),
+    "list": ((200, b"[]"), "got `array`"),
+    "text": ((200, b'"later"'), "got `str`"),
+    "number": ((200, b"403"), "got `int`"),
+    "deep": ((200, b"[" * 100_000), "recursion"),
+    "html": ((200, b"<html>captive portal</html>"), "Unable to parse JSON"),
+    "bytes": ((200, b"\xff\xfe"), "can't decode byte 0xff"),
+    "error": ((200, b'{"code": 403, "message": "no such role alias"}'), "no such role alias"),
+    "half": ((200, credentials(Token=None)), "missing required field `Token`"),
+    "key of null": ((200, b'{"AccessKeyId": null}'), "Expected `str`, got `null`"),
+    "wrong type": ((200, credentials(SecretAccessKey=7)), r"Expected `str`, got `int` - at `\$.SecretAccessKey`"),
+    "nothing in it": ((200, credentials(AccessKeyId="")), r"at `\$.AccessKeyId`"),
+    "no header": (
+        (200, credentials(Token="two\nlines")),  # noqa: S106
+        r"at `\$.Token`",
+    ),
+    "no date": ((200, credentials(Expiration="soon")), r"at `\$.Expiration`"),
+    "no zone": ((200, credentials(Expiration="2099-01-01T00:00:00")), r"at `\$.Expiration`"),
+    "expired": ((200, credentials(Expiration="2020-01-01T00:00:00Z")), "have expired, at 2020-01-01"),
+    "bad token": ((400, b"SVCUID length must be exactly 16."), "400 .*SVCUID length"),
+    "unknown token": ((404, b"No such svcuid present."), "404 .*No such svcuid"),
+    "unavailable": ((503, b"Failed to fetch SVCUID. Try again."), "503 .*Try again"),
+    "error page": ((502, b"<html>" + b"x" * 10_000 + b"</html>"), "502 .* <html>x*"),
+}
+"""The service's answer, and what is told of it."""
+
+
+@pytest.mark.parametrize(("answer", "told"), NONE_YET.values(), ids=NONE_YET)
+def test_whatever_else_the_token_exchange_service_answers_means_no_credentials_yet(
+    new: NewTransfer, token_exchange: TokenExchange, failures: list[str], answer: tuple[int, bytes], told: str
+) -> None:
+    token_exchange.answers = [answer] * 2
+    assert new().download(reference()) == BODY
+    assert len(failures) == 2
+    for failure in failures:
+        assert re.search(f"no credentials from the token exchange service: .*{told}", failure)
+        assert "s3cret" not in failure
+        assert len(failure) < 500
+
+
+@pytest.mark.parametrize("of", [BODY, BODY * 3], ids=["in one piece", "in parts"])
+@pytest.mark.parametrize(("answer", "told"), [NONE_YET["null"], NONE_YET["object"], NONE_YET["expired"]])
+def test_credentials_that_cannot_be_renewed_are_waited_for(
+    new: NewTransfer,
+    token_exchange: TokenExchange,
+    as_device: EmbeddedAws,
+    failures: list[str],
+    answer: tuple[int, bytes],
+    told: str,
+    of: bytes,
+) -> None:
+    token_exchange.duration_s = 300.0  # so botocore asks for new ones before each use
+    transfer = new()
+    transfer.download(reference())
+    token_exchange.answers = [answer] * (token_exchange.asked + 2)
+    transfer.upload(LARGE, of)
+    assert as_device.client("s3").head_object(Bucket=BUCKET, Key=LARGE)["ContentLength"] == len(of)
+    assert len(failures) == 2
+    assert all(re.search(f"no credentials from the token exchange service: .*{told}", failure) for failure in failures)
+
+
+def test_a_token_exchange_service_that_is_gone_is_waited_for(
+    new: NewTransfer,
+    token_exchange: TokenExchange,
+    closed_port: int,
+    monkeypatch: pytest.MonkeyPatch,
+    failures: list[str],
+    waits: list[float],
+) -> None:
+    there = os.environ["AWS_CONTAINER_CREDENTIALS_FULL_URI"]
+    monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"http://127.0.0.1:{closed_port}/")
+    transfer = new()
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 2:
+            monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", there)
+
+    transfer._sleep = wait
+    assert transfer.download(reference()) == BODY
+    assert len(failures) == 2
+    assert all("no credentials from the token exchange service: " in failure for failure in failures)
 
 
 def test_credentials_that_are_refused_as_old_are_fetched_anew(
