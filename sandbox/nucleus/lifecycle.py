@@ -1,10 +1,12 @@
 """What happens to a component on a device: installed, run, restarted when it fails, stopped.
 
-Exit status 0 is the end, anything else an error; each start has a new SVCUID; too many errors or starts within an hour
-make it BROKEN, until the next deployment or boot. `LifecycleTraits` has what the two nuclei do differently.
+Exit status 0 is the end of a run step, and the beginning of what a startup step has started; anything else is an error.
+Each start has a new SVCUID; too many errors or starts within an hour make it BROKEN, until the next deployment or boot.
+`LifecycleTraits` has what the two nuclei do differently.
 """
 
 import asyncio
+import functools
 import logging
 import secrets
 import shutil
@@ -18,18 +20,20 @@ import msgspec
 from sandbox.nucleus.process import ScriptProcess
 from sandbox.nucleus.recipe import Recipe, Step
 from sandbox.nucleus.scripts import Variables
+from sandbox.nucleus.systemd import APPENDED, NotifySocket
 
 logger = logging.getLogger(__name__)
 
 MAX_FAILURES = 3
 WINDOW_S = 3600.0
-RESTART_DELAY_S = 0.2
 
 
 class ComponentState(StrEnum):
-    """Where a component is in its life."""
+    """Where a component is in its life. INSTALLING is one whose deployment has given up waiting: the installation goes
+    on, and nothing comes after it until the next deployment."""
 
     NEW = "NEW"
+    INSTALLING = "INSTALLING"
     INSTALLED = "INSTALLED"
     RUNNING = "RUNNING"
     ERRORED = "ERRORED"
@@ -38,15 +42,24 @@ class ComponentState(StrEnum):
     STOPPED = "STOPPED"
 
 
+class _NotInstalledInTimeError(Exception):
+    """The deployment waits no longer; the installation goes on."""
+
+
 Environment = Callable[[str], Mapping[str, str]]
 
 
 class LifecycleTraits(msgspec.Struct, frozen=True, kw_only=True):
-    """What the nuclei do differently: how recipe variables are filled in; seconds from SIGTERM to SIGKILL; whether
-    starts within an hour are counted, or errors; and whether a component that reports itself ERRORED is restarted."""
+    """What the nuclei do differently: how recipe variables are filled in; seconds from SIGTERM to SIGKILL, and from a
+    failure to the next start; how long a deployment waits for an installation, whatever its Timeout; the version of the
+    systemd that startup steps are left to, if they are; whether starts within an hour are counted, or errors; and
+    whether a component that reports itself ERRORED is restarted."""
 
     fill_in: Callable[[str, Variables], str]
     stop_grace_s: float
+    restart_delay_s: float
+    install_wait_s: float | None
+    systemd: int | None
     counts_starts: bool
     restarts_reported: bool
 
@@ -93,6 +106,7 @@ class Lifecycle:
         self._task: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
         self._installed = False
+        self._installing: asyncio.Task[bool] | None = None
         self._reported_error = False
 
     @property
@@ -109,7 +123,7 @@ class Lifecycle:
         """Its shutdown script; then SIGTERM, and SIGKILL after the grace time; returns when it has ended."""
         self._stopping.set()
         if self._process is not None:
-            if self._process.running:
+            if self._process.running or self.state is ComponentState.RUNNING:
                 await self._run("shutdown")
             await self._process.stop(self._traits.stop_grace_s)
         await self._end()
@@ -137,13 +151,19 @@ class Lifecycle:
         if self._task is not None:
             await self._task
             self._task = None
+        if self._installing is not None:
+            await self._installing
 
     async def _live(self) -> None:
         patience = Patience(counts_starts=self._traits.counts_starts)
         now = asyncio.get_running_loop().time
         while not self._stopping.is_set():
             started_at = now()
-            finished = await self._install() and not self._stopping.is_set() and await self._run("run")
+            try:
+                finished = await self._install() and not self._stopping.is_set() and await self._work()
+            except _NotInstalledInTimeError:
+                self._change(ComponentState.INSTALLING)
+                return
             if self._stopping.is_set():
                 break
             if finished:
@@ -160,17 +180,59 @@ class Lifecycle:
 
     async def _pause(self) -> None:
         try:
-            async with asyncio.timeout(RESTART_DELAY_S):
+            async with asyncio.timeout(self._traits.restart_delay_s):
                 await self._stopping.wait()
         except TimeoutError:
             pass
 
     async def _install(self) -> bool:
-        if not self._installed and not await self._run("install"):
-            return False
-        self._installed = True
-        self._change(ComponentState.INSTALLED)
-        return True
+        if self._installed:
+            return True
+        if self._installing is None or self._installing.done():
+            self._installing = asyncio.get_running_loop().create_task(self._run_install())
+        await asyncio.wait({self._installing}, timeout=self._traits.install_wait_s)
+        if not self._installing.done():
+            logger.warning("%s: Failed waiting for %s.install", self._variables.thing, self.recipe.name)
+            raise _NotInstalledInTimeError
+        return await self._installing
+
+    async def _run_install(self) -> bool:
+        self._installed = await self._run("install")
+        if self._installed:
+            self._change(ComponentState.INSTALLED)
+        return self._installed
+
+    async def _work(self) -> bool:
+        """Run it, or start it up, and then it is up until it is stopped; whether all went well."""
+        if "startup" not in self.recipe.steps:
+            return await self._run("run")
+        if self._traits.systemd is None:
+            came_up, stays = await self._run("startup"), True
+        else:
+            came_up, stays = await self._start_unit(self.recipe.steps["startup"], self._traits.systemd)
+        if came_up and stays:
+            self._change(ComponentState.RUNNING)
+            await self._stopping.wait()
+        return came_up
+
+    async def _start_unit(self, step: Step, version: int) -> tuple[bool, bool]:
+        """Start up as a unit of systemd, Type=notify and RemainAfterExit; whether it came up, and whether it still is:
+        one that says STOPPING=1 is deactivated."""
+        notify = NotifySocket(
+            version, self._variables.root / "bin", functools.partial(self._change, ComponentState.RUNNING)
+        )
+        ended = asyncio.ensure_future(self._execute("startup", step, notify))
+        ready = asyncio.ensure_future(notify.ready.wait())
+        try:
+            await asyncio.wait({ended, ready}, timeout=step.timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            if not ended.done() and not ready.done():
+                logger.warning("%s: startup took longer than %s s", self._variables.thing, step.timeout_s)
+                self.kill()
+            status = await ended
+        finally:
+            ready.cancel()
+            notify.close()
+        return status == 0 and notify.ready.is_set(), not notify.stopping.is_set()
 
     async def _run(self, name: str) -> bool:
         """Run a step to its end, if there is one; whether all went well."""
@@ -184,13 +246,16 @@ class Lifecycle:
             logger.warning("%s: %s took longer than %s s", self._variables.thing, name, step.timeout_s)
             return False
 
-    async def _execute(self, name: str, step: Step) -> int:
+    async def _execute(self, name: str, step: Step, notify: NotifySocket | None = None) -> int:
         svcuid = secrets.token_hex(16)
         environment = {**self._environment(svcuid), **step.environment}
         if _is_skipped(self._traits.fill_in(step.skip_if, self._variables), environment):
             self._revoke(svcuid)
             return 0
         script = self._traits.fill_in(step.script, self._variables)
+        if notify is not None:
+            script += APPENDED
+            environment = notify.environment(environment)
         process = ScriptProcess(script, self._variables.work, environment, self._log_path)
         if name != "shutdown":  # which runs beside what it is to shut down
             self._process = process

@@ -13,7 +13,7 @@ DEFAULT_TIMEOUT_S = 120.0
 TIMEOUTS_S = {"shutdown": 15.0, "recover": 60.0}
 """Of the steps that have less than DEFAULT_TIMEOUT_S."""
 TOKEN_EXCHANGE = "aws.greengrass.TokenExchangeService"  # noqa: S105  (a component's name)
-NOT_HERE = frozenset({"bootstrap", "startup"})
+NOT_HERE = frozenset({"bootstrap"})
 """Steps of both nuclei that the stand-in can't run."""
 
 _ARCHITECTURES = {"x86_64": "amd64", "AMD64": "amd64", "arm64": "aarch64"}
@@ -60,7 +60,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True):
-    """What a recipe says for this platform. `steps` has install, run, shutdown and recover, those that are there."""
+    """What a recipe says for this platform. `steps` has those of its life that are there, by name."""
 
     name: str
     version: str

@@ -2,82 +2,15 @@
 
 import asyncio
 import os
-from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 import psutil
 import pytest
 
-from sandbox.nucleus.configuration import Configuration
-from sandbox.nucleus.lifecycle import ComponentState, Lifecycle, LifecycleTraits, Patience
+from sandbox.nucleus.lifecycle import ComponentState, LifecycleTraits, Patience
 from sandbox.nucleus.personality import CLASSIC, LITE
-from sandbox.nucleus.recipe import Recipe, Step
-from sandbox.nucleus.scripts import Variables
-
-
-class Component:
-    """A lifecycle, and what it did."""
-
-    def __init__(
-        self,
-        directory: Path,
-        traits: LifecycleTraits = CLASSIC.lifecycle,
-        skip_if: Mapping[str, str] | None = None,
-        **scripts: str | tuple[str, float],
-    ) -> None:
-        steps = {}
-        for name, script in scripts.items():
-            text, timeout_s = script if isinstance(script, tuple) else (script, 120.0)
-            steps[name] = Step(
-                script=text,
-                timeout_s=timeout_s,
-                environment={"FROM_RECIPE": "1"},
-                skip_if=(skip_if or {}).get(name, ""),
-            )
-        self.log = directory / "log"
-        self.states: list[ComponentState] = []
-        self.valid: set[str] = set()
-        self.used: list[str] = []
-        self._changed = asyncio.Event()
-        self.lifecycle = Lifecycle(
-            traits,
-            Recipe(
-                name="c",
-                version="1",
-                dependencies=frozenset(),
-                default_configuration={},
-                artifacts=(),
-                steps=steps,
-            ),
-            Variables(
-                thing="t",
-                artifacts=directory,
-                decompressed=directory,
-                work=directory,
-                root=directory,
-                configuration=Configuration(),
-            ),
-            self.log,
-            self._environment,
-            self.valid.discard,
-            self._note,
-        )
-
-    def _environment(self, svcuid: str) -> Mapping[str, str]:
-        self.valid.add(svcuid)
-        self.used.append(svcuid)
-        return {"SVCUID": svcuid, "PATH": os.environ["PATH"]}
-
-    def _note(self) -> None:
-        self.states.append(self.lifecycle.state)
-        self._changed.set()
-        self._changed = asyncio.Event()
-
-    async def until(self, state: ComponentState, times: int = 1) -> None:
-        async with asyncio.timeout(20):
-            while self.states.count(state) < times:
-                await self._changed.wait()
+from tests.sandbox.component import Component
 
 
 def test_install_then_run_each_with_an_id_of_its_own(tmp_path: Path) -> None:
@@ -168,6 +101,49 @@ def test_a_stop_before_the_start_has_begun_runs_nothing(tmp_path: Path) -> None:
 
 def test_lite_waits_two_minutes_before_it_kills_and_classic_five_seconds() -> None:
     assert (CLASSIC.lifecycle.stop_grace_s, LITE.lifecycle.stop_grace_s) == (5, 120)
+
+
+def test_lite_restarts_after_a_second_and_waits_five_minutes_for_an_installation() -> None:
+    assert (LITE.lifecycle.restart_delay_s, LITE.lifecycle.install_wait_s) == (1, 300)
+    assert CLASSIC.lifecycle.install_wait_s is None
+
+
+def test_an_installation_that_lite_waits_for_no_longer_goes_on_and_the_next_deployment_runs_the_component(
+    tmp_path: Path,
+) -> None:
+    os.mkfifo(tmp_path / "slow")
+    traits = msgspec.structs.replace(LITE.lifecycle, install_wait_s=0.2)
+
+    async def scenario() -> None:
+        component = Component(tmp_path, traits, install="echo install; read line < slow", run="echo run")
+        component.lifecycle.start()
+        await component.until(ComponentState.INSTALLING)
+        assert component.lifecycle.pid is not None
+        await asyncio.to_thread((tmp_path / "slow").write_text, "there\n")
+        await component.until(ComponentState.INSTALLED)
+        assert component.lifecycle.pid is None
+        component.lifecycle.start()
+        await component.until(ComponentState.FINISHED)
+        assert component.log.read_text() == "install\nrun\n"
+
+    asyncio.run(scenario())
+
+
+def test_an_installation_under_way_is_joined_by_a_deployment_and_killed_by_a_power_cut(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "slow")
+    traits = msgspec.structs.replace(LITE.lifecycle, install_wait_s=0.1)
+
+    async def scenario() -> None:
+        component = Component(tmp_path, traits, install="echo install; read line < slow", run="echo run")
+        for attempt in (1, 2):
+            component.lifecycle.start()
+            await component.until(ComponentState.INSTALLING, times=attempt)
+        assert component.log.read_text() == "install\n"
+        await component.lifecycle.cut_power()
+        assert component.lifecycle.pid is None
+        assert component.states[-1] is ComponentState.INSTALLING
+
+    asyncio.run(scenario())
 
 
 def test_the_shutdown_script_comes_before_the_sigterm(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def test_steps_are_read_in_each_of_their_forms(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "lifecycle",
-    [{"startup": "x"}, {"run": {"Script": "x", "RequiresPrivilege": True}}, {"run": {"Timeout": 1}}, {"run": 5}],
+    [{"bootstrap": "x"}, {"run": {"Script": "x", "RequiresPrivilege": True}}, {"run": {"Timeout": 1}}, {"run": 5}],
 )
 def test_what_a_nucleus_would_not_run_is_refused(tmp_path: Path, lifecycle: dict[str, Any]) -> None:
     with pytest.raises(RecipeError):
