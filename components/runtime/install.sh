@@ -2,9 +2,13 @@
 # Makes WORK/venv, a Python environment with exactly these requirements:  install.sh REQUIREMENTS WORK
 #
 # An environment is built under a name of its own and marked complete when all of it is on the disk; only then does the
-# link `venv` move to it. So a power cut or a failed download leaves the environment that worked, running it again does
+# link `venv` move to it. So the environment that worked is left alone by whatever happens here, running it again does
 # nothing, and a rollback finds the one before still there.
+#
+# It can be killed at any moment, by a power cut too, and goes on from there when it is run again: nucleus lite waits
+# five minutes for it, whatever its Timeout says. Two runs at the same time wait for each other.
 set -eu
+here=$(cd "$(dirname "$0")" && pwd)
 requirements=$1
 cd "$2"
 
@@ -12,6 +16,14 @@ python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
   echo "fedgrass needs python3 to be Python 3.11 or newer; it is '$(python3 --version 2>&1)'" >&2
   exit 1
 }
+
+# The lock is that of the open file, which this shell and what it starts have in common: it ends with the last of them.
+exec 9>install.lock
+python3 -c 'import fcntl; fcntl.flock(9, fcntl.LOCK_EX | fcntl.LOCK_NB)' 2>/dev/null || {
+  echo "another installation is under way: waiting for its end" >&2
+  python3 -c 'import fcntl; fcntl.flock(9, fcntl.LOCK_EX)'
+}
+
 # A new minor version of Python needs other wheels.
 minor=$(python3 -c 'import sys; print(sys.version_info[:2])')
 environment=venv-$({ echo "$minor"; cat "$requirements"; } | sha256sum | cut -c 1-16)
@@ -19,14 +31,19 @@ environment=venv-$({ echo "$minor"; cat "$requirements"; } | sha256sum | cut -c 
 if [ ! -e "$environment/complete" ]; then
   current=$(readlink venv || true)
   for other in venv-*; do
-    [ "$other" = "$current" ] || rm -rf "$other"
+    [ "$other" = "$current" ] || [ "$other" = "$environment" ] || rm -rf "$other"
   done
-  python3 -m venv "$environment"
-  # pip unpacks in TMPDIR, and /tmp may be in memory. The list is complete: pip must neither add to it nor compile.
-  mkdir "$environment/tmp"
-  TMPDIR=$PWD/$environment/tmp "$environment/bin/python" -m pip install --requirement "$requirements" \
-    --no-deps --only-binary :all: --no-cache-dir --no-input --disable-pip-version-check
+  if [ ! -e "$environment/made" ]; then
+    rm -rf "$environment"
+    python3 -m venv "$environment"
+    sync
+    touch "$environment/made"
+  fi
+  # pip unpacks in TMPDIR, and /tmp may be in memory.
   rm -rf "$environment/tmp"
+  mkdir "$environment/tmp"
+  TMPDIR=$PWD/$environment/tmp "$environment/bin/python" -I "$here/install_wheels.py" "$requirements" wheels
+  rm -rf "$environment/tmp" wheels
   sync
   touch "$environment/complete"
 fi

@@ -1,5 +1,4 @@
 import hashlib
-import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -80,14 +79,6 @@ def artifacts(tmp_path: Path) -> Path:
     directory.mkdir()
     (directory / "task.py").write_text(TASK)
     return directory
-
-
-@pytest.fixture
-def closed_port() -> int:
-    """A port on which nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

@@ -1,0 +1,350 @@
+"""com.fedgrass.Runtime's install.sh, with real pip and real virtual environments."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from components.runtime.install_wheels import CHUNK_BYTES, WAITS_S, Installation, InstallError
+from tests.components.package_index import PackageIndex, write_wheel
+
+RUNTIME = Path(__file__).parents[2] / "components" / "runtime"
+LIMIT_S = 120.0
+LARGE = 400_000
+
+
+class Device:
+    """A work directory, and the command that the recipe runs. Its packages are in the folder `index`, unless it is
+    given the address of a package index. `made` is an environment that was made before."""
+
+    def __init__(self, directory: Path, made: Path) -> None:
+        self.made = made
+        self.work = directory / "work"
+        self.index = directory / "index"
+        self.index_url: str | None = None
+        self.requirements = directory / "requirements.txt"
+        self._bin = directory / "bin"
+        for folder in (self.work, self.index, self._bin):
+            folder.mkdir()
+        self.provide_python(f'exec "{sys.executable}" "$@"')
+
+    def provide_python(self, script: str) -> None:
+        """Make `python3` run this."""
+        (self._bin / "python3").write_text(f"#!/bin/sh\n{script}\n")
+        (self._bin / "python3").chmod(0o755)
+
+    def offer(self, name: str, version: str) -> None:
+        """Put a package into the folder."""
+        with (self.index / f"{name}-{version}-py3-none-any.whl").open("wb") as file:
+            write_wheel(file, name, version)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        index = {"PIP_INDEX_URL": self.index_url} if self.index_url else {"PIP_NO_INDEX": "1"}
+        return {
+            "PATH": f"{self._bin}{os.pathsep}{os.environ['PATH']}",
+            "PIP_FIND_LINKS": str(self.index),
+            "PIP_CONFIG_FILE": os.devnull,
+            "PIP_RETRIES": "0",
+            **index,
+        }
+
+    def start(self, requirements: str, before: str = "") -> "subprocess.Popen[str]":
+        """Runs it in a process group of its own; `before` is what the shell does first."""
+        self.requirements.write_text(requirements)
+        command = f'{before}exec /bin/sh "$1" "$2" "$3"'
+        return subprocess.Popen(
+            ["/bin/sh", "-c", command, "sh", str(RUNTIME / "install.sh"), str(self.requirements), str(self.work)],
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def install(self, requirements: str, before: str = "") -> "subprocess.CompletedProcess[str]":
+        process = self.start(requirements, before)
+        out, error = process.communicate(timeout=LIMIT_S)
+        return subprocess.CompletedProcess(process.args, process.returncode, out, error)
+
+    def install_wheels(self, requirements: str, before: str = "") -> "subprocess.CompletedProcess[str]":
+        """Only that part of it which fills an environment."""
+        self.requirements.write_text(requirements)
+        command = f'{before}exec "$1/bin/python" -I "$2" "$3" "$4"'
+        arguments = [self.made, RUNTIME / "install_wheels.py", self.requirements, self.work / "wheels"]
+        return subprocess.run(
+            ["/bin/sh", "-c", command, "sh", *map(str, arguments)],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=LIMIT_S,
+        )
+
+    def version(self, package: str, environment: Path | None = None) -> str:
+        """What an environment has of a package: that of the moment, through the link that the client's recipe uses, if
+        none is given."""
+        python = (environment or self.work / "venv") / "bin" / "python"
+        command = [str(python), "-I", "-c", f"import {package}; print({package}.VERSION)"]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    def environments(self) -> set[str]:
+        return {path.name for path in self.work.glob("venv-*")}
+
+    def kept(self) -> dict[str, int]:
+        """The wheels that are kept, with their bytes."""
+        return {path.name: path.stat().st_size for path in self.work.glob("wheels/*")}
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    environment = tmp_path_factory.mktemp("made") / "environment"
+    subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
+    return environment
+
+
+@pytest.fixture
+def device(tmp_path: Path, made: Path) -> Device:
+    shutil.rmtree(made / "installed", ignore_errors=True)
+    return Device(tmp_path, made)
+
+
+def wait_until_kept(device: Device, file: str, size: int) -> None:
+    """What an index has sent is on its way for a moment."""
+    deadline = time.monotonic() + LIMIT_S
+    while device.kept().get(file, 0) < size - CHUNK_BYTES and time.monotonic() < deadline:
+        os.sched_yield()
+
+
+@pytest.fixture
+def index(device: Device) -> Iterator[PackageIndex]:
+    served = PackageIndex()
+    device.index_url = served.url
+    yield served
+    served.close()
+
+
+def kill(process: "subprocess.Popen[str]") -> None:
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=LIMIT_S)
+
+
+def test_the_same_requirements_are_installed_once(device: Device) -> None:
+    device.offer("grass", "1.0")
+    first = device.install("grass==1.0\n")
+    assert first.returncode == 0, first.stderr
+    assert device.version("grass") == "1.0"
+
+    shutil.rmtree(device.index)
+    again = device.install("grass==1.0\n")
+    assert (again.returncode, again.stdout) == (0, "")
+    assert device.version("grass") == "1.0"
+
+
+def test_an_install_that_is_cut_short_leaves_the_environment_before_and_is_made_good_later(device: Device) -> None:
+    device.offer("grass", "1.0")
+    device.install("grass==1.0\n")
+    before = device.environments()
+
+    failed = device.install("grass==2.0\n")
+    assert failed.returncode != 0
+    assert "No matching distribution found for grass==2.0" in failed.stderr
+    assert "there are 1.0" in failed.stderr
+    assert device.version("grass") == "1.0"
+    assert len(device.environments()) == 2  # with the half of an environment that a power cut leaves as well
+
+    device.offer("grass", "2.0")
+    mended = device.install("grass==2.0\n")
+    assert mended.returncode == 0, mended.stderr
+    assert device.version("grass") == "2.0"
+
+    shutil.rmtree(device.index)
+    rolled_back = device.install("grass==1.0\n")
+    assert rolled_back.returncode == 0, "the environment before is kept for a rollback"
+    assert device.version("grass") == "1.0"
+    assert before <= device.environments()
+
+
+def test_a_python_that_is_too_old_is_named(device: Device) -> None:
+    device.provide_python('[ "$1" = --version ] && echo "Python 3.9.2"; exit 1')
+    run = device.install("grass==1.0\n")
+    assert run.returncode == 1
+    assert run.stderr == "fedgrass needs python3 to be Python 3.11 or newer; it is 'Python 3.9.2'\n"
+    assert not device.environments()
+
+
+def test_a_python_without_venv_is_told_and_nothing_of_the_attempt_is_used_later(device: Device) -> None:
+    device.offer("grass", "1.0")
+    device.provide_python(
+        f'[ "$1" = -m ] && {{ mkdir -p "$3/bin"; echo "install the python3-venv package"; exit 1; }}; '
+        f'exec "{sys.executable}" "$@"'
+    )
+    run = device.install("grass==1.0\n")
+    assert run.returncode == 1
+    assert "install the python3-venv package" in run.stdout
+
+    device.provide_python(f'exec "{sys.executable}" "$@"')
+    run = device.install("grass==1.0\n")
+    assert run.returncode == 0, run.stderr
+    assert device.version("grass") == "1.0"
+
+
+# --- on a line ---
+
+
+def test_a_killed_download_goes_on_where_it_was_and_what_is_installed_is_not_asked_for_again(
+    device: Device, index: PackageIndex
+) -> None:
+    small, large = index.offer("grass", "1.0"), index.offer("meadow", "1.0", LARGE)
+    index.held_up[large] = LARGE // 2
+    process = device.start("grass==1.0\nmeadow==1.0\n")
+    assert index.reached.wait(LIMIT_S)
+    wait_until_kept(device, large, LARGE // 2)
+    kill(process)
+    got = device.kept()[large]
+    assert LARGE // 2 - CHUNK_BYTES <= got <= LARGE // 2
+    assert not (device.work / "venv").exists()
+
+    run = device.install("grass==1.0\nmeadow==1.0\n")
+    assert run.returncode == 0, run.stderr
+    assert index.asked == [(small, None), (large, None), (large, f"bytes={got}-")]
+    assert (device.version("grass"), device.version("meadow")) == ("1.0", "1.0")
+    assert {path.name for path in device.work.iterdir()} == device.environments() | {"venv", "install.lock"}
+
+
+def test_a_line_that_breaks_off_is_gone_on_with_in_the_same_try(device: Device, index: PackageIndex) -> None:
+    file = index.offer("grass", "1.0", LARGE)
+    index.cuts[file] = LARGE // 2
+    run = device.install_wheels("grass==1.0\n")
+    assert run.returncode == 0, run.stderr
+    assert len(index.asked) == 3
+    assert index.sent == index.size(file)
+    assert "cannot download grass-1.0-py3-none-any.whl: " in run.stderr
+
+
+@pytest.mark.parametrize("hashes", [True, False])
+@pytest.mark.parametrize("length", [1000, LARGE * 2])
+def test_a_beginning_of_another_file_is_dropped(device: Device, index: PackageIndex, hashes: bool, length: int) -> None:
+    file = index.offer("grass", "1.0", LARGE)
+    index.hashes = hashes
+    (device.work / "wheels").mkdir()
+    (device.work / "wheels" / file).write_bytes(b"x" * length)
+    run = device.install_wheels("grass==1.0\n")
+    assert run.returncode == 0, run.stderr
+    assert index.asked == [(file, f"bytes={length}-"), (file, None)]
+
+
+def test_a_wheel_that_was_whole_when_it_was_cut_off_is_not_asked_for_again(device: Device, index: PackageIndex) -> None:
+    file = index.offer("grass", "1.0", LARGE)
+    (device.work / "wheels").mkdir()
+    with (device.work / "wheels" / file).open("wb") as wheel:
+        write_wheel(wheel, "grass", "1.0", LARGE)
+    run = device.install_wheels("grass==1.0\n")
+    assert run.returncode == 0, run.stderr
+    assert index.asked == []
+
+
+def test_an_index_that_knows_no_ranges_gives_all_of_it_again(device: Device, index: PackageIndex) -> None:
+    file = index.offer("grass", "1.0", LARGE)
+    index.ranges = False
+    (device.work / "wheels").mkdir()
+    (device.work / "wheels" / file).write_bytes(b"x" * 1000)
+    run = device.install_wheels("grass==1.0\n")
+    assert run.returncode == 0, run.stderr
+    assert index.sent == index.size(file)
+
+
+def test_a_wheel_that_is_not_what_the_index_says_is_refused(device: Device, index: PackageIndex) -> None:
+    file = index.offer("grass", "1.0", LARGE)
+    index.spoilt.add(file)
+    run = device.install_wheels("grass==1.0\n")
+    assert run.returncode == 1
+    assert f"/files/{file} gives has none of the hashes that it should have, {{'sha256': " in run.stderr
+    assert device.kept() == {}
+
+
+def test_hashes_in_the_list_go_before_those_of_the_index(device: Device, index: PackageIndex) -> None:
+    index.offer("grass", "1.0")
+    run = device.install_wheels(f"grass==1.0 --hash=sha256:{'0' * 64}\n")
+    assert run.returncode == 1
+    assert "0" * 64 in run.stderr
+
+
+def test_two_tries_at_the_same_time_wait_for_each_other(device: Device, index: PackageIndex) -> None:
+    file = index.offer("grass", "1.0", LARGE)
+    index.held_up[file] = LARGE // 2
+    first = device.start("grass==1.0\n")
+    assert index.reached.wait(LIMIT_S)
+    second = device.start("grass==1.0\n")
+    assert second.stderr is not None
+    assert second.stderr.readline() == "another installation is under way: waiting for its end\n"
+    index.released.set()
+    for process in (first, second):
+        _, error = process.communicate(timeout=LIMIT_S)
+        assert process.returncode == 0, error
+    assert index.asked == [(file, None)]
+    assert device.version("grass") == "1.0"
+
+
+def test_what_an_installation_was_killed_in_the_middle_of_is_installed_anew(device: Device) -> None:
+    """pip takes a package for installed as soon as it finds its METADATA."""
+    device.offer("clover", "1.0")
+    (packages,) = device.made.glob("lib/python*/site-packages")
+    half = packages / "clover-1.0.dist-info"
+    half.mkdir()
+    (half / "METADATA").write_text("Metadata-Version: 2.1\nName: clover\nVersion: 1.0\n")
+    (packages / "clover.py").touch()
+
+    run = device.install_wheels("clover==1.0\n")
+    assert run.returncode == 0, run.stderr
+    assert device.version("clover", device.made) == "1.0"
+    assert (half / "RECORD").exists()
+
+
+def test_a_full_disk_is_told_and_leaves_what_is_whole(device: Device, index: PackageIndex) -> None:
+    small, large = index.offer("grass", "1.0"), index.offer("meadow", "1.0", 4_000_000)
+    run = device.install_wheels("grass==1.0\nmeadow==1.0\n", before="ulimit -f 6000; ")  # blocks of 512 bytes
+    assert run.returncode == 1
+    assert "cannot install meadow==1.0: [Errno 27] File too large; " in run.stderr
+    assert "MB are free" in run.stderr
+    assert device.kept() == {large: 6000 * 512}
+
+    run = device.install_wheels("grass==1.0\nmeadow==1.0\n")
+    assert run.returncode == 0, run.stderr
+    assert device.version("meadow", device.made) == "1.0"
+    assert index.asked == [(small, None), (large, None), (large, f"bytes={6000 * 512}-")]
+    assert device.kept() == {}
+
+
+# --- without one ---
+
+
+@pytest.fixture
+def waits() -> list[float]:
+    return []
+
+
+@pytest.fixture
+def installation(
+    device: Device, tmp_path: Path, closed_port: int, waits: list[float], monkeypatch: pytest.MonkeyPatch
+) -> Installation:
+    """Of grass 1.0, from an index that is not there, in this process: waits take no time."""
+    device.index_url = f"http://127.0.0.1:{closed_port}/simple"
+    for name, value in device.environment.items():
+        monkeypatch.setenv(name, value)
+    device.requirements.write_text("grass==1.0\n")
+    return Installation(tmp_path, device.requirements, tmp_path / "wheels", waits.append)
+
+
+def test_an_index_that_cannot_be_reached_is_asked_again_with_longer_and_longer_waits(
+    installation: Installation, waits: list[float]
+) -> None:
+    with pytest.raises(InstallError, match=r"cannot find grass==1.0: .*has none of that name, or was not reached"):
+        installation.run()
+    assert waits == list(WAITS_S)
