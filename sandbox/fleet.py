@@ -13,7 +13,7 @@ import msgspec
 from sandbox import provisioning, python_environment
 from sandbox.background_loop import BackgroundLoop
 from sandbox.embedded_aws import EmbeddedAws
-from sandbox.nucleus.credentials import CredentialsServer, TokenExchangeRole
+from sandbox.nucleus.credentials import TokenExchangeRole
 from sandbox.nucleus.lifecycle import ComponentState
 from sandbox.nucleus.mqtt import Broker, Identity
 from sandbox.nucleus.nucleus import Nucleus, Surroundings
@@ -150,6 +150,18 @@ class Device:
         """Restart the nucleus, not the device: components of a classic one are stopped and started as well."""
         self._loop.run(self._nucleus.restart())
 
+    def refuse_credentials(self, refused: bool = True) -> None:
+        """Have AWS give the device no credentials, or give it some again."""
+        self._nucleus.credentials.refused = refused
+
+    def crash_token_exchange(self) -> None:
+        """SIGKILL the token exchange service: see `Nucleus.crash_token_exchange`."""
+        self._loop.run(self._nucleus.crash_token_exchange())
+
+    def start_components(self) -> None:
+        """Start the component if it has been stopped."""
+        self._loop.run(_call(self._nucleus.start_components))
+
     def power_off(self) -> None:
         """Pull the plug: everything of this device is gone at once, but for what is on its disk."""
         self._loop.run(self._nucleus.cut_power())
@@ -195,7 +207,6 @@ class Fleet:
         self._endpoint = endpoint or aws.endpoint
         self._personalities = nuclei
         self._nuclei: Sequence[Nucleus] = ()
-        self._credentials: CredentialsServer | None = None
         self._loop: BackgroundLoop | None = None
 
     def __enter__(self) -> Self:
@@ -231,7 +242,7 @@ class Fleet:
 
     def holder(self, access_key_id: str) -> str | None:
         """The device that was given these credentials, None if none was."""
-        return None if self._credentials is None else self._credentials.holder(access_key_id)
+        return next((nucleus.thing for nucleus in self._nuclei if nucleus.credentials.gave(access_key_id)), None)
 
     def check(self) -> None:
         """Pass if no device has given up on the component.
@@ -273,10 +284,8 @@ class Fleet:
         self.devices = {nucleus.thing: Device(nucleus, self._loop) for nucleus in self._nuclei}
 
     async def _start_all(self, identities: Sequence[Identity], role: TokenExchangeRole) -> None:
-        self._credentials = CredentialsServer(role.assume)
-        await self._credentials.start()
         broker = Broker(host=BROKER_HOST, port=self._aws.mqtt_port, ca_path=self._aws.ca_path)
-        surroundings = Surroundings(self._aws.region, self._endpoint, broker, self._credentials)
+        surroundings = Surroundings(self._aws.region, self._endpoint, broker, role.assume)
         self._nuclei = [
             Nucleus(
                 personality,
@@ -296,8 +305,6 @@ class Fleet:
 
     async def _stop_all(self) -> None:
         await asyncio.gather(*(nucleus.stop() for nucleus in self._nuclei))
-        if self._credentials is not None:
-            self._credentials.stop()
 
 
 async def _call(function: Any, *arguments: Any) -> None:

@@ -8,7 +8,6 @@ allows to any thing, and each device's session is narrowed to the policy with it
 import asyncio
 import json
 import logging
-import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
@@ -82,17 +81,30 @@ class TokenExchangeRole:
         return str(role["Arn"])
 
 
-class CredentialsServer:
-    """The HTTP endpoint on loopback where components get their device's credentials. One serves all devices of a
-    sandbox: the authorization token tells which device asks."""
+class CredentialsTraits(msgspec.Struct, frozen=True, kw_only=True):
+    """What the nuclei's services do differently: how they answer if AWS gives no credentials, to a wrong token, and at
+    another path; and whether the service is a process of its own, which what depends on it is bound to."""
 
-    def __init__(self, assume: Callable[[str], Credentials]) -> None:
+    none: tuple[HTTPStatus, bytes]
+    wrong_token: tuple[HTTPStatus, bytes]
+    wrong_path: tuple[HTTPStatus, bytes]
+    stands_alone: bool
+
+
+class CredentialsServer:
+    """The HTTP endpoint on loopback where a device's components get its credentials, with the SVCUID as authorization
+    token. If `refused` is set, AWS gives it none."""
+
+    def __init__(self, thing: str, assume: Callable[[str], Credentials], traits: CredentialsTraits) -> None:
         """`assume` gives new credentials for a thing; it is called in threads."""
+        self.refused = False
+        self._thing = thing
         self._assume = assume
+        self._traits = traits
         self._server: asyncio.Server | None = None
-        self._things: dict[str, str] = {}
-        self._cache: dict[str, Credentials] = {}
-        self._locks: dict[str, asyncio.Lock] = {}
+        self._tokens: set[str] = set()
+        self._cached: Credentials | None = None
+        self._lock = asyncio.Lock()
 
     @property
     def url(self) -> str:
@@ -105,26 +117,30 @@ class CredentialsServer:
         """Listen on a free port."""
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=_MAX_REQUEST_BYTES)
 
+    async def restart(self) -> None:
+        """Listen on another port."""
+        before, self._server = self._server, None
+        await self.start()
+        if before is not None:
+            before.close()
+
     def stop(self) -> None:
         """Stop listening."""
         if self._server is not None:
             self._server.close()
             self._server = None
 
-    def admit(self, thing: str) -> str:
-        """A new AWS_CONTAINER_AUTHORIZATION_TOKEN for a device's component."""
-        token = secrets.token_urlsafe(32)
-        self._things[token] = thing
-        return token
+    def admit(self, token: str) -> None:
+        """Take this AWS_CONTAINER_AUTHORIZATION_TOKEN, until it is revoked."""
+        self._tokens.add(token)
 
     def revoke(self, token: str) -> None:
         """Make a token worthless."""
-        self._things.pop(token, None)
+        self._tokens.discard(token)
 
-    def holder(self, access_key_id: str) -> str | None:
-        """The thing that was given the credentials with this key last, None if none was."""
-        given = list(self._cache.items())  # as one: it may be called in any thread
-        return next((thing for thing, credentials in given if credentials.access_key_id == access_key_id), None)
+    def gave(self, access_key_id: str) -> bool:
+        """Whether the credentials that it gave last have this key. It may be called in any thread."""
+        return self._cached is not None and self._cached.access_key_id == access_key_id
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -145,21 +161,21 @@ class CredentialsServer:
         request_line, *lines = request.split("\r\n")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
         method, path, *_ = [*request_line.split(" "), "", ""]
-        thing = self._things.get(headers.get("authorization", ""))
         if method != "GET" or path.rstrip("/") != PATH.rstrip("/"):
-            return HTTPStatus.NOT_FOUND, b'{"message": "no such resource"}'
-        if thing is None:
-            return HTTPStatus.FORBIDDEN, b'{"message": "wrong authorization token"}'
+            return self._traits.wrong_path
+        if headers.get("authorization", "") not in self._tokens:
+            return self._traits.wrong_token
+        if self.refused:
+            return self._traits.none
         try:
-            return HTTPStatus.OK, msgspec.json.encode(await self._credentials(thing))
+            return HTTPStatus.OK, msgspec.json.encode(await self._credentials())
         except Exception:
-            logger.exception("no credentials for %s", thing)
-            return HTTPStatus.INTERNAL_SERVER_ERROR, b'{"message": "token exchange failed"}'
+            logger.exception("no credentials for %s", self._thing)
+            return self._traits.none
 
-    async def _credentials(self, thing: str) -> Credentials:
-        async with self._locks.setdefault(thing, asyncio.Lock()):
-            cached = self._cache.get(thing)
-            if cached is None or cached.expiration - RENEW_BEFORE < datetime.now(UTC):
+    async def _credentials(self) -> Credentials:
+        async with self._lock:
+            if self._cached is None or self._cached.expiration - RENEW_BEFORE < datetime.now(UTC):
                 loop = asyncio.get_running_loop()
-                cached = self._cache[thing] = await loop.run_in_executor(None, self._assume, thing)
-            return cached
+                self._cached = await loop.run_in_executor(None, self._assume, self._thing)
+            return self._cached

@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 MAX_FAILURES = 3
 WINDOW_S = 3600.0
+SVCUID_CHARACTERS = 16
 
 
 class ComponentState(StrEnum):
@@ -247,7 +248,7 @@ class Lifecycle:
             return False
 
     async def _execute(self, name: str, step: Step, notify: NotifySocket | None = None) -> int:
-        svcuid = secrets.token_hex(16)
+        svcuid = secrets.token_hex(SVCUID_CHARACTERS // 2)
         environment = {**self._environment(svcuid), **step.environment}
         if _is_skipped(self._traits.fill_in(step.skip_if, self._variables), environment):
             self._revoke(svcuid)

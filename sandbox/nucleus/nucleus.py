@@ -3,14 +3,14 @@
 import asyncio
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from sandbox.nucleus.configuration import Configuration
-from sandbox.nucleus.credentials import CredentialsServer
+from sandbox.nucleus.credentials import Credentials, CredentialsServer
 from sandbox.nucleus.ipc import IpcServer
 from sandbox.nucleus.lifecycle import ComponentState, Lifecycle
 from sandbox.nucleus.mqtt import Broker, Identity, MqttConnection
@@ -37,12 +37,12 @@ class PoweredOffError(RuntimeError):
 
 
 class Surroundings(msgspec.Struct, frozen=True):
-    """What all devices of a sandbox share: where AWS is, and where they get credentials."""
+    """What all devices of a sandbox share: where AWS is, and what gives a thing its credentials."""
 
     region: str
     endpoint: str
     broker: Broker
-    credentials: CredentialsServer
+    assume: Callable[[str], Credentials]
 
 
 class Nucleus:
@@ -77,9 +77,9 @@ class Nucleus:
             Operations(self, personality.operations).handlers,
             personality.ipc,
         )
+        self.credentials = CredentialsServer(identity.thing, surroundings.assume, personality.credentials)
         self._mqtt: MqttConnection | None = None
         self._components: dict[str, str] = {}
-        self._credential_tokens: dict[str, str] = {}
         self._configuration = Configuration()
         self._lifecycle: Lifecycle | None = None
         self._changed = asyncio.Event()
@@ -118,6 +118,7 @@ class Nucleus:
     async def start(self) -> None:
         """Power on: serve IPC, connect, and run the component if there is one. Doesn't wait for the connection."""
         await self._ipc.start()
+        await self.credentials.start()
         self._mqtt = MqttConnection(self._surroundings.broker, self._identity, self.personality.mqtt)
         self._mqtt.start()
         if self._lifecycle is not None:
@@ -154,6 +155,27 @@ class Nucleus:
             self._revoke(svcuid)
         await self._ipc.start()
 
+    async def crash_token_exchange(self) -> None:
+        """SIGKILL the token exchange service, which starts again, at another port. Where it is a process of its own, a
+        component that depends on it is stopped with it, until `start_components`; else the nucleus restarts.
+
+        Raises:
+            PoweredOffError: the device is off.
+        """
+        if not self.personality.credentials.stands_alone:
+            await self.restart()
+            return
+        if self._mqtt is None:
+            raise PoweredOffError(self.thing)
+        await self.credentials.restart()
+        if self._lifecycle is not None and TOKEN_EXCHANGE in self._lifecycle.recipe.dependencies:
+            await self._lifecycle.stop()
+
+    def start_components(self) -> None:
+        """Start the component if it has been stopped: `systemctl start greengrass-lite.target`."""
+        if self._deployed.state is ComponentState.STOPPED:
+            self._deployed.start()
+
     async def deploy(self, recipe_path: Path, artifacts: Path, configuration: Mapping[str, Any] | None = None) -> None:
         """Replace the component: its recipe, the artifacts it names (files in the directory `artifacts`), and a
         configuration that is merged into what is there, over the recipe's defaults.
@@ -165,6 +187,14 @@ class Nucleus:
             FileNotFoundError: an artifact is missing.
         """
         recipe = read(recipe_path, self.personality.recipes)
+        if (
+            self._lifecycle is not None
+            and self._lifecycle.state is ComponentState.INSTALLING
+            and self._lifecycle.recipe == recipe
+        ):
+            self._configuration.merge((), configuration or {})
+            self._lifecycle.start()  # which joins the installation that is under way
+            return
         if self._lifecycle is not None and self._mqtt is not None:
             await self.updates.ask()
             await self._lifecycle.stop()
@@ -219,6 +249,7 @@ class Nucleus:
 
     async def _go_dark(self) -> None:
         self._ipc.stop()
+        self.credentials.stop()
         mqtt, self._mqtt = self._mqtt, None  # with what it had not sent
         if mqtt is not None:
             await mqtt.stop()
@@ -267,10 +298,9 @@ class Nucleus:
             "AWS_ENDPOINT_URL": self._surroundings.endpoint,  # the one thing that is not so on a device
         }
         if TOKEN_EXCHANGE in recipe.dependencies:
-            token = self._surroundings.credentials.admit(self.thing)
-            self._credential_tokens[svcuid] = token
-            environment["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = self._surroundings.credentials.url
-            environment["AWS_CONTAINER_AUTHORIZATION_TOKEN"] = token
+            self.credentials.admit(svcuid)
+            environment["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = self.credentials.url
+            environment["AWS_CONTAINER_AUTHORIZATION_TOKEN"] = svcuid
         return environment
 
     def _authenticate(self, svcuid: str) -> str | None:
@@ -278,8 +308,7 @@ class Nucleus:
 
     def _revoke(self, svcuid: str) -> None:
         self._components.pop(svcuid, None)
-        if (token := self._credential_tokens.pop(svcuid, None)) is not None:
-            self._surroundings.credentials.revoke(token)
+        self.credentials.revoke(svcuid)
 
     def _notify(self) -> None:
         self._changed.set()

@@ -5,10 +5,12 @@ nucleus lite 2.6, and both nuclei's documentation and code.
 """
 
 from collections.abc import Sequence
+from http import HTTPStatus
 
 import msgspec
 from awscrt import mqtt5
 
+from sandbox.nucleus.credentials import CredentialsTraits
 from sandbox.nucleus.eventstream import MAX_FRAME_BYTES
 from sandbox.nucleus.ipc import IpcTraits
 from sandbox.nucleus.lifecycle import LifecycleTraits
@@ -28,6 +30,7 @@ class Personality(msgspec.Struct, frozen=True, kw_only=True):
     socket_name: str
     unpacks_archives: bool
     takes_components_along: bool
+    credentials: CredentialsTraits
     ipc: IpcTraits
     operations: OperationTraits
     mqtt: MqttTraits
@@ -41,6 +44,12 @@ CLASSIC = Personality(
     socket_name="ipc.socket",
     unpacks_archives=True,
     takes_components_along=True,
+    credentials=CredentialsTraits(
+        none=(HTTPStatus.INTERNAL_SERVER_ERROR, b'{"message": "token exchange failed"}'),
+        wrong_token=(HTTPStatus.FORBIDDEN, b'{"message": "wrong authorization token"}'),
+        wrong_path=(HTTPStatus.NOT_FOUND, b'{"message": "no such resource"}'),
+        stands_alone=False,
+    ),
     ipc=IpcTraits(
         error_fields=("message", "_message"),
         max_frame_bytes=MAX_FRAME_BYTES,
@@ -80,6 +89,12 @@ LITE = Personality(
     socket_name="gg-ipc.socket",
     unpacks_archives=False,
     takes_components_along=False,
+    credentials=CredentialsTraits(
+        none=(HTTPStatus.OK, b"null"),
+        wrong_token=(HTTPStatus.BAD_REQUEST, b"SVCUID length must be exactly 16."),
+        wrong_path=(HTTPStatus.BAD_REQUEST, b"Only /2016-11-01/credentialprovider/ uri is supported."),
+        stands_alone=True,
+    ),
     ipc=IpcTraits(
         error_fields=("_message",),
         max_frame_bytes=10_012,

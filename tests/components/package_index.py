@@ -16,11 +16,15 @@ def write_wheel(target: BinaryIO, name: str, version: str, size_bytes: int = 0) 
     """A package with one module, which says its version; with so many bytes that no archive makes smaller."""
     information = f"{name}-{version}.dist-info"
     with zipfile.ZipFile(target, "w") as wheel:
-        wheel.writestr(f"{name}.py", f"VERSION = {version!r}\n")
-        wheel.writestr(f"{name}.bin", random.Random(0).randbytes(size_bytes))  # noqa: S311
-        wheel.writestr(f"{information}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-        wheel.writestr(f"{information}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        wheel.writestr(f"{information}/RECORD", "")
+        contents: dict[str, str | bytes] = {
+            f"{name}.py": f"VERSION = {version!r}\n",
+            f"{name}.bin": random.Random(0).randbytes(size_bytes),  # noqa: S311
+            f"{information}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+            f"{information}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+            f"{information}/RECORD": "",
+        }
+        for path, content in contents.items():
+            wheel.writestr(zipfile.ZipInfo(path), content)  # whose time is always the same
 
 
 class PackageIndex:

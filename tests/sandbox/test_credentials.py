@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from sandbox.nucleus.credentials import RENEW_BEFORE, Credentials, CredentialsServer
+from sandbox.nucleus.personality import CLASSIC, LITE, Personality
 
 
 class Role:
@@ -26,6 +27,15 @@ class Role:
         )
 
 
+TOKEN = "0123456789abcdef"  # noqa: S105
+
+
+def server_of(role: Role, personality: Personality = CLASSIC) -> CredentialsServer:
+    server = CredentialsServer("thing-1", role.assume, personality.credentials)
+    server.admit(TOKEN)
+    return server
+
+
 async def ask(server: CredentialsServer, token: str | None, *, path: str | None = None) -> tuple[int, bytes]:
     address, _, rest = server.url.removeprefix("http://").partition("/")
     host, port = address.split(":")
@@ -40,9 +50,9 @@ async def ask(server: CredentialsServer, token: str | None, *, path: str | None 
 
 def test_a_component_gets_its_devices_credentials_in_the_form_of_the_sdks() -> None:
     async def scenario() -> None:
-        server = CredentialsServer(Role(timedelta(hours=1)).assume)
+        server = server_of(Role(timedelta(hours=1)))
         await server.start()
-        status, body = await ask(server, server.admit("thing-1"))
+        status, body = await ask(server, TOKEN)
         server.stop()
         answer = msgspec.json.decode(body)
         assert status == 200
@@ -57,9 +67,8 @@ def test_a_component_gets_its_devices_credentials_in_the_form_of_the_sdks() -> N
 def test_a_wrong_token_is_forbidden(token: str | None) -> None:
     async def scenario() -> None:
         role = Role(timedelta(hours=1))
-        server = CredentialsServer(role.assume)
+        server = server_of(role)
         await server.start()
-        server.admit("thing-1")
         assert (await ask(server, token))[0] == 403
         server.stop()
         assert not role.asked
@@ -69,11 +78,10 @@ def test_a_wrong_token_is_forbidden(token: str | None) -> None:
 
 def test_a_token_is_worthless_when_its_process_has_ended() -> None:
     async def scenario() -> None:
-        server = CredentialsServer(Role(timedelta(hours=1)).assume)
+        server = server_of(Role(timedelta(hours=1)))
         await server.start()
-        token = server.admit("thing-1")
-        server.revoke(token)
-        assert (await ask(server, token))[0] == 403
+        server.revoke(TOKEN)
+        assert (await ask(server, TOKEN))[0] == 403
         server.stop()
 
     asyncio.run(scenario())
@@ -81,9 +89,9 @@ def test_a_token_is_worthless_when_its_process_has_ended() -> None:
 
 def test_another_path_is_not_there() -> None:
     async def scenario() -> None:
-        server = CredentialsServer(Role(timedelta(hours=1)).assume)
+        server = server_of(Role(timedelta(hours=1)))
         await server.start()
-        assert (await ask(server, server.admit("thing-1"), path="/latest/meta-data"))[0] == 404
+        assert (await ask(server, TOKEN, path="/latest/meta-data"))[0] == 404
         server.stop()
 
     asyncio.run(scenario())
@@ -93,11 +101,48 @@ def test_another_path_is_not_there() -> None:
 def test_credentials_are_kept_until_they_are_about_to_expire(duration: timedelta, times: int) -> None:
     async def scenario() -> None:
         role = Role(duration)
-        server = CredentialsServer(role.assume)
+        server = server_of(role)
         await server.start()
-        token = server.admit("thing-1")
-        await asyncio.gather(*(ask(server, token) for _ in range(3)))
+        await asyncio.gather(*(ask(server, TOKEN) for _ in range(3)))
         server.stop()
         assert role.asked == ["thing-1"] * times
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("personality", "none", "wrong_token", "wrong_path"),
+    [
+        (CLASSIC, (500, b'{"message": "token exchange failed"}'), 403, 404),
+        (LITE, (200, b"null"), 400, 400),
+    ],
+)
+def test_each_nucleus_has_its_own_answers(
+    personality: Personality, none: tuple[int, bytes], wrong_token: int, wrong_path: int
+) -> None:
+    async def scenario() -> None:
+        role = Role(timedelta(hours=1))
+        server = server_of(role, personality)
+        await server.start()
+        server.refused = True
+        assert await ask(server, TOKEN) == none
+        assert (await ask(server, "wrong"))[0] == wrong_token
+        assert (await ask(server, TOKEN, path="/latest/meta-data"))[0] == wrong_path
+        server.refused = False
+        assert (await ask(server, TOKEN))[0] == 200
+        server.stop()
+
+    asyncio.run(scenario())
+
+
+def test_it_has_another_port_after_a_restart() -> None:
+    async def scenario() -> None:
+        server = server_of(Role(timedelta(hours=1)), LITE)
+        await server.start()
+        first = server.url
+        await server.restart()
+        assert server.url != first
+        assert (await ask(server, TOKEN))[0] == 200
+        server.stop()
 
     asyncio.run(scenario())

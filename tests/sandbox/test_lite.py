@@ -6,11 +6,13 @@ import queue
 from collections.abc import Iterator
 from typing import Any
 
+import psutil
 import pytest
 
 from sandbox.embedded_aws import EmbeddedAws
 from sandbox.fleet import Device
 from sandbox.nucleus.lifecycle import ComponentState
+from tests.sandbox.conftest import BUCKET
 from tests.sandbox.probe import Control, Probe, ProbeError
 
 READY = "probe/thing-2/lite/ready"
@@ -142,6 +144,31 @@ def test_a_reported_error_changes_nothing(lite_probe: Probe, lite_device: Device
     lite_probe.call("report_error")
     assert lite_probe.call("get_configuration", path=["greeting"]) == {"greeting": "hello"}
     assert lite_device.state is ComponentState.RUNNING
+
+
+def test_refused_credentials_are_null_which_botocore_stumbles_over(
+    lite_probe: Probe, lite_device: Device, aws: EmbeddedAws
+) -> None:
+    key = "federations/f/updates/00000001/thing-2.safetensors"
+    lite_device.refuse_credentials()
+    with pytest.raises(ProbeError, match="TypeError"):
+        lite_probe.call("put_object", bucket=BUCKET, key=key)
+    lite_device.refuse_credentials(False)
+    lite_probe.call("put_object", bucket=BUCKET, key=key)
+
+
+def test_a_crash_of_the_token_exchange_service_stops_what_depends_on_it_until_it_is_started_again(
+    lite_probe: Probe, lite_device: Device, lite_control: Control
+) -> None:
+    before = lite_probe.call("environment")["variables"]["AWS_CONTAINER_CREDENTIALS_FULL_URI"]
+    lite_device.crash_token_exchange()
+    assert lite_device.state is ComponentState.STOPPED
+    assert not psutil.pid_exists(lite_probe.pid)
+    lite_device.start_components()
+    variables = lite_control.accept().call("environment")["variables"]
+    assert variables["AWS_CONTAINER_CREDENTIALS_FULL_URI"] != before
+    assert variables["AWS_CONTAINER_AUTHORIZATION_TOKEN"] == variables["SVCUID"]
+    assert len(variables["SVCUID"]) == 16
 
 
 def test_a_restart_of_the_nucleus_forgets_a_component_that_lives_on(
