@@ -89,6 +89,7 @@ bench: setup
 	@.venv/bin/python -m benchmarks.averaging_scale
 	@.venv/bin/python -m benchmarks.sharding
 	@.venv/bin/python -m benchmarks.device
+	@.venv/bin/python -m benchmarks.resumed_install
 
 # The peers have an environment of their own: what they pull in is much, and not ours.
 bench-peers: setup

@@ -115,14 +115,15 @@ class PackageIndex:
         handler.send_header("Content-Length", str(len(whole) - start))
         handler.end_headers()
         try:
-            for chunk in self._chunks(file, whole[start:]):
+            for chunk in self.chunks(file, whole[start:]):
                 handler.wfile.write(chunk)
                 self.sent += len(chunk)
         except OSError:
             pass  # who asked is gone
         handler.close_connection = True
 
-    def _chunks(self, file: str, rest: bytes) -> Iterator[bytes]:
+    def chunks(self, file: str, rest: bytes) -> Iterator[bytes]:
+        """What is sent of the rest of a file, bit by bit."""
         yield from _cut(rest[: self.cuts.get(file, self.held_up.get(file, len(rest)))])
         if file in self.held_up:
             held_up = self.held_up.pop(file)

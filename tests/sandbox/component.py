@@ -20,6 +20,7 @@ class Component:
         directory: Path,
         traits: LifecycleTraits = CLASSIC.lifecycle,
         skip_if: Mapping[str, str] | None = None,
+        environment: Mapping[str, str] | None = None,
         **scripts: str | tuple[str, float],
     ) -> None:
         steps = {}
@@ -31,6 +32,7 @@ class Component:
                 environment={"FROM_RECIPE": "1"},
                 skip_if=(skip_if or {}).get(name, ""),
             )
+        self._shared_environment = {"PATH": os.environ["PATH"], **(environment or {})}
         self.log = directory / "log"
         self.states: list[ComponentState] = []
         self.valid: set[str] = set()
@@ -63,14 +65,14 @@ class Component:
     def _environment(self, svcuid: str) -> Mapping[str, str]:
         self.valid.add(svcuid)
         self.used.append(svcuid)
-        return {"SVCUID": svcuid, "PATH": os.environ["PATH"]}
+        return {"SVCUID": svcuid, **self._shared_environment}
 
     def _note(self) -> None:
         self.states.append(self.lifecycle.state)
         self._changed.set()
         self._changed = asyncio.Event()
 
-    async def until(self, state: ComponentState, times: int = 1) -> None:
-        async with asyncio.timeout(20):
+    async def until(self, state: ComponentState, times: int = 1, limit_s: float = 20.0) -> None:
+        async with asyncio.timeout(limit_s):
             while self.states.count(state) < times:
                 await self._changed.wait()

@@ -1,6 +1,8 @@
 """Startup steps, as each nucleus takes them, and that of com.fedgrass.Runtime."""
 
 import asyncio
+import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -10,9 +12,11 @@ import pytest
 from sandbox.nucleus.lifecycle import ComponentState
 from sandbox.nucleus.personality import CLASSIC, LITE
 from sandbox.nucleus.recipe import read
+from tests.components.package_index import PackageIndex
 from tests.sandbox.component import Component
 
-RECIPE = Path(__file__).parents[2] / "recipes" / "com.fedgrass.Runtime.yaml"
+REPOSITORY = Path(__file__).parents[2]
+RECIPE = REPOSITORY / "recipes" / "com.fedgrass.Runtime.yaml"
 SYSTEMS = {
     "classic": CLASSIC.lifecycle,
     "lite on systemd 252": LITE.lifecycle,
@@ -57,6 +61,45 @@ def test_the_runtime_comes_up_and_stays_up_and_does_so_again_after_a_power_cut(
         assert len(component.used) == 2
 
     asyncio.run(scenario())
+
+
+def test_the_runtime_comes_up_on_lite_although_its_installation_takes_longer_than_a_deployment_waits(
+    tmp_path: Path,
+) -> None:
+    for name in ("install.sh", "install_wheels.py"):
+        shutil.copy(REPOSITORY / "components" / "runtime" / name, tmp_path)
+    (tmp_path / "requirements.txt").write_text("awscrt==1.0\nnumpy==1.0\n")
+    (tmp_path / "python").mkdir()
+    (tmp_path / "python" / "python3").symlink_to(sys.executable)
+    steps = read(RECIPE, LITE.recipes).steps
+    install, startup = ((steps[name].script, steps[name].timeout_s) for name in ("install", "startup"))
+    traits = msgspec.structs.replace(LITE.lifecycle, install_wait_s=1.0)
+    index = PackageIndex()
+    small, large = index.offer("awscrt", "1.0"), index.offer("numpy", "1.0", 400_000)
+    index.held_up[large] = 200_000
+    environment = {
+        "PATH": f"{tmp_path / 'python'}{os.pathsep}{os.environ['PATH']}",
+        "PIP_INDEX_URL": index.url,
+        "PIP_CONFIG_FILE": os.devnull,
+    }
+
+    async def scenario() -> None:
+        component = Component(tmp_path, traits, environment=environment, install=install, startup=startup)
+        component.lifecycle.start()
+        await component.until(ComponentState.INSTALLING)
+        assert await asyncio.to_thread(index.reached.wait, 60)
+        await component.lifecycle.cut_power()
+
+        component = Component(tmp_path, LITE.lifecycle, environment=environment, install=install, startup=startup)
+        component.lifecycle.start()
+        await component.until(RUNNING, times=2, limit_s=100)
+        await component.lifecycle.stop()
+
+    try:
+        asyncio.run(scenario())
+    finally:
+        index.close()
+    assert [file for file, _ in index.asked] == [small, large, large]
 
 
 def test_the_runtime_is_broken_if_its_environment_is(tmp_path: Path, system: str, script: str) -> None:
