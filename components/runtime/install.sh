@@ -17,8 +17,8 @@ python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
   exit 1
 }
 
-# The lock is that of the open file, which this shell and what it starts have in common: it ends with the last of them.
-exec 9>install.lock
+# The lock is on the open directory, which this shell and what it starts have in common: it ends with the last of them.
+exec 9<.
 python3 -c 'import fcntl; fcntl.flock(9, fcntl.LOCK_EX | fcntl.LOCK_NB)' 2>/dev/null || {
   echo "another installation is under way: waiting for its end" >&2
   python3 -c 'import fcntl; fcntl.flock(9, fcntl.LOCK_EX)'

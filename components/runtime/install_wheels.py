@@ -153,7 +153,7 @@ class Installation:
     def _install(self, wheel: Path) -> None:
         # What is there of this package may be half of it, without the list of files that pip needs to remove it.
         command = [sys.executable, "-I", "-m", "pip", "install", "--no-index", "--no-deps", "--ignore-installed"]
-        command += ["--no-cache-dir", "--no-input", "--disable-pip-version-check", "--quiet", str(wheel)]
+        command += ["--isolated", "--no-cache-dir", "--no-input", "--disable-pip-version-check", "--quiet", str(wheel)]
         if subprocess.run(command, check=False).returncode:
             raise InstallError(f"pip cannot install {wheel}")
 
