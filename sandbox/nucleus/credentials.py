@@ -95,14 +95,21 @@ class CredentialsServer:
     """The HTTP endpoint on loopback where a device's components get its credentials, with the SVCUID as authorization
     token. If `refused` is set, AWS gives it none."""
 
-    def __init__(self, thing: str, assume: Callable[[str], Credentials], traits: CredentialsTraits) -> None:
-        """`assume` gives new credentials for a thing; it is called in threads."""
+    def __init__(
+        self,
+        thing: str,
+        authenticate: Callable[[str], str | None],
+        assume: Callable[[str], Credentials],
+        traits: CredentialsTraits,
+    ) -> None:
+        """`authenticate` tells which component a token is of, None for none; `assume` gives new credentials for a
+        thing, and is called in threads."""
         self.refused = False
         self._thing = thing
+        self._authenticate = authenticate
         self._assume = assume
         self._traits = traits
         self._server: asyncio.Server | None = None
-        self._tokens: set[str] = set()
         self._cached: Credentials | None = None
         self._lock = asyncio.Lock()
 
@@ -130,14 +137,6 @@ class CredentialsServer:
             self._server.close()
             self._server = None
 
-    def admit(self, token: str) -> None:
-        """Take this AWS_CONTAINER_AUTHORIZATION_TOKEN, until it is revoked."""
-        self._tokens.add(token)
-
-    def revoke(self, token: str) -> None:
-        """Make a token worthless."""
-        self._tokens.discard(token)
-
     def gave(self, access_key_id: str) -> bool:
         """Whether the credentials that it gave last have this key. It may be called in any thread."""
         return self._cached is not None and self._cached.access_key_id == access_key_id
@@ -163,7 +162,7 @@ class CredentialsServer:
         method, path, *_ = [*request_line.split(" "), "", ""]
         if method != "GET" or path.rstrip("/") != PATH.rstrip("/"):
             return self._traits.wrong_path
-        if headers.get("authorization", "") not in self._tokens:
+        if self._authenticate(headers.get("authorization", "")) is None:
             return self._traits.wrong_token
         if self.refused:
             return self._traits.none

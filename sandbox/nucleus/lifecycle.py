@@ -26,12 +26,11 @@ logger = logging.getLogger(__name__)
 
 MAX_FAILURES = 3
 WINDOW_S = 3600.0
-SVCUID_CHARACTERS = 16
 
 
 class ComponentState(StrEnum):
     """Where a component is in its life. INSTALLING is one whose deployment has given up waiting: the installation goes
-    on, and nothing comes after it until the next deployment."""
+    on, and nothing comes after it; the next deployment stops it, and begins it anew."""
 
     NEW = "NEW"
     INSTALLING = "INSTALLING"
@@ -189,8 +188,7 @@ class Lifecycle:
     async def _install(self) -> bool:
         if self._installed:
             return True
-        if self._installing is None or self._installing.done():
-            self._installing = asyncio.get_running_loop().create_task(self._run_install())
+        self._installing = asyncio.get_running_loop().create_task(self._run_install())
         await asyncio.wait({self._installing}, timeout=self._traits.install_wait_s)
         if not self._installing.done():
             logger.warning("%s: Failed waiting for %s.install", self._variables.thing, self.recipe.name)
@@ -248,7 +246,7 @@ class Lifecycle:
             return False
 
     async def _execute(self, name: str, step: Step, notify: NotifySocket | None = None) -> int:
-        svcuid = secrets.token_hex(SVCUID_CHARACTERS // 2)
+        svcuid = secrets.token_hex(16)
         environment = {**self._environment(svcuid), **step.environment}
         if _is_skipped(self._traits.fill_in(step.skip_if, self._variables), environment):
             self._revoke(svcuid)

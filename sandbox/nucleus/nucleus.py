@@ -77,7 +77,9 @@ class Nucleus:
             Operations(self, personality.operations).handlers,
             personality.ipc,
         )
-        self.credentials = CredentialsServer(identity.thing, surroundings.assume, personality.credentials)
+        self.credentials = CredentialsServer(
+            identity.thing, self._authenticate, surroundings.assume, personality.credentials
+        )
         self._mqtt: MqttConnection | None = None
         self._components: dict[str, str] = {}
         self._configuration = Configuration()
@@ -187,14 +189,6 @@ class Nucleus:
             FileNotFoundError: an artifact is missing.
         """
         recipe = read(recipe_path, self.personality.recipes)
-        if (
-            self._lifecycle is not None
-            and self._lifecycle.state is ComponentState.INSTALLING
-            and self._lifecycle.recipe == recipe
-        ):
-            self._configuration.merge((), configuration or {})
-            self._lifecycle.start()  # which joins the installation that is under way
-            return
         if self._lifecycle is not None and self._mqtt is not None:
             await self.updates.ask()
             await self._lifecycle.stop()
@@ -298,7 +292,6 @@ class Nucleus:
             "AWS_ENDPOINT_URL": self._surroundings.endpoint,  # the one thing that is not so on a device
         }
         if TOKEN_EXCHANGE in recipe.dependencies:
-            self.credentials.admit(svcuid)
             environment["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = self.credentials.url
             environment["AWS_CONTAINER_AUTHORIZATION_TOKEN"] = svcuid
         return environment
@@ -308,7 +301,6 @@ class Nucleus:
 
     def _revoke(self, svcuid: str) -> None:
         self._components.pop(svcuid, None)
-        self.credentials.revoke(svcuid)
 
     def _notify(self) -> None:
         self._changed.set()

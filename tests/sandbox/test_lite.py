@@ -168,7 +168,6 @@ def test_a_crash_of_the_token_exchange_service_stops_what_depends_on_it_until_it
     variables = lite_control.accept().call("environment")["variables"]
     assert variables["AWS_CONTAINER_CREDENTIALS_FULL_URI"] != before
     assert variables["AWS_CONTAINER_AUTHORIZATION_TOKEN"] == variables["SVCUID"]
-    assert len(variables["SVCUID"]) == 16
 
 
 def test_a_restart_of_the_nucleus_forgets_a_component_that_lives_on(
