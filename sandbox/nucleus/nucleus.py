@@ -293,7 +293,7 @@ class Nucleus:
         }
         if TOKEN_EXCHANGE in recipe.dependencies:
             environment["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = self.credentials.url
-            environment["AWS_CONTAINER_AUTHORIZATION_TOKEN"] = svcuid
+            environment["AWS_CONTAINER_AUTHORIZATION_TOKEN"] = environment["SVCUID"]
         return environment
 
     def _authenticate(self, svcuid: str) -> str | None:
