@@ -11,6 +11,7 @@ These are pip's own modules, not an interface that it promises: the names used a
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -84,8 +85,7 @@ class Installation:
                 os.sync()
                 note.touch()
             except OSError as error:
-                free = os.statvfs(self._wheels)
-                free_mb = free.f_bavail * free.f_frsize / _MEGABYTE
+                free_mb = self._free_bytes() / _MEGABYTE
                 raise InstallError(f"cannot install {requirement.req}: {error}; {free_mb:.0f} MB are free") from error
             if wheel.parent == self._wheels:
                 wheel.unlink()
@@ -93,22 +93,21 @@ class Installation:
     def _get(self, requirement: Any) -> Path:
         """A wheel that is all here, and is the one that was asked for."""
         link = self._persist(lambda: self._find(requirement), lambda: 0, f"cannot find {requirement.req}")
-        if link.is_file:
-            return Path(link.file_path)
-        wheel = self._wheels / Path(link.filename).name
         hashes = requirement.hash_options or ({link.hash_name: [link.hash]} if link.hash else {})
+        wheel = Path(link.file_path) if link.is_file else self._wheels / Path(link.filename).name
         resumed = wheel.exists()
         if resumed and _is_whole(wheel, hashes):
             return wheel
-        while True:
+        while not link.is_file:
             self._persist(lambda: self._download(link, wheel), lambda: _size(wheel), f"cannot download {wheel.name}")
             if _is_whole(wheel, hashes):
                 return wheel
             wheel.unlink()
             if not resumed:
-                expected = f"has none of the hashes that it should have, {hashes}" if hashes else "is no whole wheel"
-                raise InstallError(f"what {link.url_without_fragment} gives {expected}")
+                break
             resumed = False  # its beginning was of another file, or spoilt by a power cut
+        expected = f"has none of the hashes that it should have, {hashes}" if hashes else "is no whole wheel"
+        raise InstallError(f"what {link.url_without_fragment} gives {expected}")
 
     def _find(self, requirement: Any) -> Any:
         # pip remembers what a finder found, so each time it is a new one.
@@ -142,6 +141,9 @@ class Installation:
                 length = response.headers.get("Content-Length")
                 total = None if length is None else begun + int(length)
                 self._tell(wheel, begun, total)
+                if total is not None and total - begun > self._free_bytes():
+                    needed_mb, free_mb = (total - begun) / _MEGABYTE, self._free_bytes() / _MEGABYTE
+                    raise InstallError(f"{wheel.name} needs {needed_mb:.0f} MB more, and {free_mb:.0f} MB are free")
                 with wheel.open("ab" if begun else "wb", buffering=0) as file:
                     for chunk in response.iter_content(CHUNK_BYTES):
                         file.write(chunk)
@@ -172,6 +174,9 @@ class Installation:
                     raise InstallError(f"{failure}: {error}") from error
                 sys.stderr.write(f"{failure}: {error}; trying again in {wait_s:g} s\n")
             self._sleep(wait_s)
+
+    def _free_bytes(self) -> int:
+        return shutil.disk_usage(self._wheels).free
 
     def _tell(self, wheel: Path, begun: int, total: int | None) -> None:
         size = "an unknown number of" if total is None else f"{total / _MEGABYTE:.1f}"

@@ -31,13 +31,15 @@ class PackageIndex:
     """Serves the wheels that it is told to offer.
 
     A file that is in `held_up` is given that many bytes of, and then `reached` is set, and no more comes until
-    `released` is; one in `cuts` loses its connection after so many bytes, each time. `asked` has each request for a
+    `released` is; one in `cuts` loses its connection after so many bytes, each time. Each is said to have at least
+    `claimed_bytes`. `asked` has each request for a
     wheel, with its Range, `sent` how many bytes of wheels went out.
     """
 
     def __init__(self) -> None:
         self.hashes = True
         self.ranges = True
+        self.claimed_bytes = 0
         self.spoilt: set[str] = set()
         self.held_up: dict[str, int] = {}
         self.cuts: dict[str, int] = {}
@@ -112,7 +114,7 @@ class PackageIndex:
             handler.end_headers()
             return
         handler.send_response(206 if wanted and self.ranges else 200)
-        handler.send_header("Content-Length", str(len(whole) - start))
+        handler.send_header("Content-Length", str(max(len(whole), self.claimed_bytes) - start))
         handler.end_headers()
         try:
             for chunk in self.chunks(file, whole[start:]):

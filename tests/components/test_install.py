@@ -322,6 +322,22 @@ def test_a_full_disk_is_told_and_leaves_what_is_whole(device: Device, index: Pac
     assert device.kept() == {}
 
 
+def test_a_wheel_that_is_larger_than_the_disk_is_not_begun(device: Device, index: PackageIndex) -> None:
+    file = index.offer("grass", "1.0")
+    index.claimed_bytes = 10**15
+    run = device.install_wheels("grass==1.0\n")
+    assert run.returncode == 1
+    assert f"{file} needs 1000000000 MB more, and " in run.stderr
+    assert device.kept() == {}
+
+
+def test_hashes_in_the_list_hold_for_a_wheel_on_the_disk(device: Device) -> None:
+    device.offer("grass", "1.0")
+    run = device.install_wheels(f"grass==1.0 --hash=sha256:{'0' * 64}\n")
+    assert run.returncode == 1
+    assert "has none of the hashes" in run.stderr
+
+
 # --- without one ---
 
 
