@@ -45,6 +45,9 @@ UNANSWERED_S = 30.0
 PROGRESS_INTERVAL_S = 1.0
 """Progress on the way is published at most this often."""
 
+CONFIRM_S = 45.0
+"""What was published is looked for in the shadow after so long, since nothing else answers it."""
+
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
     """All that the agent knows. Times are monotonic; `cloud_offset_s` is the cloud's time less the monotonic one."""
@@ -62,7 +65,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     awaited_version: int = 0
     get_due: float = 0.0
     get_retry_s: float | None = None
-    asked_at: float = 0.0
+    asked_first_at: float = 0.0
+    asked_last_at: float = -math.inf
     publish_due: float = math.inf
     published_at: float = -math.inf
 
@@ -75,16 +79,16 @@ def next_wake(state: State) -> float:
 def step(state: State, event: Event, now: Moment) -> tuple[State, list[Effect]]:
     """The state after an event, and what is to be done about it, in this order."""
     effects: list[Effect] = []
+    said_before = state.said
     match event:
         case Started():
             effects.append(SayHello(None))
             state = _get(state, now, effects)
         case Connected():
-            state = _get(msgspec.structs.replace(state, get_retry_s=None), now, effects)
+            state = _get_anew(state, now, effects)
         case ShadowChanged(version):
             state = msgspec.structs.replace(state, awaited_version=max(state.awaited_version, version))
-            if state.get_retry_s is None:
-                state = _get(state, now, effects)
+            state = _get_anew(state, now, effects)
         case ShadowArrived(shadow):
             state = _on_shadow(state, shadow, now, effects)
         case DataLoaded(examples) if examples != state.examples:
@@ -100,6 +104,8 @@ def step(state: State, event: Event, now: Moment) -> tuple[State, list[Effect]]:
             state = msgspec.structs.replace(state, at_step=at_step)
         case Tick():
             state = _on_tick(state, now, effects)
+    if state.said not in (said_before, state.known):
+        state = msgspec.structs.replace(state, get_due=min(state.get_due, now.monotonic + CONFIRM_S))
     return state, effects
 
 
@@ -125,11 +131,27 @@ def _get(state: State, now: Moment, effects: list[Effect]) -> State:
     """Asks for the shadow, and again until an answer comes: the broker may be away, or the answer be lost."""
     retry_s = FIRST_RETRY_S if state.get_retry_s is None else min(2 * state.get_retry_s, state.reconcile_s)
     effects.append(Get())
-    asked_at = now.monotonic if state.get_retry_s is None else state.asked_at
-    silent_s = now.monotonic - asked_at
+    asked_first_at = now.monotonic if state.get_retry_s is None else state.asked_first_at
+    silent_s = now.monotonic - asked_first_at
     if silent_s > UNANSWERED_S:
         effects.append(Unanswered(silent_s, retry_s))
-    return msgspec.structs.replace(state, get_retry_s=retry_s, get_due=now.monotonic + retry_s, asked_at=asked_at)
+    return msgspec.structs.replace(
+        state,
+        get_retry_s=retry_s,
+        get_due=now.monotonic + retry_s,
+        asked_first_at=asked_first_at,
+        asked_last_at=now.monotonic,
+    )
+
+
+def _get_anew(state: State, now: Moment, effects: list[Effect]) -> State:
+    """Asks for the shadow because there is news. If an answer is awaited already, the question may have been lost while
+    the line was down: it is asked again as soon as an answer could have come, and the waits begin anew."""
+    if state.get_retry_s is None:
+        return _get(state, now, effects)
+    soon = state.asked_last_at + FIRST_RETRY_S
+    state = msgspec.structs.replace(state, get_retry_s=FIRST_RETRY_S / 2, get_due=min(state.get_due, soon))
+    return _get(state, now, effects) if now.monotonic >= state.get_due else state
 
 
 def _on_shadow(state: State, shadow: Shadow, now: Moment, effects: list[Effect]) -> State:

@@ -21,7 +21,7 @@ class Started(msgspec.Struct, frozen=True):
 
 
 class Connected(msgspec.Struct, frozen=True):
-    """The device's MQTT connection is back."""
+    """The device's MQTT connection is back, or its subscriptions are new: what came meanwhile was missed."""
 
 
 class ShadowArrived(msgspec.Struct, frozen=True):

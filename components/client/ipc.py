@@ -5,6 +5,7 @@ connection or a subscription closes, the only remedy is to exit, and be started 
 """
 
 import logging
+import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -43,8 +44,10 @@ class Outcome(msgspec.Struct, frozen=True):
     error: str | None
 
 
-class Reconnected(msgspec.Struct, frozen=True):
-    """The device's MQTT connection is back."""
+class LineChanged(msgspec.Struct, frozen=True):
+    """The device's MQTT connection has come, or gone."""
+
+    connected: bool
 
 
 class ConfigurationChanged(msgspec.Struct, frozen=True):
@@ -63,7 +66,7 @@ class Lost(msgspec.Struct, frozen=True):
     reason: str
 
 
-Event = Received | Outcome | Reconnected | ConfigurationChanged | Deploying | Lost
+Event = Received | Outcome | LineChanged | ConfigurationChanged | Deploying | Lost
 
 
 class _Lifecycle(LifecycleHandler):  # type: ignore[misc]
@@ -90,6 +93,9 @@ class Ipc:
             raise IpcError(f"cannot connect to the nucleus: {describe(error)}") from error
         # Without an executor callbacks run on the network thread, in order, and no pool of threads is kept.
         self._client = GreengrassCoreIPCClientV2(connection, executor=None)
+        self._streams: dict[str, Any] = {}
+        self._renewals: dict[str, Any] = {}
+        self._replaced: weakref.WeakSet[Any] = weakref.WeakSet()
 
     def close(self) -> None:
         """Closes the connection, without waiting for it."""
@@ -101,7 +107,14 @@ class Ipc:
         Raises:
             IpcError: the nucleus does not give it.
         """
-        value = _result(self._client.get_configuration_async()).value
+        operation = self._client.client.new_get_configuration()
+        try:
+            operation.activate(model.GetConfigurationRequest())
+            value = operation.get_response().result(ANSWER_S).value
+        except _ERRORS as error:
+            raise IpcError(describe(error)) from error
+        finally:
+            operation.close()  # which nucleus lite does not, and the client would keep it
         return value if isinstance(value, dict) else {}
 
     def subscribe(self, topic: str) -> None:
@@ -110,27 +123,45 @@ class Ipc:
         Raises:
             IpcError: the nucleus refused.
         """
-        future: Future[Any]
-        future, operation = self._client.subscribe_to_iot_core_async(
-            topic_name=topic,
-            qos=model.QOS.AT_LEAST_ONCE,
-            on_stream_event=lambda event: self._post(Received(event.message.topic_name, event.message.payload or b"")),
-            on_stream_error=_keep_open,
-            on_stream_closed=lambda: self._on_closed(topic, future),
-        )
+        future, operation = self._subscribe(topic)
         try:
             _result(future)
         except IpcError:
             operation.close()  # or an answer that comes late would make it a second subscription
             raise
+        self._replace(topic, operation)
+
+    def renew(self, topic: str) -> None:
+        """Subscribes to a topic again, without waiting. The stream that there was ends when the new one is there, so
+        that the nucleus and the client keep one a topic; until then messages may come twice."""
+
+        def on_response(response: "Future[Any]") -> None:
+            if self._renewals.get(topic) is not operation:
+                return  # a later one has taken its place
+            del self._renewals[topic]
+            error = response.exception()
+            if error is not None:
+                log.warning("cannot subscribe", extra={"topic": topic, "error": describe(error)})
+                return
+            self._replace(topic, operation)
+
+        if (unanswered := self._renewals.pop(topic, None)) is not None:
+            self._drop(unanswered)
+        try:
+            future, operation = self._subscribe(topic)
+        except _ERRORS as error:
+            log.warning("cannot subscribe", extra={"topic": topic, "error": describe(error)})
+            return
+        self._renewals[topic] = operation
+        future.add_done_callback(on_response)
 
     def watch_connection(self) -> None:
-        """Posts `Reconnected` when the device's MQTT connection comes back.
+        """Posts `LineChanged` when the device's MQTT connection comes or goes.
 
         Raises:
             IpcError: this nucleus cannot tell.
         """
-        self._watch(self._client.subscribe_to_iot_core_connection_status_async, self._on_status)
+        self._watch("connection", self._client.subscribe_to_iot_core_connection_status_async, self._on_status)
 
     def watch_configuration(self) -> None:
         """Posts `ConfigurationChanged` when this component's configuration has changed; once or more for each change.
@@ -139,7 +170,9 @@ class Ipc:
             IpcError: this nucleus cannot tell.
         """
         self._watch(
-            self._client.subscribe_to_configuration_update_async, lambda _event: self._post(ConfigurationChanged())
+            "configuration",
+            self._client.subscribe_to_configuration_update_async,
+            lambda _event: self._post(ConfigurationChanged()),
         )
 
     def watch_deployments(self) -> None:
@@ -148,7 +181,7 @@ class Ipc:
         Raises:
             IpcError: this nucleus does not ask.
         """
-        self._watch(self._client.subscribe_to_component_updates_async, self._on_update)
+        self._watch("deployments", self._client.subscribe_to_component_updates_async, self._on_update)
 
     def publish(self, topic: str, payload: bytes, ticket: int) -> None:
         """Hands a message to the nucleus, without waiting: `Outcome` with this ticket tells how it went."""
@@ -176,13 +209,38 @@ class Ipc:
             lambda error: _complain("this nucleus does not take the component's state", error),
         )
 
-    def _watch(self, subscribe: Callable[..., tuple["Future[Any]", Any]], on_event: Callable[[Any], None]) -> None:
+    def _subscribe(self, topic: str) -> tuple["Future[Any]", Any]:
+        future: Future[Any]
+        operation: Any
+        future, operation = self._client.subscribe_to_iot_core_async(
+            topic_name=topic,
+            qos=model.QOS.AT_LEAST_ONCE,
+            on_stream_event=lambda event: self._post(Received(event.message.topic_name, event.message.payload or b"")),
+            on_stream_error=_keep_open,
+            on_stream_closed=lambda: self._on_closed(topic, future, operation),
+        )
+        return future, operation
+
+    def _watch(
+        self, what: str, subscribe: Callable[..., tuple["Future[Any]", Any]], on_event: Callable[[Any], None]
+    ) -> None:
         future, operation = subscribe(on_stream_event=on_event, on_stream_error=_keep_open)
         try:
             _result(future)
         except IpcError:
             operation.close()
             raise
+        self._replace(what, operation)
+
+    def _replace(self, stream: str, operation: Any) -> None:
+        """Puts an operation in the place of the one that there was, which ends: the client would keep it for ever."""
+        old, self._streams[stream] = self._streams.get(stream), operation
+        if old is not None:
+            self._drop(old)
+
+    def _drop(self, operation: Any) -> None:
+        self._replaced.add(operation)
+        operation.close()
 
     def _send(self, new: Callable[[], Any], request: Any, on_answer: Callable[[str | None], None]) -> None:
         """Calls an operation without waiting; `on_answer` is given its error, None if there was none."""
@@ -208,11 +266,11 @@ class Ipc:
 
     def _on_status(self, event: model.IoTCoreConnectionStatusEvent) -> None:
         change = event.connection_status_event
-        if change is not None and change.status == model.ConnectionStatus.CONNECTED:
-            self._post(Reconnected())
+        if change is not None:
+            self._post(LineChanged(change.status == model.ConnectionStatus.CONNECTED))
 
-    def _on_closed(self, topic: str, response: "Future[Any]") -> None:
-        if response.done() and response.exception() is None:
+    def _on_closed(self, topic: str, response: "Future[Any]", operation: Any) -> None:
+        if operation not in self._replaced and response.done() and response.exception() is None:
             self._post(Lost(f"subscription to {topic} closed"))
 
 

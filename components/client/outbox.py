@@ -45,6 +45,12 @@ class Outbox:
         if self._sending is None and self._failures == 0:
             self._send_next(now)
 
+    def wake(self, now: float) -> None:
+        """Sends at once what waits to be tried again: there is a sign that the line is back."""
+        self._failures = 0
+        if self._sending is None:
+            self._send_next(now)
+
     def next_wake(self) -> float:
         """When `tick` has something to do."""
         return self._due
@@ -58,17 +64,20 @@ class Outbox:
         else:
             self._send_next(now)
 
-    def on_outcome(self, outcome: Outcome, now: float) -> None:
-        """Takes note of how a call of `send` ended; an outcome that comes too late is ignored."""
+    def on_outcome(self, outcome: Outcome, now: float) -> str | None:
+        """Takes note of how a call of `send` ended, and tells the topic of the message if that was taken; an outcome
+        that comes too late is ignored."""
         if self._sending is None or outcome.ticket != self._ticket:
-            return
+            return None
         if outcome.error is not None:
             self._failed(now, outcome.error)
-            return
+            return None
+        taken, _ = self._sending
         self._sending = None
         self._failures = 0
         self._due = math.inf
         self._send_next(now)
+        return taken
 
     def _send_next(self, now: float) -> None:
         if not self._waiting:

@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import math
 import queue
 import time
 from pathlib import Path
@@ -12,7 +11,6 @@ import msgspec
 from components.client import (
     agent,
     agent_events,
-    configuration,
     device,
     exchange,
     finished,
@@ -23,12 +21,13 @@ from components.client import (
 )
 from components.client.agent import State
 from components.client.agent_events import Moment
-from components.client.configuration import Configuration, ConfigurationError
+from components.client.configuration import Configuration
 from components.client.deferrals import Deferrals
 from components.client.gate import Gate
 from components.client.hello import hello
 from components.client.ipc import Ipc, IpcError
-from components.client.outbox import Outbox
+from components.client.line import Line
+from components.client.reconfiguration import Reconfiguration
 from components.client.supervisor import NotStarted, Supervisor
 from components.client.training_process import Exited, Said
 from protocol import messages, names
@@ -37,12 +36,6 @@ log = logging.getLogger(__name__)
 
 FIRST_SUBSCRIBE_RETRY_S = 1.0
 MAX_SUBSCRIBE_RETRY_S = 30.0
-
-SILENT_S = 900.0
-"""When no answer has come for so long, an agent with nothing to do subscribes anew, over a new connection."""
-
-SETTLE_S = 1.0
-"""A deployment changes one key after the other: so long after the last one all are taken up."""
 
 GRACE_S = 3.5
 """How long the training process gets to save a checkpoint at the end: the classic nucleus kills after 5 s."""
@@ -74,7 +67,7 @@ class Service:
         self._connection = connection
         self._events = events
         self._memory = work / "finished.json"
-        self._outbox = Outbox(connection.publish)
+        self._line = Line(connection.publish, (self._topic("get"), self._topic("update")))
         self._supervisor = Supervisor(self._workplace(settings), settings.keep_warm_s, events.put)
         self._gate = Gate(
             settings.policy,
@@ -82,8 +75,7 @@ class Service:
             lambda assignment: self._supervisor.train(assignment, time.time(), self._state.cloud_offset_s),
         )
         self._deferrals = Deferrals(settings.defer_updates_s)
-        self._configuration_due = math.inf
-        self._silent = False
+        self._reconfiguration = Reconfiguration(connection, settings, time.monotonic())
         self._state = State(
             reconcile_s=settings.reconcile_s,
             finished=finished.load(self._memory, settings.federation),
@@ -91,8 +83,7 @@ class Service:
         self._handlers = shadow_events.handlers(settings.federation, thing)
 
     def run(self) -> None:
-        """Serves until the process is told to stop. Comes back when all has to be subscribed to anew: the configuration
-        names another federation, or the subscriptions have gone silent, which no nucleus tells.
+        """Serves until the process is told to stop. Comes back when the configuration names another federation.
 
         Raises:
             ConnectionLostError: the nucleus has gone.
@@ -101,7 +92,7 @@ class Service:
             self._subscribe()
             self._connection.say_running()
             self._step(agent_events.Started())
-            while self._configuration.federation == self._federation and not self._silent:
+            while self._configuration.federation == self._federation:
                 self._wait()
         finally:
             self._supervisor.shut_down(GRACE_S)
@@ -154,31 +145,34 @@ class Service:
 
     def _wait(self) -> None:
         """Takes one event, or lets the time pass until something is due."""
-        parts = (self._gate, self._supervisor, self._outbox)
-        wake = min(agent.next_wake(self._state), self._configuration_due, *(part.next_wake() for part in parts))
+        parts = (self._gate, self._supervisor, self._line, self._reconfiguration)
+        wake = min(agent.next_wake(self._state), *(part.next_wake() for part in parts))
         with contextlib.suppress(queue.Empty):
             self._take(self._events.get(timeout=max(0.0, wake - time.monotonic())))
         now = time.monotonic()
         self._supervisor.tick(now)
-        self._outbox.tick(now)
         self._tell(self._gate.tick(now))
-        if now >= self._configuration_due:
-            self._configuration_due = math.inf
-            self._configure(now)
+        if self._line.tick(now):
+            self._subscribe_anew()
+        if (new := self._reconfiguration.tick(now)) is not None:
+            self._configure(new, now)
         if now >= agent.next_wake(self._state):
             self._step(agent_events.Tick())
 
     def _take(self, event: Event) -> None:
         translated: agent_events.Event | None = None
+        now = time.monotonic()
         match event:
             case ipc.Received(topic, payload) if topic in self._handlers:
+                self._line.on_received(now)
                 translated = self._handlers[topic](payload)
             case ipc.Outcome():
-                self._outbox.on_outcome(event, time.monotonic())
-            case ipc.Reconnected():
-                translated = agent_events.Connected()
+                self._line.on_outcome(event, now)
+            case ipc.LineChanged(connected):
+                self._line.on_change(connected=connected, now=now)
+                translated = agent_events.Connected() if connected else None
             case ipc.ConfigurationChanged():
-                self._configuration_due = time.monotonic() + SETTLE_S
+                self._reconfiguration.on_told(now)
             case ipc.Deploying(deployment):
                 self._answer(deployment)
             case messages.Progress():
@@ -186,29 +180,27 @@ class Service:
             case ipc.Lost(reason):
                 raise ConnectionLostError(reason)
             case Said() | Exited() | NotStarted():
-                match self._supervisor.on_event(event, time.monotonic()):
+                match self._supervisor.on_event(event, now):
                     case exchange.Loaded(_, examples):
                         translated = agent_events.DataLoaded(examples)
                     case exchange.Entered(_, step):
                         translated = agent_events.StepEntered(step)
                     case exchange.NotReady():
                         self._step(agent_events.StepEntered(None))
-                        self._tell(self._gate.on_not_ready(time.monotonic()))
+                        self._tell(self._gate.on_not_ready(now))
                     case messages.Progress() as progress:
                         translated = agent_events.TrainingAdvanced(progress)
         if translated is not None:
             self._step(translated)
 
-    def _configure(self, now: float) -> None:
-        """Takes up what the configuration says now. A round that is under way ends as it began."""
-        try:
-            new = configuration.parse(self._connection.configuration())
-        except (ConfigurationError, IpcError) as error:
-            log.warning("going on with the configuration that was", extra={"error": error})
-            return
-        if new == self._configuration:
-            return
-        log.info("configuration changed")
+    def _subscribe_anew(self) -> None:
+        log.warning("nothing answers what is published: subscribing anew")
+        for topic in self._handlers:
+            self._connection.renew(topic)
+        self._step(agent_events.Connected())
+
+    def _configure(self, new: Configuration, now: float) -> None:
+        """Takes up a new configuration. A round that is under way ends as it began."""
         self._configuration = new
         self._supervisor.keep_warm_s = new.keep_warm_s
         self._supervisor.move(self._workplace(new))
@@ -245,7 +237,7 @@ class Service:
         now = time.monotonic()
         match effect:
             case agent_events.Get():
-                self._outbox.put(self._topic("get"), b"{}", now)
+                self._line.put(self._topic("get"), b"{}", now)
             case agent_events.Unanswered(silent_s, retry_s):
                 log.warning(
                     "the shadow has not been given for %.0f s; asking again in %.0f s",
@@ -253,12 +245,11 @@ class Service:
                     retry_s,
                     extra={"reason": "no connection, a subscription that was refused, or one that has gone silent"},
                 )
-                self._silent = silent_s >= SILENT_S and self._state.running is None
             case agent_events.Publish(payload):
-                self._outbox.put(self._topic("update"), payload, now)
+                self._line.put(self._topic("update"), payload, now)
             case agent_events.SayHello(examples):
                 message = messages.encode(hello(examples))
-                self._outbox.put(names.hello_topic(self._federation, self._thing), message, now)
+                self._line.put(names.hello_topic(self._federation, self._thing), message, now)
             case agent_events.Train(assignment):
                 self._tell(self._gate.submit(assignment, now))
             case agent_events.Cancel(reason):

@@ -53,8 +53,8 @@ class Shadow:
 
 class Nucleus:
     """Serves the agent from a thread. All that is published is in `published`; `lose` says what gets lost.
-    `refusals` are the answers to the next subscriptions and publications, `withheld` those to the next questions for
-    the configuration."""
+    `refusals` are the answers to the next subscriptions and publications, `refused_subscriptions` to subscriptions
+    alone, `withheld` to the next questions for the configuration."""
 
     def __init__(
         self,
@@ -69,7 +69,9 @@ class Nucleus:
         self.lose: Callable[[str, Any], bool] = lambda _topic, _message: False
         self.refusals: list[IpcError] = []
         self.withheld: list[IpcError] = []
+        self.refused_subscriptions: list[IpcError] = []
         self.open_streams = 0
+        self.subscription_streams = 0
         self.states: list[str] = []
         self.deferrals: list[tuple[str, int]] = []
         self._watching: dict[str, Call] = {}
@@ -154,18 +156,37 @@ class Nucleus:
         return [message for name, message in self.published if name == topic]
 
     def configure(self, **changes: Any) -> None:
-        """Changes the configuration, as a deployment does: one key after the other, each with an event."""
+        """Changes the configuration, as a deployment does: one key after the other, each with an event for a component
+        that watches."""
 
         def change() -> None:
             for key, value in changes.items():
                 self.configuration[key] = value
                 event = {"componentName": "com.fedgrass.Client", "keyPath": [key]}
-                self._watching["configuration"].send_event(
-                    "ConfigurationUpdateEvents", {"configurationUpdateEvent": event}
-                )
+                if "configuration" in self._watching:
+                    self._watching["configuration"].send_event(
+                        "ConfigurationUpdateEvents", {"configurationUpdateEvent": event}
+                    )
 
-        self.wait_until(lambda nucleus: "configuration" in nucleus._watching)
         self.loop.call_soon_threadsafe(change)
+
+    def watches_configuration(self) -> bool:
+        """Whether the component would be told of a change."""
+        return "configuration" in self._watching
+
+    def restart_mqtt_daemon(self) -> None:
+        """Forgets the subscriptions, as nucleus lite does then: their streams stay open."""
+        self._forget(self._subscribers)
+
+    def restart_configuration_daemon(self) -> None:
+        """Forgets who watches the configuration, in the same way."""
+        self._forget(self._watching)
+
+    def _forget(self, known: dict[str, Any]) -> None:
+        async def forget() -> None:
+            known.clear()
+
+        asyncio.run_coroutine_threadsafe(forget(), self.loop).result(TIMEOUT_S)
 
     def deploy(self, deployment: str) -> None:
         """Asks whether a deployment may stop components."""
@@ -205,13 +226,26 @@ class Nucleus:
         call.respond({"componentName": call.component, "value": self.configuration})
 
     async def _subscribe(self, call: Call) -> None:
-        if self.refusals:
-            raise self.refusals.pop(0)
+        for refusals in (self.refused_subscriptions, self.refusals):
+            if refusals:
+                raise refusals.pop(0)
         topic = call.request["topicName"]
         call.respond(more=True)
+        call.when_closed(self._count_closed_subscription)
         with self._changed:
+            self.subscription_streams += 1
             self._subscribers.setdefault(topic, []).append(call)
             self._changed.notify_all()
+
+    def _count_closed_subscription(self) -> None:
+        with self._changed:
+            self.subscription_streams -= 1
+            self._changed.notify_all()
+
+    @property
+    def subscribed(self) -> set[str]:
+        """The topics of which the component hears."""
+        return {topic for topic, calls in self._subscribers.items() if any(not call.closed for call in calls)}
 
     async def _publish(self, call: Call) -> None:
         if self.refusals:

@@ -151,6 +151,65 @@ def test_a_delta_that_comes_while_a_get_is_under_way_is_followed_by_one_more_get
     assert kinds(device.get()) == [Train, Publish]
 
 
+def test_a_delta_asks_again_at_once_for_an_answer_that_has_been_awaited_for_long() -> None:
+    device = Device()
+    device.feed(Started())
+    while (agent.next_wake(device.state) - device.now.monotonic) < 60:
+        device.wait(agent.next_wake(device.state) - device.now.monotonic)
+    device.now = Moment(device.now.wall + 20, device.now.monotonic + 20)
+    assert kinds(device.feed(ShadowChanged(1))) == [Get, Unanswered]
+    assert agent.next_wake(device.state) == device.now.monotonic + 1, "and if that is lost as well, soon again"
+    assert device.wait(0.99) == []
+    assert Get() in device.wait(0.01)
+
+
+def test_many_deltas_ask_once_a_second_at_most() -> None:
+    device = Device()
+    device.feed(Started())
+    asked = 0
+    for version in range(1, 101):
+        asked += device.wait(0.05).count(Get())
+        asked += device.feed(ShadowChanged(version)).count(Get())
+    assert asked <= 5
+    assert kinds(device.get()) == [Get], "and once more, if the answer is older than the last delta"
+    assert device.get() == []
+
+
+def test_a_report_is_looked_for_in_the_shadow_as_nothing_else_answers_it() -> None:
+    device = Device()
+    device.want(assignment(3))
+    device.get()
+    device.lossy = True
+    device.say(3, "done")
+    device.lossy = False
+    assert device.wait(agent.CONFIRM_S - 1) == []
+    assert kinds(device.wait(1)) == [Get]
+    assert kinds(device.get()) == [Publish]
+    assert device.progress == Progress(round=3, phase="done", at=START)
+
+
+def test_progress_on_the_way_does_not_put_off_the_look_at_the_shadow() -> None:
+    device = Device()
+    device.want(assignment(3))
+    effects: list[Effect] = []
+    for epoch in range(1, 100):
+        device.feed(TrainingAdvanced(Progress(round=3, phase="training", epoch=epoch)))
+        effects += device.wait(1)
+        if Get() in effects:
+            break
+    assert epoch == agent.CONFIRM_S
+
+
+def test_a_report_that_the_shadow_does_not_take_is_said_again_when_it_is_reconciled_and_not_more_often() -> None:
+    device = Device()
+    device.want(assignment(3))
+    device.lossy = True
+    device.say(3, "done")
+    device.wait(agent.CONFIRM_S)
+    assert kinds(device.get()) == [Publish]
+    assert agent.next_wake(device.state) == device.now.monotonic + 300
+
+
 def test_a_shadow_that_counts_its_versions_anew_is_not_asked_for_again_and_again() -> None:
     device = Device()
     device.feed(Started())
@@ -300,7 +359,7 @@ def test_a_clock_that_jumps_in_a_round_moves_no_deadline(jump_s: float) -> None:
     device.want(assignment(3, deadline=START + 60))
     device.feed(StepEntered("train() of task.py"))
     device.now = Moment(START + jump_s, 50.0 + 59)
-    assert device.feed(Tick()) == []
+    assert Cancel("deadline") not in device.feed(Tick())
     device.now = Moment(START + jump_s, 50.0 + 60)
     assert device.feed(Tick())[0] == Cancel("deadline")
 
@@ -430,6 +489,16 @@ def test_it_says_hello_again_when_the_number_of_examples_is_known() -> None:
     device.want(assignment(3))
     assert device.feed(DataLoaded(500)) == [SayHello(500)]
     assert device.feed(DataLoaded(500)) == []
+
+
+def test_a_reconnect_asks_again_for_what_may_have_been_lost() -> None:
+    device = Device()
+    device.feed(Started())
+    device.wait(1)
+    device.wait(2)
+    assert device.feed(Connected()) == [], "an answer may still come"
+    assert kinds(device.wait(1)) == [Get]
+    assert agent.next_wake(device.state) == device.now.monotonic + 1
 
 
 def test_a_reconnect_gets_the_shadow() -> None:

@@ -76,6 +76,48 @@ def test_nothing_is_sent_while_waiting_to_try_again() -> None:
     assert line.sent == [("a", b"1")]
 
 
+def test_a_sign_of_the_line_sends_at_once_what_waits_and_the_waits_begin_anew() -> None:
+    line = Line()
+    line.box.put("a", b"1", 0.0)
+    now = 0.0
+    for _ in range(8):
+        line.answer(now, "ServiceError")
+        now = line.box.next_wake()
+        line.box.tick(now)
+    line.answer(now, "ServiceError")
+    sent = len(line.sent)
+    line.box.put("b", b"1", now)
+    assert len(line.sent) == sent
+    line.box.wake(now + 1)
+    assert line.sent[sent:] == [("a", b"1")]
+    line.box.wake(now + 1)
+    assert line.sent[sent:] == [("a", b"1")], "one at a time, however many signs there are"
+    line.answer(now + 1, "ServiceError")
+    assert line.box.next_wake() == now + 1.5
+    line.box.wake(now + 1.1)
+    line.answer(now + 1.1)
+    assert line.sent[sent:] == [("a", b"1"), ("a", b"1"), ("b", b"1")]
+
+
+def test_a_sign_of_the_line_sends_nothing_if_nothing_waits() -> None:
+    line = Line()
+    line.box.wake(0.0)
+    assert (line.sent, line.box.next_wake()) == ([], float("inf"))
+    line.box.put("a", b"1", 0.0)
+    line.answer(0.0)
+    line.box.wake(1.0)
+    assert line.sent == [("a", b"1")]
+
+
+def test_it_tells_what_was_taken() -> None:
+    line = Line()
+    line.box.put("a", b"1", 0.0)
+    assert line.box.on_outcome(Outcome(line.ticket, "ServiceError"), 0.0) is None
+    line.box.tick(line.box.next_wake())
+    assert line.box.on_outcome(Outcome(line.ticket, None), 1.0) == "a"
+    assert line.box.on_outcome(Outcome(line.ticket, None), 1.0) is None
+
+
 def test_a_call_without_an_answer_is_made_again_and_its_late_answer_ignored() -> None:
     line = Line()
     line.box.put("a", b"1", 0.0)

@@ -1,10 +1,13 @@
 """The agent's own process, as the nucleus runs it: over a real IPC socket, with a shadow that keeps AWS's rules."""
 
+import functools
+import gc
 import os
 import queue
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +18,7 @@ import psutil
 import pytest
 
 from components.client import __main__ as component
-from components.client import agent, configuration, finished, service
+from components.client import configuration, finished, outbox, service, watchdog
 from components.client.ipc import Ipc
 from protocol import messages, names, tensors
 from protocol.messages import Assignment, Hello
@@ -56,6 +59,7 @@ def nucleus(tmp_path: Path) -> Iterator[Nucleus]:
 
 
 Start = Callable[..., psutil.Popen]
+Serve = Callable[[Nucleus], None]
 
 
 @pytest.fixture
@@ -528,17 +532,120 @@ def test_an_update_that_could_not_be_uploaded_in_time_is_reported_and_not_sent(
     assert stored["KeyCount"] == 0
 
 
-def test_an_agent_that_hears_nothing_any_more_subscribes_anew(
-    nucleus: Nucleus, artifacts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def serve(nucleus: Nucleus, artifacts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
+    """Runs the agent's loop in this process, where the test can shorten its waits, and look at what it keeps."""
+    threads: list[threading.Thread] = []
+    serving = [nucleus]
+
+    def run(by: Nucleus) -> None:
+        serving[0] = by
+        for name, value in by.environment().items():
+            monkeypatch.setenv(name, value)
+        events: queue.SimpleQueue[service.Event] = queue.SimpleQueue()
+        connection = Ipc(events.put)
+        connection.watch_configuration()
+        settings = configuration.parse(by.configuration)
+
+        def live() -> None:
+            service.Service(settings, THING, artifacts, tmp_path, connection, events).run()
+            connection.close()
+
+        threads.append(threading.Thread(target=live))
+        threads[-1].start()
+
+    yield run
+    serving[0].configure(federation="letters")  # which ends a service
+    for thread in threads:
+        thread.join(TIMEOUT_S)
+        assert not thread.is_alive()
+
+
+@pytest.fixture
+def lite(tmp_path: Path) -> Iterator[Nucleus]:
+    lacks = ("SubscribeToComponentUpdates", "DeferComponentUpdate")
+    with Nucleus(tmp_path / "lite", CONFIGURATION | {"reconcile_s": "1"}, LITE, lacks).running() as running:
+        yield running
+
+
+def kept(operation: str) -> int:
+    """How many operations of AWS's client are in memory."""
+    gc.collect()
+    return sum(type(each).__name__ == f"{operation}Operation" for each in gc.get_objects())
+
+
+def test_an_agent_that_hears_nothing_any_more_subscribes_anew_also_in_a_round(
+    lite: Nucleus, serve: Serve, monkeypatch: pytest.MonkeyPatch, assign: Callable[..., Assignment]
 ) -> None:
-    for name, value in nucleus.environment().items():
+    monkeypatch.setattr(watchdog, "FIRST_WAIT_S", 0.5)
+    lite.configuration |= {"min_disk_mb": "1e12", "when_not_ready": "wait"}
+    lite.want(wanted(assign(1)))
+    serve(lite)
+    lite.wait_until(lambda n: n.reported("progress", round=1, phase="accepted"))
+    topics = lite.subscribed
+
+    def is_whole(nucleus: Nucleus) -> bool:
+        return nucleus.subscribed == topics and nucleus.subscription_streams == len(topics)
+
+    for round_number in (2, 3, 4):
+        lite.restart_mqtt_daemon()
+        lite.want(wanted(assign(round_number)))
+        lite.wait_until(functools.partial(Nucleus.reported, field="progress", round=round_number))
+        lite.wait_until(is_whole)
+    assert kept("SubscribeToIoTCore") == len(topics)
+
+
+def test_a_subscription_that_is_refused_when_it_is_renewed_is_tried_again(
+    lite: Nucleus, serve: Serve, monkeypatch: pytest.MonkeyPatch, assign: Callable[..., Assignment]
+) -> None:
+    monkeypatch.setattr(watchdog, "FIRST_WAIT_S", 0.5)
+    serve(lite)
+    lite.wait_until(is_idle)
+    topics = lite.subscribed
+    refuse = IpcError("ServiceError", "the daemon is not there yet")
+    lite.restart_mqtt_daemon()
+    lite.refused_subscriptions = [refuse] * len(topics)
+    lite.want({"withdrawn": 7})
+    lite.wait_until(lambda n: not n.refused_subscriptions and n.shadow and n.shadow.reported.get("withdrawn") == 7)
+    assert lite.subscribed == topics
+
+
+def test_a_change_of_the_configuration_that_the_nucleus_does_not_tell_is_found_and_the_next_one_is_told(
+    lite: Nucleus, serve: Serve, assign: Callable[..., Assignment]
+) -> None:
+    serve(lite)
+    lite.wait_until(is_idle)
+    lite.restart_configuration_daemon()
+    lite.configure(min_disk_mb="1e12", reconcile_s="3600")
+    lite.wait_until(lambda n: n.watches_configuration())
+    lite.want(wanted(assign(1)))
+    declined = lite.wait_until(lambda n: n.reported("progress", round=1, phase="declined"))
+    assert declined["reason"].endswith("(min_disk_mb)")
+
+
+def test_looking_at_the_configuration_and_watching_it_anew_leaves_nothing_in_memory(
+    lite: Nucleus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in lite.environment().items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(agent, "UNANSWERED_S", 0.5)
-    monkeypatch.setattr(service, "SILENT_S", 0.5)
-    nucleus.lose = lambda topic, _: topic.endswith("/get")
-    events: queue.SimpleQueue[service.Event] = queue.SimpleQueue()
-    connection = Ipc(events.put)
-    settings = configuration.parse(CONFIGURATION)
-    service.Service(settings, THING, artifacts, tmp_path, connection, events).run()
+    connection = Ipc(queue.SimpleQueue[service.Event]().put)
+    for _ in range(50):
+        assert connection.configuration()["federation"] == FEDERATION
+        connection.watch_configuration()
+    assert kept("GetConfiguration") < 5
+    assert kept("SubscribeToConfigurationUpdate") < 5
     connection.close()
-    assert nucleus.messages("get")
+
+
+def test_a_delta_ends_the_wait_after_refused_calls(
+    lite: Nucleus, serve: Serve, monkeypatch: pytest.MonkeyPatch, assign: Callable[..., Assignment]
+) -> None:
+    monkeypatch.setattr(outbox, "FIRST_RETRY_S", 2 * TIMEOUT_S)
+    monkeypatch.setattr(outbox, "MAX_RETRY_S", 2 * TIMEOUT_S)
+    lite.configuration["min_disk_mb"] = "1e12"
+    serve(lite)
+    lite.wait_until(is_idle)
+    lite.refusals = [IpcError("ServiceError", "the broker is away")]
+    lite.wait_until(lambda n: not n.refusals)
+    lite.want(wanted(assign(1)))
+    lite.wait_until(lambda n: n.reported("progress", round=1, phase="declined"))
