@@ -55,6 +55,7 @@ class TrainingProcess:
                 # And without a workspace of a fixed size, cuBLAS does not give the same bits again.
                 env={"OMP_WAIT_POLICY": "PASSIVE", "CUBLAS_WORKSPACE_CONFIG": ":4096:8"} | os.environ,
                 stdin=subprocess.PIPE,
+                bufsize=0,  # or what a dead process did not take would be tried again when its pipe is closed
                 stdout=2,  # what a task prints goes to the component's log
                 pass_fds=(writing,),
                 process_group=0,
@@ -81,9 +82,10 @@ class TrainingProcess:
     def send(self, request: exchange.Request) -> None:
         """Hands over a request. If the process has just died, its `Exited` tells."""
         assert self._process.stdin is not None  # noqa: S101
+        rest = memoryview(msgspec.json.encode(request) + b"\n")
         try:
-            self._process.stdin.write(msgspec.json.encode(request) + b"\n")
-            self._process.stdin.flush()
+            while rest:
+                rest = rest[self._process.stdin.write(rest) :]
         except BrokenPipeError:
             log.debug("the training process no longer listens")
 

@@ -1,6 +1,7 @@
 """The training process, by the side of the agent that starts it: real processes, real torch, a real S3."""
 
 import os
+import queue
 import signal
 import sys
 import time
@@ -15,9 +16,9 @@ import torch
 from torch import nn
 
 from components.client import training_process, what_leaves
-from components.client.exchange import Began, Cancelled, Ended, NotReady
+from components.client.exchange import Began, Cancel, Cancelled, Ended, NotReady
 from components.client.supervisor import CONFIRM_S
-from components.client.training_process import Exited, Said
+from components.client.training_process import Exited, Said, TrainingProcess
 from protocol import encodings, names, tensors
 from protocol.messages import Assignment, Progress
 from sandbox.embedded_aws import EmbeddedAws
@@ -516,6 +517,16 @@ def test_a_process_that_is_killed_while_it_is_idle_costs_nothing(
     process.wait(TIMEOUT_S)
     agent.train(assign(2))
     assert agent.end() == Progress(round=2, phase="done")
+
+
+def test_a_request_that_a_dead_process_did_not_take_is_not_tried_again_when_its_pipe_is_closed() -> None:
+    agent = Agent(Path(), command=(sys.executable, "-c", ""))
+    ended: queue.SimpleQueue[Said | Exited] = queue.SimpleQueue()
+    process = TrainingProcess(agent.supervisor._command, agent.supervisor._workplace, 1, ended.put)
+    assert isinstance(ended.get(timeout=TIMEOUT_S), Exited)
+    process.send(Cancel(1))
+    assert process._process.stdin is not None
+    process._process.stdin.close()  # as happens, where no error can be caught, when nobody refers to it any more
 
 
 def test_a_process_that_cannot_start_is_reported(agent_of: AgentOf, assign: Callable[..., Assignment]) -> None:
