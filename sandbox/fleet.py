@@ -140,11 +140,15 @@ class Device:
 
     def cut_connection(self) -> None:
         """Take the line to AWS IoT away, until `restore_connection`. S3 stays reachable."""
-        self._loop.run(self._nucleus.mqtt.stop())
+        self._loop.run(self._nucleus.mqtt.cut())
+
+    def kill_line(self) -> None:
+        """Take the line away without the nucleus noticing, as it takes some time to, until `restore_connection`."""
+        self._loop.run(_call(self._nucleus.mqtt.kill_line))
 
     def restore_connection(self) -> None:
-        """Give the line back; doesn't wait for the connection."""
-        self._loop.run(_call(self._nucleus.mqtt.start))
+        """Give the line back; doesn't wait for the connection, which is there at the nucleus's next try."""
+        self._loop.run(self._nucleus.mqtt.restore())
 
     def restart_nucleus(self) -> None:
         """Restart the nucleus, not the device: components of a classic one are stopped and started as well."""
@@ -161,6 +165,14 @@ class Device:
     def start_components(self) -> None:
         """Start the component if it has been stopped."""
         self._loop.run(_call(self._nucleus.start_components))
+
+    def restart_mqtt_daemon(self) -> None:
+        """Restart nucleus lite's MQTT daemon: subscriptions end, and nobody is told."""
+        self._loop.run(self._nucleus.restart_mqtt_daemon())
+
+    def restart_configuration_daemon(self) -> None:
+        """Restart nucleus lite's configuration daemon: nobody hears of changes any more, or is told so."""
+        self._loop.run(_call(self._nucleus.restart_configuration_daemon))
 
     def power_off(self) -> None:
         """Pull the plug: everything of this device is gone at once, but for what is on its disk."""

@@ -17,14 +17,15 @@ MQTT_PROXY = "aws.greengrass.ipc.mqttproxy"
 
 
 def authorize(
-    configuration: Mapping[str, Any], thing: str | None, component: str, service: str, operation: str, resource: str
+    configuration: Mapping[str, Any], thing: str | None, service: str, operation: str, resource: str, refusal: str
 ) -> None:
     """Pass if a rule of the component's configuration allows the operation on the resource.
 
-    {iot:thingName} in a rule stands for `thing`; for itself, if that is None.
+    {iot:thingName} in a rule stands for `thing`; for itself, if that is None. `refusal` is what the nucleus says, with
+    {action} and {resource} to be filled in.
 
     Raises:
-        IpcError: UnauthorizedError, with the words of the nucleus.
+        IpcError: UnauthorizedError.
     """
     rules = (configuration.get("accessControl") or {}).get(service) or {}
     for rule in rules.values():
@@ -36,9 +37,7 @@ def authorize(
             if covers(known, resource):
                 return
     action = f"{service}:aws.greengrass#{operation}"
-    raise IpcError(
-        "UnauthorizedError", f"Principal {component} is not authorized to perform {action} on resource {resource}"
-    )
+    raise IpcError("UnauthorizedError", refusal.format(action=action, resource=resource))
 
 
 def covers(pattern: str, resource: str) -> bool:

@@ -1,5 +1,6 @@
 """A component's configuration on a device: what the deployment said, and what the component changed itself."""
 
+import contextlib
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -56,7 +57,16 @@ class Configuration:
         """Have `listener` called with the path of each change at or below `path`; the result ends that."""
         entry = (tuple(path), listener)
         self._listeners.append(entry)
-        return lambda: self._listeners.remove(entry)
+
+        def remove() -> None:
+            with contextlib.suppress(ValueError):  # it was forgotten
+                self._listeners.remove(entry)
+
+        return remove
+
+    def forget_listeners(self) -> None:
+        """Tell nobody any more, as when the process that keeps the configuration starts anew."""
+        self._listeners.clear()
 
     def _tell(self, changed: tuple[str, ...]) -> None:
         for path, listener in list(self._listeners):

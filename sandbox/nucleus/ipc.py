@@ -37,13 +37,16 @@ class IpcError(Exception):
 
 class IpcTraits(msgspec.Struct, frozen=True, kw_only=True):
     """What the nuclei do differently: the fields of an error that hold its text; the longest frame they read; whether
-    the answer of an operation without events ends its stream; and whether they say that they refuse a connection or
-    cannot read it, before they close it."""
+    the answer of an operation without events ends its stream; whether they say that they refuse a connection or
+    cannot read it, before they close it; whether they answer a PING, or close the connection; and whether a request
+    that is no JSON ends its stream alone, or the connection."""
 
     error_fields: tuple[str, ...]
     max_frame_bytes: int
     ends_streams: bool
     explains_closing: bool
+    answers_pings: bool
+    outlives_bad_requests: bool
 
 
 class Call:
@@ -222,6 +225,8 @@ class _Connection(asyncio.Protocol):
         elif self._component is None:
             raise MalformedFrameError(f"{frame.type.name} before CONNECT")
         elif frame.type is MessageType.PING:
+            if not self._traits.answers_pings:
+                raise MalformedFrameError("PING, which this nucleus does not know")
             self._send(Frame(type=MessageType.PING_RESPONSE, payload=frame.payload))
         elif frame.type is MessageType.APPLICATION_MESSAGE:
             self._receive_on_stream(frame, self._component)
@@ -248,13 +253,20 @@ class _Connection(asyncio.Protocol):
 
     def _open(self, frame: Frame, component: str) -> None:
         operation = str(frame.headers.get("operation", "")).removeprefix("aws.greengrass#")
+        request: dict[str, Any] = {}
+        unreadable = None
         try:
             request = msgspec.json.decode(frame.payload or b"{}", type=dict[str, Any])
         except msgspec.DecodeError as error:
-            raise MalformedFrameError(f"request of {operation} is no JSON object: {error}") from error
+            unreadable = f"request of {operation} is no JSON object: {error}"
+            if not self._traits.outlives_bad_requests:
+                raise MalformedFrameError(unreadable) from error
         call = Call(component, operation, request, self._send, frame.stream, self._traits)
         self._calls[frame.stream] = call
         call.when_closed(functools.partial(self._calls.__delitem__, frame.stream))
+        if unreadable is not None:
+            call.fail(IpcError("ServiceError", unreadable))
+            return
         task = asyncio.get_running_loop().create_task(self._serve(call))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -9,8 +9,9 @@ import contextlib
 import functools
 import logging
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 from awscrt import mqtt5
@@ -18,9 +19,7 @@ from awsiot import mqtt5_client_builder
 
 from sandbox.nucleus.authorization import matches
 from sandbox.nucleus.sending import REFUSED, Line, Message, MqttError, OnSent, Sending
-
-if TYPE_CHECKING:
-    from concurrent.futures import Future
+from sandbox.nucleus.waits import LineWaits
 
 logger = logging.getLogger(__name__)
 
@@ -30,8 +29,6 @@ MAX_TOPIC_SLASHES = 7
 MAX_PAYLOAD_BYTES = 128 * 1024
 SUBSCRIBE_DELAY_S = 0.05
 """How long after its answer a nucleus that does not wait for the broker is heard by it."""
-_RECONNECT_MIN_MS = 200
-_RECONNECT_MAX_MS = 5_000
 
 OnMessage = Callable[[str, bytes], None]
 
@@ -54,13 +51,14 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
 
 class MqttTraits(msgspec.Struct, frozen=True, kw_only=True):
     """What the nuclei do differently: what becomes of messages that are published, and of those under way when the
-    connection breaks; whether a subscription is answered only when the broker has confirmed it; and how large a packet
-    from the broker may be, None for as large as it sends them."""
+    connection breaks; whether a subscription is answered only when the broker has confirmed it; how large a packet
+    from the broker may be, None for as large as it sends them; and how long they take about their line."""
 
     sending: Callable[[Line], Sending]
     offline_queue: mqtt5.ClientOperationQueueBehaviorType
     awaits_subscriptions: bool
     max_packet_bytes: int | None
+    waits: LineWaits
 
 
 class MqttConnection:
@@ -78,6 +76,11 @@ class MqttConnection:
         self._stopped = asyncio.Event()
         self._subscriptions: dict[str, tuple[int, list[OnMessage]]] = {}
         self._watchers: list[Callable[[bool], None]] = []
+        self._dead = False
+        self._swallowed: list[OnSent] = []
+        self._down_since: float | None = None
+        self._next: asyncio.TimerHandle | None = None
+        self._losing: asyncio.Task[None] | None = None
         self._client = mqtt5_client_builder.mtls_from_path(
             cert_filepath=str(identity.certificate_path),
             pri_key_filepath=str(identity.key_path),
@@ -86,8 +89,8 @@ class MqttConnection:
             port=broker.port,
             client_id=identity.thing,
             keep_alive_interval_sec=30,
-            min_reconnect_delay_ms=_RECONNECT_MIN_MS,
-            max_reconnect_delay_ms=_RECONNECT_MAX_MS,
+            min_reconnect_delay_ms=int(1000 * traits.waits.first_retry_s),
+            max_reconnect_delay_ms=int(1000 * traits.waits.max_retry_s),
             offline_queue_behavior=traits.offline_queue,
             on_publish_received=lambda data: self._call(self._receive, data.publish_packet),
             on_lifecycle_connection_success=lambda _data: self._call(self._on_connected),
@@ -108,16 +111,58 @@ class MqttConnection:
 
     async def stop(self) -> None:
         """Drop the connection without saying goodbye, as a lost line does, until `start`."""
+        self._wait_for_nothing()
         self._note_loss()
         self._client.stop()
         await self._stopped.wait()
+
+    async def cut(self) -> None:
+        """Lose the line, and know it at once, until `restore`."""
+        await self.stop()
+        self._down_since = self._loop.time()
+
+    def kill_line(self) -> None:
+        """Lose the line without knowing it: what is sent or comes gets lost, until that is noticed, or `restore`."""
+        self._dead = True
+        self._next = self._loop.call_later(self._traits.waits.notice_s, self._notice)
+
+    async def restore(self) -> None:
+        """Give the line back; doesn't wait for the connection, which comes at the next try if there is none."""
+        self._wait_for_nothing()
+        if self._losing is not None:
+            await self._losing
+        if self._down_since is not None:
+            self._try_again(self._loop.time() - self._down_since)
+
+    def _notice(self) -> None:
+        self._losing = self._loop.create_task(self.cut())
+
+    async def _be_disconnected(self) -> None:
+        await self.cut()
+        self._try_again(0.0)
+
+    def _try_again(self, down_s: float) -> None:
+        self._down_since = None
+        self._next = self._loop.call_later(self._traits.waits.until_next_try(down_s), self.start)
+
+    def _wait_for_nothing(self) -> None:
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None
+        self._dead = False
+        swallowed, self._swallowed = self._swallowed, []
+        for on_sent in swallowed:
+            lost: Future[mqtt5.PublishCompletionData] = Future()
+            lost.set_exception(MqttError("the line was dead"))
+            on_sent(lost)
 
     async def wait_connected(self) -> None:
         """Return when there is a connection."""
         await self._connected.wait()
 
-    def publish(self, topic: str, payload: bytes, qos: int) -> None:
-        """Take a message for sending. That it was sent is not known when this returns.
+    async def publish(self, topic: str, payload: bytes, qos: int) -> None:
+        """Take a message for sending. That it was sent is not known when this returns. AWS IoT ends the connection if
+        the topic has a wildcard.
 
         Raises:
             MqttError: AWS IoT would not take it; or there is no connection or no room, and it is not kept.
@@ -126,10 +171,16 @@ class MqttConnection:
             raise MqttError(f"topic {topic} has over {MAX_TOPIC_BYTES} bytes or {MAX_TOPIC_SLASHES} slashes")
         if len(payload) > MAX_PAYLOAD_BYTES:
             raise MqttError(f"message of {len(payload)} bytes to {topic} is over {MAX_PAYLOAD_BYTES} bytes")
-        self._sending.take(topic, payload, qos)
+        if "+" in topic or "#" in topic:
+            self._losing = self._loop.create_task(self._be_disconnected())
+            return
+        await self._sending.take(topic, payload, qos)
 
     def send(self, message: Message, on_sent: OnSent) -> None:
         """Send a message that was taken; `on_sent` is called with how that went."""
+        if self._dead:
+            self._swallowed.append(on_sent)
+            return
         packet = mqtt5.PublishPacket(topic=message.topic, payload=message.payload, qos=mqtt5.QoS(message.qos))
         self._client.publish(packet).add_done_callback(functools.partial(self._call, on_sent))
 
@@ -192,7 +243,7 @@ class MqttConnection:
 
     def _receive(self, packet: mqtt5.PublishPacket) -> None:
         limit = self._traits.max_packet_bytes
-        if limit is not None and _size(packet) > limit:
+        if self._dead or (limit is not None and _size(packet) > limit):
             return  # without a word, as on the device
         for topic_filter, (_, listeners) in list(self._subscriptions.items()):
             if matches(topic_filter, packet.topic):

@@ -36,6 +36,13 @@ class PoweredOffError(RuntimeError):
         super().__init__(f"{thing} is off: start it first")
 
 
+class OneProcessError(RuntimeError):
+    """The nucleus has no daemons that could restart alone."""
+
+    def __init__(self, thing: str) -> None:
+        super().__init__(f"the nucleus of {thing} is one process: restart it as a whole, or take nucleus lite")
+
+
 class Surroundings(msgspec.Struct, frozen=True):
     """What all devices of a sandbox share: where AWS is, and what gives a thing its credentials."""
 
@@ -71,17 +78,17 @@ class Nucleus:
         self.updates = Updates(identity.thing)
         self._identity = identity
         self._surroundings = surroundings
+        self._tokens = personality.tokens()
         self._ipc = IpcServer(
             socket_directory / personality.socket_name,
-            self._authenticate,
+            self._tokens.holder,
             Operations(self, personality.operations).handlers,
             personality.ipc,
         )
         self.credentials = CredentialsServer(
-            identity.thing, self._authenticate, surroundings.assume, personality.credentials
+            identity.thing, self._tokens.holder, surroundings.assume, personality.credentials
         )
         self._mqtt: MqttConnection | None = None
-        self._components: dict[str, str] = {}
         self._configuration = Configuration()
         self._lifecycle: Lifecycle | None = None
         self._changed = asyncio.Event()
@@ -119,10 +126,10 @@ class Nucleus:
 
     async def start(self) -> None:
         """Power on: serve IPC, connect, and run the component if there is one. Doesn't wait for the connection."""
+        self._tokens.forget()
         await self._ipc.start()
         await self.credentials.start()
-        self._mqtt = MqttConnection(self._surroundings.broker, self._identity, self.personality.mqtt)
-        self._mqtt.start()
+        self._connect()
         if self._lifecycle is not None:
             self._lifecycle.start()
 
@@ -153,8 +160,7 @@ class Nucleus:
             await self.start()
             return
         self._ipc.stop()
-        for svcuid in list(self._components):
-            self._revoke(svcuid)
+        self._tokens.forget()
         await self._ipc.start()
 
     async def crash_token_exchange(self) -> None:
@@ -177,6 +183,30 @@ class Nucleus:
         """Start the component if it has been stopped: `systemctl start greengrass-lite.target`."""
         if self._deployed.state is ComponentState.STOPPED:
             self._deployed.start()
+
+    async def restart_mqtt_daemon(self) -> None:
+        """Restart the process that has the connection to AWS IoT. It has forgotten what components subscribed to, and
+        their streams stay open: nobody is told.
+
+        Raises:
+            PoweredOffError: the device is off.
+            OneProcessError: there is no such process.
+        """
+        if self.personality.takes_components_along:
+            raise OneProcessError(self.thing)
+        await self.mqtt.stop()
+        self._connect()
+
+    def restart_configuration_daemon(self) -> None:
+        """Restart the process that keeps the configuration. It has forgotten who wanted to hear of changes, and the
+        streams stay open: nobody is told.
+
+        Raises:
+            OneProcessError: there is no such process.
+        """
+        if self.personality.takes_components_along:
+            raise OneProcessError(self.thing)
+        self._configuration.forget_listeners()
 
     async def deploy(self, recipe_path: Path, artifacts: Path, configuration: Mapping[str, Any] | None = None) -> None:
         """Replace the component: its recipe, the artifacts it names (files in the directory `artifacts`), and a
@@ -203,7 +233,7 @@ class Nucleus:
             variables,
             self._log_path(recipe),
             self._environment,
-            self._revoke,
+            self._tokens.end,
             self._notify,
         )
         if self._mqtt is not None:
@@ -241,6 +271,10 @@ class Nucleus:
             raise NotDeployedError(f"no component is deployed to {self.thing}: call deploy first")
         return self._lifecycle
 
+    def _connect(self) -> None:
+        self._mqtt = MqttConnection(self._surroundings.broker, self._identity, self.personality.mqtt)
+        self._mqtt.start()
+
     async def _go_dark(self) -> None:
         self._ipc.stop()
         self.credentials.stop()
@@ -273,16 +307,15 @@ class Nucleus:
     def _log_path(self, recipe: Recipe) -> Path:
         return self.directory / "logs" / f"{recipe.name}.log"
 
-    def _environment(self, svcuid: str) -> dict[str, str]:
+    def _environment(self, start: str) -> dict[str, str]:
         recipe = self._deployed.recipe
-        self._components[svcuid] = recipe.name
         region = self._surroundings.region
         environment = {
             "PATH": _PATH,
             "LANG": "C.UTF-8",
             "HOME": str(self.directory / "home-that-is-not-there"),  # as a device's user may have none
             "TMPDIR": str(self.directory / "tmp"),
-            "SVCUID": svcuid,
+            "SVCUID": self._tokens.issue(recipe.name, start),
             "AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT": str(self._ipc.path),
             "AWS_IOT_THING_NAME": self.thing,
             "AWS_REGION": region,
@@ -295,12 +328,6 @@ class Nucleus:
             environment["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = self.credentials.url
             environment["AWS_CONTAINER_AUTHORIZATION_TOKEN"] = environment["SVCUID"]
         return environment
-
-    def _authenticate(self, svcuid: str) -> str | None:
-        return self._components.get(svcuid)
-
-    def _revoke(self, svcuid: str) -> None:
-        self._components.pop(svcuid, None)
 
     def _notify(self) -> None:
         self._changed.set()

@@ -6,7 +6,7 @@ the stand-in says to the rest: shadows, secrets, metrics, pausing.
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -17,8 +17,6 @@ from sandbox.nucleus.ipc import Call, Handler, IpcError
 from sandbox.nucleus.mqtt import MqttConnection
 from sandbox.nucleus.sending import MqttError
 from sandbox.nucleus.updates import Updates
-
-MQTT_OPERATION_QOS = {"0": 0, "1": 1}
 
 
 class Device(Protocol):
@@ -38,10 +36,18 @@ class Device(Protocol):
 
 
 class OperationTraits(msgspec.Struct, frozen=True, kw_only=True):
-    """What the nuclei do differently: the operations they lack, and whether access control knows {iot:thingName}."""
+    """What the nuclei do differently: the operations they lack; whether access control knows {iot:thingName}, and what
+    they say when it refuses; the error that stands for a wrong argument; the qualities of service that they take, with
+    what they make of them; whether a message may lack its payload; and whether they see to it that nothing is published
+    to a wildcard, for which AWS IoT ends the connection."""
 
     missing: frozenset[str]
     knows_thing_name: bool
+    unauthorized: str
+    bad_argument: str
+    qualities: Mapping[str | None, int]
+    payload_may_be_missing: bool
+    refuses_wildcards: bool
 
 
 class Operations:
@@ -68,24 +74,24 @@ class Operations:
         return {name: handler for name, handler in handlers.items() if name not in self._traits.missing}
 
     async def _publish_to_iot_core(self, call: Call) -> None:
-        topic = _text(call, "topicName")
-        qos = _quality(call)
+        topic = self._text(call, "topicName")
+        qos = self._quality(call)
         try:
-            payload = base64.b64decode(_text(call, "payload", may_be_empty=True), validate=True)
+            payload = base64.b64decode(self._payload(call), validate=True)
         except binascii.Error as error:
-            raise IpcError("InvalidArgumentsError", f"payload is not base64: {error}") from error
-        if "+" in topic or "#" in topic:
-            raise IpcError("InvalidArgumentsError", f"topic {topic} has a wildcard: nothing can be published to it")
+            raise self._wrong(f"payload is not base64: {error}") from error
+        if self._traits.refuses_wildcards and ("+" in topic or "#" in topic):
+            raise self._wrong(f"topic {topic} has a wildcard: nothing can be published to it")
         self._authorize(call, topic)
         try:
-            self._device.mqtt.publish(topic, payload, qos)
+            await self._device.mqtt.publish(topic, payload, qos)
         except MqttError as error:
             raise IpcError("ServiceError", str(error)) from error
         call.respond()
 
     async def _subscribe_to_iot_core(self, call: Call) -> None:
-        topic_filter = _text(call, "topicName")
-        qos = _quality(call)
+        topic_filter = self._text(call, "topicName")
+        qos = self._quality(call)
         self._authorize(call, topic_filter)
         try:
             await self._device.mqtt.subscribe(topic_filter, qos)
@@ -112,7 +118,7 @@ class Operations:
 
     async def _get_configuration(self, call: Call) -> None:
         name = call.request.get("componentName") or call.component
-        path = _path(call)
+        path = self._path(call)
         try:
             value = self._configuration(name).get(path)
         except UnknownKeyError as error:
@@ -122,10 +128,10 @@ class Operations:
     async def _update_configuration(self, call: Call) -> None:
         values = call.request.get("valueToMerge")
         if not isinstance(values, dict):
-            raise IpcError("InvalidArgumentsError", f"valueToMerge is {values!r}, not an object")
-        path = _path(call)
+            raise self._wrong(f"valueToMerge is {values!r}, not an object")
+        path = self._path(call)
         if "accessControl" in (*path[:1], *(values if not path else ())):
-            raise IpcError("InvalidArgumentsError", "a component can't change its accessControl")
+            raise self._wrong("a component can't change its accessControl")
         self._configuration(call.component).merge(path, values)
         call.respond()
 
@@ -138,12 +144,12 @@ class Operations:
             call.send_event("ConfigurationUpdateEvents", {"configurationUpdateEvent": event})
 
         call.respond(more=True)
-        call.when_closed(configuration.listen(_path(call), tell))
+        call.when_closed(configuration.listen(self._path(call), tell))
 
     async def _update_state(self, call: Call) -> None:
         state = call.request.get("state")
         if state not in {"RUNNING", "ERRORED"}:
-            raise IpcError("InvalidArgumentsError", f"state is {state!r}: a component reports RUNNING or ERRORED")
+            raise self._wrong(f"state is {state!r}: a component reports RUNNING or ERRORED")
         call.respond()
         self._device.report_state(call.component, state)
 
@@ -155,16 +161,17 @@ class Operations:
         call.when_closed(self._device.updates.subscribe(call.component, notify))
 
     async def _defer_component_update(self, call: Call) -> None:
-        deployment = _text(call, "deploymentId")
+        deployment = self._text(call, "deploymentId")
         recheck_after_s = (call.request.get("recheckAfterMs") or 0) / 1000
         if not self._device.updates.defer(call.component, deployment, recheck_after_s):
-            raise IpcError("InvalidArgumentsError", "only a component that subscribed to updates can defer one")
+            raise self._wrong("only a component that subscribed to updates can defer one")
         call.respond()
 
     def _authorize(self, call: Call, resource: str) -> None:
         rules = self._configuration(call.component).values
         thing = self._device.thing if self._traits.knows_thing_name else None
-        authorize(rules, thing, call.component, MQTT_PROXY, call.operation, resource)
+        refusal = self._traits.unauthorized.replace("{component}", call.component)
+        authorize(rules, thing, MQTT_PROXY, call.operation, resource, refusal)
 
     def _configuration(self, component: str) -> Configuration:
         configuration = self._device.configuration(component)
@@ -172,23 +179,29 @@ class Operations:
             raise IpcError("ResourceNotFoundError", f"component {component} is not on this device")
         return configuration
 
+    def _wrong(self, text: str) -> IpcError:
+        return IpcError(self._traits.bad_argument, text)
 
-def _text(call: Call, field: str, *, may_be_empty: bool = False) -> str:
-    value = call.request.get(field)
-    if not isinstance(value, str) or not (value or may_be_empty):
-        raise IpcError("InvalidArgumentsError", f"{field} of {call.operation} is {value!r}, not a text")
-    return value
+    def _text(self, call: Call, field: str) -> str:
+        value = call.request.get(field)
+        if not isinstance(value, str) or not value:
+            raise self._wrong(f"{field} of {call.operation} is {value!r}, not a text")
+        return value
 
+    def _payload(self, call: Call) -> str:
+        value = call.request.get("payload", "" if self._traits.payload_may_be_missing else None)
+        if not isinstance(value, str):
+            raise self._wrong(f"payload of {call.operation} is {value!r}, not a text")
+        return value
 
-def _quality(call: Call) -> int:
-    value = call.request.get("qos")
-    if value not in MQTT_OPERATION_QOS:
-        raise IpcError("InvalidArgumentsError", f"qos of {call.operation} is {value!r}: use '0' or '1'")
-    return MQTT_OPERATION_QOS[value]
+    def _quality(self, call: Call) -> int:
+        value = call.request.get("qos")
+        if value not in self._traits.qualities:
+            raise self._wrong(f"qos of {call.operation} is {value!r}: use '0' or '1'")
+        return self._traits.qualities[value]
 
-
-def _path(call: Call) -> list[str]:
-    path = call.request.get("keyPath") or []
-    if not isinstance(path, list):
-        raise IpcError("InvalidArgumentsError", f"keyPath of {call.operation} is {path!r}, not a list")
-    return [str(key) for key in path]
+    def _path(self, call: Call) -> list[str]:
+        path = call.request.get("keyPath") or []
+        if not isinstance(path, list):
+            raise self._wrong(f"keyPath of {call.operation} is {path!r}, not a list")
+        return [str(key) for key in path]

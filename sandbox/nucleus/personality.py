@@ -4,7 +4,7 @@ The traits name each difference where it matters; here is what the two make of t
 nucleus lite 2.6, and both nuclei's documentation and code.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 
 import msgspec
@@ -19,11 +19,14 @@ from sandbox.nucleus.operations import OperationTraits
 from sandbox.nucleus.recipe import RecipeTraits
 from sandbox.nucleus.scripts import fill_in_classic, fill_in_lite
 from sandbox.nucleus.sending import NoSpool, Spool
+from sandbox.nucleus.tokens import TokenEachComponent, TokenEachStart, Tokens
+from sandbox.nucleus.waits import LineWaits
 
 
 class Personality(msgspec.Struct, frozen=True, kw_only=True):
     """One nucleus. `version` is what components are told; `unpacks_archives`: artifacts with Unarchive: ZIP are
-    unpacked even in a local deployment; `takes_components_along`: its components end when it restarts."""
+    unpacked even in a local deployment; `takes_components_along`: it is one process, and its components end when it
+    restarts; `tokens`: how it knows components."""
 
     name: str
     version: str
@@ -31,6 +34,7 @@ class Personality(msgspec.Struct, frozen=True, kw_only=True):
     unpacks_archives: bool
     takes_components_along: bool
     credentials: CredentialsTraits
+    tokens: Callable[[], Tokens]
     ipc: IpcTraits
     operations: OperationTraits
     mqtt: MqttTraits
@@ -50,18 +54,30 @@ CLASSIC = Personality(
         wrong_path=(HTTPStatus.NOT_FOUND, b'{"message": "no such resource"}'),
         stands_alone=False,
     ),
+    tokens=TokenEachStart,
     ipc=IpcTraits(
         error_fields=("message", "_message"),
         max_frame_bytes=MAX_FRAME_BYTES,
         ends_streams=True,
         explains_closing=True,
+        answers_pings=True,
+        outlives_bad_requests=False,
     ),
-    operations=OperationTraits(missing=frozenset(), knows_thing_name=True),
+    operations=OperationTraits(
+        missing=frozenset(),
+        knows_thing_name=True,
+        unauthorized="Principal {component} is not authorized to perform {action} on resource {resource}",
+        bad_argument="InvalidArgumentsError",
+        qualities={"0": 0, "1": 1},
+        payload_may_be_missing=False,
+        refuses_wildcards=True,
+    ),
     mqtt=MqttTraits(
         sending=Spool,
         offline_queue=mqtt5.ClientOperationQueueBehaviorType.FAIL_NON_QOS1_PUBLISH_ON_DISCONNECT,
         awaits_subscriptions=True,
         max_packet_bytes=None,
+        waits=LineWaits(notice_s=0.0, first_retry_s=0.2, max_retry_s=5.0),
     ),
     recipes=RecipeTraits(
         exact_keys=False,
@@ -95,23 +111,32 @@ LITE = Personality(
         wrong_path=(HTTPStatus.BAD_REQUEST, b"Only /2016-11-01/credentialprovider/ uri is supported."),
         stands_alone=True,
     ),
+    tokens=TokenEachComponent,
     ipc=IpcTraits(
         error_fields=("_message",),
         max_frame_bytes=10_012,
         ends_streams=False,
         explains_closing=False,
+        answers_pings=False,
+        outlives_bad_requests=True,
     ),
     operations=OperationTraits(
         missing=frozenset(
             {"DeferComponentUpdate", "SubscribeToComponentUpdates", "SubscribeToIoTCoreConnectionStatus"}
         ),
         knows_thing_name=False,
+        unauthorized="IPC Operation not authorized.",
+        bad_argument="ServiceError",
+        qualities={None: 0, "0": 0, "1": 1, "2": 1},
+        payload_may_be_missing=True,
+        refuses_wildcards=False,
     ),
     mqtt=MqttTraits(
         sending=NoSpool,
         offline_queue=mqtt5.ClientOperationQueueBehaviorType.FAIL_ALL_ON_DISCONNECT,
         awaits_subscriptions=False,
         max_packet_bytes=5_000,
+        waits=LineWaits(notice_s=51.0, first_retry_s=5.0, max_retry_s=300.0),
     ),
     recipes=RecipeTraits(
         exact_keys=True,
@@ -132,6 +157,12 @@ LITE = Personality(
         restarts_reported=False,
     ),
 )
+
+
+def with_line_waits(personality: Personality, waits: LineWaits) -> Personality:
+    """The same nucleus with other waits than it has on a device: there they last minutes."""
+    return msgspec.structs.replace(personality, mqtt=msgspec.structs.replace(personality.mqtt, waits=waits))
+
 
 FLEETS: dict[str, Sequence[Personality]] = {"classic": (CLASSIC,), "lite": (LITE,), "mixed": (CLASSIC, LITE)}
 """What a fleet's devices run, by its name: one after the other, and again from the first."""

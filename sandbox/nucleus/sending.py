@@ -1,5 +1,6 @@
 """What becomes of messages that components publish: kept until they are sent (classic), or sent now or never (lite)."""
 
+import asyncio
 import functools
 import heapq
 import logging
@@ -17,6 +18,8 @@ logger = logging.getLogger(__name__)
 
 MAX_SPOOLED_BYTES = 2_621_440
 MAX_IN_FLIGHT = 10
+IN_FLIGHT_LIMIT_S = 5.0
+"""How long one more message waits for the broker to confirm one of those."""
 REFUSED = 0x80
 """MQTT 5: reason codes from here on are failures."""
 
@@ -51,7 +54,7 @@ class Line(Protocol):
 class Sending(Protocol):
     """What a nucleus does with messages."""
 
-    def take(self, topic: str, payload: bytes, qos: int) -> None:
+    async def take(self, topic: str, payload: bytes, qos: int) -> None:
         """Take a message for sending.
 
         Raises:
@@ -72,7 +75,7 @@ class Spool:
         self._taken = 0
         self._in_flight = 0
 
-    def take(self, topic: str, payload: bytes, qos: int) -> None:
+    async def take(self, topic: str, payload: bytes, qos: int) -> None:
         if qos == 0 and not self._line.connected:
             raise MqttError(f"no connection: message of quality of service 0 to {topic} is not kept")
         if self._spooled_bytes + len(payload) > MAX_SPOOLED_BYTES:
@@ -104,15 +107,17 @@ class NoSpool:
     def __init__(self, line: Line) -> None:
         self._line = line
         self._taken = 0
-        self._in_flight = 0
+        self._free = asyncio.Semaphore(MAX_IN_FLIGHT)
 
-    def take(self, topic: str, payload: bytes, qos: int) -> None:
+    async def take(self, topic: str, payload: bytes, qos: int) -> None:
         if not self._line.connected:
             raise MqttError(f"no connection: message to {topic} is not kept")
-        if self._in_flight == MAX_IN_FLIGHT:
-            raise MqttError(f"{MAX_IN_FLIGHT} messages are under way: message to {topic} is not kept")
+        try:
+            async with asyncio.timeout(IN_FLIGHT_LIMIT_S):
+                await self._free.acquire()
+        except TimeoutError as error:
+            raise MqttError(f"{MAX_IN_FLIGHT} messages are under way: message to {topic} is not kept") from error
         self._taken += 1
-        self._in_flight += 1
         message = Message(self._taken, topic, payload, qos)
         self._line.send(message, functools.partial(self._on_sent, message))
 
@@ -120,7 +125,7 @@ class NoSpool:
         """Nothing waits."""
 
     def _on_sent(self, message: Message, future: "Future[mqtt5.PublishCompletionData]") -> None:
-        self._in_flight -= 1
+        self._free.release()
         _warn_of_failure(self._line.thing, message, future)
 
 

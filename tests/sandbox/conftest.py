@@ -8,7 +8,8 @@ import pytest
 
 from sandbox.embedded_aws import EmbeddedAws
 from sandbox.fleet import Access, Device, Fleet
-from sandbox.nucleus.personality import CLASSIC, LITE
+from sandbox.nucleus.personality import CLASSIC, LITE, with_line_waits
+from sandbox.nucleus.waits import LineWaits
 from sandbox.scratch import Scratch
 from tests.sandbox.probe import Control, Probe, build
 
@@ -19,7 +20,11 @@ LITE_ACCESS_CONTROL = {
     "aws.greengrass.ipc.mqttproxy": {
         "deployed": {
             "operations": ["*"],
-            "resources": ["$aws/things/thing-2/shadow/name/fedgrass-*", "probe/thing-2/lite/#"],
+            "resources": [
+                "$aws/things/thing-2/shadow/name/fedgrass-*",
+                "probe/thing-2/lite/#",
+                "fedgrass/*/clients/thing-2/hello",
+            ],
         }
     }
 }
@@ -42,10 +47,14 @@ DEVICE_POLICY = {
 }
 
 
+QUICK_LITE = with_line_waits(LITE, LineWaits(notice_s=0.0, first_retry_s=0.2, max_retry_s=5.0))
+"""It tries to connect again in less than the 5 s to 5 min that it waits on a device."""
+
+
 def _iot_policy(region: str) -> dict[str, object]:
     arn = f"arn:aws:iot:{region}:{ACCOUNT}"
     thing = "${iot:Connection.Thing.ThingName}"
-    topics = [f"$aws/things/{thing}/shadow/*", f"probe/{thing}/*"]
+    topics = [f"$aws/things/{thing}/shadow/*", f"probe/{thing}/*", f"fedgrass/*/clients/{thing}/hello"]
     return {
         "Version": "2012-10-17",
         "Statement": [
@@ -112,7 +121,7 @@ def fleet(
         "thing-2": lite_control.configuration | {"accessControl": LITE_ACCESS_CONTROL, "number": 7},
     }
     with Fleet(
-        aws, scratch, scratch.path / "devices", component, access, configurations, nuclei=(CLASSIC, LITE)
+        aws, scratch, scratch.path / "devices", component, access, configurations, nuclei=(CLASSIC, QUICK_LITE)
     ) as fleet:
         yield fleet
 

@@ -5,6 +5,8 @@ import pytest
 from sandbox.nucleus.authorization import MQTT_PROXY, authorize, covers, matches
 from sandbox.nucleus.ipc import IpcError
 
+REFUSAL = "not {action} on {resource}"
+
 
 @pytest.mark.parametrize(
     ("pattern", "resource", "allowed"),
@@ -53,11 +55,11 @@ def rules(**rule: list[str]) -> dict[str, Any]:
 
 def test_the_thing_name_is_filled_in() -> None:
     configuration = rules(operations=["aws.greengrass#PublishToIoTCore"], resources=["d/{iot:thingName}/x"])
-    authorize(configuration, "thing-1", "c", MQTT_PROXY, "PublishToIoTCore", "d/thing-1/x")
+    authorize(configuration, "thing-1", MQTT_PROXY, "PublishToIoTCore", "d/thing-1/x", REFUSAL)
     with pytest.raises(IpcError) as refusal:
-        authorize(configuration, "thing-1", "c", MQTT_PROXY, "PublishToIoTCore", "d/thing-2/x")
+        authorize(configuration, "thing-1", MQTT_PROXY, "PublishToIoTCore", "d/thing-2/x", REFUSAL)
     assert refusal.value.code == "UnauthorizedError"
-    assert "aws.greengrass#PublishToIoTCore on resource d/thing-2/x" in str(refusal.value)
+    assert str(refusal.value) == f"not {MQTT_PROXY}:aws.greengrass#PublishToIoTCore on d/thing-2/x"
 
 
 @pytest.mark.parametrize(
@@ -66,8 +68,8 @@ def test_the_thing_name_is_filled_in() -> None:
 )
 def test_what_no_rule_allows_is_refused(configuration: dict[str, Any]) -> None:
     with pytest.raises(IpcError):
-        authorize(configuration, "thing-1", "c", MQTT_PROXY, "SubscribeToIoTCore", "a")
+        authorize(configuration, "thing-1", MQTT_PROXY, "SubscribeToIoTCore", "a", REFUSAL)
 
 
 def test_a_rule_may_allow_all_operations() -> None:
-    authorize(rules(operations=["*"], resources=["a"]), "thing-1", "c", MQTT_PROXY, "SubscribeToIoTCore", "a")
+    authorize(rules(operations=["*"], resources=["a"]), "thing-1", MQTT_PROXY, "SubscribeToIoTCore", "a", REFUSAL)

@@ -148,6 +148,47 @@ def test_lite_closes_a_connection_that_it_refuses_or_cannot_read_without_a_word(
     run(tmp_path, scenario, LITE.ipc)
 
 
+@pytest.mark.parametrize("payload", [b"no JSON", b"[1]", b'{"a":'])
+def test_a_request_that_is_no_json_object_ends_its_stream_on_lite_and_the_connection_on_classic(
+    tmp_path: Path, payload: bytes
+) -> None:
+    request = Frame(type=MessageType.APPLICATION_MESSAGE, stream=1, headers=REQUEST.headers, payload=payload)
+
+    async def on_lite(client: Client, calls: list[Call]) -> None:
+        client.send(CONNECT)
+        await client.receive()
+        client.send(request)
+        refusal = await client.receive()
+        assert refusal is not None
+        assert refusal.headers["service-model-type"] == "aws.greengrass#ServiceError"
+        assert not calls
+        client.send(Frame(type=MessageType.APPLICATION_MESSAGE, stream=2, headers=REQUEST.headers))
+        answer = await client.receive()
+        assert answer is not None
+        assert answer.type is MessageType.APPLICATION_MESSAGE
+
+    async def on_classic(client: Client, calls: list[Call]) -> None:
+        client.send(CONNECT)
+        await client.receive()
+        client.send(request)
+        assert await client.receive() == Frame(type=MessageType.PROTOCOL_ERROR)
+        assert await client.receive() is None
+
+    (tmp_path / "lite").mkdir()
+    run(tmp_path / "lite", on_lite, LITE.ipc)
+    run(tmp_path, on_classic)
+
+
+def test_lite_closes_the_connection_at_a_ping(tmp_path: Path) -> None:
+    async def scenario(client: Client, calls: list[Call]) -> None:
+        client.send(CONNECT)
+        await client.receive()
+        client.send(Frame(type=MessageType.PING))
+        assert await client.receive() is None
+
+    run(tmp_path, scenario, LITE.ipc)
+
+
 def test_an_unknown_operation_is_a_service_error_on_its_stream_alone(tmp_path: Path) -> None:
     async def scenario(client: Client, calls: list[Call]) -> None:
         client.send(CONNECT)

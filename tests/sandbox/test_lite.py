@@ -1,5 +1,6 @@
 """A real component process, with AWS's own client, on a device with nucleus lite: what is different there."""
 
+import base64
 import contextlib
 import json
 import queue
@@ -11,9 +12,13 @@ import pytest
 
 from sandbox.embedded_aws import EmbeddedAws
 from sandbox.fleet import Device
+from sandbox.nucleus import mqtt
+from sandbox.nucleus.eventstream import Frame, MessageType
 from sandbox.nucleus.lifecycle import ComponentState
 from tests.sandbox.conftest import BUCKET
+from sandbox.nucleus.nucleus import OneProcessError
 from tests.sandbox.probe import Control, Probe, ProbeError
+from tests.sandbox.raw import Answer, RawComponent
 
 READY = "probe/thing-2/lite/ready"
 ECHO = "probe/thing-2/lite/echo"
@@ -76,21 +81,24 @@ def test_a_named_shadow_is_read_and_updated_over_its_topics(lite_probe: Probe, a
     assert next(messages(lite_probe))["topic"] == f"{shadow}/update/accepted"
 
 
-def test_a_subscription_is_answered_before_the_broker_has_heard_of_it(lite_probe: Probe) -> None:
-    lite_probe.call("subscribe", topic=ECHO)
-    lite_probe.call("publish", topic=ECHO, payload="too early")
-    subscribe(lite_probe)
+def test_a_subscription_is_answered_before_the_broker_has_heard_of_it(
+    lite_probe: Probe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(mqtt, "SUBSCRIBE_DELAY_S", 1e6)  # longer than whatever the test may take
+        lite_probe.call("subscribe", topic=ECHO)
+        lite_probe.call("publish", topic=ECHO, payload="too early")
+    subscribe(lite_probe, ECHO)
     lite_probe.call("publish", topic=ECHO, payload="heard")
     assert next(messages(lite_probe))["payload"] == "heard"
 
 
 def test_a_large_message_from_the_broker_never_arrives_and_nobody_is_told(lite_probe: Probe) -> None:
     subscribe(lite_probe, ECHO)
-    for size in (4_900, 5_000):
+    for size in (5_000, 4_900, 1, 2, 3):
         lite_probe.call("publish", topic=ECHO, payload="x" * size)
-    lite_probe.call("publish", topic=ECHO, payload="small")
     arrived = messages(lite_probe)
-    assert [len(next(arrived)["payload"]) for _ in range(2)] == [4_900, 5]
+    assert sorted(len(next(arrived)["payload"]) for _ in range(4)) == [1, 2, 3, 4_900]
 
 
 def test_a_large_message_to_the_broker_closes_the_connection(lite_probe: Probe) -> None:
@@ -118,14 +126,141 @@ def test_without_a_line_nothing_is_taken(lite_probe: Probe, lite_device: Device)
 def test_overlapping_filters_multiply_messages(lite_probe: Probe) -> None:
     subscribe(lite_probe, "probe/thing-2/lite/+", "probe/thing-2/lite/overlap")
     lite_probe.call("publish", topic="probe/thing-2/lite/overlap", payload="once")
-    lite_probe.call("publish", topic="probe/thing-2/lite/end", payload="end")
     arrived = messages(lite_probe)
-    assert [next(arrived)["payload"] for _ in range(5)] == ["once"] * 4 + ["end"]
+    assert [next(arrived)["payload"] for _ in range(4)] == ["once"] * 4
 
 
 def test_access_control_does_not_know_the_things_name(lite_probe: Probe) -> None:
     with pytest.raises(ProbeError, match="UnauthorizedError: None"):
         lite_probe.call("publish", topic="probe/thing-2/x", payload="")
+
+
+PUBLISH, UPDATE_STATE = "PublishToIoTCore", "UpdateState"
+MESSAGE = {"topicName": ECHO, "qos": "1", "payload": base64.b64encode(b"heard").decode()}
+
+
+@pytest.mark.parametrize("lacks", ["qos", "payload"])
+def test_a_message_may_lack_its_quality_of_service_or_its_payload(lite_probe: Probe, lacks: str) -> None:
+    subscribe(lite_probe, ECHO)
+    with RawComponent(lite_probe) as raw:
+        answer = raw.ask(PUBLISH, {key: value for key, value in MESSAGE.items() if key != lacks})
+    assert answer == Answer("PublishToIoTCoreResponse", {})
+    assert next(messages(lite_probe))["payload"] == ("" if lacks == "payload" else "heard")
+
+
+def test_quality_of_service_2_is_taken(lite_probe: Probe) -> None:
+    with RawComponent(lite_probe) as raw:
+        assert raw.ask(PUBLISH, MESSAGE | {"qos": "2"}).model == "PublishToIoTCoreResponse"
+
+
+def test_what_is_published_to_a_wildcard_is_taken_and_costs_the_connection_to_the_broker(
+    lite_probe: Probe, lite_device: Device
+) -> None:
+    with RawComponent(lite_probe) as raw:
+        assert raw.ask(PUBLISH, MESSAGE | {"topicName": "probe/thing-2/lite/+"}).model == "PublishToIoTCoreResponse"
+        while (answer := raw.ask(PUBLISH, MESSAGE)).model != "ServiceError":
+            pass
+    assert "no connection" in answer.body["_message"]
+    lite_device.wait_connected()
+
+
+@pytest.mark.parametrize(
+    ("operation", "request_"),
+    [
+        (PUBLISH, MESSAGE | {"payload": "no base64!"}),
+        (PUBLISH, {"qos": "1", "payload": ""}),
+        ("SubscribeToIoTCore", {"qos": "1"}),
+        (UPDATE_STATE, {"state": "BOGUS"}),
+        (PUBLISH, b"no JSON"),
+        ("NoOperation", {}),
+    ],
+)
+def test_whatever_is_wrong_is_a_service_error_and_the_connection_stays_usable(
+    lite_probe: Probe, operation: str, request_: dict[str, Any] | bytes
+) -> None:
+    with RawComponent(lite_probe) as raw:
+        answer = raw.ask(operation, request_)
+        assert (answer.model, answer.body["_errorCode"]) == ("ServiceError", "ServiceError")
+        assert "message" not in answer.body
+        assert raw.ask("GetConfiguration", {"keyPath": ["greeting"]}).body["value"] == {"greeting": "hello"}
+
+
+def test_a_ping_costs_the_connection(lite_probe: Probe) -> None:
+    with RawComponent(lite_probe) as raw:
+        raw.send(Frame(type=MessageType.PING))
+        assert raw.receive() is None
+
+
+def test_a_refusal_says_neither_who_nor_what(lite_probe: Probe) -> None:
+    with RawComponent(lite_probe) as raw:
+        answer = raw.ask(PUBLISH, MESSAGE | {"topicName": "elsewhere"})
+    assert (answer.model, answer.body["_message"]) == ("UnauthorizedError", "IPC Operation not authorized.")
+
+
+def test_sixty_small_messages_at_once_are_all_taken(lite_probe: Probe) -> None:
+    with RawComponent(lite_probe) as raw:
+        answers = raw.ask_at_once(PUBLISH, [MESSAGE] * 60)
+    assert {answer.model for answer in answers} == {"PublishToIoTCoreResponse"}
+
+
+def test_a_component_has_one_token_of_16_characters_for_all_its_processes_until_the_nucleus_restarts(
+    lite_probe: Probe, lite_device: Device, lite_control: Control
+) -> None:
+    assert len(lite_probe.svcuid) == 16
+    lite_probe.tell("exit", status=1)
+    again = lite_control.accept()
+    assert (again.svcuid, again.pid != lite_probe.pid) == (lite_probe.svcuid, True)
+    again.call("connect_as", svcuid=lite_probe.svcuid)
+    lite_device.restart_nucleus()
+    again.tell("exit", status=1)
+    assert lite_control.accept().svcuid != lite_probe.svcuid
+
+
+def test_a_restart_of_the_mqtt_daemon_silences_subscriptions_without_ending_them(
+    lite_probe: Probe, lite_device: Device
+) -> None:
+    subscribe(lite_probe, ECHO)
+    lite_device.restart_mqtt_daemon()
+    lite_device.wait_connected()
+    lite_probe.call("publish", topic=ECHO, payload="not heard")
+    subscribe(lite_probe, ECHO)
+    lite_probe.call("publish", topic=ECHO, payload="heard")
+    assert next(messages(lite_probe))["payload"] == "heard", "and once: the old stream is silent"
+    lite_probe.call("publish", topic=ECHO, payload="end")
+    assert next(messages(lite_probe))["payload"] == "end"
+
+
+def test_a_restart_of_the_configuration_daemon_silences_who_watches_the_configuration(
+    lite_probe: Probe, lite_device: Device
+) -> None:
+    lite_probe.call("watch_configuration")
+    lite_device.restart_configuration_daemon()
+    lite_device.configure({"depth": {"a": "not told"}})
+    assert lite_probe.call("get_configuration", path=["depth"]) == {"a": "not told"}
+    lite_probe.call("watch_configuration")
+    lite_device.configure({"depth": {"a": "1"}})
+    assert lite_probe.event("configuration")["path"] == ["depth", "a"], "and once: the old stream is silent"
+    lite_device.configure({"greeting": "hello again"})
+    assert lite_probe.event("configuration")["path"] == ["greeting"]
+    lite_device.configure({"greeting": "hello"})
+
+
+def test_the_classic_nucleus_has_no_daemons_to_restart(device: Device) -> None:
+    for restart in (device.restart_mqtt_daemon, device.restart_configuration_daemon):
+        with pytest.raises(OneProcessError, match="thing-1 is one process"):
+            restart()
+
+
+def test_messages_on_a_line_that_is_dead_are_taken_and_lost(lite_probe: Probe, lite_device: Device) -> None:
+    subscribe(lite_probe, ECHO)
+    lite_device.kill_line()
+    with pytest.raises(ProbeError, match="ServiceError"):
+        while True:  # until it is noticed
+            lite_probe.call("publish", topic=ECHO, payload="lost")
+    lite_device.restore_connection()
+    lite_device.wait_connected()
+    lite_probe.call("publish", topic=ECHO, payload="sent")
+    assert next(messages(lite_probe))["payload"] == "sent"
 
 
 def test_numbers_of_a_yaml_recipe_are_texts_and_those_of_a_deployment_are_numbers(lite_probe: Probe) -> None:

@@ -13,11 +13,13 @@ import pytest
 from sandbox import provisioning
 from sandbox.embedded_aws import EmbeddedAws
 from sandbox.fleet import Access
+from sandbox.nucleus import sending
 from sandbox.nucleus.mqtt import MAX_PAYLOAD_BYTES, Broker, MqttConnection
-from sandbox.nucleus.personality import CLASSIC, LITE, Personality
+from sandbox.nucleus.personality import CLASSIC, LITE, Personality, with_line_waits
 from sandbox.nucleus.sending import MAX_IN_FLIGHT, MAX_SPOOLED_BYTES, MqttError
+from sandbox.nucleus.waits import LineWaits
 
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 
 Scenario = Callable[[MqttConnection], Awaitable[None]]
 
@@ -97,7 +99,7 @@ def test_messages_that_were_under_way_when_the_line_broke_are_sent_again(run: Ru
         await connection.wait_connected()
         sent = {str(number).encode() for number in range(3 * MAX_IN_FLIGHT)}
         for payload in sent:
-            connection.publish("probe/mqtt-1/x", payload, 1)
+            await connection.publish("probe/mqtt-1/x", payload, 1)
         await connection.stop()
         connection.start()
         while sent:
@@ -120,10 +122,10 @@ def test_a_listener_that_is_removed_hears_no_more(run: Run) -> None:
         await connection.subscribe("probe/mqtt-1/x", 1)
         remove = connection.add_listener("probe/mqtt-1/x", 1, lambda *_: got.put_nowait("first"))
         connection.add_listener("probe/mqtt-1/x", 1, lambda *_: got.put_nowait("second"))
-        connection.publish("probe/mqtt-1/x", b"", 1)
+        await connection.publish("probe/mqtt-1/x", b"", 1)
         assert [await got.get(), await got.get()] == ["first", "second"]
         remove()
-        connection.publish("probe/mqtt-1/x", b"", 1)
+        await connection.publish("probe/mqtt-1/x", b"", 1)
         assert await got.get() == "second"
 
     run(scenario)
@@ -133,29 +135,112 @@ def test_memory_for_messages_that_wait_has_an_end(run: Run) -> None:
     async def scenario(connection: MqttConnection) -> None:
         await connection.stop()
         with pytest.raises(MqttError, match="over"):
-            connection.publish("probe/mqtt-1/x", bytes(MAX_PAYLOAD_BYTES + 1), 1)
+            await connection.publish("probe/mqtt-1/x", bytes(MAX_PAYLOAD_BYTES + 1), 1)
         for _ in range(MAX_SPOOLED_BYTES // MAX_PAYLOAD_BYTES):
-            connection.publish("probe/mqtt-1/x", bytes(MAX_PAYLOAD_BYTES), 1)
+            await connection.publish("probe/mqtt-1/x", bytes(MAX_PAYLOAD_BYTES), 1)
         with pytest.raises(MqttError, match="no room"):
-            connection.publish("probe/mqtt-1/x", bytes(MAX_PAYLOAD_BYTES), 1)
+            await connection.publish("probe/mqtt-1/x", bytes(MAX_PAYLOAD_BYTES), 1)
 
     run(scenario)
 
 
-def test_lite_takes_no_message_without_a_line_and_ten_at_once_with_one(run: Run) -> None:
+def test_lite_has_ten_messages_under_way_and_more_wait_until_one_is_confirmed(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def scenario(connection: MqttConnection) -> None:
+        got = await listen(connection)
+        await asyncio.gather(*(connection.publish("probe/mqtt-1/x", b"", 1) for _ in range(60)))
+        connection.kill_line()
         for number in range(MAX_IN_FLIGHT):
-            connection.publish("probe/mqtt-1/x", str(number).encode(), 1)
+            await connection.publish("probe/mqtt-1/x", str(number).encode(), 1)
+        monkeypatch.setattr(sending, "IN_FLIGHT_LIMIT_S", 0.1)
         with pytest.raises(MqttError, match="10 messages are under way"):
-            connection.publish("probe/mqtt-1/x", b"one too many", 1)
+            await connection.publish("probe/mqtt-1/x", b"one too many", 1)
+        await connection.restore()
+        await connection.publish("probe/mqtt-1/x", b"after", 1)
+        while b"after" not in await got.get():
+            pass
+
+    run(scenario, never_notices(LITE))
+
+
+async def listen(connection: MqttConnection) -> asyncio.Queue[bytes]:
+    """What arrives on probe/mqtt-1/x, once something has: on lite no answer tells that the broker has heard of it."""
+    got: asyncio.Queue[bytes] = asyncio.Queue()
+    await connection.subscribe("probe/mqtt-1/x", 1)
+    connection.add_listener("probe/mqtt-1/x", 1, lambda _topic, payload: got.put_nowait(payload))
+    while True:
+        await connection.publish("probe/mqtt-1/x", b"is it heard?", 1)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await got.get()
+                return got
+
+
+def never_notices(personality: Personality) -> Personality:
+    return with_line_waits(personality, LineWaits(notice_s=1e6, first_retry_s=0.2, max_retry_s=5.0))
+
+
+@pytest.mark.parametrize("personality", [CLASSIC, LITE])
+def test_what_is_published_on_a_line_that_is_dead_is_taken_and_lost_unless_the_nucleus_keeps_it(
+    run: Run, personality: Personality
+) -> None:
+    async def scenario(connection: MqttConnection) -> None:
+        got = await listen(connection)
+        connection.kill_line()
+        await connection.publish("probe/mqtt-1/x", b"dead", 1)
+        assert connection.connected
+        await connection.restore()
+        await connection.publish("probe/mqtt-1/x", b"after", 1)
+        arrived = {await got.get()}
+        while b"after" not in arrived:
+            arrived.add(await got.get())
+        assert (b"dead" in arrived) is (personality is CLASSIC)
+
+    run(scenario, never_notices(personality))
+
+
+def test_a_dead_line_is_noticed_after_a_while_and_tried_again_when_it_is_back(run: Run) -> None:
+    async def scenario(connection: MqttConnection) -> None:
+        changes: asyncio.Queue[bool] = asyncio.Queue()
+        connection.watch(changes.put_nowait)
+        connection.kill_line()
+        assert await changes.get() is False
+        with pytest.raises(MqttError, match="no connection"):
+            await connection.publish("probe/mqtt-1/x", b"", 1)
+        await connection.restore()
+        assert await changes.get() is True
+
+    run(scenario, with_line_waits(LITE, LineWaits(notice_s=0.1, first_retry_s=0.1, max_retry_s=5.0)))
+
+
+@pytest.mark.parametrize(
+    ("down_s", "wait_s"), [(0.0, 5.0), (5.0, 0.0), (6.0, 9.0), (20.0, 15.0), (1000.0, 215.0), (1300.0, 215.0)]
+)
+def test_lite_tries_to_connect_after_waits_that_double_to_five_minutes(down_s: float, wait_s: float) -> None:
+    assert LITE.mqtt.waits.until_next_try(down_s) == pytest.approx(wait_s)
+
+
+def test_lite_takes_what_is_published_to_a_wildcard_and_is_disconnected_for_it(run: Run) -> None:
+    async def scenario(connection: MqttConnection) -> None:
+        changes: asyncio.Queue[bool] = asyncio.Queue()
+        connection.watch(changes.put_nowait)
+        await connection.publish("probe/mqtt-1/+", b"", 1)
+        assert [await changes.get(), await changes.get()] == [False, True]
+
+    run(scenario, with_line_waits(LITE, LineWaits(notice_s=0.0, first_retry_s=0.1, max_retry_s=5.0)))
+
+
+def test_lite_takes_no_message_without_a_line(run: Run) -> None:
+    async def scenario(connection: MqttConnection) -> None:
         await connection.stop()
         with pytest.raises(MqttError, match="no connection"):
-            connection.publish("probe/mqtt-1/x", b"", 1)
+            await connection.publish("probe/mqtt-1/x", b"", 1)
         with pytest.raises(MqttError, match="no connection"):
             await connection.subscribe("probe/mqtt-1/x", 1)
         connection.start()
         await connection.wait_connected()
-        connection.publish("probe/mqtt-1/x", b"", 1)
+        await connection.publish("probe/mqtt-1/x", b"", 1)
 
     run(scenario, LITE)
 
@@ -174,10 +259,10 @@ def test_a_message_under_way_when_the_line_breaks_is_sent_again_by_classic_and_l
         changes: asyncio.Queue[bool] = asyncio.Queue()
         connection.watch(changes.put_nowait)
         line.silent = True
-        connection.publish(topic, b'{"state": {"reported": {"under way": 1}}}', 1)
+        await connection.publish(topic, b'{"state": {"reported": {"under way": 1}}}', 1)
         line.break_off()
         assert [await changes.get(), await changes.get()] == [False, True]
-        connection.publish(topic, b'{"state": {"reported": {"after": 1}}}', 1)
+        await connection.publish(topic, b'{"state": {"reported": {"after": 1}}}', 1)
         while b"after" not in await accepted.get():
             pass
 
