@@ -109,6 +109,10 @@ class SoakNucleus:
         """Find it again."""
         self._do(lambda: self._set_online(True))
 
+    def fall_silent(self) -> None:
+        """Forget who has subscribed, and leave the streams open, as nucleus lite does when its MQTT daemon restarts."""
+        self._do(self._subscribers.clear)
+
     def go_down(self) -> None:
         """End, with all connections of components."""
         self._do(self._server.stop)

@@ -114,6 +114,15 @@ def broker_restarts(day: Day) -> None:
         day.pause(60)
 
 
+def subscriptions_fall_silent(day: Day) -> None:
+    """The nucleus's MQTT daemon restarts before the round opens, and again while the device trains."""
+    day.nucleus.fall_silent()
+    day.assign("hang")
+    day.wait_for_training()
+    day.nucleus.fall_silent()
+    day.withdraw()
+
+
 def s3_away(day: Day) -> None:
     """S3 refuses everything for a while."""
     day.s3_is_away = True
@@ -138,5 +147,6 @@ TROUBLES = (
     Trouble(offline_in_training, "done"),
     Trouble(offline_past_the_deadline, "failed"),
     Trouble(broker_restarts, "done"),
+    Trouble(subscriptions_fall_silent, "declined"),
     Trouble(s3_away, "done"),
 )
