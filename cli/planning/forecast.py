@@ -36,8 +36,8 @@ _HASH_BYTES_PER_S = 0.5e9
 _INSPECT_BYTES_PER_S = 0.5e9
 
 # What a device does in a round, over MQTT: its shadow's delta, a get and its answer, four reports (accepted, training,
-# uploading, done), another get to see that they have arrived, and a PUBACK for what was delivered. Each shadow operation
-# is metered in steps of 1 kB.
+# uploading, done), another get to see that they have arrived, and a PUBACK for what was delivered. Each shadow
+# operation is metered in steps of 1 kB.
 _MESSAGES = 12
 _SHADOW_OPERATIONS = 7
 _SHADOW_KB = 2
