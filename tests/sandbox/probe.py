@@ -15,7 +15,7 @@ import yaml
 from sandbox.fleet import BuiltComponent
 
 NAME = "com.example.Probe"
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 
 ACCESS_CONTROL = {
     "aws.greengrass.ipc.mqttproxy": {

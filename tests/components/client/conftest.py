@@ -7,13 +7,14 @@ import pytest
 import torch
 from torch import nn
 
+from components.client import supervisor
 from components.client.state_dict import dump_model
 from protocol import names
 from protocol.messages import Assignment, ModelReference, Training
 from sandbox.embedded_aws import EmbeddedAws
 from sandbox.gateway import Gateway
 from tests.components.client.nucleus import FEDERATION
-from tests.components.client.supervised import BUCKET, Agent, AgentOf
+from tests.components.client.supervised import BUCKET, TIMEOUT_S, Agent, AgentOf
 from tests.conftest import Line
 
 
@@ -79,6 +80,13 @@ def artifacts(tmp_path: Path) -> Path:
     directory.mkdir()
     (directory / "task.py").write_text(TASK)
     return directory
+
+
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is called off may take its time to stop: beside other work on this machine half a second can be too short,
+    and its process would be killed."""
+    monkeypatch.setattr(supervisor, "CONFIRM_S", TIMEOUT_S)
 
 
 @pytest.fixture

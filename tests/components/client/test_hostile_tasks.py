@@ -166,6 +166,7 @@ def test_numbers_without_end_are_refused_on_the_device(agent_of: AgentOf, assign
     assert (ended.reason or "").startswith("train(), evaluate() and describe() of task.py make a report of 1")
 
 
+@pytest.mark.usefixtures("unhurried")
 @pytest.mark.parametrize("name", ["ready", "build_model", "load_data", "train", "describe"])
 def test_where_a_task_hangs_is_known_and_the_process_serves_again_when_it_is_called_off(
     agent_of: AgentOf, assign: Callable[..., Assignment], artifacts: Path, name: str

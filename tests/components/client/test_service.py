@@ -25,7 +25,7 @@ from protocol.messages import Assignment, Hello
 from sandbox.embedded_aws import EmbeddedAws
 from sandbox.gateway import Request
 from sandbox.nucleus.ipc import IpcError
-from sandbox.nucleus.personality import LITE
+from sandbox.nucleus.personality import CLASSIC, LITE
 from tests.components.client.conftest import TASK, refusal
 from tests.components.client.nucleus import FEDERATION, THING, TIMEOUT_S, Nucleus
 from tests.components.client.supervised import BUCKET
@@ -273,11 +273,11 @@ def test_a_device_that_is_to_wait_says_so_and_declines_at_the_deadline(
 ) -> None:
     nucleus.configuration |= {"min_disk_mb": "1e12", "when_not_ready": "wait"}
     start()
-    assignment = msgspec.structs.replace(assign(1), deadline=time.time() + 4)
-    nucleus.want(wanted(assignment))
+    nucleus.want(wanted(assign(1)))
     nucleus.wait_until(
         lambda n: "waiting: " in (n.reported("progress", round=1, phase="accepted") or {}).get("reason", "")
     )
+    nucleus.want(wanted(msgspec.structs.replace(assign(1), deadline=time.time() + 1)))
     declined = nucleus.wait_until(lambda n: n.reported("progress", round=1, phase="declined"))
     assert declined["reason"].startswith("deadline passed in phase accepted: waiting: ")
 
@@ -336,6 +336,7 @@ def test_stopping_the_agent_ends_its_training_process(
     nucleus.wait_until(lambda n: n.reported("progress", round=1, phase="training"))
     child = training_process(process)
     process.send_signal(number)
+    assert CLASSIC.lifecycle.stop_grace_s - 1 > service.GRACE_S
     assert process.wait(TIMEOUT_S) == (0 if number is signal.SIGTERM else -signal.SIGKILL)
     psutil.wait_procs([child], timeout=TIMEOUT_S)
     assert not child.is_running()
@@ -518,7 +519,9 @@ def test_an_update_that_could_not_be_uploaded_in_time_is_reported_and_not_sent(
     line_to_s3.fault = refuse
     process = start()
     nucleus.want(wanted(assign(1)))
-    nucleus.wait_until(lambda n: n.reported("progress", round=1, phase="uploading"))
+    nucleus.wait_until(
+        lambda n: "cannot upload" in ((n.reported("progress", round=1, phase="uploading") or {}).get("reason") or "")
+    )
     child = training_process(process)
     nucleus.want(wanted(msgspec.structs.replace(assign(1), deadline=time.time() + 5)))
     failed = nucleus.wait_until(lambda n: n.reported("progress", round=1, phase="failed"))
