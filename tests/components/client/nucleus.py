@@ -226,9 +226,8 @@ class Nucleus:
         call.respond({"componentName": call.component, "value": self.configuration})
 
     async def _subscribe(self, call: Call) -> None:
-        for refusals in (self.refused_subscriptions, self.refusals):
-            if refusals:
-                raise refusals.pop(0)
+        self._refuse_next(self.refused_subscriptions)
+        self._refuse_next(self.refusals)
         topic = call.request["topicName"]
         call.respond(more=True)
         call.when_closed(self._count_closed_subscription)
@@ -247,9 +246,15 @@ class Nucleus:
         """The topics of which the component hears."""
         return {topic for topic, calls in self._subscribers.items() if any(not call.closed for call in calls)}
 
+    def _refuse_next(self, refusals: list[IpcError]) -> None:
+        if refusals:
+            with self._changed:
+                refusal = refusals.pop(0)
+                self._changed.notify_all()
+            raise refusal
+
     async def _publish(self, call: Call) -> None:
-        if self.refusals:
-            raise self.refusals.pop(0)
+        self._refuse_next(self.refusals)
         self.open_streams += 1
         call.when_closed(self._count_closed)
         # As on nucleus lite, the stream of an answered call is left open.
