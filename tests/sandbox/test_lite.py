@@ -15,8 +15,8 @@ from sandbox.fleet import Device
 from sandbox.nucleus import mqtt
 from sandbox.nucleus.eventstream import Frame, MessageType
 from sandbox.nucleus.lifecycle import ComponentState
-from tests.sandbox.conftest import BUCKET
 from sandbox.nucleus.nucleus import OneProcessError
+from tests.sandbox.conftest import BUCKET
 from tests.sandbox.probe import Control, Probe, ProbeError
 from tests.sandbox.raw import Answer, RawComponent
 
