@@ -15,7 +15,7 @@ import msgspec
 import typer
 
 from benchmarks.fuzzing.example_updates import ExampleUpdate, example_update
-from benchmarks.fuzzing.mutations import SCHEMA, mutate
+from benchmarks.fuzzing.mutations import BUFFERS, SCHEMA, mutate
 from benchmarks.fuzzing.update_judge import accepted_wrongly
 from cloud.averager.inspection import RefusedError, inspect, max_bytes
 from protocol.messages import Encoding
@@ -66,7 +66,7 @@ def main(
     first_seed: Annotated[int, typer.Option(help="The seed of the first; the others follow.")] = 0,
 ) -> None:
     """Print what became of the mutations as JSON."""
-    goods = [example_update(SCHEMA, encoding) for encoding in get_args(Encoding)]
+    goods = [example_update(SCHEMA, encoding, buffers=BUFFERS) for encoding in get_args(Encoding)]
     reasons: Counter[str] = Counter()
     accepted = crashed = peak = defects = 0
     for seed in range(first_seed, first_seed + mutations):

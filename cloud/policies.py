@@ -53,7 +53,11 @@ class Round(msgspec.Struct, frozen=True, kw_only=True):
 
 class Update(msgspec.Struct, frozen=True, kw_only=True):
     """One client's accepted update: `delta` is local minus global, float32 (int64 of integer tensors), by tensor. `age`
-    is how many rounds it is late by, 0 but with `averaging.carry_over` or `max_staleness`."""
+    is how many rounds it is late by, 0 but with `averaging.carry_over` or `max_staleness`.
+
+    Buffers and integers are values: of a late update as well, added to the present model they give the client's own.
+    A metric, or number of its describe, that was not finite is None in its report.
+    """
 
     thing: str
     report: Report

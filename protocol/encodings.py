@@ -1,15 +1,20 @@
 """How updates travel: which bytes of an update's file hold which coordinates of the model, and what they mean.
 
-The float coordinates of a model are the elements of its floating-point tensors, in the order of the model's file,
-counted from 0 to `n_float`; the elements of its integer and boolean tensors are its integer coordinates, 0 to `n_int`.
-An update has a difference for each, in the same order, in up to three regions:
+The float coordinates of a model are the elements of its parameters, from 0 to `n_parameters`, and then those of its
+buffers, the other floating-point tensors, up to `n_float`; the elements of its integer and boolean tensors are its
+integer coordinates, 0 to `n_int`. Those of a kind are in the order of the model's file. An update has a difference for
+each, in up to four regions, of which those with wider numbers come first, and parameters before buffers:
 
-    integers   int64, one an integer coordinate
-    scales     float32, one a block of BLOCK float coordinates; of int8 alone
-    floats     one a float coordinate, as the encoding says
+    integers     int64, one an integer coordinate
+    scales       float32, one a block of BLOCK parameters' coordinates; of int8 alone
+    parameters   one a coordinate, as the encoding says
+    buffers      float32, one a coordinate, in every encoding
 
-So a range of the model's file is a range of coordinates, and that is a range of bytes in every update, whatever the
-dtypes of the model. Blocks are counted from coordinate 0 and cross the borders of tensors.
+So a range of the model's file is a range of coordinates of each kind, and these are ranges of bytes in every update,
+whatever the dtypes of the model. Blocks are counted from coordinate 0 and cross the borders of parameters.
+
+Buffers are values that a model computes with as they are, such as variances: what a lossy encoding makes of them, or
+keeps back and sends later in one piece, can be a value that no device ever had.
 
 float32 loses nothing. bfloat16 rounds to nearest, ties to even. int8 is symmetric: a block's scale is its largest
 magnitude divided by 127, and each value the nearest multiple of it. What these two lose, a device adds to its next
@@ -17,6 +22,7 @@ update (error feedback: Seide et al., 2014, section 3; Karimireddy et al., 2019,
 """
 
 import functools
+import itertools
 import math
 from collections.abc import Iterable
 from typing import Any
@@ -25,17 +31,19 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from protocol.messages import Encoding
+from protocol.messages import Encoding, ModelHeader
+from protocol.messages import decode as decode_message
 from protocol.tensors import (
     DTYPES,
-    FLOATING,
     Header,
     InvalidTensorsError,
+    Kind,
     SchemaMismatchError,
     TensorSpec,
     check_schema,
     encode_header,
     from_float32,
+    kind_of,
 )
 
 Buffer = bytes | bytearray | memoryview
@@ -49,12 +57,13 @@ SCALES = "fedgrass..scales"
 """The tensor of scales in an update. No module of torch can hold a tensor by this name: no part of one is empty."""
 
 FLOAT_DTYPES: dict[Encoding, str] = {"float32": "F32", "bfloat16": "BF16", "int8": "I8"}
-"""Encoding -> safetensors dtype of the float coordinates."""
+"""Encoding -> safetensors dtype of the parameters' coordinates."""
 
 LOSSY: frozenset[Encoding] = frozenset({"bfloat16", "int8"})
 
 _INTEGER_BYTES = 8
 _SCALE_BYTES = 4
+_BUFFER_BYTES = 4
 _LARGEST = np.float32(127)
 _AT_ONCE = 512 * BLOCK
 """So many coordinates are encoded at a time: temporary arrays stay in the processor's cache."""
@@ -81,19 +90,21 @@ class Coordinates(msgspec.Struct, frozen=True):
 class UpdateLayout(msgspec.Struct, frozen=True, kw_only=True):
     """What updates to a model look like in one encoding. Bytes are counted from where the data of the file begins.
 
-    `tensors` are those of the update's file, in the order of their bytes; `floats` and `integers` are the model's, as
-    coordinates. `scales_start` and `floats_start` are the first bytes of these regions; the integers' is 0.
-    `header_bytes` precede the data if there is no message.
+    `tensors` are those of the update's file, in the order of their bytes; `floats`, parameters and then buffers, and
+    `integers` are the model's, as coordinates. `scales_start`, `parameters_start` and `buffers_start` are the first
+    bytes of these regions; the integers' is 0. `header_bytes` precede the data if there is no message.
     """
 
     encoding: Encoding
     tensors: tuple[TensorSpec, ...]
     floats: tuple[Coordinates, ...]
     integers: tuple[Coordinates, ...]
+    n_parameters: int
     n_float: int
     n_int: int
     scales_start: int
-    floats_start: int
+    parameters_start: int
+    buffers_start: int
     data_bytes: int
     header_bytes: int
 
@@ -104,49 +115,70 @@ class UpdateLayout(msgspec.Struct, frozen=True, kw_only=True):
 
 @functools.lru_cache(maxsize=16)
 def update_layout(model: Header, encoding: Encoding) -> UpdateLayout:
-    """What updates to the model with this header look like.
+    """What updates to the model with this header look like. Which of its tensors are buffers, the header's message
+    says; without one there are none.
 
     Raises:
         InvalidTensorsError: a tensor of the model has the name that is kept for scales.
+        InvalidMessageError: the message is not that of a model.
     """
     if any(tensor.name == SCALES for tensor in model.tensors):
         raise InvalidTensorsError(f"no tensor of a model may be named {SCALES!r}: updates keep that name for scales")
-    floats = _coordinates(tensor for tensor in model.tensors if tensor.dtype in FLOATING)
-    integers = _coordinates(tensor for tensor in model.tensors if tensor.dtype not in FLOATING)
+    names = frozenset(decode_message(model.message, ModelHeader).buffers if model.message else ())
+    of_kind: dict[Kind, list[TensorSpec]] = {"parameter": [], "buffer": [], "integer": []}
+    for tensor in model.tensors:
+        of_kind[kind_of(tensor, names)].append(tensor)
+    parameters = _coordinates(of_kind["parameter"])
+    n_parameters = parameters[-1].stop if parameters else 0
+    floats = parameters + _coordinates(of_kind["buffer"], n_parameters)
+    integers = _coordinates(of_kind["integer"])
     n_float = floats[-1].stop if floats else 0
     n_int = integers[-1].stop if integers else 0
-    scales = [TensorSpec(SCALES, "F32", (blocks(n_float),), 0, 0)] if encoding == "int8" else []
-    tensors = _in_file(
-        [
-            *(TensorSpec(tensor.name, "I64", tensor.shape, 0, 0) for tensor in integers),
-            *scales,
-            *(TensorSpec(tensor.name, FLOAT_DTYPES[encoding], tensor.shape, 0, 0) for tensor in floats),
-        ]
-    )
-    scales_start = n_int * _INTEGER_BYTES
-    floats_start = scales_start + sum(scale.size for scale in scales) * _SCALE_BYTES
+    dtype = FLOAT_DTYPES[encoding]
+    scales = (TensorSpec(SCALES, "F32", (blocks(n_parameters),), 0, 0),) if encoding == "int8" else ()
+    regions = {
+        "integers": _as("I64", integers),
+        "scales": scales,
+        "parameters": _as(dtype, parameters),
+        "buffers": _as("F32", floats[len(parameters) :]),
+    }
+    widths = {
+        "integers": _INTEGER_BYTES,
+        "scales": _SCALE_BYTES,
+        "parameters": DTYPES[dtype].itemsize,
+        "buffers": _BUFFER_BYTES,
+    }
+    order = sorted(regions, key=lambda region: -widths[region])
+    sizes = [widths[region] * sum(tensor.size for tensor in regions[region]) for region in order]
+    starts = dict(zip(order, itertools.accumulate(sizes, initial=0), strict=False))
+    tensors = _in_file(tensor for region in order for tensor in regions[region])
     return UpdateLayout(
         encoding=encoding,
         tensors=tensors,
         floats=floats,
         integers=integers,
+        n_parameters=n_parameters,
         n_float=n_float,
         n_int=n_int,
-        scales_start=scales_start,
-        floats_start=floats_start,
-        data_bytes=floats_start + n_float * DTYPES[FLOAT_DTYPES[encoding]].itemsize,
+        scales_start=starts["scales"],
+        parameters_start=starts["parameters"],
+        buffers_start=starts["buffers"],
+        data_bytes=sum(sizes),
         header_bytes=len(encode_header(tensors, "")),
     )
 
 
-def _coordinates(tensors: Iterable[TensorSpec]) -> tuple[Coordinates, ...]:
+def _coordinates(tensors: Iterable[TensorSpec], position: int = 0) -> tuple[Coordinates, ...]:
     placed = []
-    position = 0
     for tensor in tensors:
         stop = position + tensor.size
         placed.append(Coordinates(tensor.name, tensor.dtype, tensor.shape, position, stop))
         position = stop
     return tuple(placed)
+
+
+def _as(dtype: str, tensors: Iterable[Coordinates]) -> tuple[TensorSpec, ...]:
+    return tuple(TensorSpec(tensor.name, dtype, tensor.shape, 0, 0) for tensor in tensors)
 
 
 def _in_file(tensors: Iterable[TensorSpec]) -> tuple[TensorSpec, ...]:
@@ -164,15 +196,21 @@ def blocks(coordinates: int) -> int:
     return math.ceil(coordinates / BLOCK)
 
 
-def float_range(layout: UpdateLayout, first: int, stop: int) -> tuple[int, int]:
-    """The bytes of the float coordinates from `first` up to `stop`."""
+def parameter_range(layout: UpdateLayout, first: int, stop: int) -> tuple[int, int]:
+    """The bytes of the parameters' coordinates from `first` up to `stop`."""
     size = DTYPES[FLOAT_DTYPES[layout.encoding]].itemsize
-    return layout.floats_start + first * size, layout.floats_start + stop * size
+    return layout.parameters_start + first * size, layout.parameters_start + stop * size
+
+
+def buffer_range(layout: UpdateLayout, first: int, stop: int) -> tuple[int, int]:
+    """The bytes of the buffers' elements from `first` up to `stop`, counted from the first one: float32,
+    little-endian."""
+    return layout.buffers_start + first * _BUFFER_BYTES, layout.buffers_start + stop * _BUFFER_BYTES
 
 
 def scale_range(layout: UpdateLayout, first: int, stop: int) -> tuple[int, int]:
-    """The bytes of the scales that `decode` needs for the float coordinates from `first` up to `stop`: none, but for
-    int8."""
+    """The bytes of the scales that `decode` needs for the parameters' coordinates from `first` up to `stop`: none, but
+    for int8."""
     if layout.encoding != "int8" or first == stop:
         return layout.scales_start, layout.scales_start
     return (
@@ -205,10 +243,10 @@ def check_layout(header: Header, expected: UpdateLayout) -> None:
 
 
 def decode(encoding: Encoding, values: Buffer, out: Floats, first: int = 0, scales: Buffer = b"") -> None:
-    """The differences at the float coordinates from `first` up to `first + len(out)`, into `out`.
+    """The differences at the parameters' coordinates from `first` up to `first + len(out)`, into `out`.
 
-    `values` are the bytes of `float_range`, `scales` those of `scale_range`. Nothing is allocated. A value that is not
-    finite comes out as such.
+    `values` are the bytes of `parameter_range`, `scales` those of `scale_range`. Nothing is allocated. A value that is
+    not finite comes out as such.
     """
     raw = np.frombuffer(values, DTYPES[FLOAT_DTYPES[encoding]], len(out))
     if encoding == "bfloat16":
@@ -235,18 +273,22 @@ def _scale(out: Floats, scales: Floats, first: int) -> None:
             out[head + whole * BLOCK :] *= scales[whole]
 
 
+_NO_FLOATS: Floats = np.empty(0, np.float32)
+
+
 class Encoded(msgspec.Struct, frozen=True):
-    """Float coordinates as they travel: `values` in the encoding's dtype, `scales` of int8 (otherwise none), and the
-    `residual` that a device adds to its next update, None if nothing was lost."""
+    """Float coordinates as they travel: the parameters' `values` in the encoding's dtype, `scales` of int8 (otherwise
+    none), and the `residual` that a device adds to its next update, None if nothing was lost; and the `buffers`."""
 
     values: NDArray[Any]
     scales: Floats
     residual: Floats | None
+    buffers: Floats = _NO_FLOATS
 
 
 def encode(delta: Floats, encoding: Encoding, residual: Floats | None = None) -> Encoded:
-    """All float coordinates of an update, flat, as they travel. `residual` is what the last update left out, for an
-    encoding that leaves something out.
+    """The parameters' coordinates of an update, flat, as they travel. `residual` is what the last update left out, for
+    an encoding that leaves something out.
 
     Raises:
         NotFiniteError: a value is not finite, or too large for the encoding.
@@ -255,7 +297,7 @@ def encode(delta: Floats, encoding: Encoding, residual: Floats | None = None) ->
     if encoding not in LOSSY:
         for first in range(0, count, _AT_ONCE):
             _require_finite(delta[first : first + _AT_ONCE], first)
-        return Encoded(delta, np.empty(0, np.float32), None)
+        return Encoded(delta, _NO_FLOATS, None)
     values = np.empty(count, DTYPES[FLOAT_DTYPES[encoding]])
     scales = np.empty(blocks(count) if encoding == "int8" else 0, np.float32)
     left = np.empty(count, np.float32)
@@ -274,6 +316,14 @@ def encode(delta: Floats, encoding: Encoding, residual: Floats | None = None) ->
         _require_finite(back, first)
         np.subtract(due, back, out=left[part])
     return Encoded(values, scales, left)
+
+
+def encode_floats(layout: UpdateLayout, floats: Floats, residual: Floats | None = None) -> Encoded:
+    """All float coordinates of an update, as they travel: as `encode`, and buffers as they are."""
+    encoded = encode(floats[: layout.n_parameters], layout.encoding, residual)
+    buffers = floats[layout.n_parameters :]
+    _require_finite(buffers, layout.n_parameters)
+    return msgspec.structs.replace(encoded, buffers=buffers)
 
 
 def _require_finite(values: Floats, first: int) -> None:
@@ -298,5 +348,11 @@ def _quantize(due: Floats, values: NDArray[Any], scales: Floats) -> None:
 
 def dump(layout: UpdateLayout, integers: Integers, floats: Encoded, message: bytes | str) -> bytes:
     """An update's file: the same values and message always give the same bytes."""
-    parts = (encode_header(layout.tensors, message), integers, floats.scales, floats.values)
-    return b"".join(part if isinstance(part, bytes) else part.data for part in parts)
+    regions: list[tuple[int, NDArray[Any]]] = [
+        (0, integers),
+        (layout.scales_start, floats.scales),
+        (layout.parameters_start, floats.values),
+        (layout.buffers_start, floats.buffers),
+    ]
+    by_place = sorted(regions, key=lambda region: region[0])
+    return encode_header(layout.tensors, message) + b"".join(array.data for _, array in by_place)

@@ -24,6 +24,9 @@ Positive = Annotated[int, msgspec.Meta(ge=1, le=MAX_INTEGER)]
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
+Numbers = dict[str, float | None]
+"""What a task measures, by name; None is a number that is not finite."""
+
 Encoding = Literal["float32", "bfloat16", "int8"]
 """How the float coordinates of an update travel: see `protocol.encodings`."""
 
@@ -127,7 +130,8 @@ class RoundCounts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RoundNotice(Message, frozen=True, kw_only=True):
-    """The state of a round, for dashboards: published, retained, on `names.round_topic`."""
+    """The state of a round, for dashboards: published, retained, on `names.round_topic`. `metrics` are means over the
+    clients whose metric was finite, `not_finite` counts the others; `warnings` are of the new model."""
 
     federation: str
     round: Positive
@@ -135,6 +139,8 @@ class RoundNotice(Message, frozen=True, kw_only=True):
     model: ModelReference | None = None
     counts: RoundCounts = RoundCounts()
     metrics: dict[str, float] = {}
+    not_finite: dict[str, Count] = {}
+    warnings: list[str] = []
     reason: str | None = None
     at: float
 
@@ -163,7 +169,8 @@ class Report(Message, frozen=True, kw_only=True):
     """What a client says of its update; it travels in the header of the update's safetensors file.
 
     `base` is the SHA-256 of the global model that it trained from. `before` and `after` are metrics on the client's
-    own hold-out data, of the global model and of the locally trained one; `describe` is the task's own numbers.
+    own hold-out data, of the global model and of the locally trained one; `describe` is the task's own numbers. One
+    that is not finite, which JSON can't carry, is None.
     """
 
     federation: str
@@ -173,9 +180,9 @@ class Report(Message, frozen=True, kw_only=True):
     encoding: Encoding
     examples: Positive
     steps: Positive
-    before: dict[str, float] = {}
-    after: dict[str, float] = {}
-    describe: dict[str, float] = {}
+    before: Numbers = {}
+    after: Numbers = {}
+    describe: Numbers = {}
     timings: Timings
 
 

@@ -1,7 +1,8 @@
-"""The copy of a model that is half as long: its float32 numbers in bfloat16, rounded to nearest, ties to even.
+"""The copy of a model that is half as long: its float32 parameters in bfloat16, rounded to nearest, ties to even.
 
 Its elements are in the model's own order, so that a range of the model's file is one of the copy's. All other dtypes
-stay as they are. To widen bfloat16 to float32 is exact.
+stay as they are, and so do buffers: a change that a device made to a rounded value, such as a variance, may be larger
+than the value that it is added to. To widen bfloat16 to float32 is exact.
 """
 
 from collections.abc import Iterable
@@ -10,7 +11,7 @@ import msgspec
 import numpy as np
 
 from protocol.messages import ModelHeader, decode, encode
-from protocol.tensors import DTYPES, TensorSpec, encode_header, from_float32, load, read_array
+from protocol.tensors import DTYPES, Kind, TensorSpec, encode_header, from_float32, kind_of, load, read_array
 
 Buffer = bytes | bytearray | memoryview
 
@@ -22,30 +23,35 @@ class TooLargeNumberError(ArithmeticError):
     """A number is too large for bfloat16, or not finite; the text names the tensor."""
 
 
-def narrow_bytes(dtype: str) -> int:
-    """How many bytes an element of a model's dtype has in the copy."""
-    return DTYPES[_NARROWED.get(dtype, dtype)].itemsize
+def narrow_bytes(dtype: str, kind: Kind) -> int:
+    """How many bytes an element of a model's dtype has in the copy, in a tensor of this kind."""
+    return DTYPES[_narrowed(dtype, kind)].itemsize
 
 
-def narrow_layout(tensors: Iterable[TensorSpec]) -> tuple[TensorSpec, ...]:
-    """The tensors of the copy of a model with these."""
+def _narrowed(dtype: str, kind: Kind) -> str:
+    return _NARROWED.get(dtype, dtype) if kind == "parameter" else dtype
+
+
+def narrow_layout(tensors: Iterable[TensorSpec], buffers: Iterable[str]) -> tuple[TensorSpec, ...]:
+    """The tensors of the copy of a model with these, of which `buffers` are no parameters."""
     placed: list[TensorSpec] = []
     position = 0
+    names = frozenset(buffers)
     for tensor in tensors:
-        dtype = _NARROWED.get(tensor.dtype, tensor.dtype)
-        end = position + tensor.size * narrow_bytes(tensor.dtype)
+        dtype = _narrowed(tensor.dtype, kind_of(tensor, names))
+        end = position + tensor.size * DTYPES[dtype].itemsize
         placed.append(msgspec.structs.replace(tensor, dtype=dtype, start=position, end=end))
         position = end
     return tuple(placed)
 
 
-def narrow(tensor: TensorSpec, data: Buffer) -> bytes:
-    """The bytes in the copy of some elements of a tensor, from those in the model.
+def narrow(tensor: TensorSpec, kind: Kind, data: Buffer) -> bytes:
+    """The bytes in the copy of some elements of a tensor of this kind, from those in the model.
 
     Raises:
         TooLargeNumberError: see there.
     """
-    if tensor.dtype not in _NARROWED:
+    if _narrowed(tensor.dtype, kind) == tensor.dtype:
         return bytes(data)
     narrowed = from_float32(np.frombuffer(data, DTYPES["F32"]), "BF16")
     if ((narrowed & _NOT_FINITE) == _NOT_FINITE).any():
@@ -62,5 +68,9 @@ def narrow_model(model: bytes) -> bytes:
     """
     header, _ = load(model)
     about = decode(header.message, ModelHeader)
-    data = (narrow(tensor, read_array(header, tensor, model).tobytes()) for tensor in header.tensors)
-    return b"".join((encode_header(narrow_layout(header.tensors), encode(about)), *data))
+    buffers = frozenset(about.buffers)
+    data = (
+        narrow(tensor, kind_of(tensor, buffers), read_array(header, tensor, model).tobytes())
+        for tensor in header.tensors
+    )
+    return b"".join((encode_header(narrow_layout(header.tensors, buffers), encode(about)), *data))

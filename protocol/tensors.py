@@ -82,6 +82,11 @@ class Header(msgspec.Struct, frozen=True):
         return self.tensors[-1].end if self.tensors else 0
 
     @property
+    def by_name(self) -> dict[str, TensorSpec]:
+        """The tensors by their names."""
+        return {tensor.name: tensor for tensor in self.tensors}
+
+    @property
     def schema(self) -> dict[str, tuple[str, tuple[int, ...]]]:
         """Name -> (dtype, shape)."""
         return {tensor.name: (tensor.dtype, tensor.shape) for tensor in self.tensors}
@@ -101,11 +106,11 @@ class _Entry(msgspec.Struct, forbid_unknown_fields=True):
     data_offsets: tuple[int, int]
 
 
-def kind_of(tensor: TensorSpec, buffers: Iterable[str]) -> Kind:
-    """What a tensor of a model is: trained, averaged only, or counted."""
+def kind_of(tensor: TensorSpec, buffers: frozenset[str]) -> Kind:
+    """What a tensor of a model is: trained, averaged only, or counted. `buffers` are the names of the second kind."""
     if tensor.dtype not in FLOATING:
         return "integer"
-    return "buffer" if tensor.name in set(buffers) else "parameter"
+    return "buffer" if tensor.name in buffers else "parameter"
 
 
 def header_length(first: bytes) -> int:

@@ -9,7 +9,7 @@ from cloud.settings import parse
 from cloud.state.records import CohortMember, RoundRecord
 from protocol import encodings, names
 from protocol.encodings import UpdateLayout, update_layout
-from protocol.messages import Encoding, ModelReference, Report, Timings, encode
+from protocol.messages import Encoding, ModelHeader, ModelReference, Report, Timings, encode
 from protocol.names import UpdateName
 from protocol.tensors import encode_header, layout, parse_header
 
@@ -27,11 +27,12 @@ class ExampleUpdate(msgspec.Struct, frozen=True):
 
 
 def example_update(
-    schema: Mapping[str, tuple[str, tuple[int, ...]]], encoding: Encoding, seed: int = 0
+    schema: Mapping[str, tuple[str, tuple[int, ...]]], encoding: Encoding, seed: int = 0, buffers: tuple[str, ...] = ()
 ) -> ExampleUpdate:
-    """An update of normally distributed differences to a model of this schema, name -> (dtype, shape)."""
-    tensors = layout(schema)
-    first = encode_header(tensors, "")
+    """An update of normally distributed differences to a model of this schema, name -> (dtype, shape), of which these
+    are buffers."""
+    tensors = layout(schema, buffers)
+    first = encode_header(tensors, encode(ModelHeader(federation="example", round=0, buffers=buffers)))
     where = update_layout(parse_header(first, len(first) + (tensors[-1].end if tensors else 0)), encoding)
     name = UpdateName("example", 1, "device")
     times = Timings(accepted_at=1.0, downloaded_at=2.0, trained_at=3.0, uploading_at=4.0, train_s=1.0)
@@ -55,7 +56,7 @@ def example_update(
         record=_record(name, encoding),
         layout=where,
         report=report,
-        data=encodings.dump(where, integers, encodings.encode(floats, encoding), encode(report)),
+        data=encodings.dump(where, integers, encodings.encode_floats(where, floats), encode(report)),
     )
 
 

@@ -17,10 +17,14 @@ SCHEMA: dict[str, tuple[str, tuple[int, ...]]] = {
     "brain": ("BF16", (3, 5)),
     "temperature": ("F32", ()),
     "empty": ("F32", (0, 4)),
+    "norm.running_mean": ("F32", (17,)),
+    "norm.running_var": ("F32", (17,)),
+    "brain.scale": ("BF16", (5,)),
     "count": ("I64", ()),
     "mask": ("BOOL", (4,)),
 }
-"""A small model with one of each kind of tensor, of a few blocks of int8."""
+BUFFERS = ("norm.running_mean", "norm.running_var", "brain.scale")
+"""A small model with one of each kind of tensor, of a few blocks of int8; and which of them are buffers."""
 
 _WORDS = (
     b"0", b"-1", b"9", b"1e999", b"-0.0", b"NaN", b"18446744073709551616", b"null", b"true", b"[", b"]", b"{", b"}",
@@ -96,20 +100,25 @@ def _let_length_fit(data: bytearray, good: ExampleUpdate) -> None:
 
 
 def _change_values(data: bytearray, good: ExampleUpdate, choose: random.Random) -> None:
-    """Numbers that are none, or too large, anywhere among the float coordinates or their scales."""
+    """Numbers that are none, or too large, anywhere among the parameters or their scales, or among the buffers."""
     start = len(data) - good.layout.data_bytes
     if start < 0:
         return
     value = choose.choice(_FLOATS)
     raw = struct.pack("<f", value)
+    n_buffers = good.layout.n_float - good.layout.n_parameters
+    if n_buffers and choose.random() < 0.25:
+        where = start + good.layout.buffers_start + 4 * choose.randrange(n_buffers)
+        data[where : where + 4] = raw
+        return
     match good.layout.encoding:
         case "float32":
-            where = good.layout.floats_start + 4 * choose.randrange(good.layout.n_float)
+            where = good.layout.parameters_start + 4 * choose.randrange(good.layout.n_parameters)
         case "bfloat16":
-            where = good.layout.floats_start + 2 * choose.randrange(good.layout.n_float)
+            where = good.layout.parameters_start + 2 * choose.randrange(good.layout.n_parameters)
             raw = raw[2:]
         case "int8":
-            where = good.layout.scales_start + 4 * choose.randrange(encodings.blocks(good.layout.n_float))
+            where = good.layout.scales_start + 4 * choose.randrange(encodings.blocks(good.layout.n_parameters))
     data[start + where : start + where + len(raw)] = raw
 
 

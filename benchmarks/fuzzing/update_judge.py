@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from benchmarks.fuzzing.example_updates import ExampleUpdate
 from cloud.averager.inspection import Inspected
-from protocol.encodings import BLOCK, FLOAT_DTYPES, SCALES
+from protocol.encodings import BLOCK, FLOAT_DTYPES, SCALES, Coordinates
 from protocol.messages import encode
 
 
@@ -40,7 +40,8 @@ def accepted_wrongly(good: ExampleUpdate, data: bytes, inspected: Inspected) -> 
     except safetensors.SafetensorError as error:
         return f"the format's own library does not read it: {error}"
     floats = _decoded(good, tensors)
-    if not np.isfinite(floats).all():
+    buffers = good.layout.floats[len(_parameters(good)) :]
+    if not np.isfinite(np.concatenate([floats, *(_floats(tensors[place.name]) for place in buffers)])).all():
         return "it has values that are not finite"
     if not math.isclose(inspected.norm, float(np.linalg.norm(floats)), rel_tol=1e-9, abs_tol=1e-300):
         return f"its norm is {np.linalg.norm(floats)}, not {inspected.norm}"
@@ -56,10 +57,18 @@ def _says(text: Any, read: Any) -> bool:
     return type(text) is type(read) and bool(text == read)
 
 
+def _parameters(good: ExampleUpdate) -> tuple[Coordinates, ...]:
+    return tuple(place for place in good.layout.floats if place.stop <= good.layout.n_parameters)
+
+
+def _floats(tensor: dict[str, Any]) -> NDArray[np.float32]:
+    return np.frombuffer(bytes(tensor["data"]), "<f4")
+
+
 def _decoded(good: ExampleUpdate, tensors: dict[str, dict[str, Any]]) -> NDArray[np.float64]:
-    """All float coordinates, decoded the plain way."""
+    """The parameters' coordinates, decoded the plain way."""
     dtype = FLOAT_DTYPES[good.layout.encoding]
-    raw = b"".join(bytes(tensors[place.name]["data"]) for place in good.layout.floats)
+    raw = b"".join(bytes(tensors[place.name]["data"]) for place in _parameters(good))
     match dtype:
         case "F32":
             floats = np.frombuffer(raw, "<f4")

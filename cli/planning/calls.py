@@ -164,8 +164,7 @@ def _parts(planned: Round) -> Counter[str]:
         reads = planned.clients + 1
     elif "sums" in planned.plan.stages:
         elements = block_elements(planned.layout.encoding, planned.clients, of_all_clients=False)
-        regions = sum((b.n_float > 0) + (b.n_int > 0) for b in blocks_of(grid.parts, elements))
-        reads = regions * len(groups_of(range(planned.clients)))
+        reads = len(list(blocks_of(grid.parts, elements))) * len(groups_of(range(planned.clients)))
     else:
         kept = {"krum": 1, "multi_krum": max(1, planned.clients - planned.settings.byzantine)}.get(
             rule, planned.clients

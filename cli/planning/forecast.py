@@ -17,7 +17,7 @@ from cloud.settings import Averaging
 from components.client.resumable_upload import PART_BYTES
 from components.client.transfer import IN_PARTS_BYTES
 from protocol.encodings import update_layout
-from protocol.messages import Encoding, ModelHeader, decode
+from protocol.messages import Encoding, ModelHeader, decode, encode
 from protocol.tensors import Header, TensorSpec, encode_header, header_length, parse_header
 
 INITIATOR_MB = 1024
@@ -118,7 +118,7 @@ def round_of(
         TooMuchWorkError: no invocation could do its share in its time.
     """
     grid = grid_of(model, about, len(optimizers.state_names(settings.optimizer)), copied=copied)
-    layout = update_layout(model, encoding)
+    layout = update_layout(msgspec.structs.replace(model, message=encode(about).decode()), encoding)
     return Round(
         settings=settings,
         layout=layout,
@@ -185,7 +185,8 @@ def _job_s(planned: Round) -> dict[str, float]:
     for stage in planned.plan.stages:
         read = total / shards / (groups if stage == "sums" else 1)
         if stage == "parts" and "sums" in planned.plan.stages:
-            numbers = planned.layout.n_float + planned.layout.n_int
+            values = planned.layout.n_float - planned.layout.n_parameters + planned.layout.n_int
+            numbers = planned.layout.n_parameters + 3 * values  # of which the least and the largest are there as well
             read = 8 * numbers * len(groups_of(range(planned.clients))) / shards
         found[stage] = read_s(read) + (read_and_written if stage == "parts" else 0.0)
     return found

@@ -3,8 +3,7 @@
 import logging
 import math
 import time
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from cloud.averager.outputs import key_of
 from cloud.averager.pacing import not_before
@@ -14,7 +13,7 @@ from cloud.services import Services
 from cloud.state.handover import given_up, unanswered
 from cloud.state.records import RoundRecord
 from cloud.state.rounds import Answers
-from protocol.messages import OpenRound, Report, RoundCounts, RoundNotice
+from protocol.messages import MAX_MESSAGE_BYTES, OpenRound, Report, RoundCounts, RoundNotice, encode
 
 _log = logging.getLogger(__name__)
 
@@ -58,8 +57,8 @@ def vanished(record: RoundRecord, answers: Answers) -> tuple[str, ...]:
 
 
 def notice_of(record: RoundRecord) -> RoundNotice:
-    """A round's state as it is published."""
-    return RoundNotice(
+    """A round's state as it is published: without the last of its metrics, if it would be too long with them."""
+    notice = RoundNotice(
         federation=record.federation,
         round=record.round,
         state=record.status,
@@ -67,34 +66,47 @@ def notice_of(record: RoundRecord) -> RoundNotice:
         counts=RoundCounts(
             cohort=len(record.cohort), accepted=record.accepted, failed=record.failed, refused=record.refused
         ),
-        metrics=record.metrics or {},
+        metrics=dict(record.metrics or {}),
+        not_finite=dict(record.not_finite),
+        warnings=list(record.warnings),
         reason=record.reason,
         at=time.time(),
     )
+    while len(encode(notice)) > MAX_MESSAGE_BYTES and (least := notice.metrics or notice.not_finite or notice.warnings):
+        least.pop() if isinstance(least, list) else least.popitem()
+    return notice
 
 
-def mean_metrics(reports: Iterable[Report]) -> dict[str, float]:
+def mean_metrics(reports: Iterable[Report]) -> tuple[dict[str, float], dict[str, int]]:
     """The clients' own metrics, averaged by their examples: `before` of the global model, `after` of the local ones.
+    Those that are not finite are not averaged, but counted: how many clients had one, by metric.
 
-    A metric that only some clients report is averaged over these; one whose sum is too large for a float is left out.
-    So is one with a name longer than MAX_METRIC_NAME; and of more than MAX_METRICS, those that the fewest clients
-    report. A client may make up as many as it likes, and a round's record has to stay small.
+    A metric that only some clients report is averaged over these. One with a name longer than MAX_METRIC_NAME is left
+    out; and of more than MAX_METRICS, those that the fewest clients report, which are the last ones. A client may make
+    up as many as it likes, and a round's record has to stay small.
     """
-    sums: dict[str, float] = {}
-    weights: dict[str, float] = {}
-    clients: Counter[str] = Counter()
+    reported: dict[str, list[tuple[float | None, int]]] = {}
     for report in reports:
         for when, metrics in (("before", report.before), ("after", report.after)):
             for name, value in metrics.items():
-                if len(name) > MAX_METRIC_NAME:
-                    continue
-                key = f"{name}_{when}"
-                sums[key] = sums.get(key, 0.0) + value * report.examples
-                weights[key] = weights.get(key, 0.0) + report.examples
-                clients[key] += 1
-    finite = [key for key in sums if math.isfinite(sums[key])]
-    kept = set(sorted(finite, key=lambda key: (-clients[key], key))[:MAX_METRICS])
-    return {key: sums[key] / weights[key] for key in sums if key in kept}
+                if len(name) <= MAX_METRIC_NAME:
+                    reported.setdefault(f"{name}_{when}", []).append((value, report.examples))
+    means: dict[str, float] = {}
+    not_finite: dict[str, int] = {}
+    for key in sorted(reported, key=lambda key: (-len(reported[key]), key))[:MAX_METRICS]:
+        finite = [(value, examples) for value, examples in reported[key] if value is not None and math.isfinite(value)]
+        if finite:
+            means[key] = _mean(finite)
+        if len(finite) < len(reported[key]):
+            not_finite[key] = len(reported[key]) - len(finite)
+    return means, not_finite
+
+
+def _mean(values: Sequence[tuple[float, int]]) -> float:
+    total = sum(examples for _, examples in values)
+    least, largest = min(value for value, _ in values), max(value for value, _ in values)
+    mean = sum(value * (examples / total) for value, examples in values)  # of shares, that none becomes infinite
+    return min(max(mean, least), largest)
 
 
 def next_round_at(services: Services, record: RoundRecord, answers: Answers) -> float:

@@ -5,13 +5,15 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from cloud.averager.bases import bases_of
 from cloud.averager.outputs import files_of, key_of
 from cloud.averaging import optimizers
 from cloud.averaging.blocks import Block, blocks_of
-from cloud.averaging.changes import MATRIX_BYTES
+from cloud.averaging.changes import MATRIX_BYTES, Rebasing
 from cloud.averaging.grid import Grid, Part, grid_of
 from cloud.averaging.new_parts import File
 from cloud.averaging.sources import ObjectReader, Source, Stored
+from cloud.averaging.values import Base, BaseReader
 from cloud.averaging.weighing import Weighing, weigh
 from cloud.services import Services
 from cloud.state.records import Carried, CorruptRecordError, ResponseRecord, RoundRecord
@@ -33,7 +35,7 @@ _BEFORE_BYTES = 16 << 20
 
 class Inputs(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """What a round's averaging starts from. `files` are those that the federation has of each model, `before` those
-    of the base that are read."""
+    of the base that are read. `bases` are the models that the updates were trained from, the present one first."""
 
     record: RoundRecord
     answers: Answers
@@ -43,6 +45,7 @@ class Inputs(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     grid: Grid
     files: tuple[File, ...]
     before: tuple[Stored, ...]
+    bases: tuple[Base, ...]
 
     def blocks(self, parts: Sequence[Part], *, of_all_clients: bool = False) -> list[Block]:
         """Parts in blocks of the size that is best read at a time; of less, if numbers of all clients have to be in
@@ -55,6 +58,15 @@ class Inputs(msgspec.Struct, frozen=True, eq=False, kw_only=True):
         return ObjectReader(
             services.models, [source.stored for source in self.sources], services.parallel, services.waited_s
         )
+
+    def rebasing(self, services: Services, blocks: Sequence[Block]) -> Rebasing | None:
+        """What values of updates to other models than the present one are rebased with, at these blocks; None if there
+        are no such updates."""
+        if len(self.bases) == 1:
+            return None
+        files = [base.stored for base in self.bases]
+        reader = ObjectReader(services.models, files, services.parallel, services.waited_s, _BEFORE_BYTES)
+        return Rebasing(BaseReader(reader, self.bases, blocks), [source.base for source in self.sources])
 
     def before_reader(self, services: Services) -> ObjectReader:
         """Reads what the round starts from."""
@@ -96,15 +108,19 @@ def gather(
     vectors = len(optimizers.state_names(settings.optimizer))
     grid = grid_of(header, decode(header.message, ModelHeader), vectors, services.part_bytes, copied=copied)
     files = files_of(settings, grid.vectors, copied=copied)
+    layout = update_layout(header, record.settings.encoding)
+    before = tuple(_before(record, header, grid, files, head))
+    sources, bases = bases_of(services, record, sources, layout, Base(before[0], header.by_name))
     return Inputs(
         record=record,
         answers=answers,
         sources=sources,
-        layout=update_layout(header, record.settings.encoding),
+        layout=layout,
         weighing=weigh(settings, sources),
         grid=grid,
         files=files,
-        before=tuple(_before(record, header, grid, files, head)),
+        before=before,
+        bases=bases,
     )
 
 

@@ -12,7 +12,15 @@ import numpy as np
 
 from cloud.state.handover import assignment_of
 from cloud.state.records import RoundRecord
-from protocol.encodings import BLOCK, UpdateLayout, check_layout, decode, float_range, scale_range
+from protocol.encodings import (
+    BLOCK,
+    UpdateLayout,
+    buffer_range,
+    check_layout,
+    decode,
+    parameter_range,
+    scale_range,
+)
 from protocol.messages import MAX_REPORT_BYTES, InvalidMessageError, Report
 from protocol.messages import decode as decode_message
 from protocol.names import UpdateName
@@ -39,8 +47,8 @@ class RefusedError(Exception):
 
 
 class Inspected(msgspec.Struct, frozen=True, kw_only=True):
-    """What inspection learned of a good update. `norm` is the L2 norm of its float coordinates; its data begins at byte
-    `data_start` of the file."""
+    """What inspection learned of a good update. `norm` is the L2 norm of its parameters' changes; its data begins at
+    byte `data_start` of the file."""
 
     report: Report
     norm: float
@@ -111,7 +119,10 @@ def inspect(data: bytes, name: UpdateName, round_record: RoundRecord, expected: 
         raise RefusedError(f"sender mismatch: the report says {claimed}")
     if report.base != round_record.base.offered.sha256:
         raise RefusedError(f"wrong base: trained from a model with SHA-256 {report.base}")
-    return Inspected(report=report, norm=_norm(memoryview(data)[length:], expected), data_start=length)
+    body = memoryview(data)[length:]
+    norm = _norm(body, expected)
+    _check_buffers(body, expected)
+    return Inspected(report=report, norm=norm, data_start=length)
 
 
 def _explained(data: bytes, longer: int, expected: UpdateLayout) -> RefusedError:
@@ -128,17 +139,17 @@ def _explained(data: bytes, longer: int, expected: UpdateLayout) -> RefusedError
 
 
 def _norm(data: memoryview, layout: UpdateLayout) -> float:
-    """The L2 norm of the float coordinates.
+    """The L2 norm of the parameters' coordinates.
 
     Raises:
         RefusedError: one of them is not finite, or a scale is not finite, or negative.
     """
     square = 0.0
-    size = min(layout.n_float, _AT_ONCE)
+    size = min(layout.n_parameters, _AT_ONCE)
     values, wide = np.empty(size, np.float32), np.empty(size, np.float64)
-    for first in range(0, layout.n_float, _AT_ONCE):
-        stop = min(first + _AT_ONCE, layout.n_float)
-        raw = data[slice(*float_range(layout, first, stop))]
+    for first in range(0, layout.n_parameters, _AT_ONCE):
+        stop = min(first + _AT_ONCE, layout.n_parameters)
+        raw = data[slice(*parameter_range(layout, first, stop))]
         scales = data[slice(*scale_range(layout, first, stop))]
         _check_scales(scales, first)
         part, wide_part = values[: stop - first], wide[: stop - first]
@@ -152,6 +163,15 @@ def _norm(data: memoryview, layout: UpdateLayout) -> float:
             raise RefusedError(f"non-finite: tensor {layout.tensor_of(coordinate)!r}")
         square += square_part
     return math.sqrt(square)
+
+
+def _check_buffers(data: memoryview, layout: UpdateLayout) -> None:
+    for first in range(layout.n_parameters, layout.n_float, _AT_ONCE):
+        stop = min(first + _AT_ONCE, layout.n_float)
+        start, end = (place - layout.n_parameters for place in (first, stop))
+        finite = np.isfinite(np.frombuffer(data[slice(*buffer_range(layout, start, end))], DTYPES["F32"]))
+        if not finite.all():
+            raise RefusedError(f"non-finite: tensor {layout.tensor_of(first + int(np.argmin(finite)))!r}")
 
 
 def _check_scales(raw: memoryview, first: int) -> None:

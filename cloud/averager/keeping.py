@@ -215,10 +215,13 @@ class Keeper:
             model = read_back(services, record, inputs.grid)
         averaged_at = time.time()
         remembering.result()
+        metrics, not_finite = mean_metrics(r.report for r in inputs.answers.accepted if r.report is not None)
         return Averaged(
             owner=self._owner,
             model=model,
-            metrics=mean_metrics(r.report for r in inputs.answers.accepted if r.report is not None),
+            metrics=metrics,
+            not_finite=not_finite,
+            warnings=averager.warnings,
             averaged_at=averaged_at,
             vanished=vanished(record, inputs.answers),
         )
@@ -231,14 +234,15 @@ class Keeper:
             self.check(record)  # if it comes again, what it led to may have been cut off
             return
         try:
-            Averager(self._services, gather(self._services, record)).do_job(work, message.job)
+            averager = Averager(self._services, gather(self._services, record))
+            averager.do_job(work, message.job)
         except _HOPELESS as error:
             self._give_up(record, error)
         except MissingUploadError:
             if self._gone_on(record) is None:
                 raise
         else:
-            self.advance(record, JobDone(message.stage, message.job))
+            self.advance(record, JobDone(message.stage, message.job, averager.warnings))
 
     def _gone_on(self, record: RoundRecord) -> RoundRecord | None:
         """The round as it is now, if it has gone on meanwhile without this invocation."""

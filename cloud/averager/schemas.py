@@ -17,15 +17,16 @@ class Schemas:
 
     def __init__(self, models: Models) -> None:
         self._models = models
-        self._known: dict[str, Header] = {}
+        self._of_schema: dict[str, str] = {}
         self._of_federation: dict[str, Header] = {}
 
     def of(self, record: RoundRecord) -> UpdateLayout:
         """The layout of an update to the round's base model, in the round's encoding."""
-        if record.schema not in self._known:
-            self._known[record.schema] = self._models.header(record.base.key)
-        header = self._of_federation[record.federation] = self._known[record.schema]
-        return update_layout(header, record.settings.encoding)
+        # Of another federation the same tensors may be buffers.
+        if self._of_schema.get(record.federation) != record.schema:
+            self._of_federation[record.federation] = self._models.header(record.base.key)
+            self._of_schema[record.federation] = record.schema
+        return update_layout(self._of_federation[record.federation], record.settings.encoding)
 
     def limit_bytes(self, federation: str) -> int | None:
         """How many bytes an update of this federation may have, in whatever encoding; None before its schema is

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from cloud.averager.bases import without_base
 from cloud.averager.inputs import Inputs
 from cloud.averager.outputs import Outputs, key_of
 from cloud.averaging import robust
@@ -26,6 +27,7 @@ from cloud.averaging.own import base_values, own_change, read_updates
 from cloud.averaging.sources import ObjectReader, Stored
 from cloud.services import Services
 from cloud.state.records import Work
+from cloud.state.round_warnings import merged, negative_variance
 from protocol import names
 from protocol.messages import ModelReference
 
@@ -47,6 +49,12 @@ class Averager:
         self._record = inputs.record
         self._settings = inputs.record.settings.averaging
         self._everyone = range(len(inputs.sources))
+        self._negative: set[str] = set()
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is not as it should be in what was written so far, or in what it was made of."""
+        return merged(without_base(self._inputs.sources), map(negative_variance, self._negative))
 
     def begin_uploads(self) -> dict[str, str]:
         """Begin a multipart upload of each file of the new model: their ids, by key. None if a file is in one part."""
@@ -92,14 +100,14 @@ class Averager:
         blocks = inputs.blocks(parts, of_all_clients=is_matrix)
         changes: Changes
         if self._settings.rule == "own":
-            changes = self._own()
+            changes = self._own(blocks)
         elif is_matrix:
             changes = Robust(self._updates(blocks, clients), inputs.weighing, self._settings)
         elif summed is not None:
-            changes = Mean(self._stored_sums(parts, blocks, summed), inputs.weighing.total(clients))
+            changes = Mean(self._stored_sums(blocks, summed), inputs.weighing.value_total(clients))
         else:
-            total = inputs.weighing.total(clients)
-            changes = Mean(GroupSums(self._updates(blocks, clients), inputs.weighing, total), total)
+            sums = GroupSums(self._updates(blocks, clients), inputs.weighing, inputs.weighing.total(clients))
+            changes = Mean(sums, inputs.weighing.value_total(clients))
         before = Before(inputs.grid, parts, inputs.before_reader(services), inputs.files[: len(inputs.before)])
         outputs = Outputs(
             services.models,
@@ -112,14 +120,18 @@ class Averager:
         )
         for new in new_parts(inputs.grid, parts, blocks, changes, before, self._settings):
             outputs.write(new)
+            self._negative |= new.negative
         return outputs.finish()
 
     def _updates(self, blocks: Sequence[Block], clients: Sequence[int]) -> Updates:
-        return Updates(self._inputs.layout, self._inputs.reader(self._services), blocks, clients)
+        rebasing = self._inputs.rebasing(self._services, blocks)
+        return Updates(self._inputs.layout, self._inputs.reader(self._services), blocks, clients, rebasing)
 
-    def _own(self) -> Given:
+    def _own(self, blocks: Sequence[Block]) -> Given:
         reader = self._inputs.reader(self._services)
-        updates = read_updates(self._inputs.layout, reader, self._inputs.sources)
+        rebasing = self._inputs.rebasing(self._services, blocks)
+        models = rebasing.reader.whole(blocks) if rebasing else ()
+        updates = read_updates(self._inputs.layout, reader, self._inputs.sources, models)
         base = base_values(self._services.models.get(self._record.base))
         return Given(own_change(self._services.policy(self._record.settings, "average"), updates, base))
 
@@ -127,8 +139,8 @@ class Averager:
 
     def _gram(self, parts: Sequence[Part]) -> Sums:
         blocks = self._inputs.blocks(parts, of_all_clients=True)
-        weighing = self._inputs.weighing
-        return gram(self._updates(blocks, self._everyone), blocks, weighing.scales, weighing.norms)
+        updates = Updates(self._inputs.layout, self._inputs.reader(self._services), blocks, self._everyone)
+        return gram(updates, blocks, self._inputs.weighing)
 
     def _stored_gram(self, work: Work) -> Sums:
         keys = [self._key(f"distances-{shard}") for shard in range(work.shards)]
@@ -152,15 +164,14 @@ class Averager:
         total = weighing.total(self._everyone)
         for number in range(first, end):
             sums = GroupSums(self._updates(blocks, all_groups[number]), weighing, total)
-            written = [[array.tobytes() for array in next(sums.of(block))] for block in blocks]
-            data = b"".join(part for kind in zip(*written, strict=True) for part in kind)
+            data = b"".join(next(sums.of(block)).all.tobytes() for block in blocks)
             self._services.models.put_bytes(self._key(f"sums-{shard}-{number}"), data)
 
-    def _stored_sums(self, parts: Sequence[Part], blocks: Sequence[Block], shard: int) -> StoredSums:
+    def _stored_sums(self, blocks: Sequence[Block], shard: int) -> StoredSums:
         groups = len(groups_of(self._everyone))
         files = [Stored(key=self._key(f"sums-{shard}-{number}"), data_start=0) for number in range(groups)]
         reader = ObjectReader(self._services.models, files, self._services.parallel, self._services.waited_s)
-        return StoredSums(reader, parts, blocks, groups)
+        return StoredSums(reader, blocks, groups)
 
     def _key(self, name: str) -> str:
         return names.partial_key(self._record.federation, self._record.round, name)

@@ -9,59 +9,84 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloud.averaging.grid import Part, Piece
-from protocol.encodings import Floats, Integers, UpdateLayout, decode, float_range, integer_range, scale_range
-from protocol.tensors import DTYPES, FLOATING, Kind
+from protocol.encodings import (
+    Floats,
+    Integers,
+    UpdateLayout,
+    buffer_range,
+    decode,
+    integer_range,
+    parameter_range,
+    scale_range,
+)
+from protocol.tensors import DTYPES, Kind
 
 CACHED = 65_536
 """So many float64 numbers, of a sum and of what is added to it, stay in a processor's second cache."""
 
 
 class Run(NamedTuple):
-    """Elements of one kind and dtype that follow each other: places `start` to `end` among a block's coordinates, or
-    among its integers, and from byte `offset` of its part's data."""
+    """Elements of one kind and dtype that follow each other: places `start` to `end` among a block's parameters, or
+    among its values, which are its buffers and then its integers; and from byte `offset` of its part's data. The first
+    one of floating-point numbers is at `in_state` of its part's state."""
 
     kind: Kind
     dtype: str
     start: int
     end: int
     offset: int
+    in_state: int
 
 
 class Block(msgspec.Struct, frozen=True, kw_only=True):
-    """Some elements of a part: coordinates `floats[0]` to `floats[1]`, integers `integers[0]` to `integers[1]`."""
+    """Some elements of a part: of the model's parameters those from `parameters[0]` to `parameters[1]`, and so of its
+    buffers and its integers."""
 
     part: Part
-    floats: tuple[int, int]
+    parameters: tuple[int, int]
+    buffers: tuple[int, int]
     integers: tuple[int, int]
     pieces: tuple[Piece, ...]
 
     @property
-    def n_float(self) -> int:
-        """Number of coordinates."""
-        return self.floats[1] - self.floats[0]
+    def n_parameters(self) -> int:
+        """Number of parameters."""
+        return self.parameters[1] - self.parameters[0]
 
     @property
-    def n_int(self) -> int:
-        """Number of integers."""
-        return self.integers[1] - self.integers[0]
+    def n_buffers(self) -> int:
+        """Number of buffers."""
+        return self.buffers[1] - self.buffers[0]
+
+    @property
+    def n_values(self) -> int:
+        """Number of buffers and integers."""
+        return self.n_buffers + self.integers[1] - self.integers[0]
 
     def runs(self) -> Iterator[Run]:
         """All elements, in their order, no run longer than CACHED."""
-        ends = {True: 0, False: 0}
+        ends: dict[Kind, int] = {"parameter": 0, "buffer": 0, "integer": self.n_buffers}
         for (kind, dtype), group in itertools.groupby(self.pieces, lambda piece: (piece.kind, piece.tensor.dtype)):
             pieces = tuple(group)
-            is_integer, itemsize = kind == "integer", DTYPES[dtype].itemsize
-            start = ends[is_integer]
-            end = ends[is_integer] = start + sum(piece.size for piece in pieces)
+            itemsize = DTYPES[dtype].itemsize
+            start = ends[kind]
+            end = ends[kind] = start + sum(piece.size for piece in pieces)
             offset = pieces[0].tensor.start + pieces[0].start * itemsize - self.part.start
             for first in range(start, end, CACHED):
-                yield Run(kind, dtype, first, min(first + CACHED, end), offset + (first - start) * itemsize)
+                past = first - start
+                yield Run(
+                    kind, dtype, first, min(first + CACHED, end), offset + past * itemsize, pieces[0].in_state + past
+                )
 
-    def tensor_at(self, run: Run, place: int) -> str:
-        """The name of the tensor that the `place`-th element of a run belongs to."""
-        at = (self.integers if run.kind == "integer" else self.floats)[0] + run.start + place
-        same = (piece for piece in self.pieces if (piece.kind == "integer") == (run.kind == "integer"))
-        return next(piece.tensor.name for piece in same if piece.at <= at < piece.at + piece.size)
+    def tensors_in(self, run: Run) -> Iterator[tuple[str, int, int]]:
+        """The tensors that a run's elements belong to: the name of each, and where in the run its own begin and end."""
+        position = self.n_buffers if run.kind == "integer" else 0
+        for piece in self.pieces:
+            if piece.kind == run.kind:
+                start, end = max(position, run.start), min(position + piece.size, run.end)
+                if start < end:
+                    yield piece.tensor.name, start - run.start, end - run.start
+                position += piece.size
 
 
 def blocks_of(parts: Iterable[Part], elements: int) -> Iterator[Block]:
@@ -73,7 +98,7 @@ def blocks_of(parts: Iterable[Part], elements: int) -> Iterator[Block]:
             start = piece.start
             while start < piece.end:
                 end = min(piece.end, start + room)
-                pieces.append(msgspec.structs.replace(piece, start=start, end=end, at=piece.at + start - piece.start))
+                pieces.append(_of_piece(piece, start, end))
                 room -= end - start
                 start = end
                 if not room:
@@ -83,14 +108,24 @@ def blocks_of(parts: Iterable[Part], elements: int) -> Iterator[Block]:
             yield _block(part, pieces)
 
 
+def _of_piece(piece: Piece, start: int, end: int) -> Piece:
+    past = start - piece.start
+    return msgspec.structs.replace(piece, start=start, end=end, at=piece.at + past, in_state=piece.in_state + past)
+
+
 def _block(part: Part, pieces: list[Piece]) -> Block:
-    floats = [piece for piece in pieces if piece.tensor.dtype in FLOATING]
-    integers = [piece for piece in pieces if piece.tensor.dtype not in FLOATING]
-    return Block(part=part, floats=_span(floats), integers=_span(integers), pieces=tuple(pieces))
+    return Block(
+        part=part,
+        parameters=_span(pieces, "parameter"),
+        buffers=_span(pieces, "buffer"),
+        integers=_span(pieces, "integer"),
+        pieces=tuple(pieces),
+    )
 
 
-def _span(pieces: list[Piece]) -> tuple[int, int]:
-    return (pieces[0].at, pieces[-1].at + pieces[-1].size) if pieces else (0, 0)
+def _span(pieces: Iterable[Piece], kind: Kind) -> tuple[int, int]:
+    same = [piece for piece in pieces if piece.kind == kind]
+    return (same[0].at, same[-1].at + same[-1].size) if same else (0, 0)
 
 
 class Slices:
@@ -99,27 +134,42 @@ class Slices:
 
     def __init__(self, layout: UpdateLayout, block: Block) -> None:
         self._encoding = layout.encoding
-        self._first = block.floats[0]
-        self._n_float, self._n_int = block.n_float, block.n_int
+        self._first = block.parameters[0]
         self.ranges: list[tuple[int, int]] = []
         self.size = 0
-        self._integers = self._place(integer_range(*block.integers))
-        self._scales = self._place(scale_range(layout, *block.floats))
-        self._floats = self._place(float_range(layout, *block.floats))
+        regions = {
+            "integers": integer_range(*block.integers),
+            "scales": scale_range(layout, *block.parameters),
+            "parameters": parameter_range(layout, *block.parameters),
+            "buffers": buffer_range(layout, *block.buffers),
+        }
+        self._places = {name: self._place(regions[name]) for name in sorted(regions, key=regions.__getitem__)}
 
     def integers(self, space: NDArray[np.uint8]) -> Integers:
-        """The integers in some updates' bytes, a row each: int64 [rows, n_int]."""
-        return _view(space, self._integers[0], "<i8", self._n_int)
+        """The integers in some updates' bytes, a row each: int64 [rows, integers]."""
+        return self._view(space, "integers", "<i8")
 
-    def floats(self, space: NDArray[np.uint8], decoded: Floats) -> Floats:
-        """The coordinates in some updates' bytes, a row each: float32 [rows, n_float]. `decoded` takes them if they are
-        not float32 already, and has this shape then."""
+    def buffers(self, space: NDArray[np.uint8]) -> Floats:
+        """The buffers in some updates' bytes, a row each: float32 [rows, buffers]."""
+        return self._view(space, "buffers", "<f4")
+
+    def parameters(self, space: NDArray[np.uint8], decoded: Floats) -> Floats:
+        """The parameters in some updates' bytes, a row each: float32 [rows, parameters]. `decoded` takes them if they
+        are not float32 already, and has this shape then."""
         if self._encoding == "float32":
-            return _view(space, self._floats[0], "<f4", self._n_float)
+            return self._view(space, "parameters", "<f4")
         for row, out in zip(space, decoded, strict=True):
-            scales, values = (row[slice(*place)].data for place in (self._scales, self._floats))
+            scales, values = (row[slice(*self._places[region])].data for region in ("scales", "parameters"))
             decode(self._encoding, values, out, self._first, scales)
         return decoded
+
+    def _view(self, space: NDArray[np.uint8], region: str, dtype: str) -> NDArray[Any]:
+        start, end = self._places[region]
+        rows, stride = space.shape
+        itemsize = np.dtype(dtype).itemsize
+        if start == end:
+            return np.empty((rows, 0), dtype)
+        return np.ndarray((rows, (end - start) // itemsize), dtype, space, start, (stride, itemsize))
 
     def _place(self, region: tuple[int, int]) -> tuple[int, int]:
         """Have a region read; returns where in the space it will be."""
@@ -130,8 +180,3 @@ class Slices:
             self.ranges.append(region)
         self.size += end - start
         return self.size - (end - start), self.size
-
-
-def _view(space: NDArray[np.uint8], start: int, dtype: str, count: int) -> NDArray[Any]:
-    rows, stride = space.shape
-    return np.ndarray((rows, count), dtype, space, start, (stride, np.dtype(dtype).itemsize))

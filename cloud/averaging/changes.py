@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloud.averaging import robust
-from cloud.averaging.blocks import Block, Slices
-from cloud.averaging.grid import Part
+from cloud.averaging.blocks import Block, Run, Slices
 from cloud.averaging.sources import Reader, Request
-from cloud.averaging.weighing import Scales, Weighing
+from cloud.averaging.values import BaseReader, ModelValues, Values, rebased_buffers, rebased_integers
+from cloud.averaging.weighing import Weighing, Weights
 from cloud.settings import Averaging
 from protocol.encodings import Floats, Integers, UpdateLayout
-from protocol.tensors import Array
+from protocol.tensors import Array, Kind
 
 GROUP = 64
 
@@ -31,7 +31,7 @@ MATRIX_BYTES = 256 << 20
 
 Sums = NDArray[np.float64]
 Change = tuple[Sums, Sums]
-"""Of a block's coordinates, and of its integers: float64 [n_float] and [n_int]."""
+"""Of a block's parameters, and of its values (`cloud.averaging.values`): float64 [n_parameters] and [n_values]."""
 
 
 class Changes(Protocol):
@@ -46,34 +46,82 @@ def groups_of(clients: Sequence[int]) -> list[Sequence[int]]:
     return [clients[start : start + GROUP] for start in range(0, len(clients), GROUP)]
 
 
-class Rows(NamedTuple):
-    """The numbers of some clients at a block: float32 [clients, n_float] and int64 [clients, n_int]."""
+class Rows:
+    """The changes of some clients at a block, a row each. `bases` are the models that they were trained from, by their
+    places in `models`, which has what each has at the block; none of the latter, if all are the present one."""
 
-    clients: Sequence[int]
-    floats: Floats
-    integers: Integers
+    def __init__(
+        self,
+        clients: Sequence[int],
+        parameters: Floats,
+        buffers: Floats,
+        integers: Integers,
+        bases: Sequence[int | None],
+        models: Sequence[ModelValues],
+    ) -> None:
+        self.clients = clients
+        self.parameters = parameters
+        self._buffers = buffers
+        self._integers = integers
+        self._bases = bases
+        self._models = models
+
+    def values(self, run: Run) -> Values:
+        """The changes of a run's buffers or integers, as changes of the present model: float64 [clients, elements]."""
+        is_buffer = run.kind == "buffer"
+        before = 0 if is_buffer else self._buffers.shape[1]
+        part = slice(run.start - before, run.end - before)
+        raw = self._buffers[:, part] if is_buffer else self._integers[:, part]
+        # A negative zero would be neither the smaller nor the larger one of two.
+        changes = np.add(raw, 0.0, dtype=np.float64)
+        for row, base in enumerate(self._bases):
+            if base:
+                of, present = self._models[base], self._models[0]
+                changes[row] = 0.0 + (
+                    rebased_buffers(raw[row], of.buffers[part], present.buffers[part])
+                    if is_buffer
+                    else rebased_integers(raw[row], of.integers[part], present.integers[part])
+                )
+        return changes
+
+
+class Rebasing(NamedTuple):
+    """What the values of late updates are rebased with: by client the place of its base, as `Source.base` has it."""
+
+    reader: BaseReader
+    bases: Sequence[int | None]
 
 
 class Updates:
-    """The numbers of updates at some blocks: in each block those of all `clients`, which are given by their places
-    among the reader's files, in their order."""
+    """The changes of updates at some blocks: in each block those of all `clients`, which are given by their places
+    among the reader's files, in their order. Without `rebasing` all are to the present model, or are asked for their
+    parameters only."""
 
-    def __init__(self, layout: UpdateLayout, reader: Reader, blocks: Sequence[Block], clients: Sequence[int]) -> None:
+    def __init__(
+        self,
+        layout: UpdateLayout,
+        reader: Reader,
+        blocks: Sequence[Block],
+        clients: Sequence[int],
+        rebasing: Rebasing | None = None,
+    ) -> None:
         self.clients = clients
         self._layout = layout
+        self._rebasing = rebasing
         self._fills = reader.read(_of_updates(layout, blocks, clients))
         self._space = np.empty((min(ROWS, len(clients)), 0), np.uint8)
         self._decoded = np.empty((len(self._space), 0), np.float32)
 
     def of(self, block: Block) -> Iterator[Rows]:
-        """The numbers at the next block, of ROWS clients at a time: there until the next ones are asked for."""
+        """The changes at the next block, of ROWS clients at a time: there until the next ones are asked for."""
         slices = Slices(self._layout, block)
         if self._space.shape[1] < slices.size:
             self._space = np.empty((len(self._space), -(-slices.size // 8) * 8), np.uint8)
-        if self._layout.encoding != "float32" and self._decoded.shape[1] < block.n_float:
-            self._decoded = np.empty((len(self._decoded), block.n_float), np.float32)
+        if self._layout.encoding != "float32" and self._decoded.shape[1] < block.n_parameters:
+            self._decoded = np.empty((len(self._decoded), block.n_parameters), np.float32)
         lengths = [end - start for start, end in slices.ranges]
         stride, every_byte = self._space.shape[1], self._space.reshape(-1).data
+        models = self._rebasing.reader.next(block) if self._rebasing else []
         for first in range(0, len(self.clients), ROWS):
             clients = self.clients[first : first + ROWS]
             space = self._space[: len(clients)]
@@ -82,8 +130,14 @@ class Updates:
                 for length in lengths:
                     next(self._fills)(every_byte[position : position + length])
                     position += length
-            floats = slices.floats(space, self._decoded[: len(clients), : block.n_float])
-            yield Rows(clients, floats, slices.integers(space))
+            yield Rows(
+                clients,
+                slices.parameters(space, self._decoded[: len(clients), : block.n_parameters]),
+                slices.buffers(space),
+                slices.integers(space),
+                [self._rebasing.bases[client] for client in clients] if self._rebasing else [],
+                models,
+            )
 
 
 def _of_updates(layout: UpdateLayout, blocks: Sequence[Block], clients: Sequence[int]) -> Iterator[Request]:
@@ -94,51 +148,76 @@ def _of_updates(layout: UpdateLayout, blocks: Sequence[Block], clients: Sequence
                 yield Request(client, start, end)
 
 
+class BlockSums(NamedTuple):
+    """The weighted sums of some clients' changes at a block, and the least and the largest change of each value:
+    float64 [n_parameters], and thrice [n_values]. `all` has them one after another."""
+
+    all: Sums
+    parameters: Sums
+    values: Sums
+    least: Sums
+    largest: Sums
+
+
+def size_of_sums(block: Block) -> int:
+    """How many numbers the sums at a block are."""
+    return block.n_parameters + 3 * block.n_values
+
+
 class _Space:
     """Sums of one block after another, in the same memory: fresh pages for each would cost as much as the sums."""
 
     def __init__(self) -> None:
-        self._floats = np.empty(0)
-        self._integers = np.empty(0)
+        self._space = np.empty(0)
 
-    def of(self, block: Block) -> Change:
+    def of(self, block: Block) -> BlockSums:
         """Space for a block's sums, which holds whatever was there before."""
-        if len(self._floats) < block.n_float:
-            self._floats = np.empty(block.n_float)
-        if len(self._integers) < block.n_int:
-            self._integers = np.empty(block.n_int)
-        return self._floats[: block.n_float], self._integers[: block.n_int]
+        size = size_of_sums(block)
+        if len(self._space) < size:
+            self._space = np.empty(size)
+        whole = self._space[:size]
+        ends = [block.n_parameters + count * block.n_values for count in range(3)]
+        return BlockSums(whole, *np.split(whole, ends))
 
 
 class GroupSums:
-    """The weighted sums of clients, by groups. `total` is the weight of all clients of the mean: coordinates count with
-    their share of it, so that the mean is there when the groups are added up; integers, whose mean may be half-way
-    between two, with their weight."""
+    """The weighted sums of clients, by groups. `total` is the weight of all clients of the mean: parameters count with
+    their share of it, so that the mean is there when the groups are added up; values, whose mean may be half-way
+    between two integers, with their weight."""
 
     def __init__(self, updates: Updates, weighing: Weighing, total: float) -> None:
         self._updates = updates
-        self._coefficients = {
-            kind: (weighing.weights if kind == "integer" else weighing.weights / total) * scales
-            for kind, scales in weighing.scales.items()
-        }
+        self._shares = weighing.weights / total * weighing.scales
+        self._value_weights = weighing.value_weights
         self.groups = -(-len(updates.clients) // GROUP)
         self._space = _Space()
         self._product = np.empty(0)
 
-    def of(self, block: Block) -> Iterator[Change]:
-        """The sum of each group of clients at the next block: there until the next one is asked for."""
-        runs = [run for run in block.runs() if run.kind != "integer"]
-        numbers = self._updates.of(block)
+    def of(self, block: Block) -> Iterator[BlockSums]:
+        """The sums of each group of clients at the next block: there until the next ones are asked for."""
+        runs = list(block.runs())
+        changes = self._updates.of(block)
         for _ in range(self.groups):
-            floats, integers = self._space.of(block)
-            for place, rows in enumerate(itertools.islice(numbers, GROUP // ROWS)):
-                for kind, _, start, end, _ in runs:
-                    weights = self._coefficients[kind][rows.clients]
-                    self._add(weights, rows.floats[:, start:end], floats[start:end], is_first=not place)
-                if block.n_int:
-                    weights = self._coefficients["integer"][rows.clients]
-                    self._add(weights, rows.integers, integers, is_first=not place)
-            yield floats, integers
+            sums = self._space.of(block)
+            sums.least.fill(np.inf)
+            sums.largest.fill(-np.inf)
+            for place, rows in enumerate(itertools.islice(changes, GROUP // ROWS)):
+                for run in runs:
+                    if run.kind == "parameter":
+                        part = slice(run.start, run.end)
+                        shares = self._shares[rows.clients]
+                        self._add(shares, rows.parameters[:, part], sums.parameters[part], is_first=not place)
+                    else:
+                        self._add_values(self._value_weights[rows.clients], rows, run, sums, is_first=not place)
+            yield sums
+
+    def _add_values(self, weights: Weights, rows: Rows, run: Run, sums: BlockSums, *, is_first: bool) -> None:
+        part = slice(run.start, run.end)
+        values = rows.values(run)
+        self._add(weights, values, sums.values[part], is_first=is_first)
+        counted = values[weights > 0]
+        np.minimum(sums.least[part], counted.min(axis=0, initial=np.inf), out=sums.least[part])
+        np.maximum(sums.largest[part], counted.max(axis=0, initial=-np.inf), out=sums.largest[part])
 
     def _add(self, weights: Sums, rows: NDArray[Any], sums: Sums, *, is_first: bool) -> None:
         """Add the weighted sum of rows, which is taken in their order: unlike those of a matrix product, its bits don't
@@ -158,56 +237,57 @@ class GroupSums:
 
 
 class Mean:
-    """The weighted mean, from the sums of groups."""
+    """The weighted mean, from the sums of groups; that of a value is never less than its least one, nor more than its
+    largest, as rounding would have it. `value_total` is the weight of the clients whose values count: without any,
+    values stay as they are."""
 
-    def __init__(self, sums: "GroupSums | StoredSums", total: float) -> None:
+    def __init__(self, sums: "GroupSums | StoredSums", value_total: float) -> None:
         self._sums = sums
-        self._total = total
+        self._value_total = value_total
         self._space = _Space()
 
     def next(self, block: Block) -> Change:
         """The mean at the next block: there until that of the one after is asked for."""
         if self._sums.groups == 1:
-            (totals,) = self._sums.of(block)
+            (total,) = self._sums.of(block)
         else:
-            totals = self._space.of(block)
+            total = self._space.of(block)
             for place, sums in enumerate(self._sums.of(block)):
-                for total, more in zip(totals, sums, strict=True):
-                    if place:
-                        np.add(total, more, out=total)
-                    else:
-                        np.copyto(total, more)
-        floats, integers = totals
-        return floats, np.divide(integers, self._total, out=integers)
+                if place:
+                    np.add(total.parameters, sums.parameters, out=total.parameters)
+                    np.add(total.values, sums.values, out=total.values)
+                    np.minimum(total.least, sums.least, out=total.least)
+                    np.maximum(total.largest, sums.largest, out=total.largest)
+                else:
+                    np.copyto(total.all, sums.all)
+        if not self._value_total:
+            return total.parameters, np.zeros(block.n_values)
+        mean = np.divide(total.values, self._value_total, out=total.values)
+        return total.parameters, np.clip(mean, total.least, total.largest, out=mean)
 
 
 class StoredSums:
-    """The sums of groups that other invocations have written: of each group a file with its sums at some parts, all
-    coordinates first, then all integers."""
+    """The sums of groups that other invocations have written: of each group a file with its sums at some blocks."""
 
-    def __init__(self, reader: Reader, parts: Sequence[Part], blocks: Sequence[Block], groups: int) -> None:
+    def __init__(self, reader: Reader, blocks: Sequence[Block], groups: int) -> None:
         self.groups = groups
-        self._fills = reader.read(_of_sums(parts, blocks, groups))
+        self._fills = reader.read(_of_sums(blocks, groups))
         self._space = _Space()
 
-    def of(self, block: Block) -> Iterator[Change]:
-        """The sum of each group of clients at the next block: there until the next one is asked for."""
+    def of(self, block: Block) -> Iterator[BlockSums]:
+        """The sums of each group of clients at the next block: there until the next ones are asked for."""
         for _ in range(self.groups):
             sums = self._space.of(block)
-            for numbers in sums:
-                if len(numbers):
-                    next(self._fills)(numbers.view(np.uint8).data)
+            next(self._fills)(sums.all.view(np.uint8).data)
             yield sums
 
 
-def _of_sums(parts: Sequence[Part], blocks: Sequence[Block], groups: int) -> Iterator[Request]:
-    floats_at, floats_end = parts[0].floats[0], parts[-1].floats[1]
-    integers_at = parts[0].integers[0] - (floats_end - floats_at)
+def _of_sums(blocks: Sequence[Block], groups: int) -> Iterator[Request]:
+    position = 0
     for block in blocks:
-        for group in range(groups):
-            for (start, end), at in ((block.floats, floats_at), (block.integers, integers_at)):
-                if end > start:
-                    yield Request(group, 8 * (start - at), 8 * (end - at))
+        end = position + 8 * size_of_sums(block)
+        yield from (Request(group, position, end) for group in range(groups))
+        position = end
 
 
 class Robust:
@@ -215,43 +295,56 @@ class Robust:
 
     def __init__(self, updates: Updates, weighing: Weighing, settings: Averaging) -> None:
         self._updates = updates
-        self._scales = weighing.scales
+        self._weighing = weighing
         self._settings = settings
 
     def next(self, block: Block) -> Change:
         """The change at the next block."""
-        floats, integers = matrices(self._updates, block, self._scales)
-        return self._combine(floats), self._combine(integers)
+        parameters, values = matrices(self._updates, block, self._weighing)
+        if not len(values):
+            return self._combine(parameters), np.zeros(block.n_values)
+        # The mean of what was not trimmed may be rounded to less than its least value.
+        return self._combine(parameters), np.clip(self._combine(values), values.min(axis=0), values.max(axis=0))
 
-    def _combine(self, values: NDArray[Any]) -> Sums:
+    def _combine(self, changes: NDArray[Any]) -> Sums:
         if self._settings.rule == "median":
-            return robust.coordinate_median(values)
-        return robust.trimmed_mean(values, self._settings.trim)
+            return robust.coordinate_median(changes)
+        return robust.trimmed_mean(changes, self._settings.trim)
 
 
-def matrices(updates: Updates, block: Block, scales: Scales) -> tuple[NDArray[np.float32], Sums]:
-    """The next block's numbers of all clients, scaled: float32 [clients, n_float] and float64 [clients, n_int]."""
-    floats = np.empty((len(updates.clients), block.n_float), np.float32)
-    integers = np.empty((len(updates.clients), block.n_int))
-    runs = [run for run in block.runs() if run.kind != "integer"]
-    first = 0
-    for clients, values, counted in updates.of(block):
-        rows = slice(first, first + len(clients))
-        for kind, _, start, end, _ in runs:
-            by = scales[kind][clients].astype(np.float32)[:, None]
-            np.multiply(values[:, start:end], by, out=floats[rows, start:end])
-        integers[rows] = counted
-        first += len(clients)
-    return floats, integers
+def matrices(updates: Updates, block: Block, weighing: Weighing) -> tuple[Floats, Values]:
+    """The next block's changes: those of all clients' parameters, scaled, float32 [clients, n_parameters]; and those of
+    the values that count, float64 [clients that do, n_values]."""
+    runs = [run for run in block.runs() if run.kind != "parameter"]
+    is_counted = weighing.value_weights[updates.clients] > 0
+    parameters = np.empty((len(updates.clients), block.n_parameters), np.float32)
+    values = np.empty((np.count_nonzero(is_counted), block.n_values))
+    first = first_counted = 0
+    for rows in updates.of(block):
+        end = first + len(rows.clients)
+        _scale(rows, weighing, parameters[first:end])
+        end_counted = first_counted + int(np.count_nonzero(is_counted[first:end]))
+        for run in runs:
+            values[first_counted:end_counted, run.start : run.end] = rows.values(run)[is_counted[first:end]]
+        first, first_counted = end, end_counted
+    return parameters, values
 
 
-def gram(updates: Updates, blocks: Iterable[Block], scales: Scales, norms: Sums) -> Sums:
-    """The inner products of the clients' scaled numbers at the next blocks, as `robust.gram` has them: float64
-    [clients, clients], whose sum over all blocks is exact in whatever order. No scaled update's L2 norm is over its
-    `norms`."""
-    total = np.zeros((len(norms), len(norms)))
+def _scale(rows: Rows, weighing: Weighing, out: Floats) -> None:
+    np.multiply(rows.parameters, weighing.scales[rows.clients].astype(np.float32)[:, None], out=out)
+
+
+def gram(updates: Updates, blocks: Iterable[Block], weighing: Weighing) -> Sums:
+    """The inner products of the clients' scaled parameters at the next blocks, as `robust.gram` has them: float64
+    [clients, clients], whose sum over all blocks is exact in whatever order."""
+    total = np.zeros((len(updates.clients), len(updates.clients)))
     for block in blocks:
-        total += robust.gram(matrices(updates, block, scales)[0], norms)
+        parameters = np.empty((len(updates.clients), block.n_parameters), np.float32)
+        first = 0
+        for rows in updates.of(block):
+            _scale(rows, weighing, parameters[first : first + len(rows.clients)])
+            first += len(rows.clients)
+        total += robust.gram(parameters, weighing.norms)
     return total
 
 
@@ -263,7 +356,7 @@ class Given:
 
     def next(self, block: Block) -> Change:
         """The change at any block."""
-        taken: tuple[list[Sums], list[Sums]] = ([np.empty(0)], [np.empty(0)])
+        taken: dict[Kind, list[Sums]] = {"parameter": [np.empty(0)], "buffer": [np.empty(0)], "integer": []}
         for piece in block.pieces:
-            taken[piece.kind == "integer"].append(self._change[piece.tensor.name][piece.start : piece.end])
-        return np.concatenate(taken[0]), np.concatenate(taken[1])
+            taken[piece.kind].append(self._change[piece.tensor.name][piece.start : piece.end])
+        return np.concatenate(taken["parameter"]), np.concatenate(taken["buffer"] + taken["integer"])

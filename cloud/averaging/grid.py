@@ -1,8 +1,9 @@
 """The flat model, cut into parts: the same parts whatever the number of shards, so that these change no bit.
 
-A model file's data is a row of tensors. Its floating-point elements, in the order of the file, are the coordinates that
-updates and the server optimizer's state have as well; its integers and booleans are counted apart. A part is a run of
-elements, large enough to be a part of a multipart upload, in the model's file, in the state's, and in the copy's.
+A model file's data is a row of tensors, whose elements are counted by their kind, as updates have them: parameters,
+buffers, integers and booleans. The server optimizer's state has a place for each floating-point element, in the order
+of the file. A part is a run of elements, large enough to be a part of a multipart upload, in the model's file, in the
+state's, and in the copy's.
 """
 
 import math
@@ -21,14 +22,15 @@ _STATE_BYTES = 4
 
 
 class Piece(msgspec.Struct, frozen=True):
-    """The elements `start` to `end` of a tensor. The first of them is coordinate `at` of the model's floating-point
-    elements, or the `at`-th of its integers and booleans."""
+    """The elements `start` to `end` of a tensor. The first of them is the `at`-th of the model's elements of its kind;
+    and, in the state of its part, the one at `in_state`, if it is a floating-point number."""
 
     tensor: TensorSpec
     kind: Kind
     start: int
     end: int
     at: int
+    in_state: int
 
     @property
     def size(self) -> int:
@@ -42,15 +44,14 @@ class Piece(msgspec.Struct, frozen=True):
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """A run of elements: bytes `start` to `end` of the model's data, `copy[0]` to `copy[1]` of its copy's, coordinates
-    `floats[0]` to `floats[1]`, integers `integers[0]` to `integers[1]`."""
+    """A run of elements: bytes `start` to `end` of the model's data, `copy[0]` to `copy[1]` of its copy's. Those that
+    are floating-point numbers have places `floats[0]` to `floats[1]` in the state."""
 
     number: int
     start: int
     end: int
     copy: tuple[int, int]
     floats: tuple[int, int]
-    integers: tuple[int, int]
     pieces: tuple[Piece, ...]
 
 
@@ -70,7 +71,7 @@ class Grid(msgspec.Struct, frozen=True, kw_only=True):
 
     def copy_start(self, round_number: int) -> bytes:
         """What precedes the data of the copy of that model."""
-        return encode_header(narrow_layout(self.header.tensors), encode(self._about(round_number)))
+        return encode_header(narrow_layout(self.header.tensors, self.about.buffers), encode(self._about(round_number)))
 
     def state_start(self, round_number: int) -> bytes:
         """What precedes the data of the optimizer's state that belongs to the model of a round.
@@ -115,19 +116,19 @@ def grid_of(
 class _Growing:
     """A part that elements are added to."""
 
-    def __init__(self, number: int, start: int, copy: int, floats: int, integers: int) -> None:
+    def __init__(self, number: int, start: int, copy: int, floats: int) -> None:
         self._number = number
         self._start = self._end = start
         self._copy = [copy, copy]
+        self._narrowest_bytes = 0
         self._floats = [floats, floats]
-        self._integers = [integers, integers]
         self._pieces: list[Piece] = []
 
     def missing(self, tensor: TensorSpec, vectors: int, min_bytes: int, *, copied: bool) -> float:
         """After how many more elements of this tensor the part is large enough; infinite if they can't make it so."""
         missing = -(-(min_bytes - self._end + self._start) // DTYPES[tensor.dtype].itemsize)
-        if copied:  # in which no part has more bytes than in the model
-            missing = -(-(min_bytes - self._copy[1] + self._copy[0]) // narrow_bytes(tensor.dtype))
+        if copied:  # in which no part has more bytes than in the model, nor fewer than if there were no buffers
+            missing = -(-(min_bytes - self._narrowest_bytes) // narrow_bytes(tensor.dtype, "parameter"))
         if not vectors:
             return missing
         for_state = -(-min_bytes // (vectors * _STATE_BYTES)) - (self._floats[1] - self._floats[0])
@@ -135,12 +136,13 @@ class _Growing:
             return max(missing, for_state)
         return missing if for_state <= 0 else math.inf
 
-    def add(self, tensor: TensorSpec, kind: Kind, start: int, end: int) -> None:
-        counted = self._floats if tensor.dtype in FLOATING else self._integers
-        piece = Piece(tensor, kind, start, end, counted[1])
-        counted[1] += piece.size
+    def add(self, tensor: TensorSpec, kind: Kind, start: int, end: int, at: int) -> None:
+        piece = Piece(tensor, kind, start, end, at, self._floats[1] - self._floats[0])
+        if tensor.dtype in FLOATING:
+            self._floats[1] += piece.size
         self._end += piece.bytes
-        self._copy[1] += piece.size * narrow_bytes(tensor.dtype)
+        self._copy[1] += piece.size * narrow_bytes(tensor.dtype, kind)
+        self._narrowest_bytes += piece.size * narrow_bytes(tensor.dtype, "parameter")
         self._pieces.append(piece)
 
     def done(self) -> Part:
@@ -150,25 +152,26 @@ class _Growing:
             end=self._end,
             copy=(self._copy[0], self._copy[1]),
             floats=(self._floats[0], self._floats[1]),
-            integers=(self._integers[0], self._integers[1]),
             pieces=tuple(self._pieces),
         )
 
 
 def _cut(header: Header, about: ModelHeader, vectors: int, min_bytes: int, *, copied: bool) -> Iterator[Part]:
-    growing = _Growing(0, 0, 0, 0, 0)
+    growing = _Growing(0, 0, 0, 0)
     buffers = frozenset(about.buffers)
+    counted: dict[Kind, int] = {"parameter": 0, "buffer": 0, "integer": 0}
     for tensor in header.tensors:
         kind = kind_of(tensor, buffers)
         position = 0
         while position < tensor.size:
             missing = growing.missing(tensor, vectors, min_bytes, copied=copied)
             end = int(min(position + missing, tensor.size))
-            growing.add(tensor, kind, position, end)
+            growing.add(tensor, kind, position, end, counted[kind])
+            counted[kind] += end - position
             if end - position == missing:
                 part = growing.done()
                 yield part
-                growing = _Growing(part.number + 1, part.end, part.copy[1], part.floats[1], part.integers[1])
+                growing = _Growing(part.number + 1, part.end, part.copy[1], part.floats[1])
             position = end
     last = growing.done()
     if last.pieces or not last.number:

@@ -1,6 +1,7 @@
 """A new model from the old one and a change, a block in memory at a time."""
 
 import itertools
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
@@ -12,6 +13,7 @@ from cloud.averaging.blocks import Block, Run
 from cloud.averaging.changes import Change, Changes
 from cloud.averaging.grid import Grid, Part
 from cloud.averaging.sources import Reader, Request, read_whole
+from cloud.averaging.values import to_float64
 from cloud.settings import Averaging
 from protocol.encodings import Buffer
 from protocol.narrowing import TooLargeNumberError, narrow
@@ -23,15 +25,21 @@ FILES: tuple[File, ...] = ("model", "state", "ema", "copy")
 offered to devices: one set belongs together."""
 
 
+VARIANCES = re.compile(r"(?:running|moving)_?(?:var|variance|std)\Z", re.IGNORECASE)
+"""How the names of buffers end that batch and instance normalization divide by the root of."""
+
+
 class NotFiniteModelError(ArithmeticError):
     """A new model would have values that its dtype can't hold."""
 
 
 class NewPart(NamedTuple):
-    """What belongs to a part of the model, in each file that the federation has."""
+    """What belongs to a part of the model, in each file that the federation has; and the names of variances that are
+    negative in it, with which no evaluation gives a number."""
 
     part: Part
     data: dict[File, bytearray]
+    negative: frozenset[str]
 
 
 class Before:
@@ -59,7 +67,7 @@ def new_parts(
     """Some parts after the round; `blocks` are all of theirs.
 
     Parameters take the optimizer's step; buffers and integers the change itself, which is a mean. Sums are float64;
-    integers and booleans are rounded to nearest, ties to even, and kept in range.
+    integers and booleans are rounded to nearest, ties to even, and kept in range. Constants may be infinite.
 
     Raises:
         NotFiniteModelError: a sum is larger than its tensor's dtype, or that of its copy, can hold; the text names the
@@ -72,7 +80,7 @@ def new_parts(
             writing.write(block, changes.next(block))
         if grid.copied:
             writing.copy()
-        yield NewPart(part, writing.new)
+        yield NewPart(part, writing.new, frozenset(writing.negative))
 
 
 class _Writing:
@@ -84,6 +92,7 @@ class _Writing:
         self._settings = settings
         size = part.end - part.start
         self.new: dict[File, bytearray] = {"model": bytearray(size)}
+        self.negative: set[str] = set()
         self._state: tuple[NDArray[np.float32], ...] = ()
         if vectors:
             coordinates = part.floats[1] - part.floats[0]
@@ -94,12 +103,15 @@ class _Writing:
             self.new["ema"] = bytearray(size)
 
     def write(self, block: Block, change: Change) -> None:
-        floats, integers = change
+        parameters, values = change
         for run in block.runs():
-            if run.kind == "integer":
-                self._write_integers(run, integers[run.start : run.end])
+            part = slice(run.start, run.end)
+            if run.kind == "parameter":
+                self._write_parameters(block, run, parameters[part])
+            elif run.kind == "buffer":
+                self._write_buffers(block, run, values[part])
             else:
-                self._write_floats(block, run, floats[run.start : run.end])
+                self._write_integers(run, values[part])
 
     def copy(self) -> None:
         """Write the part of the copy, once that of the model is whole."""
@@ -108,7 +120,7 @@ class _Writing:
         position = 0
         try:
             for piece in self._part.pieces:
-                copied += narrow(piece.tensor, model[position : position + piece.bytes])
+                copied += narrow(piece.tensor, piece.kind, model[position : position + piece.bytes])
                 position += piece.bytes
         except TooLargeNumberError as error:
             raise NotFiniteModelError(str(error)) from error
@@ -119,39 +131,48 @@ class _Writing:
         if "ema" in self.new:
             _view(self.new["ema"], run)[:] = new
 
-    def _write_floats(self, block: Block, run: Run, change: NDArray[np.float64]) -> None:
-        old, new = _view(self._old["model"], run), _view(self.new["model"], run)
-        values = to_float64(old, run.dtype)
-        if run.kind == "parameter":
-            at = block.floats[0] - self._part.floats[0] + run.start
-            state = tuple(vector[at : at + len(change)] for vector in self._state)
-            values, moved = optimizers.step(self._settings.optimizer, values, change, state)
-            for vector, by in zip(state, moved, strict=True):
-                vector[:] = by
-        else:
-            values = values + change
-        _keep(block, run, values, new)
+    def _write_parameters(self, block: Block, run: Run, change: NDArray[np.float64]) -> None:
+        state = tuple(vector[run.in_state : run.in_state + len(change)] for vector in self._state)
+        values, moved = optimizers.step(self._settings.optimizer, self._before("model", run), change, state)
+        for vector, by in zip(state, moved, strict=True):
+            vector[:] = by
+        self._write_floats(block, run, values)
+
+    def _write_buffers(self, block: Block, run: Run, change: NDArray[np.float64]) -> None:
+        self._write_floats(block, run, self._before("model", run) + change)
+        is_negative = to_float64(_view(self.new["model"], run), run.dtype) < 0
+        if is_negative.any():
+            self.negative |= {
+                name
+                for name, start, end in block.tensors_in(run)
+                if VARIANCES.search(name) and is_negative[start:end].any()
+            }
+
+    def _write_floats(self, block: Block, run: Run, values: NDArray[np.float64]) -> None:
+        self._keep(block, run, values, "model")
         if "ema" in self.new:
-            previous = to_float64(_view(self._old.get("ema") or self._old["model"], run), run.dtype)
-            averaged = optimizers.ema(previous, to_float64(new, run.dtype), self._settings.ema)
-            _keep(block, run, averaged, _view(self.new["ema"], run))
+            previous = self._before("ema" if self._old.get("ema") else "model", run)
+            new = to_float64(_view(self.new["model"], run), run.dtype)
+            self._keep(block, run, optimizers.ema(previous, new, self._settings.ema), "ema")
+
+    def _before(self, file: File, run: Run) -> NDArray[np.float64]:
+        return to_float64(_view(self._old[file], run), run.dtype)
+
+    def _keep(self, block: Block, run: Run, values: NDArray[np.float64], file: File) -> None:
+        space = _view(self.new[file], run)
+        store(run.dtype, values, space)
+        good = np.isfinite(space if run.dtype == "F64" else to_float32(space, run.dtype))
+        if not good.all():
+            # An infinite constant, as a mask has them, is the same as before.
+            good |= to_float64(space, run.dtype) == self._before("model", run)
+        if not good.all():
+            place = int(np.argmin(good))
+            tensor = next(name for name, _, end in block.tensors_in(run) if place < end)
+            raise NotFiniteModelError(f"tensor {tensor!r} has values that {run.dtype} can't hold")
 
 
 def _view(data: Buffer, run: Run) -> Array:
     return np.frombuffer(data, DTYPES[run.dtype], run.end - run.start, run.offset)
-
-
-def _keep(block: Block, run: Run, values: NDArray[np.float64], space: Array) -> None:
-    store(run.dtype, values, space)
-    finite = np.isfinite(space if run.dtype == "F64" else to_float32(space, run.dtype))
-    if not finite.all():
-        tensor = block.tensor_at(run, int(np.argmin(finite)))
-        raise NotFiniteModelError(f"tensor {tensor!r} has values that {run.dtype} can't hold")
-
-
-def to_float64(stored: Array, dtype: str) -> NDArray[np.float64]:
-    """A floating-point tensor's values, exactly."""
-    return (stored if dtype == "F64" else to_float32(stored, dtype)).astype(np.float64)
 
 
 def store(dtype: str, values: NDArray[np.float64], space: Array) -> None:

@@ -6,8 +6,17 @@ from typing import Any
 import numpy as np
 
 from cloud.averaging.sources import Reader, Request, Source, read_whole
+from cloud.averaging.values import ModelValues, rebased_buffers, rebased_integers
 from cloud.policies import InvalidPolicyError, Update, call
-from protocol.encodings import Buffer, UpdateLayout, decode, float_range, integer_range, scale_range
+from protocol.encodings import (
+    Buffer,
+    UpdateLayout,
+    buffer_range,
+    decode,
+    integer_range,
+    parameter_range,
+    scale_range,
+)
 from protocol.tensors import Array, load, to_float32
 
 
@@ -27,20 +36,32 @@ def own_change(rule: Callable[..., Any], updates: Iterator[Update], base: Mappin
         raise
 
 
-def read_updates(layout: UpdateLayout, reader: Reader, sources: Sequence[Source]) -> Iterator[Update]:
-    """Updates as rules see them, in the order of their things' names."""
+def read_updates(
+    layout: UpdateLayout, reader: Reader, sources: Sequence[Source], models: Sequence[ModelValues] = ()
+) -> Iterator[Update]:
+    """Updates as rules see them, in the order of their things' names. `models` has the values of all models that they
+    were trained from, none if that is the present one."""
     whole = read_whole(reader, (Request(number, 0, layout.data_bytes) for number in range(len(sources))))
     for source, data in zip(sources, whole, strict=True):
-        yield Update(thing=source.thing, report=source.report, delta=_by_tensor(layout, data), age=source.age)
+        delta = _by_tensor(layout, data, source.base, models)
+        yield Update(thing=source.thing, report=source.report, delta=delta, age=source.age)
 
 
-def _by_tensor(layout: UpdateLayout, data: Buffer) -> dict[str, Array]:
+def _by_tensor(layout: UpdateLayout, data: Buffer, base: int | None, models: Sequence[ModelValues]) -> dict[str, Array]:
     """An update's differences: float32, and int64 of integers and booleans."""
     view = memoryview(data)
     floats = np.empty(layout.n_float, np.float32)
-    scales = view[slice(*scale_range(layout, 0, layout.n_float))]
-    decode(layout.encoding, view[slice(*float_range(layout, 0, layout.n_float))], floats, 0, scales)
+    scales = view[slice(*scale_range(layout, 0, layout.n_parameters))]
+    values = view[slice(*parameter_range(layout, 0, layout.n_parameters))]
+    decode(layout.encoding, values, floats[: layout.n_parameters], 0, scales)
+    buffers = np.frombuffer(view[slice(*buffer_range(layout, 0, layout.n_float - layout.n_parameters))], "<f4")
     integers = np.frombuffer(view[slice(*integer_range(0, layout.n_int))], "<i8")
+    if base is None:
+        buffers, integers = np.zeros_like(buffers), np.zeros_like(integers)
+    elif base:
+        buffers = rebased_buffers(buffers, models[base].buffers, models[0].buffers)
+        integers = rebased_integers(integers, models[base].integers, models[0].integers)
+    floats[layout.n_parameters :] = buffers
     return {
         tensor.name: numbers[tensor.start : tensor.stop].reshape(tensor.shape)
         for numbers, tensors in ((floats, layout.floats), (integers, layout.integers))

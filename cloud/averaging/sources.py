@@ -27,13 +27,18 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
-    """An accepted update. `norm` is the L2 norm of its floating-point part; it is `age` rounds late."""
+    """An accepted update. `norm` is the L2 norm of its parameters' changes; it is `age` rounds late.
+
+    `base` is the place of the model that it was trained from among those that the round's updates were trained from:
+    0 is the present one, and None one that can't be read any more.
+    """
 
     thing: str
     report: Report
     norm: float
     stored: Stored
     age: int = 0
+    base: int | None = 0
 
 
 class Request(NamedTuple):

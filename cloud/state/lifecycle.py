@@ -28,6 +28,7 @@ round's events are handled.
 import msgspec
 
 from cloud.state.records import RoundRecord, Work
+from cloud.state.round_warnings import merged
 from protocol.messages import ModelReference
 
 MAX_ATTEMPTS = 5
@@ -73,10 +74,11 @@ class Planned(msgspec.Struct, frozen=True):
 
 
 class JobDone(msgspec.Struct, frozen=True):
-    """A job of a stage of the round's work is done, by whomever."""
+    """A job of a stage of the round's work is done, by whomever, with warnings of what it has written."""
 
     stage: int
     job: int
+    warnings: tuple[str, ...] = ()
 
 
 class Averaged(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,6 +87,8 @@ class Averaged(msgspec.Struct, frozen=True, kw_only=True):
     owner: str
     model: ModelReference
     metrics: dict[str, float]
+    not_finite: dict[str, int] = {}
+    warnings: tuple[str, ...] = ()
     averaged_at: float
     vanished: tuple[str, ...]
 
@@ -120,6 +124,8 @@ def step(record: RoundRecord, event: Event, now: float, lease: Lease) -> RoundRe
                 status="closed",
                 model=event.model,
                 metrics=event.metrics,
+                not_finite=event.not_finite,
+                warnings=merged(record.warnings, event.warnings),
                 averaged_at=event.averaged_at,
                 closed_at=now,
                 vanished=event.vanished,
@@ -195,6 +201,7 @@ def _average(record: RoundRecord, now: float, lease: Lease) -> RoundRecord:
 def _finish_job(record: RoundRecord, work: Work, event: JobDone, lease: Lease) -> RoundRecord:
     if (event.stage, event.job) not in ((work.stage, job) for job in work.open_jobs):
         return record
+    record = msgspec.structs.replace(record, warnings=merged(record.warnings, event.warnings))
     done = (*work.done, event.job)
     if len(done) < work.jobs:
         until = max(record.lease_until or 0.0, lease.until)

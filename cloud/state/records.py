@@ -126,6 +126,9 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True):
     `refused` count what has come in; `version` counts the changes of state, `attempts` the leases taken. `vanished` are
     the clients that a round which ended at its deadline never heard of; `carry` says that its updates go into the next
     round. `work` is there when more than one invocation averages it.
+
+    `metrics` are means over the clients whose metric was a finite number; `not_finite` is how many had another one, by
+    metric. `warnings` say what is wrong with the new model, or with what it was made of (`cloud.state.round_warnings`).
     """
 
     federation: str
@@ -155,6 +158,8 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True):
     closed_at: float | None = None
     model: ModelReference | None = None
     metrics: dict[str, float] | None = None
+    not_finite: dict[str, int] = {}
+    warnings: tuple[str, ...] = ()
     reason: str | None = None
     carry: bool = False
     next_at: float | None = None

@@ -12,6 +12,7 @@ from components.client.interruptions import StoppedError
 from components.client.round_files import CheckpointState, RoundFiles
 from components.client.task import Checkpoint, Value
 from protocol import tensors
+from protocol.messages import Numbers
 from protocol.tensors import Array, InvalidTensorsError
 
 log = logging.getLogger(__name__)
@@ -43,7 +44,7 @@ class Checkpoints:
         self._saved_at = clock()
         self._started_at: float | None = None
         self._found: tuple[CheckpointState, tensors.Header, bytearray] | None = None
-        self._before: dict[str, float] = {}
+        self._before: Numbers = {}
         self._downloaded_at = 0.0
         self._train_s = 0.0
         self._can_stop = False
@@ -77,7 +78,7 @@ class Checkpoints:
         self._found = state, header, body
         return state
 
-    def begin(self, before: dict[str, float], downloaded_at: float) -> None:
+    def begin(self, before: Numbers, downloaded_at: float) -> None:
         """Training starts: what each checkpoint says of the round so far."""
         self._before, self._downloaded_at = before, downloaded_at
         self._saved_at = self._started_at = self._clock()

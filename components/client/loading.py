@@ -17,6 +17,7 @@ from components.client import training
 from components.client.interruptions import InterruptionError
 from components.client.state_dict import DivergedError
 from components.client.task import Client, Data, DeviceState, Metrics, Training
+from protocol.messages import Numbers
 
 _Result = TypeVar("_Result")
 
@@ -165,9 +166,9 @@ def describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}{where}"
 
 
-def finite(metrics: Metrics) -> Metrics:
-    """The metrics that JSON can carry: those that are finite."""
-    return {name: value for name, value in metrics.items() if math.isfinite(value)}
+def reportable(metrics: Metrics) -> Numbers:
+    """The metrics as a report carries them: None is one that is not finite."""
+    return {name: value if math.isfinite(value) else None for name, value in metrics.items()}
 
 
 def _always(*_: Any) -> bool:

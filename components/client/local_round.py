@@ -17,7 +17,7 @@ from components.client import __version__, device, durable, logs, randomness, st
 from components.client.checkpoints import Checkpoints
 from components.client.exchange import Workplace
 from components.client.interruptions import NotReadyError, StoppedError
-from components.client.loading import Task, TaskError, finite, load_task
+from components.client.loading import Task, TaskError, load_task, reportable
 from components.client.local_data import DataError, LocalData
 from components.client.reasons import shorten
 from components.client.residual import Residuals
@@ -150,7 +150,7 @@ class LocalTrainer:
         state_dict.load(model, header, base)
         found = checkpoints.find()
         if found is None:
-            before = finite(task.evaluate(model, data)) if data.has_test else {}
+            before = reportable(task.evaluate(model, data)) if data.has_test else {}
         else:
             before, downloaded_at = found.before, found.downloaded_at
 
@@ -173,8 +173,8 @@ class LocalTrainer:
             examples=data.examples,
             steps=int(steps) if steps >= 1 else training.count_steps(assignment.training, data.examples),
             before=before,
-            after=finite({f"train_{name}": value for name, value in trained.items()} | after),
-            describe=finite(task.describe(model, data)),
+            after=reportable({f"train_{name}": value for name, value in trained.items()} | after),
+            describe=reportable(task.describe(model, data)),
             timings=Timings(
                 accepted_at=accepted_at,
                 downloaded_at=downloaded_at,
@@ -212,7 +212,7 @@ class LocalTrainer:
         schema = tensors.schema_id(header.schema)
         residual = None
         if assignment.encoding in LOSSY:
-            residual = self._residuals(schema, layout.n_float).before(assignment.round)
+            residual = self._residuals(schema, layout.n_parameters).before(assignment.round)
         body, residual = state_dict.dump_update(model, base, layout, report, residual)
         state = UpdateState(
             bucket=self._workplace.bucket,

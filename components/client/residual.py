@@ -30,12 +30,13 @@ class _About(Message, frozen=True, kw_only=True):
 
 
 class Residuals:
-    """The residuals of one federation and one kind of model, of `n_float` coordinates. `schema` is its `schema_id`."""
+    """The residuals of one federation and one kind of model, of its parameters' coordinates. `schema` is its
+    `schema_id`."""
 
-    def __init__(self, directory: Path, federation: str, schema: str, n_float: int) -> None:
+    def __init__(self, directory: Path, federation: str, schema: str, n_parameters: int) -> None:
         self._directory = directory
         self._about = _About(federation=federation, schema=schema)
-        self._n_float = n_float
+        self._n_parameters = n_parameters
 
     def before(self, round_number: int) -> Floats | None:
         """What the last update before this round left out; None if there was none, or it can't be read."""
@@ -70,7 +71,7 @@ class Residuals:
         about = decode(header.message, _About)
         if about != self._about:
             raise SchemaMismatchError(f"it is of federation {about.federation} and schema {about.schema}")
-        check_schema(header, {_TENSOR: ("F32", (self._n_float,))})
+        check_schema(header, {_TENSOR: ("F32", (self._n_parameters,))})
         if not np.isfinite(arrays[_TENSOR]).all():
             raise InvalidTensorsError("it has values that are not finite")
         return arrays[_TENSOR]

@@ -13,7 +13,7 @@ import msgspec
 
 from components.client import sealed
 from components.client.sealed import TornFileError
-from protocol.messages import Training
+from protocol.messages import Numbers, Training
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class CheckpointState(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     examples: int
-    before: dict[str, float]
+    before: Numbers
     downloaded_at: float
     train_s: float
     values: dict[str, int | float | str | None]

@@ -130,14 +130,28 @@ def delta(model: nn.Module, base: Mapping[str, Tensor], layout: UpdateLayout) ->
     state = model.state_dict()
     floats, integers = np.empty(layout.n_float, np.float32), np.empty(layout.n_int, np.int64)
     for place in layout.floats:
-        value, start = state[place.name], base[place.name]
-        wide = torch.float64 if value.dtype == torch.float64 else torch.float32
-        difference = value.to(wide) - start.to(wide)
-        torch.from_numpy(floats[place.start : place.stop]).copy_(difference.flatten())
+        difference = _difference(state[place.name], base[place.name])
+        is_buffer = place.start >= layout.n_parameters
+        rounded = _towards_zero(difference) if is_buffer else difference
+        torch.from_numpy(floats[place.start : place.stop]).copy_(rounded.flatten())
     for place in layout.integers:
         count = state[place.name].to(torch.int64) - base[place.name].to(torch.int64)
         torch.from_numpy(integers[place.start : place.stop]).copy_(count.flatten())
     return floats, integers
+
+
+def _difference(value: Tensor, start: Tensor) -> Tensor:
+    """How two tensors differ: 0 where they are equal, infinite as a mask's constants may be."""
+    wide = torch.float64 if value.dtype == torch.float64 else torch.float32
+    return (value.to(wide) - start.to(wide)).masked_fill_(value == start, 0)
+
+
+def _towards_zero(difference: Tensor) -> Tensor:
+    """A difference in float32, no larger than it was: so that it doesn't lead beyond a value of float64, and make a
+    variance near zero negative."""
+    rounded = difference.float()
+    is_larger = (rounded.to(difference.dtype).abs() > difference.abs()) & rounded.isfinite()
+    return torch.where(is_larger, torch.nextafter(rounded, torch.zeros(())), rounded)
 
 
 def dump_update(
@@ -155,7 +169,7 @@ def dump_update(
     """
     floats, integers = delta(model, base, layout)
     try:
-        encoded = encodings.encode(floats, layout.encoding, residual)
+        encoded = encodings.encode_floats(layout, floats, residual)
     except NotFiniteError as error:
         tensor = layout.tensor_of(error.coordinate)
         raise DivergedError(f"training diverged: tensor {tensor!r} is not finite in {layout.encoding}") from error

@@ -9,8 +9,7 @@ from cloud import settings
 from cloud.settings import Federation
 from cloud.state.records import ClientRecord, CohortMember, RoundRecord
 from protocol import encodings
-from protocol.encodings import Encoded, UpdateLayout, update_layout
-from protocol.encodings import encode as encode_floats
+from protocol.encodings import Encoded, UpdateLayout, encode_floats, update_layout
 from protocol.messages import Encoding, ModelHeader, ModelReference, Report, Timings, encode
 from protocol.tensors import Array, Header, TensorSpec, dump, load
 
@@ -70,20 +69,27 @@ def model_of(
     return load(dump(arrays, dtypes, encode(about), buffers))
 
 
-def layout_of(arrays: Mapping[str, Array], encoding: Encoding = "float32") -> UpdateLayout:
+def layout_of(
+    arrays: Mapping[str, Array], encoding: Encoding = "float32", buffers: tuple[str, ...] = ()
+) -> UpdateLayout:
     """The layout of updates to a model whose file has tensors of these shapes in this order: of float32 for each float
     array, of int64 for all others."""
     tensors = (TensorSpec(name, "F32" if a.dtype.kind == "f" else "I64", a.shape, 0, 0) for name, a in arrays.items())
-    return update_layout(Header(tuple(tensors), 0, ""), encoding)
+    about = ModelHeader(federation="f", round=0, buffers=buffers)
+    return update_layout(Header(tuple(tensors), 0, encode(about).decode()), encoding)
 
 
-def update_of(arrays: Mapping[str, Array], about: Report | bytes) -> bytes:
+def update_of(arrays: Mapping[str, Array], about: Report | bytes, buffers: tuple[str, ...] = ()) -> bytes:
     """An update's file, in the report's encoding; in float32 it may have values that are not finite. The order of the
-    arrays is that of the model's file."""
-    layout = layout_of(arrays, about.encoding if isinstance(about, Report) else "float32")
+    arrays is that of the model's file; `buffers` are those that are no parameters."""
+    layout = layout_of(arrays, about.encoding if isinstance(about, Report) else "float32", buffers)
     flat = {name: arrays[name].reshape(-1) for name in arrays}
     floats = np.concatenate([np.zeros(0, "<f4"), *(flat[tensor.name] for tensor in layout.floats)], dtype="<f4")
     integers = np.concatenate([np.zeros(0, "<i8"), *(flat[tensor.name] for tensor in layout.integers)], dtype="<i8")
     lossy = layout.encoding in encodings.LOSSY
-    encoded = encode_floats(floats, layout.encoding) if lossy else Encoded(floats, np.zeros(0, "<f4"), None)
+    if lossy:
+        encoded = encode_floats(layout, floats)
+    else:
+        parameters, of_buffers = np.split(floats, [layout.n_parameters])
+        encoded = Encoded(parameters, np.zeros(0, "<f4"), None, of_buffers)
     return encodings.dump(layout, integers, encoded, about if isinstance(about, bytes) else encode(about))

@@ -95,7 +95,10 @@ def test_own_average_makes_the_model_from_updates_and_their_own_numbers(ran: Ran
 def test_own_evaluation_describes_the_model_before_and_after_training(ran: Ran) -> None:
     for response in ran.answers[0].accepted:
         assert response.report is not None
-        moved = response.report.after["weight"] - response.report.before["weight"]
+        before, after = response.report.before["weight"], response.report.after["weight"]
+        assert before is not None
+        assert after is not None
+        moved = after - before
         assert moved == pytest.approx(STEPS[response.thing] * LEARNING_RATE, rel=1e-5)
         assert response.report.describe == {"trust": 2 * STEPS[response.thing]}
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from protocol import messages
 from protocol.encodings import (
     BLOCK,
     FLOAT_DTYPES,
@@ -19,16 +20,18 @@ from protocol.encodings import (
     NotFiniteError,
     UpdateLayout,
     blocks,
+    buffer_range,
     check_layout,
     decode,
     dump,
     encode,
-    float_range,
+    encode_floats,
     integer_range,
+    parameter_range,
     scale_range,
     update_layout,
 )
-from protocol.messages import Encoding
+from protocol.messages import Encoding, ModelHeader
 from protocol.tensors import (
     DTYPES,
     FLOATING,
@@ -175,7 +178,7 @@ def test_a_model_without_float_coordinates_has_updates(
     encoded = encode(np.zeros(0, np.float32), encoding)
     header, _ = load(dump(where, np.zeros(where.n_int, np.int64), encoded, ""))
     check_layout(header, where)
-    assert (where.n_float, float_range(where, 0, 0)) == (0, (where.data_bytes, where.data_bytes))
+    assert (where.n_float, parameter_range(where, 0, 0)) == (0, (where.data_bytes, where.data_bytes))
 
 
 def test_tensors_in_another_place_are_refused_by_name() -> None:
@@ -197,7 +200,7 @@ def test_any_range_decodes_to_the_same_bits_as_the_whole(encoding: Encoding, dat
     edges = [0, *cuts, where.n_float]
     out = np.full(where.n_float, np.nan, np.float32)
     for first, stop in itertools.pairwise(edges):
-        values = body[slice(*float_range(where, first, stop))]
+        values = body[slice(*parameter_range(where, first, stop))]
         scales = body[slice(*scale_range(where, first, stop))]
         decode(encoding, values, out[first:stop], first, scales)
     assert out.tobytes() == floats.tobytes()
@@ -212,7 +215,7 @@ def test_every_short_range_of_int8_decodes_to_the_same_bits_as_the_whole() -> No
             if stop > where.n_float:
                 continue
             out = np.empty(stop - first, np.float32)
-            values, scales = (body[slice(*of(where, first, stop))] for of in (float_range, scale_range))
+            values, scales = (body[slice(*of(where, first, stop))] for of in (parameter_range, scale_range))
             decode("int8", values, out, first, scales)
             assert out.tobytes() == floats[first:stop].tobytes()
 
@@ -221,7 +224,7 @@ def test_every_short_range_of_int8_decodes_to_the_same_bits_as_the_whole() -> No
 def test_regions_lie_behind_each_other_and_fill_the_file(encoding: Encoding) -> None:
     where, _, _ = written(encoding)
     integers = integer_range(0, where.n_int)
-    scales, floats = scale_range(where, 0, where.n_float), float_range(where, 0, where.n_float)
+    scales, floats = scale_range(where, 0, where.n_float), parameter_range(where, 0, where.n_float)
     assert (integers[0], integers[1], scales[1], floats[1]) == (0, scales[0], floats[0], where.data_bytes)
     count = blocks(where.n_float) if encoding == "int8" else 0
     assert scales[1] - scales[0] == 4 * count
@@ -351,3 +354,69 @@ def test_every_bit_pattern_of_bfloat16_and_every_scale_decodes_without_a_warning
         decode("int8", values.tobytes(), out[: 4 * BLOCK], 0, scales.tobytes())
     assert np.isnan(out[0])
     assert out[3 * BLOCK + 1] == 128
+
+
+# ---- Buffers
+
+
+def with_buffers(encoding: Encoding) -> UpdateLayout:
+    """The layout of updates to the mixed model, whose header says which of its tensors are buffers."""
+    about = messages.encode(ModelHeader(federation="f", round=0, buffers=MIXED_BUFFERS))
+    first = encode_header(layout(MIXED, MIXED_BUFFERS), about)
+    return update_layout(parse_header(first, len(first) + layout(MIXED, MIXED_BUFFERS)[-1].end), encoding)
+
+
+MIXED_BUFFERS = ("mean", "double", "brain")
+"""Buffers of several dtypes, that have parameters before and after them in the model's file."""
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_buffers_travel_in_float32_whatever_the_encoding_and_after_all_parameters(encoding: Encoding) -> None:
+    where = with_buffers(encoding)
+    assert [place.name for place in where.floats][-3:] == ["double", "mean", "brain"]
+    assert where.n_float - where.n_parameters == 15 + 7 + 6
+    dtypes = {tensor.name: tensor.dtype for tensor in where.tensors}
+    assert {dtypes[name] for name in MIXED_BUFFERS} == {"F32"}
+    parameters = {place.name for place in where.floats} - set(MIXED_BUFFERS)
+    assert {dtypes[name] for name in parameters} == {FLOAT_DTYPES[encoding]}
+    assert all(tensor.start % DTYPES[tensor.dtype].itemsize == 0 for tensor in where.tensors)
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_buffers_arrive_as_they_are_beside_parameters_of_any_size(encoding: Encoding) -> None:
+    where = with_buffers(encoding)
+    delta = arrays(where.n_float, 7, 1e4)
+    delta[where.n_parameters :] = np.float32(0.1) * np.arange(where.n_float - where.n_parameters) - 1
+    encoded = encode_floats(where, delta, np.zeros(where.n_parameters, np.float32) if encoding in LOSSY else None)
+    alone = encode(delta[: where.n_parameters], encoding)
+    assert np.array_equal(encoded.values, alone.values)
+    assert np.array_equal(encoded.scales, alone.scales)
+    assert len(encoded.scales) == (blocks(where.n_parameters) if encoding == "int8" else 0)
+    assert (encoded.residual is None) == (encoding == "float32")
+    assert encoded.residual is None or len(encoded.residual) == where.n_parameters
+    file = dump(where, np.zeros(where.n_int, np.int64), encoded, "")
+    check_layout(parse_header(file, len(file)), where)
+    body = file[len(file) - where.data_bytes :]
+    found = np.frombuffer(body[slice(*buffer_range(where, 0, where.n_float - where.n_parameters))], "<f4")
+    assert found.tobytes() == delta[where.n_parameters :].tobytes()
+    for place in where.floats[-3:]:
+        (tensor,) = (tensor for tensor in where.tensors if tensor.name == place.name)
+        start, stop = place.start - where.n_parameters, place.stop - where.n_parameters
+        assert buffer_range(where, start, stop) == (tensor.start, tensor.end)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_buffer_that_is_not_finite_is_never_encoded_and_its_coordinate_named(value: float) -> None:
+    where = with_buffers("int8")
+    delta = arrays(where.n_float, 7)
+    delta[-2] = value
+    with pytest.raises(NotFiniteError) as caught:
+        encode_floats(where, delta)
+    assert where.tensor_of(caught.value.coordinate) == "brain"
+
+
+def test_an_update_that_encodes_buffers_as_parameters_is_refused_by_name() -> None:
+    without, where = update_layout(model_header(), "bfloat16"), with_buffers("bfloat16")
+    other = encode_header(without.tensors, "")
+    with pytest.raises(SchemaMismatchError, match=r"tensor '\w+' is BF16 .*, the model needs F32"):
+        check_layout(parse_header(other, len(other) + without.data_bytes), where)

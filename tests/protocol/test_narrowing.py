@@ -17,9 +17,9 @@ from protocol.tensors import dump, load
 DTYPES = {"f4": "F32", "f8": "F64", "f2": "F16", "i4": "I32", "b1": "BOOL"}
 
 
-def model_of(**arrays: NDArray[Any]) -> bytes:
+def model_of(buffers: tuple[str, ...] = (), /, **arrays: NDArray[Any]) -> bytes:
     dtypes = {name: DTYPES[array.dtype.str[1:]] for name, array in arrays.items()}
-    return dump(arrays, dtypes, encode(ModelHeader(federation="f", round=0)))
+    return dump(arrays, dtypes, encode(ModelHeader(federation="f", round=0, buffers=buffers)), buffers)
 
 
 @given(st.lists(st.floats(-(2.0**100), 2.0**100, width=32), max_size=50))
@@ -45,6 +45,13 @@ def test_everything_else_stays_as_it_is_and_where_it_is() -> None:
     for name in "acde":
         assert np.array_equal(after[1][name], arrays[name])
     assert after[0].schema["f"] == ("BF16", (0, 2))
+
+
+def test_buffers_stay_as_they_are_finite_or_not() -> None:
+    values = np.array([0.1, 1e-30, 3.4e38, np.inf], "<f4")
+    copy = load(narrow_model(model_of(("mask",), w=np.array([0.1], "<f4"), mask=values)))
+    assert copy[0].schema == {"w": ("BF16", (1,)), "mask": ("F32", (4,))}
+    assert copy[1]["mask"].tobytes() == values.tobytes()
 
 
 def test_the_copy_of_a_large_model_has_half_its_bytes() -> None:

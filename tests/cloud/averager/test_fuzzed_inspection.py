@@ -1,6 +1,7 @@
 """cloud/averager/inspection.py, fed with thousands of updates that went wrong: benchmarks/fuzz_inspection.py does more.
 
-A failure names the encoding and the seed: `mutate(example_update(SCHEMA, encoding), seed)` makes the same bytes again.
+A failure names the encoding and the seed: `mutate(example_update(SCHEMA, encoding, buffers=BUFFERS), seed)` makes the
+same bytes again.
 """
 
 from collections import Counter
@@ -11,7 +12,7 @@ import pytest
 
 from benchmarks.fuzz_inspection import ALLOWED_BYTES, examine, peak_bytes
 from benchmarks.fuzzing.example_updates import example_update
-from benchmarks.fuzzing.mutations import SCHEMA, mutate
+from benchmarks.fuzzing.mutations import BUFFERS, SCHEMA, mutate
 from benchmarks.fuzzing.update_judge import accepted_wrongly
 from cloud.averager.inspection import inspect, max_bytes
 from protocol.encodings import BLOCK
@@ -24,7 +25,7 @@ every_encoding = pytest.mark.parametrize("encoding", ENCODINGS)
 
 @every_encoding
 def test_what_went_wrong_is_refused_and_what_is_accepted_is_right(encoding: Encoding) -> None:
-    good = example_update(SCHEMA, encoding)
+    good = example_update(SCHEMA, encoding, buffers=BUFFERS)
     reasons: Counter[str] = Counter()
     for seed in range(2000):
         verdict = examine(good, seed)
@@ -37,7 +38,7 @@ def test_what_went_wrong_is_refused_and_what_is_accepted_is_right(encoding: Enco
 
 @every_encoding
 def test_no_update_takes_more_memory_than_the_largest_good_one(encoding: Encoding) -> None:
-    good = example_update(SCHEMA, encoding)
+    good = example_update(SCHEMA, encoding, buffers=BUFFERS)
     for seed in range(300):
         data = mutate(good, seed)
         if len(data) <= max_bytes(good.layout):
@@ -54,7 +55,7 @@ def test_memory_does_not_grow_with_the_update(encoding: Encoding) -> None:
 
 
 def test_a_seed_gives_the_same_bytes_again() -> None:
-    good = example_update(SCHEMA, "int8")
+    good = example_update(SCHEMA, "int8", buffers=BUFFERS)
     assert [mutate(good, seed) for seed in range(50)] == [mutate(good, seed) for seed in range(50)]
     assert len({mutate(good, seed) for seed in range(50)}) > 40
 
@@ -62,11 +63,11 @@ def test_a_seed_gives_the_same_bytes_again() -> None:
 @every_encoding
 def test_the_judge_knows_right_from_wrong(encoding: Encoding) -> None:
     """Otherwise the tests above would pass whatever inspection accepted."""
-    good = example_update(SCHEMA, encoding)
+    good = example_update(SCHEMA, encoding, buffers=BUFFERS)
     inspected = inspect(good.data, good.name, good.record, good.layout)
     assert accepted_wrongly(good, good.data, inspected) is None
     start = inspected.data_start
-    floats = start + good.layout.floats_start
+    floats = start + good.layout.parameters_start
     for wrong, text in (
         (good.data + b"\0", "tensors"),
         (good.data.replace(b"[17,9]", b"[9,17]", 1), "tensors"),
@@ -82,7 +83,8 @@ def test_the_judge_knows_right_from_wrong(encoding: Encoding) -> None:
 
 
 def test_the_mutated_model_has_a_bit_of_everything() -> None:
-    layout = example_update(SCHEMA, "int8").layout
-    assert layout.n_float > 2 * BLOCK
-    assert layout.n_float % BLOCK
+    layout = example_update(SCHEMA, "int8", buffers=BUFFERS).layout
+    assert layout.n_parameters > 2 * BLOCK
+    assert layout.n_parameters % BLOCK
+    assert layout.n_float > layout.n_parameters
     assert layout.n_int

@@ -122,7 +122,7 @@ def test_a_sender_that_was_not_selected_is_refused() -> None:
         update_of(DELTA, json.dumps({"v": 2}).encode()),
         update_of(DELTA, encode(report()).replace(b'"examples":10', b'"examples":0')),
         update_of(DELTA, encode(report()).replace(b'"examples":10', b'"examples":1' + b"0" * 400)),
-        update_of(DELTA, encode(report(before={"loss": math.nan}))),
+        update_of(DELTA, encode(report(before={"loss": 1.0})).replace(b'"loss":1.0', b'"loss":NaN')),
         encode_header([TensorSpec("w", "F32", (2**62, 2**62, 0), 0, 0)], encode(report())),
     ],
     ids=[
@@ -228,6 +228,34 @@ def test_huge_but_finite_values_have_a_finite_norm() -> None:
     huge = np.full((2, 2), np.finfo(np.float32).max, "<f4")
     inspected = inspect(update_of(DELTA | {"w": huge}, report()), NAME, ROUND, LAYOUT)
     assert inspected.norm == pytest.approx(2 * float(np.finfo(np.float32).max))
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_the_norm_is_of_parameters_alone(encoding: Encoding) -> None:
+    delta: dict[str, Array] = {"w": np.array([3.0, 4.0], "<f4"), "mean": np.full(9, 1e6, "<f4"), "n": np.array(10**9)}
+    buffers = ("mean",)
+    data = update_of(delta, report(encoding=encoding), buffers)
+    assert inspect(data, NAME, ROUND, layout_of(delta, encoding, buffers)).norm == pytest.approx(5.0, rel=1e-2)
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_buffers_that_are_not_finite_are_refused_with_their_tensor(value: float, encoding: Encoding) -> None:
+    delta: dict[str, Array] = {"w": np.ones(3, "<f4"), "mean": np.zeros(70_000, "<f4"), "var": np.ones(3, "<f4")}
+    buffers = ("mean", "var")
+    layout = layout_of(delta, encoding, buffers)
+    data = bytearray(update_of(delta, report(encoding=encoding), buffers))
+    start = len(data) - layout.data_bytes + layout.buffers_start + 4 * 70_001
+    data[start : start + 4] = np.array([value], "<f4").tobytes()
+    assert refusal(bytes(data), layout) == "non-finite: tensor 'var'"
+
+
+def test_an_update_of_an_older_component_is_refused_and_says_which_tensor_is_not_as_it_has_to_be() -> None:
+    """It would have a variance among the numbers of int8."""
+    delta: dict[str, Array] = {"w": np.ones(130, "<f4"), "running_var": np.ones(3, "<f4")}
+    old = update_of(delta, report(encoding="int8"))
+    reason = refusal(old, layout_of(delta, "int8", ("running_var",)))
+    assert reason == "wrong schema: tensor 'running_var' is I8 [3], the model needs F32 [3]"
 
 
 def test_an_update_of_empty_tensors_has_norm_zero() -> None:

@@ -58,7 +58,7 @@ class Stored:
         self.services = services
         base = mixed_model()
         reference = services.models.put(names.model_key(name, 0), base)
-        updates = updates_to(base, clients)
+        updates = updates_to(base, clients, base=reference.sha256)
         self.record: RoundRecord = msgspec.structs.replace(
             round_record(*(f"t{i:03d}" for i in range(clients))),
             federation=name,
@@ -165,11 +165,13 @@ def test_a_second_round_goes_on_from_the_state_of_the_first(services: Services) 
     first = Averager(services, stored.inputs).do_all()
     before: Any = stored.in_memory.average()
     stored.record = msgspec.structs.replace(stored.record, base=first, round=2)
-    for response in stored.answers.accepted:  # the same updates once more
-        key = names.update_key("second", 1, response.thing)
-        services.models.put(names.update_key("second", 2, response.thing), services.models.fetch(key).data)
+    updates = updates_to(before["model"], 5, base=first.sha256)
+    for response, update in zip(stored.answers.accepted, updates, strict=True):
+        services.models.put(names.update_key("second", 1, response.thing), update)
+    reports = [msgspec.structs.replace(r.report, base=first.sha256) for r in stored.answers.accepted if r.report]
+    responses = zip(stored.answers.accepted, reports, strict=True)
+    stored.answers = Answers(accepted=tuple(msgspec.structs.replace(r, report=report) for r, report in responses))
     Averager(services, stored.inputs).do_all()
-    updates = [services.models.fetch(names.update_key("second", 2, r.thing)).data for r in stored.answers.accepted]
     ages = {response.thing: 1 for response in stored.answers.accepted}
     expected = Round(
         before["model"], updates, stored.in_memory.settings, part_bytes=PART_BYTES, before=before, ages=ages

@@ -4,12 +4,23 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from cloud.averager.outputs import files_of
-from cloud.averaging import optimizers
+from cloud.averaging import optimizers, robust
 from cloud.averaging.blocks import Block, blocks_of
-from cloud.averaging.changes import Changes, GroupSums, Mean, Robust, StoredSums, Updates, groups_of
+from cloud.averaging.changes import (
+    Changes,
+    GroupSums,
+    Mean,
+    Rebasing,
+    Robust,
+    StoredSums,
+    Updates,
+    gram,
+    groups_of,
+)
 from cloud.averaging.grid import Grid, Part, grid_of
 from cloud.averaging.new_parts import Before, File, new_parts
 from cloud.averaging.sources import Fill, Request, Source, Stored
+from cloud.averaging.values import Base, BaseReader
 from cloud.averaging.weighing import Weighing, weigh
 from cloud.settings import Averaging
 from protocol.encodings import UpdateLayout, update_layout
@@ -37,7 +48,8 @@ class MemoryReader:
 
 
 class Round:
-    """Updates to a model, and how they are averaged: in blocks of so many elements, in parts of so many bytes."""
+    """Updates to a model, and how they are averaged: in blocks of so many elements, in parts of so many bytes. `bases`
+    are other models that some were `trained_from`, from 1 on; None is one that can't be read."""
 
     def __init__(
         self,
@@ -51,6 +63,8 @@ class Round:
         norms: dict[str, float] | None = None,
         ages: dict[str, int] | None = None,
         copied: bool = False,
+        bases: Sequence[bytes] = (),
+        trained_from: dict[str, int | None] | None = None,
     ) -> None:
         self.settings = settings or Averaging()
         self.header: Header = parse_header(base, len(base))
@@ -58,6 +72,8 @@ class Round:
         vectors = len(optimizers.state_names(self.settings.optimizer))
         self.grid: Grid = grid_of(self.header, about, vectors, part_bytes, copied=copied)
         self._before = {"model": base} | (before or {})
+        self._bases = (base, *bases)
+        self.negative: set[str] = set()
         self._elements = elements
         by_thing = {}
         for update in updates:
@@ -69,6 +85,7 @@ class Round:
                 norm=(norms or {}).get(report.thing, 1.0),
                 stored=Stored(key=report.thing, data_start=header.length),
                 age=(ages or {}).get(report.thing, 0),
+                base=(trained_from or {}).get(report.thing, 0),
             )
             by_thing[report.thing] = source, update[header.length :]
         things = sorted(by_thing)
@@ -82,7 +99,14 @@ class Round:
         return list(blocks_of(parts, self._elements))
 
     def updates(self, blocks: Sequence[Block], clients: Sequence[int]) -> Updates:
-        return Updates(self.layout, self.reader, blocks, clients)
+        if len(self._bases) == 1:
+            return Updates(self.layout, self.reader, blocks, clients)
+        headers = [parse_header(base, len(base)) for base in self._bases]
+        data = [base[header.length :] for base, header in zip(self._bases, headers, strict=True)]
+        bases = [Base(Stored(key="", data_start=0), header.by_name) for header in headers]
+        reader = BaseReader(MemoryReader(data), bases, blocks)
+        rebasing = Rebasing(reader, [source.base for source in self.sources])
+        return Updates(self.layout, self.reader, blocks, clients, rebasing)
 
     def average(self, shards: int = 1, *, summed: bool = False, changes: Changes | None = None) -> dict[File, bytes]:
         """The files of the new model, made by so many shards; `summed` has other invocations sum the groups first."""
@@ -90,8 +114,9 @@ class Round:
         for shard in range(shards):
             parts = self.grid.shard(shard, shards)
             blocks = self.blocks(parts)
-            chosen = changes or self._changes(parts, blocks, summed=summed)
+            chosen = changes or self._changes(blocks, summed=summed)
             for new in new_parts(self.grid, parts, blocks, chosen, self._reading(parts), self.settings):
+                self.negative |= new.negative
                 for file, data in new.data.items():
                     made.setdefault(file, bytearray()).extend(data)
         number = self.grid.about.round + 1
@@ -99,20 +124,28 @@ class Round:
         starts["copy"] = self.grid.copy_start(number)
         return {file: bytes(starts.get(file, starts["model"]) + data) for file, data in made.items()}
 
-    def _changes(self, parts: Sequence[Part], blocks: Sequence[Block], *, summed: bool) -> Changes:
+    def _changes(self, blocks: Sequence[Block], *, summed: bool) -> Changes:
         if self.settings.rule in ("median", "trimmed_mean"):
             return Robust(self.updates(blocks, self.everyone), self.weighing, self.settings)
-        total = self.weighing.total(self.everyone)
-        sums: Any = GroupSums(self.updates(blocks, self.everyone), self.weighing, total)
+        clients: Sequence[int] = self.everyone
+        if self.settings.rule in ("krum", "multi_krum"):
+            clients = self.chosen()
+        sums: Any = GroupSums(self.updates(blocks, clients), self.weighing, self.weighing.total(clients))
         if summed:
             files = [self._group_file(blocks, group) for group in groups_of(self.everyone)]
-            sums = StoredSums(MemoryReader(files), parts, blocks, len(files))
-        return Mean(sums, total)
+            sums = StoredSums(MemoryReader(files), blocks, len(files))
+        return Mean(sums, self.weighing.value_total(clients))
+
+    def chosen(self) -> list[int]:
+        """The clients that Krum keeps."""
+        blocks, byzantine = self.blocks(self.grid.parts), self.settings.byzantine
+        products = gram(Updates(self.layout, self.reader, blocks, self.everyone), blocks, self.weighing)
+        kept = 1 if self.settings.rule == "krum" else max(1, len(self.sources) - byzantine)
+        return robust.krum(robust.squared_distances(products, self.weighing.norms), byzantine, kept)
 
     def _group_file(self, blocks: Sequence[Block], group: Sequence[int]) -> bytes:
         sums = GroupSums(self.updates(blocks, group), self.weighing, self.weighing.total(self.everyone))
-        written = [[array.tobytes() for array in next(sums.of(block))] for block in blocks]
-        return b"".join(part for kind in zip(*written, strict=True) for part in kind)
+        return b"".join(next(sums.of(block)).all.tobytes() for block in blocks)
 
     def _reading(self, parts: Sequence[Part]) -> Before:
         files = [file for file in files_of(self.settings, self.grid.vectors) if file in self._before]

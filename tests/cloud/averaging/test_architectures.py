@@ -2,22 +2,25 @@
 
 import copy
 import hashlib
+import math
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.data import TensorDataset
 from torchvision.models import mobilenet_v3_small, resnet18
 
 from cloud.averager.inspection import inspect
 from cloud.settings import Averaging, FedAvgM
-from components.client import state_dict
+from components.client import state_dict, training
+from components.client.task import Data, Training
 from protocol.encodings import BLOCK, Floats, UpdateLayout, update_layout
 from protocol.messages import Encoding, ModelReference
 from protocol.names import UpdateName
 from protocol.narrowing import narrow_model
-from protocol.tensors import parse_header
+from protocol.tensors import Header, parse_header
 from tests.cloud.averaging.in_memory import Round
 from tests.cloud.examples import report, round_record
 
@@ -135,10 +138,11 @@ def test_rounds_are_what_torch_makes_of_them(build: Callable[[], nn.Module], rou
             updates.append(update)
             now = model.state_dict()
             parts = [(now[p.name].double() - values[p.name].double()).float().flatten() for p in layout.floats]
-            due = torch.cat(parts) + unsent[thing]
+            due, of_buffers = torch.cat(parts).tensor_split([layout.n_parameters])
+            due = due + unsent[thing]
             arrived = sent(due, encoding)
             unsent[thing] = due - arrived
-            change += weights[thing] * arrived.double()
+            change += weights[thing] * torch.cat([arrived, of_buffers]).double()
             for name, count in counts.items():
                 count += weights[thing] * (now[name].double() - values[name].double())
 
@@ -210,3 +214,37 @@ def test_tied_weights_stay_tied() -> None:
     tied = state_dict.views(new, bytearray(made))
     assert torch.equal(tied["embedding.weight"], tied["last.weight"])
     assert not torch.equal(tied["last.weight"], values["last.weight"])
+
+
+def loaded(file: bytes) -> tuple[Header, dict[str, Tensor]]:
+    header = parse_header(file, len(file))
+    return header, state_dict.views(header, bytearray(file))
+
+
+@pytest.mark.parametrize("encoding", ["float32", "bfloat16", "int8"])
+def test_thirty_rounds_of_features_of_different_size_leave_variances_as_they_were_measured(encoding: Encoding) -> None:
+    """In one block of int8 with its neighbours, the smallest of these variances would be sent in steps larger than it
+    is."""
+    torch.manual_seed(0)
+    inputs = torch.randn(256, 4) * torch.tensor([300.0, 1.0, 0.1, 0.01]) + torch.tensor([1000.0, 20.0, 0.5, 0.0])
+    dataset = TensorDataset(inputs, (inputs[:, 1] > 20).long())
+    data = Data(train=dataset, test=dataset)
+    model = nn.Sequential(nn.BatchNorm1d(4), nn.Linear(4, 2))
+    file, residual = state_dict.dump_model(model, "digits"), None
+    for number in range(1, 31):
+        header, base = loaded(file)
+        state_dict.load(model, header, base)
+        settings = Training(batch_size=32, learning_rate=0.05, epochs=1, seed=number)
+        training.train(model, data, settings)
+        layout = update_layout(header, encoding)
+        about = report(encoding=encoding)
+        update, residual = state_dict.dump_update(model, base, layout, about, residual)
+        file = Round(file, [update]).average()["model"]
+        _, new = loaded(file)
+        for name in ("0.running_mean", "0.running_var"):
+            change = (model.state_dict()[name] - base[name]).double()
+            assert torch.equal(new[name], (base[name].double() + change).float())
+        assert (new["0.running_var"] > 0).all()
+        assert new["0.num_batches_tracked"] == 8 * number
+        state_dict.load(model, *loaded(file))
+        assert math.isfinite(training.evaluate(model, data)["loss"])

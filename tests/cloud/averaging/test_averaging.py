@@ -54,7 +54,7 @@ def mixed_model(seed: int = 0) -> bytes:
     return model(arrays, {name: dtype for name, (dtype, _) in MIXED.items()}, ("mean",))
 
 
-def update_to(base: bytes, thing: str, seed: int, **changes: Any) -> bytes:
+def update_to(base: bytes, thing: str, seed: int, /, **changes: Any) -> bytes:
     """An update with random differences."""
     generator = np.random.default_rng(seed)
     deltas = {
@@ -63,10 +63,10 @@ def update_to(base: bytes, thing: str, seed: int, **changes: Any) -> bytes:
         else generator.integers(-3, 4, tensor.shape)
         for tensor in load(base)[0].tensors
     }
-    return update_of(deltas, report(thing, **changes))
+    return update_of(deltas, report(thing, **changes), decode(load(base)[0].message, ModelHeader).buffers)
 
 
-def updates_to(base: bytes, count: int, **changes: Any) -> list[bytes]:
+def updates_to(base: bytes, count: int, /, **changes: Any) -> list[bytes]:
     return [update_to(base, f"t{i:03d}", i, examples=1 + 7 * i, steps=1 + i % 4, **changes) for i in range(count)]
 
 
@@ -198,13 +198,14 @@ def test_with_normalized_steps_who_took_more_steps_pulls_no_harder() -> None:
     base = model({"w": np.zeros(1, "<f4"), "mean": np.zeros(1, "<f4")}, {"w": "F32", "mean": "F32"}, ("mean",))
     deltas = {"w": np.array([10.0]), "mean": np.array([10.0])}, {"w": np.array([1.0]), "mean": np.array([1.0])}
     about = report("a", steps=10), report("b", steps=1)
-    updates = [update_of(delta, one) for delta, one in zip(deltas, about, strict=True)]
+    updates = [update_of(delta, one, ("mean",)) for delta, one in zip(deltas, about, strict=True)]
     found = load(Round(base, updates, Averaging(normalize_steps=True)).average()["model"])[1]
     assert found["w"] == pytest.approx(5.5)  # steps of 1 each, times the mean number of steps
     assert found["mean"] == pytest.approx(5.5)  # statistics take the plain mean
     plain = load(Round(base, updates).average()["model"])[1]
     assert plain["w"] == plain["mean"] == pytest.approx(5.5)
-    longer = [update_of(deltas[0], about[0]), update_of({"w": np.array([-1.0]), "mean": np.array([-1.0])}, about[1])]
+    back = {"w": np.array([-1.0]), "mean": np.array([-1.0])}
+    longer = [update_of(delta, one, ("mean",)) for delta, one in zip((deltas[0], back), about, strict=True)]
     found = load(Round(base, longer, Averaging(normalize_steps=True)).average()["model"])[1]
     assert found["w"] == pytest.approx(0.0)
     assert found["mean"] == pytest.approx(4.5)
@@ -236,7 +237,7 @@ def test_the_optimizer_moves_parameters_only_and_keeps_its_state() -> None:
         {"w": "F32", "mean": "F32", "n": "I64"},
         ("mean",),
     )
-    update = update_of({"w": np.ones(2), "mean": np.ones(1), "n": np.array([4])}, report())
+    update = update_of({"w": np.ones(2), "mean": np.ones(1), "n": np.array([4])}, report(), ("mean",))
     settings = Averaging(optimizer=FedAvgM(beta=0.5))
     first = Round(base, [update], settings).average()
     second = Round(first["model"], [update], settings, before={"state": first["state"]}).average()
@@ -384,23 +385,37 @@ def test_metrics_are_averaged_by_examples() -> None:
         report("b", examples=3, before={"loss": 8.0}, after={"loss": 2.0}),
     ]
     expected = {"loss_before": 7.0, "loss_after": 1.75, "accuracy_after": 0.5}
-    assert mean_metrics(reports) == pytest.approx(expected)
-    assert mean_metrics([]) == {}
+    means, not_finite = mean_metrics(reports)
+    assert means == pytest.approx(expected)
+    assert not_finite == {}
+    assert mean_metrics([]) == ({}, {})
 
 
-def test_a_metric_too_large_for_a_float_is_left_out_so_that_the_round_can_be_recorded() -> None:
-    reports = [report("a", examples=10, after={"loss": 1e308, "accuracy": 0.5})]
-    metrics = mean_metrics(reports)
-    assert metrics == {"accuracy_after": 0.5}
-    assert msgspec.json.decode(msgspec.json.encode(metrics), type=dict[str, float]) == metrics
-    both = [report("a", examples=10, after={"x": 1e308}), report("b", examples=10, after={"x": -1e308})]
-    assert mean_metrics(both) == {}
+def test_metrics_that_are_not_finite_are_counted_beside_the_mean_of_those_that_are() -> None:
+    reports = [
+        report("a", examples=1, before={"loss": None}, after={"loss": None, "accuracy": 0.5}),
+        report("b", examples=3, before={"loss": None}, after={"loss": 2.0}),
+        report("c", examples=1, before={"loss": None}, after={"loss": 6.0}),
+    ]
+    assert mean_metrics(reports) == ({"accuracy_after": 0.5, "loss_after": 3.0}, {"loss_before": 3, "loss_after": 1})
+
+
+def test_the_mean_of_metrics_near_the_largest_float_is_one_that_can_be_recorded() -> None:
+    largest = float(np.finfo(np.float64).max)
+    for values in ([largest] * 3, [largest, -largest, largest], [1e308]):
+        reports = [report(f"t{n}", examples=7, after={"loss": value}) for n, value in enumerate(values)]
+        metrics, not_finite = mean_metrics(reports)
+        assert min(values) <= metrics["loss_after"] <= max(values)
+        assert not_finite == {}
+        assert msgspec.json.decode(msgspec.json.encode(metrics), type=dict[str, float]) == metrics
 
 
 def test_made_up_metrics_do_not_displace_those_that_most_clients_report_nor_make_a_round_large() -> None:
     made_up = [report(f"bad{n}", after={f"{n}-{m:0>50}": 1.0 for m in range(500)}) for n in range(3)]
+    made_up += [report("nan", after={f"nan-{m:0>50}": None for m in range(500)})]
     long = report("long", after={"x" * (MAX_METRIC_NAME + 1): 1.0})
-    good = [report(f"good{n}", before={"loss": 1.0}, after={"loss": 0.5}) for n in range(2)]
-    metrics = mean_metrics([*made_up, long, *good])
-    assert (metrics["loss_before"], metrics["loss_after"], len(metrics)) == (1.0, 0.5, MAX_METRICS)
-    assert len(msgspec.json.encode(metrics)) < MAX_MESSAGE_BYTES
+    good = [report(f"good{n}", before={"loss": None}, after={"loss": 0.5}) for n in range(2)]
+    metrics, not_finite = mean_metrics([*made_up, long, *good])
+    assert (not_finite["loss_before"], metrics["loss_after"]) == (2, 0.5)
+    assert len(metrics.keys() | not_finite.keys()) == MAX_METRICS
+    assert len(msgspec.json.encode((metrics, not_finite))) < MAX_MESSAGE_BYTES

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.averaging.blocks import CACHED, Slices, blocks_of
+from cloud.averaging.blocks import CACHED, Run, Slices, blocks_of
 from cloud.averaging.grid import MIN_PART_BYTES, Grid, grid_of
-from protocol.encodings import update_layout
-from protocol.messages import ModelHeader, decode
-from protocol.tensors import DTYPES, Header, layout, parse_header
+from protocol.encodings import scale_range, update_layout
+from protocol.messages import ModelHeader, decode, encode
+from protocol.tensors import DTYPES, FLOATING, Header, layout, parse_header
 
 Shapes = dict[str, tuple[str, tuple[int, ...]]]
 
@@ -21,20 +21,26 @@ SHAPES = st.dictionaries(
 )
 
 
+def buffers_of(shapes: Shapes) -> tuple[str, ...]:
+    """Some of the tensors as buffers, if they are floating-point numbers."""
+    return tuple(sorted(name for name, (dtype, _) in shapes.items() if dtype in FLOATING and name[0] == "b"))
+
+
 def grid(
     shapes: Shapes, vectors: int = 0, min_bytes: int = 64, buffers: tuple[str, ...] = (), *, copied: bool = False
 ) -> Grid:
-    header = Header(layout(shapes, buffers), 0, "")
-    return grid_of(header, ModelHeader(federation="f", round=3, buffers=buffers), vectors, min_bytes, copied=copied)
+    about = ModelHeader(federation="f", round=3, buffers=buffers)
+    header = Header(layout(shapes, buffers), 0, encode(about).decode())
+    return grid_of(header, about, vectors, min_bytes, copied=copied)
 
 
 @given(SHAPES, st.integers(0, 2), st.integers(1, 200))
 def test_the_parts_are_the_whole_model_each_element_once(shapes: Shapes, vectors: int, min_bytes: int) -> None:
-    cut = grid(shapes, vectors, min_bytes)
+    cut = grid(shapes, vectors, min_bytes, buffers_of(shapes))
     assert [part.number for part in cut.parts] == list(range(len(cut.parts)))
-    ends: list[Any] = [(part.end, part.floats[1], part.integers[1]) for part in cut.parts]
-    starts: list[Any] = [(part.start, part.floats[0], part.integers[0]) for part in cut.parts]
-    assert starts == [(0, 0, 0), *ends[:-1]]
+    ends: list[Any] = [(part.end, part.floats[1]) for part in cut.parts]
+    starts: list[Any] = [(part.start, part.floats[0]) for part in cut.parts]
+    assert starts == [(0, 0), *ends[:-1]]
     elements = [
         (piece.tensor.name, index)
         for part in cut.parts
@@ -43,13 +49,21 @@ def test_the_parts_are_the_whole_model_each_element_once(shapes: Shapes, vectors
     ]
     assert elements == [(tensor.name, index) for tensor in cut.header.tensors for index in range(tensor.size)]
     assert ends[-1][0] == cut.header.data_bytes
+    counted = {"parameter": 0, "buffer": 0, "integer": 0}
+    for part in cut.parts:
+        in_state = 0
+        for piece in part.pieces:
+            assert (piece.at, piece.in_state) == (counted[piece.kind], in_state)
+            counted[piece.kind] += piece.size
+            in_state += piece.size if piece.kind != "integer" else 0
+        assert in_state == part.floats[1] - part.floats[0]
 
 
 @given(SHAPES, st.integers(0, 2), st.integers(1, 200), st.booleans())
 def test_every_part_but_the_last_is_large_enough_for_s3_in_every_file(
     shapes: Shapes, vectors: int, min_bytes: int, copied: bool
 ) -> None:
-    cut = grid(shapes, vectors, min_bytes, copied=copied)
+    cut = grid(shapes, vectors, min_bytes, buffers_of(shapes), copied=copied)
     for part in cut.parts[:-1]:
         assert part.end - part.start >= min_bytes
         assert part.copy[1] - part.copy[0] >= min_bytes * copied
@@ -69,12 +83,12 @@ def test_shards_are_all_parts_in_their_order_and_about_as_many_each(
 
 @given(SHAPES, st.integers(1, 200), st.integers(1, 50), st.sampled_from(["float32", "bfloat16", "int8"]))
 def test_blocks_read_every_byte_of_an_update_once(shapes: Shapes, min_bytes: int, elements: int, encoding: Any) -> None:
-    cut = grid(shapes, 0, min_bytes)
+    cut = grid(shapes, 0, min_bytes, buffers_of(shapes))
     update = update_layout(cut.header, encoding)
     blocks = list(blocks_of(cut.parts, elements))
-    assert all(block.n_float + block.n_int <= elements for block in blocks)
+    assert all(block.n_parameters + block.n_values <= elements for block in blocks)
     ranges = [range_ for block in blocks for range_ in Slices(update, block).ranges]
-    scales = range(update.scales_start, update.floats_start)  # two blocks may need the same scale
+    scales = range(*scale_range(update, 0, update.n_parameters))  # two blocks may need the same scale
     read = [byte for start, end in ranges for byte in range(start, end) if byte not in scales]
     assert sorted(read) == [byte for byte in range(update.data_bytes) if byte not in scales]
     assert {byte for start, end in ranges for byte in range(start, end)} == set(range(update.data_bytes))
@@ -101,34 +115,29 @@ def test_runs_are_of_one_kind_and_dtype_and_fit_the_cache() -> None:
     (block,) = blocks_of([part], 1 << 30)
     floats = 3 * 8  # where they begin, in bytes
     expected = [
-        ("integer", "I64", 0, 3, 0),
-        ("parameter", "F32", 0, CACHED, floats),
-        ("parameter", "F32", CACHED, CACHED + 10, floats + 4 * CACHED),
-        ("buffer", "F32", CACHED + 10, CACHED + 17, floats + 4 * (CACHED + 10)),
-        ("integer", "I32", 3, 4, floats + 4 * (CACHED + 17)),
-        ("parameter", "F16", CACHED + 17, CACHED + 19, floats + 4 * (CACHED + 18)),
+        Run("integer", "I64", 7, 10, 0, 0),
+        Run("parameter", "F32", 0, CACHED, floats, 0),
+        Run("parameter", "F32", CACHED, CACHED + 10, floats + 4 * CACHED, CACHED),
+        Run("buffer", "F32", 0, 7, floats + 4 * (CACHED + 10), CACHED + 10),
+        Run("integer", "I32", 10, 11, floats + 4 * (CACHED + 17), CACHED + 17),
+        Run("parameter", "F16", CACHED + 10, CACHED + 12, floats + 4 * (CACHED + 18), CACHED + 17),
     ]
     assert list(block.runs()) == expected
 
 
 def test_a_run_knows_whose_elements_are_in_it() -> None:
-    shapes: Shapes = {"n": ("I64", (3,)), "a": ("F32", (4,)), "b": ("F32", (2, 3))}
-    (part,) = grid(shapes, 0, 1 << 30).parts
-    _, block, _ = blocks_of([part], 5)  # n and half of a, then the rest of a and half of b
-    (run,) = block.runs()
-    assert [block.tensor_at(run, place) for place in range(5)] == ["a", "a", "b", "b", "b"]
+    shapes: Shapes = {"n": ("I64", (3,)), "a": ("F32", (4,)), "b": ("F32", (2, 3)), "mean": ("F32", (2,))}
+    (part,) = grid(shapes, 0, 1 << 30, ("mean",)).parts
+    first, second, third = blocks_of([part], 5)  # n and half of a, then the rest of a and half of b
+    assert [list(second.tensors_in(run)) for run in second.runs()] == [[("a", 0, 2), ("b", 2, 5)]]
+    assert [list(first.tensors_in(run)) for run in first.runs()] == [[("n", 0, 3)], [("a", 0, 2)]]
+    assert [list(third.tensors_in(run)) for run in third.runs()] == [[("b", 0, 3)], [("mean", 0, 2)]]
 
 
 def test_a_large_tensor_of_integers_delays_the_cut_until_the_state_has_its_size() -> None:
     shapes: Shapes = {"n": ("I64", (1000,)), "w": ("F32", (100,))}
-    assert [(part.floats, part.integers) for part in grid(shapes, 0, 400).parts][:2] == [
-        ((0, 0), (0, 50)),
-        ((0, 0), (50, 100)),
-    ]
-    assert [(part.floats, part.integers) for part in grid(shapes, 1, 200).parts] == [
-        ((0, 50), (0, 1000)),
-        ((50, 100), (1000, 1000)),
-    ]
+    assert [(part.floats, part.end) for part in grid(shapes, 0, 400).parts][:2] == [((0, 0), 400), ((0, 0), 800)]
+    assert [(part.floats, part.end) for part in grid(shapes, 1, 200).parts] == [((0, 50), 8200), ((50, 100), 8400)]
 
 
 @pytest.mark.parametrize("vectors", [1, 2])

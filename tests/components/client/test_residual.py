@@ -11,8 +11,8 @@ from protocol.encodings import Floats
 COUNT = 300
 
 
-def residuals(directory: Path, federation: str = "digits", schema: str = "s", n_float: int = COUNT) -> Residuals:
-    return Residuals(directory / "residuals", federation, schema, n_float)
+def residuals(directory: Path, federation: str = "digits", schema: str = "s", n_parameters: int = COUNT) -> Residuals:
+    return Residuals(directory / "residuals", federation, schema, n_parameters)
 
 
 def left_of(round_number: int) -> Floats:
@@ -65,7 +65,7 @@ def test_a_federation_that_begins_anew_does_not_go_on_from_its_former_rounds(tmp
     [
         {"federation": "letters"},
         {"schema": "another"},
-        {"n_float": COUNT + 1},
+        {"n_parameters": COUNT + 1},
     ],
 )
 def test_a_residual_of_another_federation_or_model_is_not_used(

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -6,7 +8,14 @@ from torch import Tensor, nn
 from components.client import state_dict
 from components.client.state_dict import DivergedError, UnsupportedModelError
 from protocol import encodings, messages, tensors
-from protocol.encodings import UpdateLayout, float_range, integer_range, scale_range, update_layout
+from protocol.encodings import (
+    UpdateLayout,
+    buffer_range,
+    integer_range,
+    parameter_range,
+    scale_range,
+    update_layout,
+)
 from protocol.messages import Encoding, ModelHeader, Report, Timings
 
 
@@ -82,12 +91,14 @@ def test_an_update_added_to_the_global_model_is_the_local_one(encoding: Encoding
     encodings.check_layout(update, layout)
     data = memoryview(file)[update.length :]
     floats = np.empty(layout.n_float, np.float32)
-    values, scales = (data[slice(*where(layout, 0, layout.n_float))] for where in (float_range, scale_range))
-    encodings.decode(encoding, values, floats, 0, scales)
+    count = layout.n_parameters
+    values, scales = (data[slice(*where(layout, 0, count))] for where in (parameter_range, scale_range))
+    encodings.decode(encoding, values, floats[:count], 0, scales)
+    floats[count:] = np.frombuffer(data[slice(*buffer_range(layout, 0, layout.n_float - count))], np.float32)
     assert (residual is None) == (encoding == "float32")
     if residual is not None:
         assert residual.any()
-        floats += residual
+        floats[:count] += residual
     integers = np.frombuffer(data[slice(*integer_range(0, layout.n_int))], np.int64)
     for flat, places in ((floats, layout.floats), (integers, layout.integers)):
         for place in places:
@@ -185,3 +196,41 @@ def test_a_model_with_the_name_that_updates_keep_for_themselves_is_refused() -> 
     model.register_state_dict_post_hook(rename)  # type: ignore[no-untyped-call]
     with pytest.raises(UnsupportedModelError, match=r"fedgrass\.\.scales"):
         state_dict.dump_model(model, "digits")
+
+
+class Normalized(nn.Module):
+    """A model with statistics of several dtypes, and constants that are not finite."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(4)
+        self.wide = nn.BatchNorm1d(4).double()
+        self.register_buffer("mask", torch.tensor([0.0, -math.inf, math.inf]))
+
+
+def test_an_infinite_constant_does_not_change() -> None:
+    model = Normalized()
+    header, base = loaded(state_dict.dump_model(model, "digits"))
+    layout = update_layout(header, "float32")
+    floats, _ = state_dict.delta(model, base, layout)
+    assert not floats.any()
+    model.state_dict()["mask"][0] = math.inf
+    with pytest.raises(DivergedError, match="'mask'"):
+        state_dict.dump_update(model, base, layout, report())
+
+
+def test_a_variance_of_float64_plus_its_difference_in_float32_is_never_negative() -> None:
+    model = Normalized()
+    with torch.no_grad():
+        model.state_dict()["wide.running_var"].copy_(1 / torch.tensor([3.0, 7.0, 11.0, 0.3], dtype=torch.float64))
+    header, base = loaded(state_dict.dump_model(model, "digits"))
+    layout = update_layout(header, "int8")
+    with torch.no_grad():
+        for name in ("wide.running_var", "norm.running_var"):
+            model.state_dict()[name].zero_()
+    floats, _ = state_dict.delta(model, base, layout)
+    for name in ("wide.running_var", "norm.running_var"):
+        (place,) = (place for place in layout.floats if place.name == name)
+        now = base[name].double() + torch.from_numpy(floats[place.start : place.stop]).double()
+        assert (now >= 0).all()
+        assert (now < 1e-7).all()

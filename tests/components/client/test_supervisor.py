@@ -77,8 +77,9 @@ def test_a_round_ends_with_an_update_that_the_averager_can_check(
     assert header.schema == {"weight": ("F32", (2, 4)), "bias": ("F32", (2,))}
     assert (report.federation, report.round, report.thing) == (FEDERATION, 1, THING)
     assert (report.base, report.examples, report.steps) == (assignment.model.sha256, 32, 20)
-    assert report.after["loss"] < report.before["loss"]
-    assert report.after["train_loss"] > 0
+    before, after, train_loss = report.before["loss"], report.after["loss"], report.after["train_loss"]
+    assert None not in (before, after, train_loss)
+    assert before > after > 0 < train_loss  # type: ignore[operator]
     timings = report.timings
     assert timings.accepted_at < timings.downloaded_at < timings.trained_at < timings.uploading_at
     assert 0 < timings.train_s < timings.trained_at - timings.downloaded_at

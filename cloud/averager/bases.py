@@ -1,0 +1,91 @@
+"""The models that late updates were trained from: to know the values that they have, of buffers and of integers, they
+are read again. Nothing is read for updates that were trained from the present model, nor of models without such values.
+"""
+
+import logging
+from collections.abc import Sequence
+
+import msgspec
+
+from cloud.averaging.sources import Source, Stored
+from cloud.averaging.values import Base
+from cloud.services import Services
+from cloud.state.models import MissingObjectError
+from cloud.state.records import RoundRecord
+from cloud.state.rounds import UnknownRoundError
+from protocol.encodings import UpdateLayout
+from protocol.messages import ModelReference
+from protocol.tensors import FLOATING, InvalidTensorsError, TensorSpec, header_length, parse_header
+
+_log = logging.getLogger(__name__)
+
+_HEAD_BYTES = 65_536
+"""So much of a model is read at once: its header, and all of it if it is small."""
+
+
+class _UnusableBaseError(Exception):
+    """What is there is not the model that updates were trained from."""
+
+
+def bases_of(
+    services: Services, record: RoundRecord, sources: Sequence[Source], layout: UpdateLayout, present: Base
+) -> tuple[tuple[Source, ...], tuple[Base, ...]]:
+    """The updates of a round, each with its base; and these bases, of which the present model is the first."""
+    offered = record.base.offered.sha256
+    others = {source.report.base: source.report.round for source in sources if source.report.base != offered}
+    if not others or (layout.n_float == layout.n_parameters and not layout.n_int):
+        return tuple(sources), (present,)
+    found = services.parallel.map(
+        lambda other: _find(services, record, sha256=other[0], round_number=other[1], present=present), others.items()
+    )
+    bases, places = [present], {offered: 0}
+    for base, sha256 in zip(found, others, strict=True):
+        if base is not None:
+            places[sha256] = len(bases)
+            bases.append(base)
+    based = tuple(msgspec.structs.replace(source, base=places.get(source.report.base)) for source in sources)
+    return based, tuple(bases)
+
+
+def without_base(sources: Sequence[Source]) -> list[str]:
+    """The warnings of a round that has left out the values of some updates."""
+    rounds = [source.report.round for source in sources if source.base is None]
+    return [
+        f"buffers and integers of {rounds.count(number)} late updates are left out: "
+        f"the model that round {number} began with can't be read any more"
+        for number in sorted(set(rounds))
+    ]
+
+
+def _find(services: Services, record: RoundRecord, *, sha256: str, round_number: int, present: Base) -> Base | None:
+    """The model that a round offered, None if it can't be read any more."""
+    try:
+        return _open(services, services.rounds.get(record.federation, round_number).base.offered, sha256, present)
+    except (UnknownRoundError, MissingObjectError, InvalidTensorsError, _UnusableBaseError) as error:
+        _log.warning(
+            "federation=%s round=%d values of updates to round %d are left out: %s",
+            record.federation,
+            record.round,
+            round_number,
+            error,
+        )
+        return None
+
+
+def _open(services: Services, model: ModelReference, sha256: str, present: Base) -> Base:
+    if model.sha256 != sha256:
+        raise _UnusableBaseError(f"{model.key} has SHA-256 {model.sha256}, not {sha256}")
+    head = services.models.beginning(model, _HEAD_BYTES)
+    if (length := header_length(head)) > len(head):
+        head = services.models.range(model.key, 0, length)
+    header = parse_header(head, model.bytes)
+    tensors = header.by_name
+    for name, tensor in present.tensors.items():
+        if name not in tensors or not _is_alike(tensors[name], tensor):
+            raise _UnusableBaseError(f"{model.key} has another tensor {name!r}")
+    return Base(Stored(key=model.key, data_start=header.length, head=head), tensors)
+
+
+def _is_alike(one: TensorSpec, other: TensorSpec) -> bool:
+    # A copy may have a number in fewer bytes than its model.
+    return one.shape == other.shape and (one.dtype in FLOATING) == (other.dtype in FLOATING)
