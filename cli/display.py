@@ -8,6 +8,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from cli.model_warnings import lines, text_of
 from cli.outcome import Outcome
 from sandbox.federated_run import RoundFigures, View
 
@@ -44,6 +45,8 @@ class Display:
         """The state of the federation."""
         for figures in view.ended[self._shown :]:
             self.console.print(_line(figures))
+            for line in lines(figures.not_finite, figures.warnings):
+                self.console.print(f"  {line}", markup=False)
         self._shown = len(view.ended)
         if self.console.is_terminal:
             self._live.update(_picture(view))
@@ -76,10 +79,9 @@ class Display:
 
 
 def _line(figures: RoundFigures) -> str:
-    metrics = " ".join(f"{name} {value:.4f}" for name, value in figures.metrics.items())
     split = " ".join(f"{step} {seconds:.2f}" for step, seconds in figures.split.items())
     return (
-        f"round {figures.round:3d} {figures.status}: {figures.accepted} updates, {metrics}, "
+        f"round {figures.round:3d} {figures.status}: {figures.accepted} updates, {text_of(figures.metrics)}, "
         f"{figures.round_s:.2f} s ({split})"
     )
 

@@ -12,7 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.table import Table
 
-from cli import federations, split
+from cli import federations, model_warnings, split
 from cli.digits import DigitsError, from_directory, packaged
 from cli.planning.forecast import forecast, headers_of, model_of, round_of
 from cli.planning.tables import tables
@@ -25,7 +25,7 @@ from cloud.operations import NoModelError, NoRoundError, Operations, RoundUnderW
 from cloud.package import PackagingError
 from cloud.settings import MAX_COHORT, Averaging, Download, Rule
 from cloud.state.federations import FederationExistsError, UnknownFederationError, WrongStatusError
-from cloud.state.records import RoundRecord
+from cloud.state.records import FederationRecord, RoundRecord
 from cloud.state.rounds import Answers, UnknownRoundError
 from components.client import what_leaves as what_leaves_a_device
 from components.client.sealed import TornFileError
@@ -184,7 +184,8 @@ def plan_command(
     sends a good update, each at another time. What the devices' own work takes is not in it.
 
     It is a round that waits for its clients. Of a federation with a max_staleness, give its target as the clients: so
-    many updates are averaged, and about as many assignments made. Each update that comes late takes two calls more.
+    many updates are averaged, and about as many assignments made. Each update that comes late takes two calls more, and
+    each model that late ones were trained from two and the reads of its buffers and integers, if it has any.
     """
     if (model is None) == (model_bytes is None):
         raise typer.BadParameter("give either --model-bytes or --model")
@@ -329,8 +330,9 @@ def status(
     """Show federations: how far they are, and their current models."""
     operations = _operations(stack)
     records = [operations.federations.get(federation)] if federation else operations.federations.all()
+    made_by = {record.federation: operations.made_by(record) for record in records}
     if as_json:
-        _print_json(records)
+        _print_json([_with_warnings(record, made_by[record.federation]) for record in records])
         return
     table = Table("federation", "status", "round", "of", "clients", "model")
     for record in records:
@@ -338,6 +340,16 @@ def status(
         rounds = str(record.settings.rounds)
         table.add_row(record.federation, record.status, str(record.round), rounds, clients, record.model.key)
     out.print(table)
+    for name, made in made_by.items():
+        for line in model_warnings.lines(made.not_finite, made.warnings) if made else ():
+            out.print(f"{name}: {line}", markup=False)
+
+
+def _with_warnings(record: FederationRecord, made: RoundRecord | None) -> dict[str, Any]:
+    """A federation's record, and what is wrong with its current model."""
+    found = {"not_finite": made.not_finite, "warnings": made.warnings} if made else {"not_finite": {}, "warnings": ()}
+    fields: dict[str, Any] = msgspec.to_builtins(record)
+    return fields | found
 
 
 @app.command()
@@ -356,6 +368,8 @@ def timeline(
         return
     opened = datetime.datetime.fromtimestamp(record.opened_at, datetime.UTC)
     out.print(f"round {round_number} of {federation}: {record.status} {record.reason or ''}, opened {opened:%F %T} UTC")
+    for line in model_warnings.lines(record.not_finite, record.warnings):
+        out.print(line, markup=False)
     out.print(_timeline_table(record, answers))
 
 

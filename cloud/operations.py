@@ -67,6 +67,13 @@ class Operations:
             return reference
         return msgspec.structs.replace(reference, copy=self.models.put(names.copy_key(settings.name, 0), copy))
 
+    def made_by(self, record: FederationRecord) -> RoundRecord | None:
+        """The round that made a federation's current model, None if that is the initial one or there is no record."""
+        try:
+            return self.rounds.get(record.federation, names.model_round(record.model.key))
+        except UnknownRoundError:
+            return None
+
     def start(self, federation: str) -> FederationRecord:
         """Let a federation's rounds begin, or go on after a pause.
 

@@ -11,7 +11,7 @@ What fedgrass says of a file travels as one JSON string in the metadata, under t
 import hashlib
 import math
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -106,7 +106,7 @@ class _Entry(msgspec.Struct, forbid_unknown_fields=True):
     data_offsets: tuple[int, int]
 
 
-def kind_of(tensor: TensorSpec, buffers: frozenset[str]) -> Kind:
+def kind_of(tensor: TensorSpec, buffers: Container[str]) -> Kind:
     """What a tensor of a model is: trained, averaged only, or counted. `buffers` are the names of the second kind."""
     if tensor.dtype not in FLOATING:
         return "integer"

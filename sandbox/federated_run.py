@@ -32,7 +32,7 @@ class RunError(Exception):
 class RoundFigures(msgspec.Struct, frozen=True, kw_only=True):
     """What was measured of one round. `split` is the time of each of STEPS on the way of the client that answered last;
     their sum is `round_s`, from the end of the round before to the end of this one. `overhead_s` is that less the
-    longest local training."""
+    longest local training. `not_finite` and `warnings` are those of the round's record."""
 
     round: int
     status: str
@@ -40,7 +40,9 @@ class RoundFigures(msgspec.Struct, frozen=True, kw_only=True):
     round_s: float
     overhead_s: float
     split: dict[str, float]
-    metrics: dict[str, float]
+    metrics: dict[str, float | None]
+    not_finite: dict[str, int] = {}
+    warnings: tuple[str, ...] = ()
 
 
 class View(msgspec.Struct, kw_only=True):
@@ -208,7 +210,7 @@ def medians(rounds: Iterable[RoundFigures]) -> RoundFigures:
     )
 
 
-def _score(operations: Operations, record: RoundRecord, scorer: Scorer, directory: Path) -> dict[str, float]:
+def _score(operations: Operations, record: RoundRecord, scorer: Scorer, directory: Path) -> dict[str, float | None]:
     path = directory / "scored.safetensors"
     path.write_bytes(operations.models.get(record.model or record.base))
     return scorer.score(path)
@@ -244,4 +246,6 @@ def _figures(operations: Operations, record: RoundRecord, previous_end: float) -
         overhead_s=round_s - max((report.timings.train_s for report in reports.values()), default=0.0),
         split=split,
         metrics={},
+        not_finite=record.not_finite,
+        warnings=record.warnings,
     )

@@ -13,6 +13,8 @@ from typing import Self
 
 import msgspec
 
+from protocol.messages import Numbers
+
 
 class ScoringError(Exception):
     """A model could not be scored."""
@@ -23,7 +25,7 @@ class _Request(msgspec.Struct):
 
 
 class _Answer(msgspec.Struct):
-    metrics: dict[str, float] = {}
+    metrics: Numbers = {}
     error: str | None = None
 
 
@@ -49,8 +51,8 @@ class Scorer:
         self._process.kill()
         self._process.communicate()
 
-    def score(self, model: Path) -> dict[str, float]:
-        """The metrics that the task's evaluate gives.
+    def score(self, model: Path) -> Numbers:
+        """The metrics that the task's evaluate gives; None is one that is not finite.
 
         Raises:
             ScoringError: it gives none; the text says why.
@@ -76,7 +78,7 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # what a task prints is no answer
     from components.client import state_dict
-    from components.client.loading import TaskError, load_task
+    from components.client.loading import TaskError, load_task, reportable
     from components.client.task import Client
     from protocol.tensors import InvalidTensorsError, parse_header
 
@@ -92,7 +94,7 @@ def main() -> None:
             content = bytearray(Path(msgspec.json.decode(line, type=_Request).model).read_bytes())
             header = parse_header(content, len(content))
             state_dict.load(network, header, state_dict.views(header, content))
-            answer = _Answer(metrics=task.evaluate(network, data))
+            answer = _Answer(metrics=reportable(task.evaluate(network, data)))
         except (OSError, InvalidTensorsError, TaskError) as error:
             answer = _Answer(error=str(error))
         answers.write(msgspec.json.encode(answer) + b"\n")

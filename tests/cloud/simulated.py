@@ -96,10 +96,12 @@ class SimulatedFederation:
         things: Iterable[str],
         model: Mapping[str, Array] = INITIAL,
         dtypes: Mapping[str, str] = DTYPES,
+        buffers: tuple[str, ...] = (),
         **settings: Any,
     ) -> None:
         """Make the federation, with these things as its clients."""
-        data = dump(model, dtypes, encode(ModelHeader(federation=self.name, round=0)))
+        about = ModelHeader(federation=self.name, round=0, buffers=buffers)
+        data = dump(model, dtypes, encode(about), buffers)
         made = federation(name=self.name, **settings)
         record = self.operations.federations.create(
             made, self.operations.put_initial(made, data), schema_id(load(data)[0].schema)

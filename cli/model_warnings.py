@@ -1,0 +1,14 @@
+"""What is wrong with a round's model, in lines for people."""
+
+from collections.abc import Mapping, Sequence
+
+
+def lines(not_finite: Mapping[str, int], warnings: Sequence[str]) -> list[str]:
+    """The warnings of a round; and which metrics were no finite numbers, of how many clients."""
+    of_metrics = [f"{name} was not finite on {count} clients" for name, count in sorted(not_finite.items())]
+    return [f"warning: {text}" for text in (*warnings, *of_metrics)]
+
+
+def text_of(metrics: Mapping[str, float | None]) -> str:
+    """Metrics by name."""
+    return " ".join(f"{name} {'not finite' if value is None else f'{value:.4f}'}" for name, value in metrics.items())

@@ -1,0 +1,74 @@
+"""What is wrong with a round's model is told wherever people look at the round."""
+
+import json
+import os
+import subprocess
+import sys
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from cli.display import Display
+from cli.model_warnings import lines
+from cloud.deployment import Deployment
+from sandbox.embedded_aws import EmbeddedAws
+from sandbox.federated_run import RoundFigures, View
+from tests.cloud.examples import update_of
+from tests.cloud.simulated import SimulatedFederation
+
+ROOT = Path(__file__).parent.parent.parent
+VARIANCE = "bn.[0].running_var"
+
+
+def test_the_timeline_and_the_status_tell_of_a_negative_variance_and_of_metrics_that_are_not_finite(
+    aws: EmbeddedAws, deployed: Deployment
+) -> None:
+    simulated = SimulatedFederation(aws, deployed, "warned")
+    simulated.create(["d0"], {VARIANCE: np.ones(2, "<f4")}, {VARIANCE: "F32"}, (VARIANCE,), rounds=1)
+    simulated.start()
+    simulated.assignment("d0", 1)
+    report = simulated.report("d0", 1, after={"loss": None})
+    simulated.put("d0", 1, update_of({VARIANCE: np.array([-3, 0], "<f4")}, report, (VARIANCE,)))
+    record = simulated.ended(1)
+
+    def told(*arguments: str) -> str:
+        return subprocess.run(
+            [sys.executable, "-m", "cli.main", *arguments],
+            cwd=ROOT,
+            env=os.environ | aws.environment | {"COLUMNS": "200"},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=120,
+        ).stdout
+
+    expected = lines(record.not_finite, record.warnings)
+    assert len(expected) == 2
+    timeline, status = told("timeline", "warned", "1"), told("status", "warned")
+    for line in expected:
+        assert line in timeline
+        assert f"warned: {line}" in status
+    (in_json,) = json.loads(told("status", "warned", "--json"))
+    assert (in_json["not_finite"], in_json["warnings"]) == ({"loss_after": 1}, list(record.warnings))
+    assert json.loads(told("timeline", "warned", "1", "--json"))["round"]["not_finite"] == {"loss_after": 1}
+
+
+def test_a_demo_tells_of_them_below_the_line_of_the_round() -> None:
+    shown = StringIO()
+    figures = RoundFigures(
+        round=1,
+        status="closed",
+        accepted=2,
+        round_s=1.0,
+        overhead_s=0.5,
+        split={},
+        metrics={"loss": None, "accuracy": 0.5},
+        not_finite={"loss_before": 2},
+        warnings=("tensor '[bold]' of the new model has a negative variance",),
+    )
+    Display(Console(file=shown, width=200)).show(View(ended=[figures]))
+    assert "loss not finite accuracy 0.5000" in shown.getvalue()
+    for line in lines(figures.not_finite, figures.warnings):
+        assert line in shown.getvalue()
