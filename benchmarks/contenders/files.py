@@ -82,8 +82,8 @@ def average_files(updates: Sequence[Path], base: Path, new: Path, settings: Aver
         weighing = weigh(settings, sources)
         blocks = list(blocks_of(grid.parts, FileReader.block_bytes // DTYPES[FLOAT_DTYPES["float32"]].itemsize))
         clients = range(len(sources))
-        total = weighing.total(clients)
-        changes = Mean(GroupSums(Updates(layout, reader, blocks, clients), weighing, total), total)
+        sums = GroupSums(Updates(layout, reader, blocks, clients), weighing, weighing.total(clients))
+        changes = Mean(sums, weighing.value_total(clients))
         before = Before(grid, grid.parts, base_reader, ("model",))
         start = grid.model_start(grid.about.round + 1)
         with new.open("wb", buffering=0) as file:

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 
-_MISSING = ("NoSuchKey", "NoSuchVersion", "404", "AccessDenied", "403")
-"""Without leave to list the bucket, S3 says of an object that is not there that access is denied."""
+_MISSING = ("NoSuchKey", "NoSuchVersion", "404", "AccessDenied", "403", "InvalidObjectState")
+"""Without leave to list the bucket, S3 says of an object that is not there that access is denied. The last one is that
+of an object that has been archived."""
 
 _HEAD_BYTES = 65_536
 

@@ -158,6 +158,14 @@ def test_krum_keeps_a_late_update_for_its_parameters_and_takes_its_values() -> N
     assert found["w"].flatten().tolist() == [1.0] * 15
 
 
+def test_krum_measures_distances_of_parameters_alone() -> None:
+    """By its statistics this client would be far from all the others."""
+    alone = trained(PRESENT, model(2.0, 1e6, 4096.0, 20), "a")
+    others = [trained(PRESENT, model(2.0 + by, 5.0, 0.0625, 20), f"b{by}") for by in (1.0, -1.0, 2.0)]
+    a_round = Round(PRESENT, [alone, *others], Averaging(rule="krum", byzantine=1), norms=dict.fromkeys("a", 1.0))
+    assert a_round.chosen() == [0]
+
+
 def test_one_s_own_rule_gets_the_values_of_late_updates() -> None:
     a_round = late()
     blocks = a_round.blocks(a_round.grid.parts)

@@ -421,6 +421,18 @@ def test_a_job_that_is_done_renews_the_lease_and_counts_once() -> None:
     assert step(before, JobDone(0, 1), EARLY, shorter).lease_until == before.lease_until
 
 
+def test_what_jobs_warn_of_is_the_rounds_in_whatever_order_they_end() -> None:
+    work = Work(stages=("parts",), shards=3)
+    jobs = [JobDone(0, 0, ("b", "a")), JobDone(0, 1), JobDone(0, 2, ("c", "b"))]
+    ends = []
+    for order in (jobs, jobs[::-1]):
+        record = averaging(work=work)
+        for job in order:
+            record = step(record, job, EARLY, MINE)
+        ends.append(step(record, msgspec.structs.replace(AVERAGED, owner="me", warnings=("d", "a")), EARLY, MINE))
+    assert [record.warnings for record in ends] == [("a", "b", "c", "d")] * 2
+
+
 def test_the_last_job_of_each_stage_takes_the_lease_for_the_next() -> None:
     record = averaging(work=WORK)
     jobs: list[int] = []

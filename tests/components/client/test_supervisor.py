@@ -99,6 +99,22 @@ def test_the_next_round_runs_in_the_same_process(
     assert read_update(aws, 2)[1].before != read_update(aws, 1)[1].before
 
 
+def test_numbers_that_are_not_finite_travel_as_none(
+    agent_of: AgentOf, assign: Callable[..., Assignment], aws: EmbeddedAws
+) -> None:
+    more = (
+        "def evaluate(model, data):\n    return {'loss': float('nan'), 'accuracy': 0.5}\n"
+        "def describe(model, data):\n    return {'largest': float('inf'), 'least': -1.0}\n"
+    )
+    agent = agent_of(TASK + more)
+    agent.train(assign(1))
+    assert agent.end().phase == "done"
+    _, report = read_update(aws, 1)
+    assert report.before == {"loss": None, "accuracy": 0.5}
+    assert report.after.items() >= report.before.items()
+    assert report.describe == {"largest": None, "least": -1.0}
+
+
 def test_the_same_assignment_gives_the_same_update(
     agent_of: AgentOf, assign: Callable[..., Assignment], aws: EmbeddedAws
 ) -> None:
