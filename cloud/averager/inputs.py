@@ -59,10 +59,10 @@ class Inputs(msgspec.Struct, frozen=True, eq=False, kw_only=True):
             services.models, [source.stored for source in self.sources], services.parallel, services.waited_s
         )
 
-    def rebasing(self, services: Services, blocks: Sequence[Block]) -> Rebasing | None:
-        """What values of updates to other models than the present one are rebased with, at these blocks; None if there
-        are no such updates."""
-        if len(self.bases) == 1:
+    def rebasing(self, services: Services, blocks: Sequence[Block], clients: Sequence[int]) -> Rebasing | None:
+        """What values of these clients' updates to other models than the present one are rebased with, at these blocks;
+        None if there are no such updates."""
+        if not any(self.sources[client].base for client in clients):
             return None
         files = [base.stored for base in self.bases]
         reader = ObjectReader(services.models, files, services.parallel, services.waited_s, _BEFORE_BYTES)

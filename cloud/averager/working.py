@@ -124,12 +124,12 @@ class Averager:
         return outputs.finish()
 
     def _updates(self, blocks: Sequence[Block], clients: Sequence[int]) -> Updates:
-        rebasing = self._inputs.rebasing(self._services, blocks)
+        rebasing = self._inputs.rebasing(self._services, blocks, clients)
         return Updates(self._inputs.layout, self._inputs.reader(self._services), blocks, clients, rebasing)
 
     def _own(self, blocks: Sequence[Block]) -> Given:
         reader = self._inputs.reader(self._services)
-        rebasing = self._inputs.rebasing(self._services, blocks)
+        rebasing = self._inputs.rebasing(self._services, blocks, self._everyone)
         models = rebasing.reader.whole(blocks) if rebasing else ()
         updates = read_updates(self._inputs.layout, reader, self._inputs.sources, models)
         base = base_values(self._services.models.get(self._record.base))
