@@ -2,10 +2,10 @@
 
 import hashlib
 import importlib
+import linecache
 import math
 import os
 import sys
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from torch import nn
 
 from components.client import training
+from components.client.error_places import describe
 from components.client.interruptions import InterruptionError
 from components.client.state_dict import DivergedError
 from components.client.task import Client, Data, DeviceState, Metrics, Training
@@ -31,8 +32,8 @@ class TaskError(Exception):
 
 
 class Task:
-    """A user's task. Each method calls the function of its name, or does the default. `sha256` is that of its code;
-    `entered` is called with "train() of task.py" before that is called.
+    """A user's task. Each method calls the function of its name, or does the default. `root` is the directory or zip
+    file of its code, `sha256` is that of its code; `entered` is called with "train() of task.py" before that is called.
 
     Raises:
         TaskError: in any method: the function raised an exception (named with its line), or returned a wrong type.
@@ -45,6 +46,7 @@ class Task:
         self._entered = entered
         self._process = os.getpid()
         self._file = Path(module.__file__ or "task.py")
+        self.root = self._file.parent
         for required in ("build_model", "load_data"):
             if not callable(getattr(module, required, None)):
                 raise TaskError(f"{self._file.name} has no function {required}(): a task needs one")
@@ -105,7 +107,7 @@ class Task:
         except (DivergedError, InterruptionError):
             raise
         except BaseException as error:  # sys.exit() as well: a process that just ends tells nobody why
-            raise TaskError(f"{name}() of {self._file.name}: {describe(error)}") from error
+            raise TaskError(f"{name}() of {self._file.name}: {describe(error, self.root)}") from error
         finally:
             if os.getpid() != self._process:
                 os._exit(0)  # a process that the task has forked, and lets return: the round is not its own
@@ -134,12 +136,13 @@ def load_task(path: Path, entered: Callable[[str], object] = _nothing) -> Task:
     sys.path.insert(0, entry)
     sys.modules.pop("task", None)
     importlib.invalidate_caches()
+    linecache.clearcache()  # or traces would show the source of the one before
     try:
         module = importlib.import_module("task")
     except BaseException as error:  # sys.exit() as well, as in a script
         if isinstance(error, ModuleNotFoundError) and error.name == "task":
             raise TaskError(f"{path} holds no task.py") from error
-        raise TaskError(f"task.py cannot be imported: {describe(error)}") from error
+        raise TaskError(f"task.py cannot be imported: {describe(error, path)}") from error
     if not (module.__file__ or "").startswith(entry):
         raise TaskError(f"{path} holds no task.py")
     return Task(module, _digest(path), entered)
@@ -155,15 +158,6 @@ def _digest(path: Path) -> str:
         digest.update(f"{module.relative_to(path)} {len(code)}\n".encode())
         digest.update(code)
     return digest.hexdigest()
-
-
-def describe(error: BaseException) -> str:
-    """An exception on one line, with the file and line where it was raised."""
-    if isinstance(error, SyntaxError):
-        return f"SyntaxError: {error.msg} ({Path(error.filename or '?').name}, line {error.lineno})"
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {error}{where}"
 
 
 def reportable(metrics: Metrics) -> Numbers:
