@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,10 +10,14 @@ import torch
 from torch import nn
 from torch.utils.data import Subset
 
+from components.client import fingerprint
 from components.client.loading import Task, TaskError
+from components.client.reasons import shorten
 from components.client.task import Client, Data
 
 log = logging.getLogger(__name__)
+
+_SHOWN = 3
 
 
 class DataError(Exception):
@@ -37,6 +40,7 @@ class LocalData:
         self._loaded = loaded
         self._data: Data | None = None
         self._fingerprint = ""
+        self._unread: tuple[str, ...] = ()
 
     def get(self, model: nn.Module) -> Data:
         """The data, checked against the model.
@@ -71,18 +75,24 @@ class LocalData:
             raise DataError(f"dataset {self._directory} has changed while the round was under way")
 
     def _look(self) -> str:
-        if not self._directory.is_dir():
-            raise DataError(f"dataset {self._directory} is not a directory: set `dataset` in the configuration")
-        digest = hashlib.sha256()
         try:
-            for path, directories, files in os.walk(self._directory, onerror=_raise):
-                directories.sort()
-                for name in sorted(files):
-                    about = os.stat(os.path.join(path, name))  # noqa: PTH116, PTH118 - there may be very many
-                    digest.update(f"{path} {name} {about.st_size} {about.st_mtime_ns}\n".encode())
+            seen = fingerprint.of(self._directory)
+        except (FileNotFoundError, NotADirectoryError):
+            raise DataError(
+                f"dataset {self._directory} is not a directory: set `dataset` in the configuration"
+            ) from None
         except OSError as error:
             raise DataError(f"dataset {self._directory} cannot be read: {error}") from error
-        return digest.hexdigest()
+        if seen.unread != self._unread:
+            self._unread = seen.unread
+            if seen.unread:
+                log.warning("parts of the dataset cannot be looked at", extra={"reason": shorten(_listed(seen.unread))})
+        return seen.digest
+
+
+def _listed(unread: tuple[str, ...]) -> str:
+    shown = "; ".join(unread[:_SHOWN])
+    return shown if len(unread) <= _SHOWN else f"{shown}; and {len(unread) - _SHOWN} more"
 
 
 def hold_out(data: Data, share: float, client: Client) -> Data:
@@ -96,7 +106,3 @@ def hold_out(data: Data, share: float, client: Client) -> Data:
     order = torch.randperm(data.examples, generator=generator)
     test, train = order[:count].sort().values.tolist(), order[count:].sort().values.tolist()
     return msgspec.structs.replace(data, train=Subset(data.train, train), test=Subset(data.train, test))
-
-
-def _raise(error: OSError) -> None:
-    raise error
