@@ -6,30 +6,35 @@ from cli.project import Project, ProjectError
 from cloud.operations import Operations
 from cloud.state.records import FederationRecord
 from protocol.messages import ModelHeader, decode, encode
-from protocol.narrowing import TooLargeNumberError
+from protocol.narrowing import TooLargeNumberError, narrow_model
 from protocol.tensors import InvalidTensorsError, check_schema, dump, load, parse_header, schema_id
 
 
 def initial_model(project: Project) -> bytes:
-    """Model 0: the one that federation.yaml names, or what the task's build_model gives. Imports torch.
+    """Model 0: the one that federation.yaml names, or what the task's build_model gives; it has travelled as it will to
+    devices and back. Imports torch.
 
     Raises:
-        ProjectError: the file is no model, or the task gives none.
+        ProjectError: the file is no model, the task gives none, or devices could not train it.
     """
     from components.client.loading import TaskError, load_task
-    from components.client.state_dict import UnsupportedModelError, dump_model
+    from components.client.model_tensors import UnsupportedModelError
+    from components.client.trial_journey import first_model, travel
 
     settings = project.settings
+    seed = settings.training.seed
     try:
-        import torch
-
-        torch.manual_seed(settings.training.seed)
-        built = dump_model(load_task(project.task).build_model(), settings.name)
+        task = load_task(project.task)
+        model = first_model(task, settings.name, seed)
+        if settings.initial_model is not None:
+            model = _from_file(project.directory / settings.initial_model, model, settings.name)
+        offered = model if settings.download == "model" else narrow_model(model)
+        travel(task, offered, seed, settings.encoding)
     except (TaskError, UnsupportedModelError) as error:
         raise ProjectError(f"{project.task}: {error}") from error
-    if settings.initial_model is None:
-        return built
-    return _from_file(project.directory / settings.initial_model, built, settings.name)
+    except TooLargeNumberError as error:
+        raise ProjectError(f"download: bfloat16 does not fit the initial model: {error}") from error
+    return model
 
 
 def _from_file(path: Path, built: bytes, federation: str) -> bytes:
@@ -53,13 +58,9 @@ def create(operations: Operations, project: Project, model: bytes) -> Federation
     """Upload model 0 and make the federation, ready to start.
 
     Raises:
-        ProjectError: the model can't be had in the form that devices are to download.
         FederationExistsError: the name is taken.
     """
     operations.federations.check_free(project.settings.name)
     header = parse_header(model, len(model))
-    try:
-        reference = operations.put_initial(project.settings, model)
-    except TooLargeNumberError as error:
-        raise ProjectError(f"download: bfloat16 does not fit the initial model: {error}") from error
+    reference = operations.put_initial(project.settings, model)
     return operations.federations.create(project.settings, reference, schema_id(header.schema))

@@ -20,7 +20,7 @@ _NOT_FINITE = 0x7F80
 
 
 class TooLargeNumberError(ArithmeticError):
-    """A number is too large for bfloat16, or not finite; the text names the tensor."""
+    """A number is too large for bfloat16, or none; the text names the tensor. Infinity is one that it has."""
 
 
 def narrow_bytes(dtype: str, kind: Kind) -> int:
@@ -53,8 +53,9 @@ def narrow(tensor: TensorSpec, kind: Kind, data: Buffer) -> bytes:
     """
     if _narrowed(tensor.dtype, kind) == tensor.dtype:
         return bytes(data)
-    narrowed = from_float32(np.frombuffer(data, DTYPES["F32"]), "BF16")
-    if ((narrowed & _NOT_FINITE) == _NOT_FINITE).any():
+    values = np.frombuffer(data, DTYPES["F32"])
+    narrowed = from_float32(values, "BF16")
+    if (((narrowed & _NOT_FINITE) == _NOT_FINITE) & ~np.isinf(values)).any():
         raise TooLargeNumberError(f"tensor {tensor.name!r} has values that BF16 can't hold")
     return narrowed.tobytes()
 

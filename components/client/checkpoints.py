@@ -4,11 +4,11 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 
-import torch
 from torch import Tensor, nn
 
 from components.client import randomness, state_dict
 from components.client.interruptions import StoppedError
+from components.client.model_tensors import put, tensors_of
 from components.client.round_files import CheckpointState, RoundFiles
 from components.client.task import Checkpoint, Value
 from protocol import tensors
@@ -101,16 +101,13 @@ class Checkpoints:
             return None
         (state, header, body), self._found = self._found, None
         values = state_dict.views(header, body)
-        own = model.state_dict()
         saved = _under(_MODEL, values)
         if {name: (value.dtype, value.shape) for name, value in saved.items()} != {
-            name: (value.dtype, value.shape) for name, value in own.items()
+            name: (value.dtype, value.shape) for name, value in tensors_of(model).items()
         }:
             self._files.drop_checkpoint("its tensors are not the model's")
             return None
-        with torch.no_grad():
-            for name, value in own.items():
-                value.copy_(saved[name])
+        put(model, saved)
         randomness.restore({name: value.numpy() for name, value in _under(_RANDOM, values).items()})
         self._train_s = state.train_s
         log.info("training goes on from its checkpoint", extra={"reason": f"trained for {state.train_s:.1f} s before"})
@@ -130,8 +127,8 @@ class Checkpoints:
             StoppedError: the process is to end.
         """
         arrays, dtypes = state_dict.to_arrays(
-            {_MODEL + name: value for name, value in model.state_dict().items()}
-            | {_TASK + name: value.detach() for name, value in own.items()}
+            {_MODEL + name: value for name, value in tensors_of(model).items()}
+            | {_TASK + name: value for name, value in own.items()}
         )
         states: dict[str, Array] = {_RANDOM + name: array for name, array in randomness.capture().items()}
         dtypes |= {name: "U8" if array.dtype.itemsize == 1 else "I64" for name, array in states.items()}

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from torch import nn
 
-from components.client import training
+from components.client import randomness, training
 from components.client.error_places import describe
 from components.client.interruptions import InterruptionError
 from components.client.state_dict import DivergedError
@@ -51,8 +51,15 @@ class Task:
             if not callable(getattr(module, required, None)):
                 raise TaskError(f"{self._file.name} has no function {required}(): a task needs one")
 
-    def build_model(self) -> nn.Module:
-        """The model, with its initial weights."""
+    @property
+    def trains_itself(self) -> bool:
+        """Whether the task has a training of its own."""
+        return hasattr(self._module, "train")
+
+    def build_model(self, seed: int = 0) -> nn.Module:
+        """The model, with its initial weights. `seed` is the federation's: what does not travel (as the weights that an
+        adapter adapts) is the same everywhere."""
+        randomness.seed(seed)
         return self._call("build_model", self._module.build_model, nn.Module)
 
     def load_data(self, directory: Path, client: Client) -> Data:
@@ -70,7 +77,7 @@ class Task:
     def validate(self, model: nn.Module, data: Data) -> None:
         """Passes if the model can be trained on the data: the task's own check, or else, if it has no training of its
         own, that the default one can read the first examples."""
-        default = _nothing if hasattr(self._module, "train") else training.validate
+        default = _nothing if self.trains_itself else training.validate
         self._call("validate", getattr(self._module, "validate", default), object, model, data)
 
     def train(self, model: nn.Module, data: Data, settings: Training) -> Metrics:

@@ -134,7 +134,7 @@ class LocalTrainer:
 
     def _make_update(self, assignment: Assignment, accepted_at: float, files: RoundFiles) -> Update:
         task = self._task
-        model = self._load_model(task)
+        model = self._load_model(task, assignment.training.seed)
         data = self._data.get(model)
         checkpoints = Checkpoints(
             files,
@@ -256,9 +256,9 @@ class LocalTrainer:
             component=__version__,
         )
 
-    def _load_model(self, task: Task) -> nn.Module:
+    def _load_model(self, task: Task, seed: int) -> nn.Module:
         if self._model is None:
-            self._model = task.build_model()
+            self._model = task.build_model(seed)
         return self._model
 
     def _enter(self, phase: Phase) -> None:

@@ -10,34 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from components.client.model_tensors import DTYPES, NAMES, put, tensors_of
 from protocol import encodings, messages, tensors
 from protocol.encodings import Floats, Integers, NotFiniteError, UpdateLayout
 from protocol.messages import ModelHeader
 from protocol.tensors import Array, Header, SchemaMismatchError
 
-DTYPES: dict[str, torch.dtype] = {
-    "F64": torch.float64,
-    "F32": torch.float32,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "I64": torch.int64,
-    "I32": torch.int32,
-    "I16": torch.int16,
-    "I8": torch.int8,
-    "U8": torch.uint8,
-    "BOOL": torch.bool,
-}
-"""safetensors dtype -> torch's."""
-
 Schema: TypeAlias = dict[str, tuple[str, tuple[int, ...]]]
 """Name -> (safetensors dtype, shape)."""
-
-_NAMES = {dtype: name for name, dtype in DTYPES.items()}
-
-
-class UnsupportedModelError(Exception):
-    """The model has state that cannot travel: a dtype that is not supported, something that is no tensor, or the name
-    that is kept for scales."""
 
 
 class DivergedError(Exception):
@@ -50,28 +30,30 @@ def schema(model: nn.Module) -> Schema:
     Raises:
         UnsupportedModelError: see there.
     """
-    result = {}
-    for name, value in model.state_dict().items():
-        if name == encodings.SCALES:
-            raise UnsupportedModelError(f"no tensor may be named {name!r}: updates keep that name for scales")
-        if not isinstance(value, Tensor):
-            raise UnsupportedModelError(f"{name!r} of the model's state is {type(value).__name__}, no tensor")
-        if value.dtype not in _NAMES:
-            raise UnsupportedModelError(
-                f"tensor {name!r} is {value.dtype}, which is not supported: use one of {', '.join(DTYPES)}"
-            )
-        result[name] = _NAMES[value.dtype], tuple(value.shape)
-    return result
+    return _schema(tensors_of(model))
+
+
+def _schema(values: Mapping[str, Tensor]) -> Schema:
+    return {name: (NAMES[value.dtype], tuple(value.shape)) for name, value in values.items()}
 
 
 def buffers(model: nn.Module) -> tuple[str, ...]:
-    """The floating-point tensors of the model's state that are no parameters: averaged, never optimized."""
+    """The floating-point tensors of the model's state that are no parameters: averaged, never optimized. A name that
+    only its state_dict() knows is told by its last part, as of a wrapper that adds a prefix."""
     parameters = {name for name, _ in model.named_parameters(remove_duplicate=False)}
+    own = {name for name, _ in model.named_buffers(remove_duplicate=False)}
+    last = {_last_part(name) for name in own} - {_last_part(name) for name in parameters} | {"_extra_state"}
     return tuple(
         sorted(
-            name for name, value in model.state_dict().items() if name not in parameters and value.is_floating_point()
+            name
+            for name, value in tensors_of(model).items()
+            if value.is_floating_point() and name not in parameters and (name in own or _last_part(name) in last)
         )
     )
+
+
+def _last_part(name: str) -> str:
+    return name.rpartition(".")[2]
 
 
 def views(header: Header, data: bytearray) -> dict[str, Tensor]:
@@ -89,7 +71,7 @@ def views(header: Header, data: bytearray) -> dict[str, Tensor]:
 
 
 def load(model: nn.Module, header: Header, values: Mapping[str, Tensor]) -> None:
-    """Copies a global model into the user's. What the user's has in float32 may have come in bfloat16: it is widened,
+    """Has the user's model load a global one. What the user's has in float32 may have come in bfloat16: it is widened,
     which is exact, and updates are differences from the widened values.
 
     Raises:
@@ -97,9 +79,10 @@ def load(model: nn.Module, header: Header, values: Mapping[str, Tensor]) -> None
         UnsupportedModelError: see there.
     """
     found = header.schema
+    own = tensors_of(model)
     expected = {
         name: (("BF16", shape) if (dtype, found.get(name)) == ("F32", ("BF16", shape)) else (dtype, shape))
-        for name, (dtype, shape) in schema(model).items()
+        for name, (dtype, shape) in _schema(own).items()
     }
     try:
         tensors.check_schema(header, expected)
@@ -107,9 +90,7 @@ def load(model: nn.Module, header: Header, values: Mapping[str, Tensor]) -> None
         raise SchemaMismatchError(
             f"the global model is not what build_model() of this device makes: {error}"
         ) from error
-    with torch.no_grad():
-        for name, value in model.state_dict().items():
-            value.copy_(values[name])
+    put(model, {name: values[name].to(value.dtype) for name, value in own.items()})
 
 
 def first_change(before: Schema, after: Schema) -> str | None:
@@ -127,7 +108,7 @@ def _text(kind: tuple[str, tuple[int, ...]] | None) -> str:
 
 def delta(model: nn.Module, base: Mapping[str, Tensor], layout: UpdateLayout) -> tuple[Floats, Integers]:
     """Local minus global: all float coordinates, and all integer coordinates, flat."""
-    state = model.state_dict()
+    state = tensors_of(model)
     floats, integers = np.empty(layout.n_float, np.float32), np.empty(layout.n_int, np.int64)
     for place in layout.floats:
         difference = _difference(state[place.name], base[place.name])
@@ -167,7 +148,14 @@ def dump_update(
     Raises:
         DivergedError: a difference is not finite, or too large for the encoding; the text names the tensor.
     """
-    floats, integers = delta(model, base, layout)
+    return dump_change(delta(model, base, layout), layout, report, residual)
+
+
+def dump_change(
+    change: tuple[Floats, Integers], layout: UpdateLayout, report: messages.Report, residual: Floats | None = None
+) -> tuple[bytes, Floats | None]:
+    """As `dump_update`, from what `delta` has given."""
+    floats, integers = change
     try:
         encoded = encodings.encode_floats(layout, floats, residual)
     except NotFiniteError as error:
@@ -180,9 +168,9 @@ def to_arrays(values: Mapping[str, Tensor]) -> tuple[dict[str, Array], dict[str,
     """Tensors as the arrays and the dtypes that `tensors.dump` takes: views, unless they are on a GPU."""
     arrays: dict[str, Array] = {}
     for name, value in values.items():
-        here = value.cpu()
+        here = value.detach().cpu()
         arrays[name] = here.view(torch.int16).numpy().view("u2") if here.dtype == torch.bfloat16 else here.numpy()
-    return arrays, {name: _NAMES[value.dtype] for name, value in values.items()}
+    return arrays, {name: NAMES[value.dtype] for name, value in values.items()}
 
 
 def dump_model(model: nn.Module, federation: str, round_number: int = 0) -> bytes:
@@ -191,8 +179,7 @@ def dump_model(model: nn.Module, federation: str, round_number: int = 0) -> byte
     Raises:
         UnsupportedModelError: see there.
     """
-    schema(model)
-    arrays, dtypes = to_arrays(model.state_dict())
+    arrays, dtypes = to_arrays(tensors_of(model))
     names = buffers(model)
     header = ModelHeader(federation=federation, round=round_number, buffers=names)
     return tensors.dump(arrays, dtypes, messages.encode(header), names)

@@ -59,6 +59,12 @@ def test_the_copy_of_a_large_model_has_half_its_bytes() -> None:
     assert len(narrow_model(model)) == pytest.approx(len(model) / 2, rel=0.01)
 
 
-def test_a_number_that_bfloat16_cannot_hold_is_refused() -> None:
+@pytest.mark.parametrize("value", [3.4e38, -3.4e38, np.nan])
+def test_a_number_that_bfloat16_cannot_hold_is_refused(value: float) -> None:
     with pytest.raises(TooLargeNumberError, match="'w'"):
-        narrow_model(model_of(w=np.array([3.4e38], "<f4")))
+        narrow_model(model_of(w=np.array([np.inf, value], "<f4")))
+
+
+def test_infinities_stay_what_they_are() -> None:
+    copy = safetensors.torch.load(narrow_model(model_of(w=np.array([np.inf, -np.inf, 1.0], "<f4"))))
+    assert copy["w"].tolist() == [np.inf, -np.inf, 1.0]

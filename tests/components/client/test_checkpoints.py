@@ -1,5 +1,5 @@
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from components.client.checkpoints import Checkpoints
 from components.client.interruptions import StoppedError
+from components.client.model_tensors import UnsupportedModelError
 from components.client.round_files import CHECKPOINT, Belonging, RoundFiles
 from components.client.task import Training, keep_checkpoints
 
@@ -82,6 +83,37 @@ def test_what_was_saved_comes_back_bit_by_bit_with_the_states_of_the_generators(
     assert {name: value.dtype for name, value in checkpoint.tensors.items()} == {n: v.dtype for n, v in own.items()}
     assert all(torch.equal(checkpoint.tensors[name], value) for name, value in own.items())
     assert all(torch.equal(value, saved.state_dict()[name]) for name, value in model.state_dict().items())
+
+
+class Copies(nn.Linear):
+    """As an adapter that gives copies of its tensors, under other names."""
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:  # type: ignore[override]
+        return {f"net.{name}": value.clone() for name, value in super().state_dict(*args, **kwargs).items()}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        return super().load_state_dict({name[4:]: value for name, value in state_dict.items()}, strict, assign)
+
+
+class Deaf(Copies):
+    """Loads nothing."""
+
+    def load_state_dict(self, *_: Any, **__: Any) -> Any:
+        return None
+
+
+def test_a_model_goes_on_by_its_own_load_state_dict_or_says_which_tensor_does_not(process: Process) -> None:
+    saved = Copies(3, 4)
+    process().save(saved, {}, {})
+    for model in (Copies(3, 4), Deaf(3, 4)):
+        after = process()
+        assert after.find() is not None
+        if isinstance(model, Deaf):
+            with pytest.raises(UnsupportedModelError, match=r"tensor 'net.bias' is not what was loaded"):
+                after.resume(model)
+        else:
+            assert after.resume(model) is not None
+            assert torch.equal(model.weight, saved.weight)
 
 
 def test_training_that_begins_has_nothing_to_resume(process: Process) -> None:

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from components.client import state_dict
-from components.client.state_dict import DivergedError, UnsupportedModelError
+from components.client.model_tensors import UnsupportedModelError
+from components.client.state_dict import DivergedError
 from protocol import encodings, messages, tensors
 from protocol.encodings import (
     UpdateLayout,

@@ -1,0 +1,184 @@
+"""The tensors of a model that travel: those of its state_dict(), and why one of them can't."""
+
+import copy
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from protocol import encodings
+
+DTYPES: dict[str, torch.dtype] = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
+"""safetensors dtype -> torch's."""
+
+NAMES = {dtype: name for name, dtype in DTYPES.items()}
+"""torch's dtype -> safetensors'."""
+
+_REMEDIES = {"_extra_state": ": have get_extra_state() give a tensor, or take it away"}
+
+_WIDE = 2_000
+"""torch looks through all names once for each child of a module: with more names than this, they are shared out among
+the children first."""
+
+
+class UnsupportedModelError(Exception):
+    """The model has state that cannot travel, or that its own load_state_dict() does not take; the text names the
+    tensor and what to do."""
+
+
+def tensors_of(model: nn.Module) -> dict[str, Tensor]:
+    """Name -> tensor of the model's state, on the CPU: the model's own memory, unless its state_dict() gives copies.
+
+    Raises:
+        UnsupportedModelError: see there.
+    """
+    state = model.state_dict()
+    if not isinstance(state, Mapping):
+        raise UnsupportedModelError(f"state_dict() of the model gives {type(state).__name__}: it has to give a dict")
+    if not state:
+        raise UnsupportedModelError("the model has no tensors: its state_dict() is empty, so there is nothing to train")
+    for name, value in state.items():
+        fault = fault_of(name, value) or _overlap_of(name, value)
+        if fault is not None:
+            raise UnsupportedModelError(fault)
+    return {name: (value.detach() if value.requires_grad else value).cpu() for name, value in state.items()}
+
+
+def fault_of(name: object, value: object) -> str | None:
+    """Why this cannot be written to a file of tensors."""
+    if not isinstance(name, str) or not _is_text(name):
+        return f"{name!r} is no name for a tensor: names have to be text"
+    if name == encodings.SCALES:
+        return f"no tensor may be named {name!r}: updates keep that name for scales"
+    if not isinstance(value, Tensor):
+        return f"{name!r} is {type(value).__qualname__}, no tensor{_REMEDIES.get(name.rpartition('.')[2], '')}"
+    if is_lazy(value):
+        return f"tensor {name!r} has no shape yet: use no lazy module, or run the model once in build_model()"
+    if value.is_meta:
+        return f"tensor {name!r} is on the meta device, without numbers: make it on the CPU"
+    if value.layout != torch.strided or value.is_nested:
+        kind = "nested" if value.is_nested else str(value.layout).removeprefix("torch.")
+        return f"tensor {name!r} is {kind}, which is not supported: make it a dense tensor"
+    if value.dtype not in NAMES:
+        return f"tensor {name!r} is {value.dtype}, which is not supported: use one of {', '.join(DTYPES)}"
+    return None
+
+
+def _overlap_of(name: str, value: Tensor) -> str | None:
+    if any(step == 0 and size > 1 for step, size in zip(value.stride(), value.shape, strict=True)):
+        return f"tensor {name!r} is expanded, so that nothing can be loaded into it: make it one of its own by clone()"
+    return None
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def put(model: nn.Module, values: Mapping[str, Tensor]) -> None:
+    """Has the model load these tensors, of its own names, dtypes and shapes, by its own load_state_dict(). They stay
+    apart from it.
+
+    Raises:
+        UnsupportedModelError: that has not changed the model's state to them; the text names the tensor.
+    """
+    _load_state(model, values)
+    if _keeps(model, values):
+        _load_state(model, {name: value.clone() for name, value in values.items()})
+    name = _first_difference(model, values)
+    if name is not None:
+        raise UnsupportedModelError(
+            f"tensor {name!r} is not what was loaded into it: load_state_dict() of the model does not undo what its "
+            "state_dict() does; let it take what that gives"
+        )
+
+
+def _keeps(model: nn.Module, values: Mapping[str, Tensor]) -> bool:
+    """Whether the model has taken one of these for its own (assign=True): training would change it."""
+    state = model.state_dict()
+    return any(
+        value.numel() and name in state and state[name].data_ptr() == value.data_ptr() for name, value in values.items()
+    )
+
+
+def _load_state(model: nn.Module, values: Mapping[str, Tensor]) -> None:
+    state = copy.copy(model.state_dict())  # with what torch says in it of the modules' versions
+    state.update(values)
+    if len(state) > _WIDE:
+        _load_by_children(model, state)
+        if _first_difference(model, values) is None:
+            return
+    _load(model, state)
+
+
+def _load(module: nn.Module, state: Mapping[str, Any]) -> None:
+    """Names that the module has besides are not missed: what its state_dict() leaves out is no part of its state."""
+    if not _is_torchs(module):
+        try:
+            inspect.signature(module.load_state_dict).bind(state, strict=False)
+        except TypeError:  # it asks for no more than the state
+            module.load_state_dict(state)
+            return
+    module.load_state_dict(state, strict=False)
+
+
+def _is_torchs(module: nn.Module) -> bool:
+    """Whether load_state_dict() of the module is the one that all have."""
+    return getattr(module.load_state_dict, "__func__", None) is nn.Module.load_state_dict
+
+
+def _load_by_children(module: nn.Module, state: Mapping[str, Any]) -> None:
+    parts: dict[str, dict[str, Any]] = {}
+    rest = {}
+    for name, value in state.items():
+        child, _, below = name.partition(".")
+        if below and module._modules.get(child) is not None:
+            parts.setdefault(child, {})[below] = value
+        else:
+            rest[name] = value
+    if not parts or not _is_torchs(module):
+        _load(module, state)
+        return
+    for child, part in parts.items():
+        _load_by_children(module.get_submodule(child), part)
+    if rest:
+        _load(module, rest)
+
+
+def _first_difference(model: nn.Module, values: Mapping[str, Tensor]) -> str | None:
+    """The first tensor of the model that is not the one of these values. One that the model holds under two names
+    (tied weights) has the value of either: a lossy encoding can make them differ."""
+    state = tensors_of(model)
+    differing = [name for name, value in values.items() if name not in state or not _equal(state[name], value)]
+    for name in differing:
+        if name not in state or not any(
+            other not in differing and _equal(state[name], value) for other, value in values.items()
+        ):
+            return name
+    return None
+
+
+def _equal(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors have the same numbers; a nan is one of them."""
+    if one.dtype != other.dtype or one.shape != other.shape:
+        return False
+    if torch.equal(one, other):
+        return True
+    return one.is_floating_point() and bool(((one == other) | (one.isnan() & other.isnan())).all())
