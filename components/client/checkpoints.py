@@ -3,14 +3,16 @@
 import logging
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from torch import Tensor, nn
 
 from components.client import randomness, state_dict
 from components.client.interruptions import StoppedError
-from components.client.model_tensors import put, tensors_of
+from components.client.model_tensors import fault_of, put, tensors_of
 from components.client.round_files import CheckpointState, RoundFiles
-from components.client.task import Checkpoint, Value
+from components.client.task import Checkpoint
+from components.client.values import ValueRefusedError, checkpoint_values
 from protocol import tensors
 from protocol.messages import Numbers
 from protocol.tensors import Array, InvalidTensorsError
@@ -120,12 +122,17 @@ class Checkpoints:
         regular = step % self._steps == 0 if self._steps else epoch_ended
         return regular and self._clock() - self._saved_at >= self._interval_s
 
-    def save(self, model: nn.Module, values: Mapping[str, Value], own: Mapping[str, Tensor]) -> None:
+    def save(self, model: nn.Module, values: Mapping[str, Any], own: Mapping[str, Tensor]) -> None:
         """See `components.client.task.checkpoint`.
 
         Raises:
             StoppedError: the process is to end.
+            ValueRefusedError: something among the values or tensors cannot be kept.
         """
+        for name, value in own.items():
+            fault = fault_of(name, value)
+            if fault is not None:
+                raise ValueRefusedError(f"checkpoint(): {fault}")
         arrays, dtypes = state_dict.to_arrays(
             {_MODEL + name: value for name, value in tensors_of(model).items()}
             | {_TASK + name: value for name, value in own.items()}
@@ -137,7 +144,7 @@ class Checkpoints:
             before=self._before,
             downloaded_at=self._downloaded_at,
             train_s=self.train_s,
-            values=dict(values),
+            values=checkpoint_values(values),
         )
         self._files.save_checkpoint(state, tensors.dump(arrays | states, dtypes, ""))
         self._saved_at = self._clock()

@@ -13,11 +13,12 @@ from typing import Any, TypeVar
 
 from torch import nn
 
-from components.client import randomness, training
+from components.client import randomness, training, values
 from components.client.error_places import describe
 from components.client.interruptions import InterruptionError
 from components.client.state_dict import DivergedError
 from components.client.task import Client, Data, DeviceState, Metrics, Training
+from components.client.values import ValueRefusedError
 from protocol.messages import Numbers
 
 _Result = TypeVar("_Result")
@@ -98,14 +99,18 @@ class Task:
 
     def ready(self, device: DeviceState) -> bool:
         """Whether the device may train now."""
-        return bool(self._call("ready", getattr(self._module, "ready", _always), object, device))
+        answer = self._call("ready", getattr(self._module, "ready", _always), object, device)
+        return self._converted(values.flag, answer, "ready")
 
     def _metrics(self, name: str, default: Callable[..., Metrics], *arguments: Any) -> Metrics:
         metrics = self._call(name, getattr(self._module, name, default), dict, *arguments)
+        return self._converted(values.metrics, metrics, name)
+
+    def _converted(self, convert: Callable[[Any, str], _Result], value: object, name: str) -> _Result:
         try:
-            return {str(key): float(value) for key, value in metrics.items()}
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise TaskError(f"{name}() of {self._file.name} has to return numbers by name: {error}") from error
+            return convert(value, f"{name}() of {self._file.name}")
+        except ValueRefusedError as error:
+            raise TaskError(str(error)) from error
 
     def _call(self, name: str, function: Callable[..., Any], expected: type[_Result], *arguments: Any) -> _Result:
         self._entered(f"{name}() of {self._file.name}")

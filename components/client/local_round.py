@@ -28,7 +28,17 @@ from components.client.transfer import Transfer
 from components.client.upload_description import SENT, describe
 from protocol import names, tensors
 from protocol.encodings import LOSSY, update_layout
-from protocol.messages import MAX_REPORT_BYTES, Assignment, Phase, Progress, Report, Timings, Training, encode
+from protocol.messages import (
+    MAX_INTEGER,
+    MAX_REPORT_BYTES,
+    Assignment,
+    Phase,
+    Progress,
+    Report,
+    Timings,
+    Training,
+    encode,
+)
 from protocol.tensors import Header
 
 log = logging.getLogger(__name__)
@@ -171,7 +181,7 @@ class LocalTrainer:
             base=assignment.model.sha256,
             encoding=assignment.encoding,
             examples=data.examples,
-            steps=int(steps) if steps >= 1 else training.count_steps(assignment.training, data.examples),
+            steps=int(steps) if 1 <= steps <= MAX_INTEGER else training.count_steps(assignment.training, data.examples),
             before=before,
             after=reportable({f"train_{name}": value for name, value in trained.items()} | after),
             describe=reportable(task.describe(model, data)),

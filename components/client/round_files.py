@@ -7,7 +7,7 @@ There is at most one of each. Whatever does not belong to the round that asks fo
 import logging
 import shutil
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -48,7 +48,7 @@ class CheckpointState(msgspec.Struct, frozen=True, kw_only=True):
     before: Numbers
     downloaded_at: float
     train_s: float
-    values: dict[str, int | float | str | None]
+    values: dict[str, Any]
 
 
 class UpdateState(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,9 +2,12 @@
 gives back wrong, is known for it.
 
     8 bytes, little endian: length of the header | header, JSON | body | 32 bytes: SHA-256
+
+The JSON is that of Python's own library, which keeps infinities, nan and integers of any size.
 """
 
 import hashlib
+import json
 import struct
 from pathlib import Path
 from typing import TypeVar
@@ -29,7 +32,7 @@ def write(path: Path, header: msgspec.Struct, *body: bytes) -> None:
     Raises:
         OSError: see `durable.replace`.
     """
-    text = msgspec.json.encode(header)
+    text = json.dumps(msgspec.to_builtins(header)).encode()
     digest = hashlib.sha256()
     parts = (_LENGTH.pack(len(text)), text, *body)
     for part in parts:
@@ -55,8 +58,8 @@ def read(path: Path, kind: type[_Header]) -> tuple[_Header, bytearray] | None:
             raise TornFileError("its SHA-256 is wrong")
     (length,) = _LENGTH.unpack_from(raw)
     try:
-        header = msgspec.json.decode(raw[_LENGTH.size : _LENGTH.size + length], type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        header = msgspec.convert(json.loads(raw[_LENGTH.size : _LENGTH.size + length]), kind)
+    except (ValueError, RecursionError) as error:
         raise TornFileError(f"its header is not that of this component: {error}") from error
     del raw[-_DIGEST_BYTES:]
     del raw[: _LENGTH.size + length]

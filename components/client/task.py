@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import msgspec
 
+from components.client import values as given
 from protocol.messages import Training
 
 if TYPE_CHECKING:
@@ -88,9 +89,11 @@ _listeners: list[Listener] = []
 
 
 def report_progress(*, epoch: int | None = None, epochs: int | None = None, step: int | None = None) -> None:
-    """Shows in the device's shadow how far training is. Call it from your `train` as often as you like."""
+    """Shows in the device's shadow how far training is. Call it from your `train` as often as you like. What is no
+    count is left out."""
+    counts = (given.count(epoch, "epoch"), given.count(epochs, "epochs"), given.count(step, "step"))
     for listener in _listeners:
-        listener(epoch, epochs, step)
+        listener(*counts)
 
 
 def listen_to_progress(listener: Listener) -> None:
@@ -98,15 +101,16 @@ def listen_to_progress(listener: Listener) -> None:
     _listeners[:] = [listener]
 
 
-Value: TypeAlias = int | float | str | None
-"""A number or a text of a checkpoint."""
+Value: TypeAlias = "float | str | list[Value] | dict[str, Value] | None"
+"""What a checkpoint has beside tensors: numbers, truth values, texts, None, and lists and dicts of these. Scalars of
+numpy and torch come back as numbers, tuples as lists."""
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
     """What `checkpoint` was told, as `resume` gives it back."""
 
     tensors: "dict[str, Tensor]"
-    values: dict[str, Value]
+    values: dict[str, Any]
 
 
 class Checkpoints(Protocol):
@@ -116,7 +120,7 @@ class Checkpoints(Protocol):
 
     def due(self, step: int, *, epoch_ended: bool) -> bool: ...
 
-    def save(self, model: "nn.Module", values: Mapping[str, Value], own: "Mapping[str, Tensor]") -> None: ...
+    def save(self, model: "nn.Module", values: Mapping[str, Any], own: "Mapping[str, Tensor]") -> None: ...
 
 
 _keepers: list[Checkpoints] = []
@@ -139,7 +143,11 @@ def checkpoint(
     model: "nn.Module", *, values: "Mapping[str, Value] | None" = None, tensors: "Mapping[str, Tensor] | None" = None
 ) -> None:
     """Saves the model, the states of the random number generators, and what your `train` needs besides, such as its
-    position in `values` and an optimizer's momentum in `tensors`; the checkpoint before is replaced."""
+    position in `values` and an optimizer's momentum in `tensors`; the checkpoint before is replaced.
+
+    Raises:
+        ValueRefusedError: something among them cannot be kept; the text names it.
+    """
     if _keepers:
         _keepers[0].save(model, values or {}, tensors or {})
 
