@@ -14,7 +14,9 @@ from typing import Any, TypeVar
 from torch import nn
 
 from components.client import randomness, training, values
+from components.client.batches import is_iterable
 from components.client.error_places import describe
+from components.client.evaluation import without_trace
 from components.client.interruptions import InterruptionError
 from components.client.state_dict import DivergedError
 from components.client.task import Client, Data, DeviceState, Metrics, Training
@@ -65,24 +67,29 @@ class Task:
 
     def load_data(self, directory: Path, client: Client) -> Data:
         """The device's data, with at least one example."""
+        randomness.seed(_seed_of(client))  # a split that load_data draws is the same again after a restart
         data = self._call("load_data", self._module.load_data, Data, directory, client)
+        where = f"load_data() of {self._file.name}"
         try:
-            examples = data.examples
+            examples, _ = data.examples, data.has_test
         except TypeError as error:
-            raise TaskError(f"load_data() of {self._file.name}: the training set has no length: {error}") from error
+            kind = "an IterableDataset" if is_iterable(data.train) or is_iterable(data.test) else "a set of examples"
+            raise TaskError(f"{where} gives {kind} without a length, which a device has to tell: {error}") from error
         if examples < 1:
             found = ValueError("no training examples")
-            raise TaskError(f"load_data() of {self._file.name} found no training examples in {directory}") from found
+            raise TaskError(f"{where} found no training examples in {directory}") from found
         return data
 
     def validate(self, model: nn.Module, data: Data) -> None:
         """Passes if the model can be trained on the data: the task's own check, or else, if it has no training of its
         own, that the default one can read the first examples."""
         default = _nothing if self.trains_itself else training.validate
-        self._call("validate", getattr(self._module, "validate", default), object, model, data)
+        with without_trace(model):
+            self._call("validate", getattr(self._module, "validate", default), object, model, data)
 
     def train(self, model: nn.Module, data: Data, settings: Training) -> Metrics:
-        """Trains the model in place."""
+        """Trains the model in place; it is in training mode then."""
+        model.train()
         metrics = self._metrics("train", training.train, model, data, settings)
         loss = metrics.get("loss", 0.0)
         if not math.isfinite(loss):
@@ -90,12 +97,14 @@ class Task:
         return metrics
 
     def evaluate(self, model: nn.Module, data: Data) -> Metrics:
-        """Metrics of the model on the device's test set."""
-        return self._metrics("evaluate", training.evaluate, model, data)
+        """Metrics of the model on the device's test set. It is in evaluation mode then, as for `describe`."""
+        with without_trace(model):
+            return self._metrics("evaluate", training.evaluate, model, data)
 
     def describe(self, model: nn.Module, data: Data) -> Metrics:
         """The task's own numbers."""
-        return self._metrics("describe", _nothing, model, data)
+        with without_trace(model):
+            return self._metrics("describe", _nothing, model, data)
 
     def ready(self, device: DeviceState) -> bool:
         """Whether the device may train now."""
@@ -175,6 +184,11 @@ def _digest(path: Path) -> str:
 def reportable(metrics: Metrics) -> Numbers:
     """The metrics as a report carries them: None is one that is not finite."""
     return {name: value if math.isfinite(value) else None for name, value in metrics.items()}
+
+
+def _seed_of(client: Client) -> int:
+    digest = hashlib.sha256(f"data {client.federation} {client.thing}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
 
 
 def _always(*_: Any) -> bool:

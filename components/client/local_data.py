@@ -8,9 +8,9 @@ from pathlib import Path
 import msgspec
 import torch
 from torch import nn
-from torch.utils.data import Subset
 
 from components.client import fingerprint
+from components.client.batches import Share, is_iterable
 from components.client.loading import Task, TaskError
 from components.client.reasons import shorten
 from components.client.task import Client, Data
@@ -97,12 +97,21 @@ def _listed(unread: tuple[str, ...]) -> str:
 
 def hold_out(data: Data, share: float, client: Client) -> Data:
     """The data with this share of its examples, at least one, as a test set, if it has none: always the same ones for
-    the same client, federation and number of examples."""
+    the same client, federation and number of examples.
+
+    Raises:
+        DataError: the examples have no index.
+    """
     count = max(1, round(data.examples * share))
     if share == 0 or data.has_test or count >= data.examples:
         return data
+    if is_iterable(data.train):
+        raise DataError(
+            f"held_out is {share:g}, but the training set is an IterableDataset, of which no share can be taken: "
+            "have load_data() give a test set, or set held_out to 0"
+        )
     digest = hashlib.sha256(f"held out {client.federation} {client.thing}".encode()).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
     order = torch.randperm(data.examples, generator=generator)
     test, train = order[:count].sort().values.tolist(), order[count:].sort().values.tolist()
-    return msgspec.structs.replace(data, train=Subset(data.train, train), test=Subset(data.train, test))
+    return msgspec.structs.replace(data, train=Share(data.train, train), test=Share(data.train, test))

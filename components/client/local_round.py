@@ -5,13 +5,13 @@ import hashlib
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from components.client import __version__, device, durable, logs, randomness, state_dict, training
 from components.client.checkpoints import Checkpoints
@@ -27,7 +27,7 @@ from components.client.token_bucket import TokenBucket
 from components.client.transfer import Transfer
 from components.client.upload_description import SENT, describe
 from protocol import names, tensors
-from protocol.encodings import LOSSY, update_layout
+from protocol.encodings import LOSSY, Floats, Integers, UpdateLayout, update_layout
 from protocol.messages import (
     MAX_INTEGER,
     MAX_REPORT_BYTES,
@@ -158,20 +158,24 @@ class LocalTrainer:
         header = tensors.parse_header(file, len(file))
         base = state_dict.views(header, file)
         state_dict.load(model, header, base)
+        seed = local_seed(assignment.training.seed, assignment.round, self._workplace.thing)
+        randomness.seed(seed)
         found = checkpoints.find()
         if found is None:
-            before = reportable(task.evaluate(model, data)) if data.has_test else {}
+            before = reportable(self._evaluate(model, data))
+            if data.has_test:
+                state_dict.load(model, header, base)  # an evaluation of the task's own may have changed its buffers
         else:
             before, downloaded_at = found.before, found.downloaded_at
 
         self._advance("training")
-        seed = local_seed(assignment.training.seed, assignment.round, self._workplace.thing)
-        randomness.seed(seed)
         checkpoints.begin(before, downloaded_at)
         with self._checkpointing(checkpoints):
             trained = self._train(model, data, msgspec.structs.replace(assignment.training, seed=seed))
         trained_at = time.time()
-        after = task.evaluate(model, data) if data.has_test else {}
+        layout = update_layout(header, assignment.encoding)
+        change = state_dict.delta(model, base, layout)  # before an evaluation could change the model
+        after = self._evaluate(model, data)
 
         steps = trained.pop("steps", math.nan)
         report = Report(
@@ -199,31 +203,46 @@ class LocalTrainer:
                 f"train(), evaluate() and describe() of task.py make a report of {report_bytes:,} bytes, "
                 f"the cloud takes {MAX_REPORT_BYTES:,}: return fewer numbers"
             )
-        update = self._encode(assignment, report, model, header, base)
+        update = self._encode(assignment, report, change, header, layout)
         files.save_update(update)
         if checkpoints.stopping:
             raise StoppedError
         return update
 
     def _train(self, model: nn.Module, data: Data, settings: Training) -> Metrics:
+        with self._keeping_its_tensors(model, "train"):
+            trained = self._task.train(model, data, settings)
+            model.cpu()
+        return trained
+
+    def _evaluate(self, model: nn.Module, data: Data) -> Metrics:
+        if not data.has_test:
+            return {}
+        with self._keeping_its_tensors(model, "evaluate"):
+            return self._task.evaluate(model, data)
+
+    @contextlib.contextmanager
+    def _keeping_its_tensors(self, model: nn.Module, name: str) -> Iterator[None]:
         before = state_dict.schema(model)
-        trained = self._task.train(model, data, settings)
-        model.cpu()
+        yield
         change = state_dict.first_change(before, state_dict.schema(model))
         if change is not None:
             self._model = None  # the next round has it built again
-            raise TaskError(f"train() of task.py has made another model of it: {change}")
-        return trained
+            raise TaskError(f"{name}() of task.py has made another model of it: {change}")
 
     def _encode(
-        self, assignment: Assignment, report: Report, model: nn.Module, header: Header, base: Mapping[str, Tensor]
+        self,
+        assignment: Assignment,
+        report: Report,
+        change: tuple[Floats, Integers],
+        header: Header,
+        layout: UpdateLayout,
     ) -> Update:
-        layout = update_layout(header, assignment.encoding)
         schema = tensors.schema_id(header.schema)
         residual = None
         if assignment.encoding in LOSSY:
             residual = self._residuals(schema, layout.n_parameters).before(assignment.round)
-        body, residual = state_dict.dump_update(model, base, layout, report, residual)
+        body, residual = state_dict.dump_change(change, layout, report, residual)
         state = UpdateState(
             bucket=self._workplace.bucket,
             key=names.update_key(self._workplace.federation, assignment.round, self._workplace.thing),

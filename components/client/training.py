@@ -1,20 +1,19 @@
 """What a task does that does not say otherwise: train a classifier by SGD, evaluate its loss and accuracy."""
 
 import math
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
-from torch.utils.data import Dataset, Subset, TensorDataset, default_collate
+from torch.utils.data import Subset
 
+from components.client.batches import batches, move
+from components.client.classification import IGNORED, check, count_targets, loss_of, right_answers
+from components.client.evaluation import without_trace
 from components.client.state_dict import DivergedError
 from components.client.task import Data, Metrics, Training, checkpoint, checkpoint_due, report_progress, resume
 
 EVALUATION_BATCH = 512
-
-Batch = tuple[Any, Tensor]
 
 
 def train(model: nn.Module, data: Data, settings: Training) -> Metrics:
@@ -23,10 +22,11 @@ def train(model: nn.Module, data: Data, settings: Training) -> Metrics:
     epoch if neither is given. The order of the examples depends on `settings.seed` alone. Goes on from a checkpoint,
     with the same bits as if it had not been cut off. A GPU is used if there is one; the model is back on the CPU then.
 
-    Returns "loss" (mean over the examples of the last epoch) and "steps".
+    Returns "loss" (mean over the targets of the last epoch) and "steps".
 
     Raises:
-        TypeError: the targets are not class numbers.
+        TypeError: examples or targets are not those of a classifier; see `classification.check`.
+        ValueError: no target counts.
         DivergedError: the loss is not a finite number.
     """
     device = best_device()
@@ -43,11 +43,13 @@ def _train(model: nn.Module, data: Data, settings: Training, device: torch.devic
     sgd = _Sgd(model, settings)
     generator = torch.Generator().manual_seed(settings.seed)
     epoch = 1
-    batch = step = seen = 0
+    batch = step = seen = counted = 0
     total = torch.zeros((), device=device)
     saved = resume(model)
     if saved is not None:
-        epoch, batch, step, seen = (int(saved.values[name] or 0) for name in ("epoch", "batch", "step", "seen"))
+        epoch, batch, step, seen, counted = (
+            saved.values[name] for name in ("epoch", "batch", "step", "seen", "counted")
+        )
         generator.set_state(saved.tensors["order"])
         total = saved.tensors["total"].to(device)
         sgd.load(saved.tensors)
@@ -55,34 +57,42 @@ def _train(model: nn.Module, data: Data, settings: Training, device: torch.devic
     def save(order: Tensor) -> None:
         checkpoint(
             model,
-            values={"epoch": epoch, "batch": batch, "step": step, "seen": seen},
+            values={"epoch": epoch, "batch": batch, "step": step, "seen": seen, "counted": counted},
             tensors={"order": order, "total": total} | sgd.state(),
         )
 
     while True:
         order = generator.get_state()
-        for inputs, targets in _batches(data.train, settings.batch_size, generator, batch):
+        for inputs, targets in batches(data.train, settings.batch_size, generator, batch):
             batch += 1
             if len(targets) == 1 < settings.batch_size and seen:
                 continue  # a last batch of one: batch normalization cannot train on it
-            targets = targets.to(device)
-            loss = _loss(model(_move(inputs, device)), targets)
+            outputs = model(move(inputs, device))
+            check(outputs, targets)
+            loss = loss_of(outputs, targets)
             sgd.step(loss)
-            total += loss.detach() * len(targets)
+            count = count_targets(targets)
+            if count:  # else the loss is nan, and its gradient 0
+                total += loss.detach() * count
+            counted += count
             seen += len(targets)
             step += 1
             if step == steps:
                 break
             if checkpoint_due(step):
                 save(order)
-        mean = total.item() / seen
+        if counted == 0:
+            raise ValueError(
+                f"no target of the training set counts: all of epoch {epoch} are {IGNORED}, or there are none"
+            )
+        mean = total.item() / counted
         report_progress(epoch=epoch, epochs=settings.epochs, step=step)
         if not math.isfinite(mean):
             raise DivergedError(f"training diverged: the loss is {mean} in epoch {epoch}, at step {step}")
         if step == steps or epoch == epochs:
             return {"loss": mean, "steps": float(step)}
         epoch += 1
-        batch = seen = 0
+        batch = seen = counted = 0
         total = torch.zeros((), device=device)
         if checkpoint_due(step, epoch_ended=True):
             save(generator.get_state())
@@ -107,6 +117,8 @@ class _Sgd:
                 gradient = parameter.grad
                 if gradient is None:
                     continue
+                if gradient.is_sparse and (self._anchors or self._settings.momentum):
+                    gradient = gradient.to_dense()
                 if self._anchors:
                     gradient.add_(parameter - self._anchors[index], alpha=self._settings.proximal)
                 if self._settings.momentum:
@@ -128,28 +140,27 @@ class _Sgd:
 
 
 def evaluate(model: nn.Module, data: Data) -> Metrics:
-    """Mean cross-entropy ("loss") and share of right answers ("accuracy") of a classifier on the test set. A GPU is
-    used if there is one; the model is back on the CPU then.
+    """Mean cross-entropy ("loss") and share of right answers ("accuracy") of a classifier on the test set, over all
+    targets that count; nothing if none does. A GPU is used if there is one. Afterwards the model is where and in the
+    mode that it was, and nothing has been drawn from the random number generators.
 
     Raises:
-        TypeError: the targets are not class numbers.
+        TypeError: examples or targets are not those of a classifier; see `classification.check`.
     """
     assert data.test is not None  # noqa: S101
     device = best_device()
-    model.to(device)
-    model.eval()
-    loss, correct, seen = 0.0, 0, 0
-    try:
-        with torch.inference_mode():
-            for inputs, targets in _batches(data.test, EVALUATION_BATCH, None):
-                targets = targets.to(device)
-                outputs = model(_move(inputs, device))
-                loss += _loss(outputs, targets).item() * len(targets)
-                correct += int((outputs.argmax(1) == targets).sum())
-                seen += len(targets)
-    finally:
-        model.cpu()
-    return {"loss": loss / seen, "accuracy": correct / seen}
+    loss, right, counted = 0.0, 0, 0
+    with without_trace(model), torch.no_grad():
+        model.to(device)
+        for inputs, targets in batches(data.test, EVALUATION_BATCH, None):
+            outputs = model(move(inputs, device))
+            check(outputs, targets)
+            count = count_targets(targets)
+            if count:
+                loss += loss_of(outputs, targets).item() * count
+                right += right_answers(outputs, targets)
+                counted += count
+    return {"loss": loss / counted, "accuracy": right / counted} if counted else {}
 
 
 def validate(model: nn.Module, data: Data) -> None:
@@ -158,20 +169,22 @@ def validate(model: nn.Module, data: Data) -> None:
     Raises:
         TypeError, ValueError, RuntimeError, IndexError: it does not; the text is torch's, with the example's shape.
     """
-    model.eval()
     for name, dataset in (("training", data.train), ("test", data.test)):
         if dataset is None or len(dataset) == 0:  # type: ignore[arg-type]
             continue
-        inputs, targets = next(_batches(Subset(dataset, [0]), 1, None))
+        inputs, targets = next(batches(Subset(dataset, [0]), 1, None))
         try:
-            with torch.inference_mode():
-                _loss(model(inputs), targets)
+            with without_trace(model), torch.no_grad():
+                outputs = model(inputs)
+                check(outputs, targets)
+                loss_of(outputs, targets)
         except (RuntimeError, ValueError, IndexError) as error:
             shape = (
                 f"{list(inputs.shape[1:])} ({inputs.dtype})" if isinstance(inputs, Tensor) else type(inputs).__name__
             )
+            target = targets.tolist()[0] if targets[0].numel() == 1 else f"of shape {list(targets.shape[1:])}"
             raise ValueError(
-                f"the model does not take the first {name} example, {shape} with target {targets.tolist()[0]}: {error}"
+                f"the model does not take the first {name} example, {shape} with target {target}: {error}"
             ) from error
 
 
@@ -196,39 +209,3 @@ def _limits(settings: Training) -> tuple[int, int]:
     """The number of epochs, and of steps, 0 if these are not limited."""
     steps = settings.steps or 0
     return settings.epochs or (_ENDLESS if steps else 1), steps
-
-
-def _move(inputs: Any, device: torch.device) -> Any:
-    """The inputs of a batch on the device: a tensor, or tensors in lists and dictionaries."""
-    if isinstance(inputs, Tensor):
-        return inputs.to(device)
-    if isinstance(inputs, Mapping):
-        return {name: _move(value, device) for name, value in inputs.items()}
-    if isinstance(inputs, list | tuple):
-        return [_move(value, device) for value in inputs]
-    return inputs
-
-
-def _loss(outputs: Tensor, targets: Tensor) -> Tensor:
-    if targets.is_floating_point():
-        raise TypeError(
-            f"targets are {targets.dtype}, the default training and evaluation need class numbers (torch.long): "
-            "give your task its own train() and evaluate()"
-        )
-    return functional.cross_entropy(outputs, targets)
-
-
-def _batches(dataset: "Dataset[Any]", size: int, generator: torch.Generator | None, skip: int = 0) -> Iterator[Batch]:
-    """One pass over the examples, shuffled by `generator` if there is one, without the first `skip` batches."""
-    examples = len(dataset)  # type: ignore[arg-type]
-    chosen = torch.arange(examples) if generator is None else torch.randperm(examples, generator=generator)
-    if isinstance(dataset, Subset) and isinstance(dataset.dataset, TensorDataset):
-        chosen = torch.as_tensor(dataset.indices)[chosen]
-        dataset = dataset.dataset
-    for part in torch.split(chosen, size)[skip:]:
-        if isinstance(dataset, TensorDataset):
-            inputs, targets = dataset.tensors
-            yield inputs[part], targets[part]
-        else:
-            inputs, targets = default_collate([dataset[index] for index in part.tolist()])
-            yield inputs, targets

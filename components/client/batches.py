@@ -1,0 +1,91 @@
+"""A dataset in batches of inputs and targets, as a DataLoader gives them."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, IterableDataset, Subset, TensorDataset, default_collate
+
+Batch: TypeAlias = tuple[Any, Tensor]
+"""Inputs and targets."""
+
+_PAIRS = (
+    "the default training and evaluation need pairs of input and target: give your task its own train() and evaluate()"
+)
+
+
+class Share(Subset[Any]):
+    """Some examples of a dataset. What else that can do, as its own collating, the share can do as well; what it has,
+    as its targets, is that of all examples, and not the share's."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name in ("dataset", "indices"):  # a copy that is being made has none yet
+            raise AttributeError(name)
+        found = getattr(self.dataset, name)
+        if not callable(found):
+            kind = type(self.dataset).__name__
+            raise AttributeError(  # noqa: TRY004 - what hasattr() and getattr() expect
+                f"{name!r} is that of the whole {kind}, not of a share: see its .dataset and .indices"
+            )
+        return found
+
+
+def is_iterable(dataset: object) -> bool:
+    """Whether this gives its examples one after the other only."""
+    while isinstance(dataset, Subset):
+        dataset = dataset.dataset
+    return isinstance(dataset, IterableDataset)
+
+
+def batches(dataset: "Dataset[Any]", size: int, generator: torch.Generator | None, skip: int = 0) -> Iterator[Batch]:
+    """One pass over the examples, shuffled by `generator` if there is one, without the first `skip` batches.
+
+    The tensors of a TensorDataset are taken a batch at a time. What only descends from one may do more when it is asked
+    for an example.
+
+    Raises:
+        TypeError: the examples are not pairs of input and target, or cannot be had by their index.
+    """
+    if is_iterable(dataset):
+        raise TypeError(f"the dataset is an IterableDataset, whose examples have no index: {_PAIRS}")
+    examples = len(dataset)  # type: ignore[arg-type]
+    chosen = torch.arange(examples) if generator is None else torch.randperm(examples, generator=generator)
+    whole: Any = dataset
+    at = chosen
+    while type(whole) in (Subset, Share):
+        at = torch.as_tensor(whole.indices)[at]
+        whole = whole.dataset
+    if type(whole) is TensorDataset:
+        for part in torch.split(at, size)[skip:]:
+            yield _pair(tuple(tensor[part] for tensor in whole.tensors))
+    else:
+        for part in torch.split(chosen, size)[skip:]:
+            yield _pair(default_collate(_fetch(dataset, part.tolist())))
+
+
+def move(inputs: Any, device: torch.device) -> Any:
+    """The inputs of a batch on the device: a tensor, or tensors in lists and dictionaries."""
+    if isinstance(inputs, Tensor):
+        return inputs.to(device)
+    if isinstance(inputs, Mapping):
+        return {name: move(value, device) for name, value in inputs.items()}
+    if isinstance(inputs, list | tuple):
+        return [move(value, device) for value in inputs]
+    return inputs
+
+
+def _fetch(dataset: Any, indices: list[int]) -> Any:
+    """As a DataLoader does."""
+    many = getattr(dataset, "__getitems__", None)
+    return many(indices) if many else [dataset[index] for index in indices]
+
+
+def _pair(batch: Any) -> Batch:
+    if not isinstance(batch, list | tuple) or len(batch) != 2:
+        kind = f"{len(batch)} parts" if isinstance(batch, list | tuple) else type(batch).__name__
+        raise TypeError(f"an example of the dataset is {kind}: {_PAIRS}")
+    inputs, targets = batch
+    if not isinstance(targets, Tensor):
+        raise TypeError(f"targets are {type(targets).__name__}, no tensor: {_PAIRS}")
+    return inputs, targets

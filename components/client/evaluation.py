@@ -1,0 +1,32 @@
+"""What happens beside training leaves nothing behind that training could see."""
+
+import contextlib
+import itertools
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+
+from components.client import randomness
+
+
+@contextlib.contextmanager
+def without_trace(model: nn.Module) -> Iterator[None]:
+    """The model in evaluation mode; afterwards the modes of its modules, its device and the random number generators
+    are what they were."""
+    modes = [(module, module.training) for module in model.modules()]
+    devices = _devices(model)
+    states = randomness.capture()
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+        if devices and _devices(model) != devices:
+            model.to(devices[0])
+        randomness.restore(states)
+
+
+def _devices(model: nn.Module) -> list[torch.device]:
+    return [tensor.device for tensor in itertools.chain(model.parameters(), model.buffers())]
