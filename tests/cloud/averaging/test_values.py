@@ -288,7 +288,7 @@ def test_the_mean_of_variances_is_never_negative(
     found = load(a_round.average()["model"])[1]
     values = [value for value, _ in clients]
     for name, by in (("bn.running_var", 1), ("d.running_var", 3)):
-        rounding = 1e-6 * present + np.finfo(np.float32).tiny  # a difference may be too small for float32
+        rounding = 1e-6 * (present + base) + np.finfo(np.float32).tiny  # a difference may be too small for float32
         least, largest = min(values) / by, max(values) / by
         assert least * (1 - 1e-6) - rounding <= found[name][0] <= largest * (1 + 1e-6) + rounding
         assert found[name][0] >= 0
