@@ -26,11 +26,14 @@ def peak_memory_mb() -> float:
 
 
 @contextmanager
-def measured(function: str, calls: Counter[str], waited_s: dict[str, float]) -> Iterator[dict[str, Any]]:
-    """Measure an invocation, for which `calls` and `waited_s` begin empty; what is put into the yielded dictionary
-    (federation, round, ...) goes into its line."""
+def measured(
+    function: str, calls: Counter[str], waited_s: dict[str, float], left_out: Counter[str]
+) -> Iterator[dict[str, Any]]:
+    """Measure an invocation, for which `calls`, `waited_s` and `left_out` begin empty; what is put into the yielded
+    dictionary (federation, round, ...) goes into its line."""
     calls.clear()
     waited_s.clear()
+    left_out.clear()
     started = time.perf_counter()
     properties: dict[str, Any] = {}
     try:
@@ -44,8 +47,9 @@ def measured(function: str, calls: Counter[str], waited_s: dict[str, float]) -> 
             "aws_calls": calls.total(),
             "peak_memory_mb": peak_memory_mb(),
             "errors": int("error" in properties) + properties.get("failed_messages", 0),
+            "unreadable_records": left_out.total(),
         }
-        units = {"duration_s": "Seconds", "aws_calls": "Count", "peak_memory_mb": "Megabytes", "errors": "Count"}
+        units = {"duration_s": "Seconds", "peak_memory_mb": "Megabytes"}
         line = {
             "_aws": {
                 "Timestamp": int(time.time() * 1000),
@@ -53,7 +57,7 @@ def measured(function: str, calls: Counter[str], waited_s: dict[str, float]) -> 
                     {
                         "Namespace": NAMESPACE,
                         "Dimensions": [["function"]],
-                        "Metrics": [{"Name": name, "Unit": units[name]} for name in values],
+                        "Metrics": [{"Name": name, "Unit": units.get(name, "Count")} for name in values],
                     }
                 ],
             },
@@ -61,6 +65,7 @@ def measured(function: str, calls: Counter[str], waited_s: dict[str, float]) -> 
             **values,
             "calls": dict(sorted(calls.items())),
             "waited_s": dict(sorted(waited_s.items())),
+            "left_out": dict(sorted(left_out.items())),
             **properties,
         }
         sys.stdout.write(msgspec.json.encode(line).decode() + "\n")

@@ -29,8 +29,9 @@ _PARALLEL = 128
 
 class Services(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Everything outside an invocation that it may touch. `calls` counts AWS calls by service and operation;
-    `waited_s` are the seconds that averaging stood still for S3, by what for: "read" or "write"; `part_bytes` is the
-    size of a part of a multipart upload, of which S3 takes none that is smaller."""
+    `left_out` counts records that could not be read, by kind (`cloud.state.reading.Reader`); `waited_s` are the seconds
+    that averaging stood still for S3, by what for: "read" or "write"; `part_bytes` is the size of a part of a multipart
+    upload, of which S3 takes none that is smaller."""
 
     federations: Federations
     clients: Clients
@@ -42,6 +43,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     calls: Counter[str]
     waited_s: dict[str, float]
     package: Path
+    left_out: Counter[str] = msgspec.field(default_factory=Counter)
     part_bytes: int = MIN_PART_BYTES
 
     def policy(self, settings: Federation, name: str) -> Any:
@@ -66,6 +68,7 @@ def from_environment() -> Services:
     environment = os.environ
     session = boto3.Session()
     calls: Counter[str] = Counter()
+    left_out: Counter[str] = Counter()
 
     def count(event_name: str, **_: Any) -> None:
         calls[event_name.removeprefix("before-send.")] += 1
@@ -79,14 +82,15 @@ def from_environment() -> Services:
     parallel = ThreadPoolExecutor(_PARALLEL)
     dynamodb = session.client("dynamodb", config=config)
     return Services(
-        federations=Federations(dynamodb, environment["FEDERATIONS_TABLE"]),
-        clients=Clients(dynamodb, environment["CLIENTS_TABLE"]),
+        federations=Federations(dynamodb, environment["FEDERATIONS_TABLE"], left_out),
+        clients=Clients(dynamodb, environment["CLIENTS_TABLE"], left_out),
         groups=Groups(lambda: session.client("iot", config=config)),
         rounds=Rounds(
             dynamodb,
             environment["ROUNDS_TABLE"],
             environment["RESPONSES_TABLE"],
             environment["FEDERATIONS_TABLE"],
+            left_out,
         ),
         models=Models(session.client("s3", config=config), environment["BUCKET"]),
         notices=Notices(
@@ -101,4 +105,5 @@ def from_environment() -> Services:
         calls=calls,
         waited_s={},
         package=Path(__file__).parent.parent,
+        left_out=left_out,
     )

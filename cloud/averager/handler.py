@@ -29,7 +29,7 @@ def handle(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Called by Lambda with a batch of messages. Returns those to deliver again."""
     logging.getLogger().setLevel(logging.INFO)
     outside = services.from_environment()
-    with metrics.measured("averager", outside.calls, outside.waited_s) as properties:
+    with metrics.measured("averager", outside.calls, outside.waited_s, outside.left_out) as properties:
         failures = _Invocation(outside, context, properties, event["Records"]).run()
         properties |= {"messages": len(event["Records"]), "failed_messages": len(failures)}
         return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in sorted(failures)]}

@@ -16,6 +16,8 @@ from cloud.initiator.opening import open_round
 from cloud.services import Services
 from cloud.state.federations import UnknownFederationError
 from cloud.state.lifecycle import next_check
+from cloud.state.reading import Reader
+from cloud.state.records import CorruptRecordError, FederationRecord, RoundRecord
 from cloud.state.rounds import UnknownRoundError
 from protocol import names
 from protocol.messages import CheckRound, Hello, InvalidMessageError, OpenRound, decode
@@ -37,7 +39,7 @@ def handle(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """Called by Lambda. Returns the messages to deliver again, if the event was a batch of them."""
     logging.getLogger().setLevel(logging.INFO)
     outside = services.from_environment()
-    with metrics.measured("initiator", outside.calls, outside.waited_s) as properties:
+    with metrics.measured("initiator", outside.calls, outside.waited_s, outside.left_out) as properties:
         if "Records" not in event:
             properties["kind"] = "wake"
             _wake(outside)
@@ -90,19 +92,27 @@ def _greet(outside: Services, body: str) -> None:
 
 
 def _wake(outside: Services) -> None:
-    """Ask again for what should be going on: the next round to open, the open one to be looked at."""
+    """Ask again for what should be going on in each federation, but for those whose records can't be read."""
     now = time.time()
     for federation in outside.federations.all():
-        number = federation.round + 1
         try:
-            record = outside.rounds.get(federation.federation, number)
-        except UnknownRoundError:
-            # Before its time a request would be sent on until then, one more with every wake-up.
-            if federation.status == "running" and federation.next_at <= now:
-                outside.notices.ask_for_round(OpenRound(federation=federation.federation, round=number), now)
-            continue
-        if record.notified_at is None and record.status == "open":
-            outside.notices.ask_for_round(OpenRound(federation=federation.federation, round=number), now)
-        due = next_check(record)
-        if due is not None and due <= now:
-            outside.notices.ask_for_check(CheckRound(federation=record.federation, round=number, at=due), now)
+            _ask_again(outside, federation, now)
+        except CorruptRecordError as error:
+            Reader(outside.left_out).leave_out(error, RoundRecord)
+
+
+def _ask_again(outside: Services, federation: FederationRecord, now: float) -> None:
+    """Ask again for the next round to open, or the open one to be looked at."""
+    request = OpenRound(federation=federation.federation, round=federation.round + 1)
+    try:
+        record = outside.rounds.get(federation.federation, request.round)
+    except UnknownRoundError:
+        # Before its time a request would be sent on until then, one more with every wake-up.
+        if federation.status == "running" and federation.next_at <= now:
+            outside.notices.ask_for_round(request, now)
+        return
+    if record.notified_at is None and record.status == "open":
+        outside.notices.ask_for_round(request, now)
+    due = next_check(record)
+    if due is not None and due <= now:
+        outside.notices.ask_for_check(CheckRound(federation=record.federation, round=record.round, at=due), now)

@@ -1,11 +1,13 @@
 """The clients table: what each client of a federation can do, and how it has done."""
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from cloud.state.records import ClientRecord, Item, from_item, to_attribute
+from cloud.state.reading import Reader
+from cloud.state.records import ClientRecord, Item, to_attribute
 from cloud.state.transactions import TRANSACTION_ITEMS, transact
 from protocol.messages import Hello
 
@@ -23,9 +25,10 @@ class ClientHistory(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Clients:
-    """The clients of one deployment. A client joins a federation by its first hello."""
+    """The clients of one deployment. A client joins a federation by its first hello. `left_out` is as for `Reader`."""
 
-    def __init__(self, dynamodb: "DynamoDBClient", table: str) -> None:
+    def __init__(self, dynamodb: "DynamoDBClient", table: str, left_out: Counter[str] | None = None) -> None:
+        self._reader = Reader(left_out)
         self._dynamodb = dynamodb
         self._table = table
 
@@ -37,7 +40,7 @@ class Clients:
             ExpressionAttributeValues={":federation": {"S": federation}},
             ConsistentRead=True,
         )
-        return [from_item(item, ClientRecord) for page in pages for item in page["Items"]]
+        return list(self._reader.records((item for page in pages for item in page["Items"]), ClientRecord))
 
     def greet(self, federation: str, thing: str, hello: Hello, now: float) -> None:
         """Record what a client says of itself; its history stays as it is."""

@@ -1,9 +1,11 @@
 """The federations table: settings, and the pointer to the current global model."""
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from cloud.settings import Federation
-from cloud.state.records import FederationRecord, FederationStatus, from_item, to_attribute, to_item
+from cloud.state.reading import Reader
+from cloud.state.records import CorruptRecordError, FederationRecord, FederationStatus, from_item, to_attribute, to_item
 from protocol.messages import ModelReference
 
 if TYPE_CHECKING:
@@ -26,9 +28,10 @@ class WrongStatusError(Exception):
 
 
 class Federations:
-    """The federations of one deployment."""
+    """The federations of one deployment. `left_out` is as for `Reader`."""
 
-    def __init__(self, dynamodb: "DynamoDBClient", table: str) -> None:
+    def __init__(self, dynamodb: "DynamoDBClient", table: str, left_out: Counter[str] | None = None) -> None:
+        self._reader = Reader(left_out)
         self._dynamodb = dynamodb
         self._table = table
 
@@ -46,9 +49,9 @@ class Federations:
         return from_item(answer["Item"], FederationRecord)
 
     def all(self) -> list[FederationRecord]:
-        """Every federation of the deployment."""
+        """Every federation of the deployment, but for those whose records can't be read."""
         pages = self._dynamodb.get_paginator("scan").paginate(TableName=self._table)
-        return [from_item(item, FederationRecord) for page in pages for item in page["Items"]]
+        return list(self._reader.records((item for page in pages for item in page["Items"]), FederationRecord))
 
     def check_free(self, federation: str) -> None:
         """Passes if there is no federation of this name.
@@ -60,6 +63,8 @@ class Federations:
             self.get(federation)
         except UnknownFederationError:
             return
+        except CorruptRecordError as error:
+            raise FederationExistsError(f"{_TAKEN.format(federation)} ({error})") from error
         raise FederationExistsError(_TAKEN.format(federation))
 
     def create(self, settings: Federation, model: ModelReference, schema: str) -> FederationRecord:
@@ -69,7 +74,12 @@ class Federations:
             FederationExistsError: the name is taken.
         """
         record = FederationRecord(
-            federation=settings.name, settings=settings, status="ready", round=0, model=model, schema=schema
+            federation=settings.name,
+            settings=settings,
+            status="ready",
+            round=0,
+            model=model,
+            schema=schema,
         )
         try:
             self._dynamodb.put_item(
@@ -140,5 +150,6 @@ class Federations:
             TableName=self._table,
             Key={"federation": {"S": federation}},
             UpdateExpression="SET waiting = :waiting",
+            ConditionExpression="attribute_exists(federation)",
             ExpressionAttributeValues={":waiting": to_attribute(waiting)},
         )

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 import msgspec
 
 from cloud.settings import Federation
+from cloud.state.known_fields import known_fields
 from protocol.messages import ModelReference, Report, RoundState
 
 Item = dict[str, dict[str, Any]]
@@ -20,7 +21,7 @@ Stage = Literal["distances", "sums", "parts"]
 
 
 class CorruptRecordError(Exception):
-    """A DynamoDB item that no version of fedgrass wrote."""
+    """A DynamoDB item that this version of fedgrass can't read: another one wrote it, or none."""
 
 
 class FederationRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -166,6 +167,8 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True):
     vanished: tuple[str, ...] = ()
 
 
+_KEYS = ("federation", "thing", "round", "response")
+
 PLAN = ("settings", "base", "schema", "cohort", "target", "quorum", "carried")
 """The fields of a RoundRecord that never change."""
 
@@ -215,10 +218,11 @@ def _is_text(kind: Any) -> bool:
 
 
 def from_item(item: Mapping[str, Any], kind: type[_Record]) -> _Record:
-    """The record that an item holds.
+    """The record that an item holds. What a newer version has added to it is left out, at any depth; what an older one
+    did not have yet has its default.
 
     Raises:
-        CorruptRecordError: it holds none; the text names the attribute.
+        CorruptRecordError: it holds none; the text names the item and the attribute.
     """
     fields = {field.name: field for field in msgspec.structs.fields(kind)}
     values: dict[str, Any] = {}
@@ -230,12 +234,18 @@ def from_item(item: Mapping[str, Any], kind: type[_Record]) -> _Record:
             if tag == "N":
                 values[name] = float(value) if "." in value or "e" in value.lower() else int(value)
             elif tag == "S" and not _is_text(fields[name].type):
-                values[name] = msgspec.json.decode(value)
+                values[name] = known_fields(msgspec.json.decode(value), fields[name].type)
             else:
                 values[name] = value
         return msgspec.convert(values, kind)
-    except (msgspec.DecodeError, ValueError) as error:
-        raise CorruptRecordError(f"{kind.__name__} in DynamoDB can't be read: {error}: {item}") from error
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise CorruptRecordError(f"{kind.__name__} in DynamoDB can't be read: {error}: {_named(item)}") from error
+
+
+def _named(item: Mapping[str, Any]) -> str:
+    """The key of an item of any of the four tables."""
+    found = {name: item[name] for name in _KEYS if name in item}
+    return ", ".join(f"{name} {next(iter(attribute.values()))!r}" for name, attribute in found.items())
 
 
 def plan_of(record: RoundRecord) -> Item:

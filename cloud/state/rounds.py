@@ -14,12 +14,24 @@ the version that was read, a client's response is counted only if there is none,
 from the round before. A write whose condition fails has changed nothing, and tells what there is instead.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from cloud.state.records import PLAN, Item, ResponseRecord, RoundRecord, from_item, plan_of, to_attribute, to_item
+from cloud.state.reading import Reader
+from cloud.state.records import (
+    PLAN,
+    CorruptRecordError,
+    Item,
+    ResponseRecord,
+    RoundRecord,
+    from_item,
+    plan_of,
+    to_attribute,
+    to_item,
+)
 from cloud.state.transactions import FAILED, TRANSACTION_ITEMS, transact
 
 if TYPE_CHECKING:
@@ -90,9 +102,17 @@ class _Notified(msgspec.Struct):
 
 
 class Rounds:
-    """The rounds of all federations of one deployment, with the responses to them."""
+    """The rounds of all federations of one deployment, with the responses to them. `left_out` is as for `Reader`."""
 
-    def __init__(self, dynamodb: "DynamoDBClient", rounds: str, responses: str, federations: str) -> None:
+    def __init__(
+        self,
+        dynamodb: "DynamoDBClient",
+        rounds: str,
+        responses: str,
+        federations: str,
+        left_out: Counter[str] | None = None,
+    ) -> None:
+        self._reader = Reader(left_out)
         self._dynamodb = dynamodb
         self._rounds = rounds
         self._responses = responses
@@ -104,6 +124,7 @@ class Rounds:
 
         Raises:
             UnknownRoundError: it was never opened.
+            CorruptRecordError: it can't be read.
         """
         key = _key(federation, round_number)
         wanted: dict[str, Any] = {self._rounds: {"Keys": [key], "ConsistentRead": True}}
@@ -139,12 +160,15 @@ class Rounds:
                 "ConditionCheck": {
                     "TableName": self._federations,
                     "Key": {"federation": {"S": record.federation}},
-                    "ConditionExpression": "#status = :running AND #round = :before AND #model = :base",
+                    # What refers to the model may have more fields than this version knows.
+                    "ConditionExpression": "#status = :running AND #round = :before"
+                    " AND contains(#model, :key) AND contains(#model, :sha256)",
                     "ExpressionAttributeNames": {"#status": "status", "#round": "round", "#model": "model"},
                     "ExpressionAttributeValues": {
                         ":running": {"S": "running"},
                         ":before": to_attribute(record.round - 1),
-                        ":base": to_attribute(record.base),
+                        ":key": {"S": f'"{record.base.key}"'},
+                        ":sha256": {"S": f'"{record.base.sha256}"'},
                     },
                 }
             },
@@ -163,7 +187,8 @@ class Rounds:
                     "TableName": self._rounds,
                     "Key": _key(record.federation, record.round),
                     "UpdateExpression": "SET notified_at = :now",
-                    "ExpressionAttributeValues": {":now": to_attribute(now)},
+                    "ConditionExpression": "opened_at = :opened_at",
+                    "ExpressionAttributeValues": _values("", {":now": now, ":opened_at": record.opened_at}),
                 }
             },
             {"Put": {"TableName": self._responses, "Item": key | _values("", {"notified": notified})}},
@@ -240,17 +265,15 @@ class Rounds:
             ExpressionAttributeValues={":round": {"S": _partition(federation, round_number)}},
             ConsistentRead=True,
         )
+        items = {item["response"]["S"]: item for page in pages for item in page["Items"]}
+        plan = items.pop("#plan", None)
+        told = items.pop("#notified", None)
+        if plan is not None:
+            self._remember(federation, round_number, plan)
         notified: dict[str, float] = {}
-        responses: list[ResponseRecord] = []
-        for page in pages:
-            for item in page["Items"]:
-                match item["response"]["S"]:
-                    case "#plan":
-                        self._remember(federation, round_number, item)
-                    case "#notified":
-                        notified = from_item(item, _Notified).notified
-                    case _:
-                        responses.append(from_item(item, ResponseRecord))
+        for record in self._reader.records([told] if told else [], _Notified):
+            notified = record.notified
+        responses = list(self._reader.records(items.values(), ResponseRecord))
         return Answers(
             accepted=tuple(r for r in responses if r.state == "accepted"),
             failed=tuple(r for r in responses if r.state in ("failed", "declined")),
@@ -266,7 +289,7 @@ class Rounds:
         for start in range(0, len(keys), _KEYS_AT_ONCE):
             wanted = {self._responses: {"Keys": keys[start : start + _KEYS_AT_ONCE], "ConsistentRead": True}}
             items = self._batch_get(wanted).get(self._responses, ())
-            found += [from_item(item, ResponseRecord) for item in items]
+            found += self._reader.records(items, ResponseRecord)
         return found
 
     def _step(self, before: RoundRecord, after: RoundRecord) -> "TransactWriteItemTypeDef":
@@ -358,15 +381,17 @@ class Rounds:
         while len(self._plans) >= _PLANS_KEPT:
             del self._plans[next(iter(self._plans))]
         plan = {name: value for name, value in item.items() if name in PLAN}
-        self._plans[federation, round_number] = _Plan(plan, float(item["opened_at"]["N"]))
+        self._plans[federation, round_number] = _Plan(plan, _opened_at(item))
 
     def _join(self, changing: Mapping[str, Any]) -> RoundRecord:
         """The whole round, from its changing item and its plan."""
         federation, round_number = changing["federation"]["S"], int(changing["round"]["N"])
         plan = self._plans.get((federation, round_number))
-        if plan is None or plan.opened_at != float(changing["opened_at"]["N"]):
+        if plan is None or plan.opened_at != _opened_at(changing):
             keys = [_response_key(federation, round_number, "#plan")]
             found = self._batch_get({self._responses: {"Keys": keys, "ConsistentRead": True}})
+            if not found.get(self._responses):
+                raise CorruptRecordError(f"round {round_number} of {federation!r} in DynamoDB has no plan")
             self._remember(federation, round_number, found[self._responses][0])
             plan = self._plans[federation, round_number]
         return from_item({**changing, **plan.item}, RoundRecord)
@@ -382,6 +407,14 @@ def _response_key(federation: str, round_number: int, response: str) -> Item:
 
 def _partition(federation: str, round_number: int) -> str:
     return f"{federation}#{round_number:08d}"
+
+
+def _opened_at(item: Mapping[str, Any]) -> float:
+    try:
+        return float(item["opened_at"]["N"])
+    except (KeyError, ValueError) as error:
+        key = {name: item[name] for name in ("federation", "round") if name in item}
+        raise CorruptRecordError(f"round {key} in DynamoDB does not say when it was opened") from error
 
 
 def _values(prefix: str, values: Mapping[str, Any]) -> Item:

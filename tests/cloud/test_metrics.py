@@ -17,10 +17,12 @@ def line_of(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
 def test_an_invocation_writes_one_line_that_cloudwatch_makes_metrics_of(capsys: pytest.CaptureFixture[str]) -> None:
     calls = Counter({"left.From.BeforeThis": 9})
     waited_s = {"read": 9.0}
-    with metrics.measured("averager", calls, waited_s) as properties:
+    left_out = Counter({"FederationRecord": 9})
+    with metrics.measured("averager", calls, waited_s, left_out) as properties:
         waited_s["write"] = 0.25
         calls["s3.GetObject"] += 2
         calls["dynamodb.Query"] += 1
+        left_out["ClientRecord"] += 2
         properties["federation"] = "f"
     line = line_of(capsys)
     (definition,) = line["_aws"]["CloudWatchMetrics"]
@@ -31,12 +33,14 @@ def test_an_invocation_writes_one_line_that_cloudwatch_makes_metrics_of(capsys: 
     assert (line["function"], line["federation"], line["errors"]) == ("averager", "f", 0)
     assert (line["aws_calls"], line["calls"]) == (3, {"dynamodb.Query": 1, "s3.GetObject": 2})
     assert line["waited_s"] == {"write": 0.25}
+    assert (line["unreadable_records"], line["left_out"]) == (2, {"ClientRecord": 2})
+    assert "unreadable_records" in names
     assert line["duration_s"] >= 0
     assert line["peak_memory_mb"] > 10
 
 
 def test_an_invocation_that_fails_is_counted_and_still_fails(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(LookupError), metrics.measured("initiator", Counter(), {}):
+    with pytest.raises(LookupError), metrics.measured("initiator", Counter(), {}, Counter()):
         raise LookupError("no such table")
     line = line_of(capsys)
     assert (line["errors"], line["error"]) == (1, "LookupError: no such table")

@@ -180,6 +180,9 @@ class DynamoDB:
         item = self._old(write) or {}
         if match := re.fullmatch(r"attribute_(not_)?exists\((\w+)\)", clause):
             return (match[2] in item) != bool(match[1])
+        if match := re.fullmatch(r"contains\((\S+), (\S+)\)", clause):
+            name = write["ExpressionAttributeNames"][match[1]]
+            return name in item and plain(write["ExpressionAttributeValues"][match[2]]) in plain(item[name])
         match = re.fullmatch(r"(\S+) (?:=|IN) \(?([^()]+)\)?", clause)
         assert match, clause
         name = write.get("ExpressionAttributeNames", {}).get(match[1], match[1])

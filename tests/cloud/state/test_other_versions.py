@@ -1,0 +1,233 @@
+"""Records that another version of fedgrass has written: a newer one's are read without what it has added, an older
+one's with defaults."""
+
+import copy
+import json
+from collections.abc import Iterator
+from typing import Any, get_args
+
+import pytest
+from msgspec import inspect
+
+from cloud.settings import FedAdam, InvalidSettingsError, ServerOptimizer, parse
+from cloud.state.records import (
+    Carried,
+    ClientRecord,
+    CohortMember,
+    CorruptRecordError,
+    FederationRecord,
+    Item,
+    ResponseRecord,
+    Work,
+    from_item,
+    to_item,
+)
+from protocol.messages import ModelReference
+from tests.cloud.examples import BASE, TRAINING, federation, report, round_record
+
+SETTINGS = federation(averaging={"optimizer": {"name": "fedadam"}})
+MODEL = ModelReference(key="federations/f/models/00000001.safetensors", sha256="c" * 64, bytes=10, copy=BASE)
+RECORDS: dict[str, Any] = {
+    "FederationRecord": FederationRecord(
+        federation="f", settings=SETTINGS, status="running", round=3, model=MODEL, schema="s"
+    ),
+    "ClientRecord": ClientRecord(federation="f", thing="a", turnaround_s=2.5),
+    "RoundRecord": round_record(
+        settings=SETTINGS,
+        base=MODEL,
+        cohort=(CohortMember(thing="a"), CohortMember(thing="b", assigned_in=1, assigned_at=2.0)),
+        carried=(Carried(thing="c", round=1, age=1),),
+        work=Work(stages=("parts",), shards=2, uploads={"k": "u"}),
+        model=MODEL,
+        metrics={"loss_before": 1.0},
+    ),
+    "ResponseRecord": ResponseRecord(thing="a", state="accepted", arrived_at=1.0, inspected_at=2.0, report=report()),
+}
+IN_SETTINGS = (
+    "settings",
+    "settings.training",
+    "settings.selection",
+    "settings.averaging",
+    "settings.averaging.optimizer",
+    "settings.pacing",
+)
+PLACES = {
+    "FederationRecord": ("", *IN_SETTINGS, "model", "model.copy"),
+    "ClientRecord": ("",),
+    "RoundRecord": ("", *IN_SETTINGS, "base", "base.copy", "cohort.0", "cohort.1", "carried.0", "work", "model.copy"),
+    "ResponseRecord": ("", "report", "report.timings"),
+}
+"""Where a record has fields, in its JSON."""
+
+
+def added(item: Item, place: str) -> Item:
+    """The item of a newer version that has a field more at this place."""
+    news = {"news": [{"deep": None}]}
+    if not place:
+        return item | {"news": {"S": json.dumps(news)}}
+    attribute, *path = place.split(".")
+    value = within = json.loads(item[attribute]["S"])
+    for step in path:
+        within = within[int(step) if step.isdigit() else step]
+    within |= news
+    return item | {attribute: {"S": json.dumps(value)}}
+
+
+def structs_of(kind: inspect.Type, seen: set[type]) -> Iterator[type]:
+    """All structs that a record is made of."""
+    match kind:
+        case inspect.StructType(cls=cls, fields=fields) if cls not in seen:
+            seen.add(cls)
+            yield cls
+            for field in fields:
+                yield from structs_of(field.type, seen)
+        case inspect.UnionType(types=types):
+            for member in types:
+                yield from structs_of(member, seen)
+        case inspect.CollectionType(item_type=item) | inspect.DictType(value_type=item):
+            yield from structs_of(item, seen)
+
+
+@pytest.mark.parametrize(("kind", "place"), [(kind, place) for kind in PLACES for place in PLACES[kind]])
+def test_a_field_that_this_version_does_not_know_is_ignored_at_any_depth(kind: str, place: str) -> None:
+    record = RECORDS[kind]
+    item = added(to_item(record), place)
+    assert item != to_item(record)
+    assert from_item(item, type(record)) == record
+
+
+def test_every_place_where_a_record_has_fields_is_tried() -> None:
+    for kind, record in RECORDS.items():
+        tried = set()
+        for place in PLACES[kind]:
+            value = record
+            for step in filter(None, place.split(".")):
+                value = value[int(step)] if step.isdigit() else getattr(value, step)
+            tried.add(type(value))
+        known = set(structs_of(inspect.type_info(type(record)), set()))
+        if FedAdam in tried:  # it stands for all optimizers
+            tried |= set(get_args(ServerOptimizer))
+        assert tried == known
+
+
+@pytest.mark.parametrize("place", [place.removeprefix("settings").strip(".") for place in IN_SETTINGS])
+def test_what_a_user_writes_is_still_read_strictly(place: str) -> None:
+    raw: dict[str, Any] = {
+        "name": "f",
+        "training": dict(TRAINING),
+        "selection": {},
+        "averaging": {"optimizer": {"name": "fedadam"}},
+        "pacing": {},
+    }
+    parse(copy.deepcopy(raw))
+    within = raw
+    for step in filter(None, place.split(".")):
+        within = within[step]
+    within["news"] = 1
+    with pytest.raises(InvalidSettingsError, match="news"):
+        parse(raw)
+
+
+@pytest.mark.parametrize(
+    ("kind", "attribute", "value"),
+    [
+        ("FederationRecord", "status", "resting"),
+        ("FederationRecord", "settings", {"selection": {"policy": "by_weather"}}),
+        ("FederationRecord", "settings", {"averaging": {"rule": "geometric_median"}}),
+        ("FederationRecord", "settings", {"averaging": {"optimizer": {"name": "fedlion"}}}),
+        ("FederationRecord", "settings", {"encoding": "int4"}),
+        ("FederationRecord", "settings", {"pacing": {"policy": "by_weather"}}),
+        ("RoundRecord", "status", "resting"),
+        ("RoundRecord", "work", {"stages": ["sorting"], "shards": 1}),
+        ("ResponseRecord", "state", "doubted"),
+        ("ResponseRecord", "report", {"encoding": "int4"}),
+        ("ClientRecord", "missed", "often"),
+    ],
+)
+def test_a_value_that_this_version_does_not_know_makes_a_record_unreadable_which_is_named(
+    kind: str, attribute: str, value: Any
+) -> None:
+    record = RECORDS[kind]
+    item = to_item(record)
+    if isinstance(value, dict):
+        value = json.dumps(json.loads(item[attribute]["S"]) | value)
+    with pytest.raises(CorruptRecordError, match=f"{kind} in DynamoDB can't be read") as caught:
+        from_item(item | {attribute: {"S": value}}, type(record))
+    key = "federation" if hasattr(record, "federation") else "thing"
+    assert f"{key} '{getattr(record, key)}'" in str(caught.value)
+    assert len(str(caught.value)) < 500
+
+
+FIRST_VERSION = {
+    "FederationRecord": {
+        "federation": {"S": "f"},
+        "settings": {"S": '{"name": "f", "training": {"batch_size": 8, "learning_rate": 0.1, "epochs": 1}}'},
+        "status": {"S": "running"},
+        "round": {"N": "3"},
+        "model": {"S": json.dumps({"key": "k", "sha256": "b" * 64, "bytes": 1000})},
+        "schema": {"S": "s"},
+    },
+    "ClientRecord": {"federation": {"S": "f"}, "thing": {"S": "a"}},
+    "RoundRecord": {
+        "federation": {"S": "f"},
+        "round": {"N": "1"},
+        "status": {"S": "open"},
+        "settings": {"S": '{"name": "f", "training": {"batch_size": 8, "learning_rate": 0.1, "epochs": 1}}'},
+        "base": {"S": json.dumps({"key": "k", "sha256": "b" * 64, "bytes": 1000})},
+        "schema": {"S": "s"},
+        "cohort": {"S": '[{"thing": "a"}]'},
+        "target": {"N": "2"},
+        "quorum": {"N": "1"},
+        "deadline": {"N": "2000.0"},
+        "opened_at": {"N": "1000.0"},
+        "work": {"S": '{"stages": ["parts"], "shards": 2}'},
+        "carried": {"S": '[{"thing": "c", "round": 1, "age": 1}]'},
+    },
+    "ResponseRecord": {
+        "thing": {"S": "a"},
+        "state": {"S": "accepted"},
+        "arrived_at": {"N": "1.5"},
+        "inspected_at": {"N": "2.5"},
+        "report": {
+            "S": json.dumps(
+                {
+                    "v": 1,
+                    "federation": "f",
+                    "round": 1,
+                    "thing": "a",
+                    "base": "b" * 64,
+                    "encoding": "float32",
+                    "examples": 10,
+                    "steps": 2,
+                    "timings": {
+                        "accepted_at": 1.0,
+                        "downloaded_at": 2.0,
+                        "trained_at": 3.0,
+                        "uploading_at": 4.0,
+                        "train_s": 1.0,
+                    },
+                }
+            )
+        },
+    },
+}
+"""The least that each record has ever been stored with: whatever is added to records has a default."""
+
+
+@pytest.mark.parametrize("kind", FIRST_VERSION)
+def test_a_record_of_the_first_version_is_read(kind: str) -> None:
+    record = from_item(FIRST_VERSION[kind], type(RECORDS[kind]))
+    assert from_item(to_item(record), type(record)) == record
+    assert getattr(record, "life", "") == ""
+
+
+def test_a_value_of_another_form_is_no_unknown_field() -> None:
+    item = to_item(RECORDS["FederationRecord"])
+    for attribute, value in (
+        ("settings", "[]"),
+        ("settings", "7"),
+        ("model", '{"copy": []}'),
+        ("settings", "[" * 10_000),
+    ):
+        with pytest.raises(CorruptRecordError):
+            from_item(item | {attribute: {"S": value}}, FederationRecord)
