@@ -73,10 +73,11 @@ def measure(junk: int) -> Figures:
 
 def _send(sandbox: Sandbox, thing: str, junk: int) -> None:
     s3, body = sandbox.aws.client("s3"), bytes(4 * PARAMETERS)
+    life = sandbox.operations.federations.get(FEDERATION).life
 
     def upload(number: int) -> None:
         round_number = 2 if number % 2 else 1000 + number
-        key = names.update_key(FEDERATION, round_number, thing)
+        key = names.update_key(FEDERATION, round_number, thing, life)
         s3.put_object(Bucket=sandbox.deployment.bucket, Key=key, Body=body)
 
     with ThreadPoolExecutor(16) as pool:

@@ -95,6 +95,7 @@ class SimulatedClients:
         now = time.time()
         report = messages.Report(
             federation=self._federation,
+            life=record.life,
             round=record.round,
             thing=thing,
             base=record.base.offered.sha256,
@@ -104,7 +105,7 @@ class SimulatedClients:
             timings=messages.Timings(accepted_at=now, downloaded_at=now, trained_at=now, uploading_at=now, train_s=0.0),
         )
         update = tensors.dump(self._delta, self._dtypes, messages.encode(report), self._buffers)
-        key = names.update_key(self._federation, record.round, thing)
+        key = names.update_key(self._federation, record.round, thing, record.life)
         self._sandbox.aws.client("s3").put_object(Bucket=self._sandbox.deployment.bucket, Key=key, Body=update)
 
     def _round(self, number: int) -> RoundRecord | None:

@@ -56,21 +56,23 @@ class Operations:
         )
 
     def put_initial(self, settings: Federation, model: bytes) -> ModelReference:
-        """Upload model 0, and the copy of it that devices download, if the settings ask for one.
+        """Upload model 0 of a new life, and the copy of it that devices download, if the settings ask for one. An
+        earlier federation of the name, if there was one, keeps its objects.
 
         Raises:
             TooLargeNumberError: the copy can't hold a number of the model.
         """
         copy = None if settings.download == "model" else narrow_model(model)
-        reference = self.models.put(names.model_key(settings.name, 0), model)
+        life = names.new_life()
+        reference = self.models.put(names.model_key(settings.name, 0, life), model)
         if copy is None:
             return reference
-        return msgspec.structs.replace(reference, copy=self.models.put(names.copy_key(settings.name, 0), copy))
+        return msgspec.structs.replace(reference, copy=self.models.put(names.copy_key(settings.name, 0, life), copy))
 
     def made_by(self, record: FederationRecord) -> RoundRecord | None:
         """The round that made a federation's current model, None if that is the initial one or there is no record."""
         try:
-            return self.rounds.get(record.federation, names.model_round(record.model.key))
+            return self.rounds.get(record.federation, names.parse_model_key(record.model.key).round)
         except UnknownRoundError:
             return None
 
@@ -82,7 +84,7 @@ class Operations:
             WrongStatusError: it has finished.
         """
         record = self.federations.change_status(federation, "running", ("ready", "running", "paused"))
-        request = OpenRound(federation=federation, round=record.round + 1)
+        request = OpenRound(federation=federation, life=record.life, round=record.round + 1)
         self.notices.ask_for_round(request, time.time())
         return record
 
@@ -103,18 +105,19 @@ class Operations:
             NoRoundError: no round is under way.
             TimeoutError: the averager has not done it in time.
         """
-        number = self.federations.get(federation).round + 1
+        found = self.federations.get(federation)
+        number, life = found.round + 1, found.life
         try:
-            record = self.rounds.get(federation, number)
+            record = self.rounds.of(federation, life, number)
         except UnknownRoundError as error:
             raise NoRoundError(f"no round of {federation!r} is under way: the last one was {number - 1}") from error
-        self.notices.ask_for_abort(AbortRound(federation=federation, round=number, reason=reason))
+        self.notices.ask_for_abort(AbortRound(federation=federation, life=life, round=number, reason=reason))
         deadline = time.monotonic() + limit_s
         while record.status not in ("closed", "aborted"):
             if time.monotonic() > deadline:
                 raise TimeoutError(f"round {number} of {federation!r} is still {record.status} after {limit_s:.0f} s")
             time.sleep(_POLL_S)
-            record = self.rounds.get(federation, number)
+            record = self.rounds.of(federation, life, number)
         return record
 
     def roll_back(self, federation: str, to_round: int) -> FederationRecord:
@@ -130,7 +133,7 @@ class Operations:
         record = self.federations.get(federation)
         model = self._model_of(record, to_round)
         try:
-            current = self.rounds.get(federation, record.round + 1)
+            current = self.rounds.of(federation, record.life, record.round + 1)
         except UnknownRoundError:
             return self.federations.set_model(record, model)
         raise RoundUnderWayError(
@@ -142,8 +145,8 @@ class Operations:
             return record.model
         try:
             if number == 0:
-                return self.rounds.get(record.federation, 1).base
-            made = self.rounds.get(record.federation, number)
+                return self.rounds.of(record.federation, record.life, 1).base
+            made = self.rounds.of(record.federation, record.life, number)
         except UnknownRoundError as error:
             raise NoModelError(f"federation {record.federation!r} has had no round {number}") from error
         if made.model is None:

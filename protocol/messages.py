@@ -27,6 +27,9 @@ Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 Numbers = dict[str, float | None]
 """What a task measures, by name; None is a number that is not finite."""
 
+Life = Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{8})?\Z")]
+"""Tells a federation from those that had its name before; "" if it is older than lives, as a missing one is."""
+
 Encoding = Literal["float32", "bfloat16", "int8"]
 """How the float coordinates of an update travel: see `protocol.encodings`."""
 
@@ -86,6 +89,7 @@ class Assignment(Message, frozen=True, kw_only=True):
     """
 
     round: Positive
+    life: Life = ""
     model: ModelReference
     training: Training
     encoding: Encoding = "float32"
@@ -96,6 +100,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How far a client is with its assignment: `reported.progress` of its shadow."""
 
     round: Positive
+    life: Life = ""
     phase: Phase
     reason: str | None = None
     epoch: Count | None = None
@@ -105,10 +110,12 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Desired(msgspec.Struct, frozen=True, kw_only=True):
-    """The cloud's half of a client's shadow. Assignments of rounds up to `withdrawn` are not wanted any more."""
+    """The cloud's half of a client's shadow. Assignments of the life `withdrawn_life`, of rounds up to `withdrawn`, are
+    not wanted any more."""
 
     assignment: Assignment | None = None
     withdrawn: Count | None = None
+    withdrawn_life: Life | None = None
 
 
 class Reported(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,6 +123,7 @@ class Reported(msgspec.Struct, frozen=True, kw_only=True):
 
     assignment: dict[str, Any] | None = None
     withdrawn: Count | None = None
+    withdrawn_life: str | None = None
     progress: Progress | None = None
 
 
@@ -134,6 +142,7 @@ class RoundNotice(Message, frozen=True, kw_only=True):
     clients whose metric was finite, `not_finite` counts the others; `warnings` are of the new model."""
 
     federation: str
+    life: Life = ""
     round: Positive
     state: RoundState
     model: ModelReference | None = None
@@ -174,6 +183,7 @@ class Report(Message, frozen=True, kw_only=True):
     """
 
     federation: str
+    life: Life = ""
     round: Positive
     thing: str
     base: Sha256
@@ -203,6 +213,7 @@ class OpenRound(Message, frozen=True, kw_only=True):
 
     kind: Literal["open-round"] = "open-round"
     federation: str
+    life: Life = ""
     round: Positive
     not_before: float = 0.0
 
@@ -212,6 +223,7 @@ class CheckRound(Message, frozen=True, kw_only=True):
 
     kind: Literal["check-round"] = "check-round"
     federation: str
+    life: Life = ""
     round: Positive
     at: float
 
@@ -222,6 +234,7 @@ class AverageShard(Message, frozen=True, kw_only=True):
 
     kind: Literal["average-shard"] = "average-shard"
     federation: str
+    life: Life = ""
     round: Positive
     stage: Count
     job: Count
@@ -232,6 +245,7 @@ class AbortRound(Message, frozen=True, kw_only=True):
 
     kind: Literal["abort-round"] = "abort-round"
     federation: str
+    life: Life = ""
     round: Positive
     reason: str
 
@@ -243,6 +257,7 @@ class Outcome(Message, frozen=True, kw_only=True):
     kind: Literal["outcome"] = "outcome"
     thing: str
     shadow: str
+    life: Life = ""
     round: Positive
     phase: Literal["declined", "failed"]
     reason: str | None = None

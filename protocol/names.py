@@ -1,13 +1,19 @@
-"""Every name that both sides use: S3 keys, shadows, MQTT topics. They are built and parsed here and nowhere else."""
+"""Every name that both sides use: S3 keys, shadows, MQTT topics. They are built and parsed here and nowhere else.
 
+A federation that is made anew under an old name has another life, and all its objects in a folder of their own: none
+ever takes the place of an earlier one's. The life of federations that are older than lives is "".
+"""
+
+import os
 import re
 
 import msgspec
 
 _FEDERATION = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 _THING = re.compile(r"[a-zA-Z0-9:_-]{1,128}")
-_UPDATE_KEY = re.compile(r"federations/([^/]+)/updates/([0-9]{8})/([^/]+)\.safetensors")
-_MODEL_KEY = re.compile(r"federations/[^/]+/models/([0-9]{8})\.safetensors")
+_LIFE = re.compile(r"[0-9a-f]{8}")
+_UPDATE_KEY = re.compile(r"federations/([^/]+)/(?:([0-9a-f]{8})/)?updates/([0-9]{8})/([^/]+)\.safetensors")
+_MODEL_KEY = re.compile(r"federations/[^/]+/(?:([0-9a-f]{8})/)?models/([0-9]{8})\.safetensors")
 
 MAX_ROUND = 99_999_999
 
@@ -16,15 +22,23 @@ EXPIRING_TAG = "fedgrass=update"
 
 
 class InvalidNameError(ValueError):
-    """A federation, a thing or a key that does not have the form that fedgrass gives it."""
+    """A federation, a life, a thing or a key that does not have the form that fedgrass gives it."""
 
 
 class UpdateName(msgspec.Struct, frozen=True):
-    """Who sent an update, and for which round: what its S3 key says."""
+    """Who sent an update, and for which round of which life of the federation: what its S3 key says."""
 
     federation: str
     round: int
     thing: str
+    life: str = ""
+
+
+class ModelName(msgspec.Struct, frozen=True):
+    """Which round of which life of a federation made a model: what its S3 key says."""
+
+    round: int
+    life: str = ""
 
 
 def check_federation(federation: str) -> str:
@@ -51,39 +65,50 @@ def check_thing(thing: str) -> str:
     return thing
 
 
+def new_life() -> str:
+    """A life that no federation has had."""
+    return os.urandom(4).hex()
+
+
+def _folder(federation: str, life: str) -> str:
+    if life and not _LIFE.fullmatch(life):
+        raise InvalidNameError(f"life {life!r}: it has 8 of 0-9 and a-f, or none")
+    return f"federations/{check_federation(federation)}/{life}{'/' if life else ''}"
+
+
 def _round_digits(round_number: int) -> str:
     if not 0 <= round_number <= MAX_ROUND:
         raise InvalidNameError(f"round {round_number} is not between 0 and {MAX_ROUND}")
     return f"{round_number:08d}"
 
 
-def model_key(federation: str, round_number: int) -> str:
+def model_key(federation: str, round_number: int, life: str = "") -> str:
     """S3 key of the global model that a round made; round 0 is the initial model."""
-    return f"federations/{check_federation(federation)}/models/{_round_digits(round_number)}.safetensors"
+    return f"{_folder(federation, life)}models/{_round_digits(round_number)}.safetensors"
 
 
-def copy_key(federation: str, round_number: int) -> str:
+def copy_key(federation: str, round_number: int, life: str = "") -> str:
     """S3 key of the copy of that model that devices download in its place, its float32 numbers in bfloat16."""
-    return f"federations/{check_federation(federation)}/models/{_round_digits(round_number)}.bfloat16.safetensors"
+    return f"{_folder(federation, life)}models/{_round_digits(round_number)}.bfloat16.safetensors"
 
 
-def optimizer_key(federation: str, round_number: int) -> str:
+def optimizer_key(federation: str, round_number: int, life: str = "") -> str:
     """S3 key of the server optimizer's state that belongs to the model of the same round."""
-    return f"federations/{check_federation(federation)}/optimizer/{_round_digits(round_number)}.safetensors"
+    return f"{_folder(federation, life)}optimizer/{_round_digits(round_number)}.safetensors"
 
 
-def ema_key(federation: str, round_number: int) -> str:
+def ema_key(federation: str, round_number: int, life: str = "") -> str:
     """S3 key of the moving average of the global models up to that of this round."""
-    return f"federations/{check_federation(federation)}/ema/{_round_digits(round_number)}.safetensors"
+    return f"{_folder(federation, life)}ema/{_round_digits(round_number)}.safetensors"
 
 
-def partial_key(federation: str, round_number: int, name: str) -> str:
+def partial_key(federation: str, round_number: int, name: str, life: str = "") -> str:
     """S3 key of an intermediate result of averaging a round."""
-    return f"federations/{check_federation(federation)}/partial/{_round_digits(round_number)}/{name}"
+    return f"{_folder(federation, life)}partial/{_round_digits(round_number)}/{name}"
 
 
-def model_round(key: str) -> int:
-    """The round that made the global model of this key; the inverse of `model_key`.
+def parse_model_key(key: str) -> ModelName:
+    """The life and the round that made the global model of this key; the inverse of `model_key`.
 
     Raises:
         InvalidNameError: the key is not a model's.
@@ -91,15 +116,12 @@ def model_round(key: str) -> int:
     match = _MODEL_KEY.fullmatch(key)
     if match is None:
         raise InvalidNameError(f"{key!r} is not the key of a model")
-    return int(match[1])
+    return ModelName(int(match[2]), match[1] or "")
 
 
-def update_key(federation: str, round_number: int, thing: str) -> str:
+def update_key(federation: str, round_number: int, thing: str, life: str = "") -> str:
     """S3 key of one client's update in one round. The device's role lets it write under its own name only."""
-    return (
-        f"federations/{check_federation(federation)}/updates/"
-        f"{_round_digits(round_number)}/{check_thing(thing)}.safetensors"
-    )
+    return f"{_folder(federation, life)}updates/{_round_digits(round_number)}/{check_thing(thing)}.safetensors"
 
 
 def parse_update_key(key: str) -> UpdateName:
@@ -111,8 +133,8 @@ def parse_update_key(key: str) -> UpdateName:
     match = _UPDATE_KEY.fullmatch(key)
     if match is None:
         raise InvalidNameError(f"{key!r} is not the key of an update")
-    federation, digits, thing = match.groups()
-    return UpdateName(check_federation(federation), int(digits), check_thing(thing))
+    federation, life, digits, thing = match.groups()
+    return UpdateName(check_federation(federation), int(digits), check_thing(thing), life or "")
 
 
 def shadow_name(federation: str) -> str:

@@ -63,10 +63,11 @@ class Chaos:
         self._federation = federation
         self._fleet = fleet
         self._prefix = f"/{sandbox.deployment.bucket}/"
-        rounds = sandbox.operations.federations.get(federation).settings.rounds
+        record = sandbox.operations.federations.get(federation)
+        rounds, self._life = record.settings.rounds, record.life
         self._planned = plan(self._seed, rounds, fleet.devices)
         self._killings = [each.round for each in self._planned if each.fault is Fault.AVERAGER]
-        self._traffic = Traffic(federation, rounds, fleet.holder)
+        self._traffic = Traffic(federation, self._life, rounds, fleet.holder)
         return self
 
     def __enter__(self) -> Self:
@@ -216,7 +217,7 @@ class Chaos:
     def _send_again(self, number: int, things: Iterable[str]) -> None:
         bucket = self._sandbox.deployment.bucket
         for thing in things:
-            key = names.update_key(self._federation, number, thing)
+            key = names.update_key(self._federation, number, thing, self._life)
             try:
                 head = self._sandbox.aws.client("s3").head_object(Bucket=bucket, Key=key)
             except ClientError:

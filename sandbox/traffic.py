@@ -30,9 +30,9 @@ class Traffic:
         uploaded: round -> the things whose updates were on their way to S3.
     """
 
-    def __init__(self, federation: str, rounds: int, holder: Callable[[str], str | None]) -> None:
+    def __init__(self, federation: str, life: str, rounds: int, holder: Callable[[str], str | None]) -> None:
         """`holder` tells to which device an access key id was given."""
-        self.models = {names.model_key(federation, number): number for number in range(rounds + 1)}
+        self.models = {names.model_key(federation, number, life): number for number in range(rounds + 1)}
         self.uploaded: defaultdict[int, set[str]] = defaultdict(set)
         self._rounds = rounds
         self._holder = holder

@@ -22,7 +22,7 @@ from sandbox import python_environment
 from sandbox.sandbox import Sandbox
 
 _HELD_S = 43_200
-_OBJECT_KEY = re.compile(r"federations/([^/]+)/(.+)\.safetensors")
+_OBJECT_KEY = re.compile(r"federations/([^/]+)/(?:[0-9a-f]{8}/)?(.+)\.safetensors")
 
 
 class Source(msgspec.Struct, frozen=True, eq=False):

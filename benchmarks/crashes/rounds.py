@@ -147,7 +147,9 @@ class Run:
     def _answer(self, thing: str, assignment: messages.Assignment, answer: Answer) -> None:
         number = self._scenario.things.index(thing)
         if answer == "decline":
-            progress = messages.Progress(round=assignment.round, phase="declined", reason="it is at work")
+            progress = messages.Progress(
+                round=assignment.round, life=assignment.life, phase="declined", reason="it is at work"
+            )
             self._sandbox.aws.client("iot-data").update_thing_shadow(
                 thingName=thing,
                 shadowName=names.shadow_name(self._federation),
@@ -157,6 +159,7 @@ class Run:
         now = self._sources.clock.now()
         report = messages.Report(
             federation=self._federation,
+            life=assignment.life,
             round=assignment.round,
             thing=thing,
             base=assignment.model.sha256,
@@ -168,7 +171,7 @@ class Run:
         )
         put: dict[str, Any] = self._sandbox.aws.client("s3").put_object(
             Bucket=self._sandbox.deployment.bucket,
-            Key=names.update_key(self._federation, assignment.round, thing),
+            Key=names.update_key(self._federation, assignment.round, thing, assignment.life),
             Body=b"no update at all" if answer == "malformed" else self._file(assignment.round, report, 1 + number),
         )
         self._versions[put["VersionId"]] = assignment.round

@@ -200,7 +200,7 @@ def _next_round(sandbox: Sandbox, federation: str, number: int) -> dict[str, Any
         "status": record.status,
         "cohort": [(member.thing, member.missed, member.assigned_in) for member in record.cohort],
         "carried": record.carried,
-        "base": record.base.key.replace(federation, ""),
+        "base": names.parse_model_key(record.base.key).round,
         "told": record.notified_at is not None,
     }
 

@@ -31,9 +31,9 @@ def follow_up(services: Services, record: RoundRecord, answers: Answers) -> None
     leftover = [member.thing for member in given_up(record, answers)]
     publishing = services.parallel.submit(services.notices.publish, notice_of(record))
     if record.base.bytes > services.part_bytes:  # smaller files are written at once
-        keys = [key_of(file, record.federation, record.round) for file in FILES]
+        keys = [key_of(file, record, record.round) for file in FILES]
         list(services.parallel.map(services.models.give_up, keys))
-    services.notices.withdraw(record.federation, leftover, record.round)
+    services.notices.withdraw(record.federation, record.life, leftover, record.round)
     _ask_for_next(services, record)
     publishing.result()
     _log.info(
@@ -60,6 +60,7 @@ def notice_of(record: RoundRecord) -> RoundNotice:
     """A round's state as it is published: without the last of its metrics, if it would be too long with them."""
     notice = RoundNotice(
         federation=record.federation,
+        life=record.life,
         round=record.round,
         state=record.status,
         model=record.model,
@@ -127,5 +128,10 @@ def next_round_at(services: Services, record: RoundRecord, answers: Answers) -> 
 
 def _ask_for_next(services: Services, record: RoundRecord) -> None:
     if record.round < record.settings.rounds:
-        request = OpenRound(federation=record.federation, round=record.round + 1, not_before=record.next_at or 0.0)
+        request = OpenRound(
+            federation=record.federation,
+            life=record.life,
+            round=record.round + 1,
+            not_before=record.next_at or 0.0,
+        )
         services.notices.ask_for_round(request, time.time())

@@ -19,10 +19,15 @@ from cloud.averager.keeping import Keeper
 from cloud.averager.responding import Responder
 from cloud.averager.schemas import Schemas
 from cloud.services import Services
+from cloud.state.federations import UnknownFederationError
 from cloud.state.lifecycle import Aborted
+from cloud.state.rounds import LostFederationError, UnknownRoundError
 from protocol.messages import AbortRound, AverageShard, CheckRound
 
 _log = logging.getLogger(__name__)
+
+_GONE = (LostFederationError, UnknownFederationError, UnknownRoundError)
+"""What a message speaks of was removed since, or was of an earlier life of the federation: it will not come again."""
 
 
 def handle(event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -59,7 +64,7 @@ class _Invocation:
 
     def run(self) -> set[str]:
         """Work through the messages; returns the ids of those that failed and have to come again."""
-        groups: dict[tuple[str, int], list[Arrival | Word]] = defaultdict(list)
+        groups: dict[tuple[str, str, int], list[Arrival | Word]] = defaultdict(list)
         failures: set[str] = set()
         for record in self._records:
             try:
@@ -73,17 +78,21 @@ class _Invocation:
                             self._properties |= {"federation": said.federation, "round": said.round, "job": said.job}
                             self._keeper.do_job(said)
                         case Arrival(name=name):
-                            groups[name.federation, name.round].append(said)
+                            groups[name.federation, name.life, name.round].append(said)
                         case Word(federation=federation, outcome=outcome):
-                            groups[federation, outcome.round].append(said)
+                            groups[federation, outcome.life, outcome.round].append(said)
+            except _GONE as error:
+                _log.warning("left alone: %s", error)
             except Exception:
                 # Whatever it is, only this message comes again, and at last goes to the dead-letter queue.
                 _log.exception("message %s failed", record["messageId"])
                 failures.add(record["messageId"])
-        for (federation, round_number), group in groups.items():
+        for (federation, life, round_number), group in groups.items():
             self._properties |= {"federation": federation, "round": round_number, "responses": len(group)}
             try:
-                self._responder.respond(federation, round_number, group)
+                self._responder.respond(federation, life, round_number, group)
+            except _GONE as error:
+                _log.warning("left alone: %s", error)
             except Exception:
                 _log.exception("federation=%s round=%d responses failed", federation, round_number)
                 failures |= {said.message_id for said in group}
@@ -95,10 +104,10 @@ class _Invocation:
         if message.at > now:
             self._services.notices.ask_for_check(message, now)
         else:
-            self._keeper.look(self._services.rounds.get(message.federation, message.round))
+            self._keeper.look(self._services.rounds.of(message.federation, message.life, message.round))
 
     def _abort(self, message: AbortRound) -> None:
         self._properties |= {"federation": message.federation, "round": message.round}
-        record = self._services.rounds.get(message.federation, message.round)
+        record = self._services.rounds.of(message.federation, message.life, message.round)
         if self._keeper.advance(record, Aborted(message.reason)) is record:
             self._keeper.check(record)  # if it comes again, what it led to may have been cut off

@@ -126,13 +126,13 @@ def gather(
 
 def _before(record: RoundRecord, header: Header, grid: Grid, files: Sequence[File], head: bytes) -> Iterator[Stored]:
     """What is read of the base: nothing but the model, if no round made it."""
-    round_number = names.model_round(record.base.key)
+    round_number = names.parse_model_key(record.base.key).round
     yield Stored(key=record.base.key, data_start=header.length, head=head)
     for file in files[1:] if round_number else ():
         if file == "copy":
             continue
         start = grid.state_start(round_number) if file == "state" else grid.model_start(round_number)
-        yield Stored(key=key_of(file, record.federation, round_number), data_start=len(start))
+        yield Stored(key=key_of(file, record, round_number), data_start=len(start))
 
 
 def sources_of(services: Services, record: RoundRecord, answers: Answers) -> tuple[Source, ...]:
@@ -157,7 +157,7 @@ def _source(services: Services, record: RoundRecord, response: ResponseRecord) -
         )
     # The round of its assignment, as inspection has checked: that in which it was accepted may be a later one.
     assigned_in = response.report.round
-    key, version_id = names.update_key(record.federation, assigned_in, response.thing), response.version_id
+    key, version_id = names.update_key(record.federation, assigned_in, response.thing, record.life), response.version_id
     kept = services.models.kept(key, version_id) or b""
     return Source(
         thing=response.thing,

@@ -114,8 +114,8 @@ def inspect(data: bytes, name: UpdateName, round_record: RoundRecord, expected: 
         raise RefusedError(f"wrong schema: {error}") from error
     except (InvalidTensorsError, InvalidMessageError) as error:
         raise RefusedError(f"malformed: {error}") from error
-    claimed = (report.federation, report.round, report.thing)
-    if claimed != (name.federation, name.round, name.thing):
+    claimed = (report.federation, report.life, report.round, report.thing)
+    if claimed != (name.federation, name.life, name.round, name.thing):
         raise RefusedError(f"sender mismatch: the report says {claimed}")
     if report.base != round_record.base.offered.sha256:
         raise RefusedError(f"wrong base: trained from a model with SHA-256 {report.base}")

@@ -91,8 +91,10 @@ class Keeper:
         """
         if record.status not in ("closed", "aborted"):
             return self.advance(record, Checked())
-        if self._comes_again and self._services.federations.get(record.federation).round == record.round:
-            follow_up(self._services, record, self._answers(record))
+        if self._comes_again:
+            federation = self._services.federations.get(record.federation)
+            if (federation.life, federation.round) == (record.life, record.round):
+                follow_up(self._services, record, self._answers(record))
         return record
 
     def look(self, record: RoundRecord) -> None:
@@ -193,7 +195,9 @@ class Keeper:
             # What one invocation averages is over before anyone has read that it is averaged: that is not told.
             telling = services.parallel.submit(services.notices.publish, notice_of(record))
             jobs = [
-                AverageShard(federation=record.federation, round=record.round, stage=work.stage, job=job)
+                AverageShard(
+                    federation=record.federation, life=record.life, round=record.round, stage=work.stage, job=job
+                )
                 for job in work.open_jobs
             ]
             services.notices.hand_out(jobs)
@@ -228,7 +232,7 @@ class Keeper:
 
     def do_job(self, message: AverageShard) -> None:
         """Do a job of a round that several invocations average, unless it is done already."""
-        record = self._services.rounds.get(message.federation, message.round)
+        record = self._services.rounds.of(message.federation, message.life, message.round)
         work = record.work
         if record.status != "averaging" or work is None or work.stage != message.stage or message.job in work.done:
             self.check(record)  # if it comes again, what it led to may have been cut off
@@ -267,7 +271,7 @@ class Keeper:
         """Have the round looked at when its deadline or lease ends, should nobody have ended it by then."""
         at = next_check(record)
         if at is not None:
-            check = CheckRound(federation=record.federation, round=record.round, at=at)
+            check = CheckRound(federation=record.federation, life=record.life, round=record.round, at=at)
             self._services.notices.ask_for_check(check, time.time())
 
     def _remember(self, record: RoundRecord, members: Sequence[CohortMember], answers: Answers) -> None:

@@ -38,10 +38,10 @@ def files_of(settings: Averaging, vectors: int, *, copied: bool = False) -> tupl
     return tuple(found)
 
 
-def key_of(file: File, federation: str, round_number: int) -> str:
-    """S3 key of a file that belongs to the model of a round."""
+def key_of(file: File, record: RoundRecord, round_number: int) -> str:
+    """S3 key of a file that belongs to the model of a round of the same federation as `record`."""
     keys = {"model": names.model_key, "state": names.optimizer_key, "ema": names.ema_key, "copy": names.copy_key}
-    return keys[file](federation, round_number)
+    return keys[file](record.federation, round_number, record.life)
 
 
 class _Written:
@@ -61,24 +61,22 @@ class _Written:
 
 
 class Outputs:
-    """Writes parts of the files of the model that a round makes: each file at once if it has one part only, else to the
-    multipart uploads given, by key. How long writing takes is added to `waited_s`."""
+    """Writes parts of the files of the model that the round of `record` makes: each file at once if it has one part
+    only, else to the multipart uploads given, by key. How long writing takes is added to `waited_s`."""
 
     def __init__(
         self,
         models: Models,
         parallel: Executor,
         grid: Grid,
-        federation: str,
-        round_number: int,
+        record: RoundRecord,
         uploads: dict[str, str],
         waited_s: dict[str, float],
     ) -> None:
         self._models = models
         self._parallel = parallel
         self._grid = grid
-        self._federation = federation
-        self._round = round_number
+        self._record = record
         self._uploads = uploads
         self._waited_s = waited_s
         self._under_way: deque[Future[Any]] = deque()
@@ -100,7 +98,7 @@ class Outputs:
         """Return when all is written: how to refer to the model, if all of its parts were written here."""
         self._wait(0)
         model, copy = (
-            self._written[file].reference(key_of(file, self._federation, self._round)) for file in _REFERRED_TO
+            self._written[file].reference(key_of(file, self._record, self._record.round)) for file in _REFERRED_TO
         )
         if self._model_at_once is not None:
             self._models.keep_model(model, self._model_at_once)  # the next round starts from it
@@ -112,7 +110,7 @@ class Outputs:
                 self._under_way.popleft().result()
 
     def _put(self, file: File, number: int, data: bytes) -> None:
-        key = key_of(file, self._federation, self._round)
+        key = key_of(file, self._record, self._record.round)
         if key in self._uploads:
             self._models.put_part(key, self._uploads[key], number, data)
         else:
@@ -121,7 +119,7 @@ class Outputs:
     def _start(self, file: File) -> bytes:
         grid = self._grid
         starts = {"state": grid.state_start, "copy": grid.copy_start}
-        return starts.get(file, grid.model_start)(self._round)
+        return starts.get(file, grid.model_start)(self._record.round)
 
 
 def read_back(services: Services, record: RoundRecord, grid: Grid) -> ModelReference:
@@ -139,7 +137,7 @@ def read_back(services: Services, record: RoundRecord, grid: Grid) -> ModelRefer
 
 
 def _read_back(services: Services, record: RoundRecord, file: File, size: int) -> ModelReference:
-    key = key_of(file, record.federation, record.round)
+    key = key_of(file, record, record.round)
     ranges = [Request(0, start, min(start + PIECE_BYTES, size)) for start in range(0, size, PIECE_BYTES)]
     reader = ObjectReader(services.models, [Stored(key=key, data_start=0)], services.parallel, services.waited_s)
     written = _Written()

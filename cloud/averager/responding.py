@@ -17,7 +17,7 @@ from cloud.averager.schemas import Schemas
 from cloud.services import Services
 from cloud.state.federations import UnknownFederationError
 from cloud.state.models import Fetched, MissingObjectError, TooLargeError
-from cloud.state.records import ResponseRecord, RoundRecord
+from cloud.state.records import FederationRecord, ResponseRecord, RoundRecord
 from cloud.state.rounds import UnknownRoundError
 
 _log = logging.getLogger(__name__)
@@ -40,21 +40,21 @@ class Responder:
         self._schemas = schemas
         self._keeper = keeper
 
-    def respond(self, federation: str, round_number: int, group: Sequence[Arrival | Word]) -> None:
+    def respond(self, federation: str, life: str, round_number: int, group: Sequence[Arrival | Word]) -> None:
         """Deal with what clients say of their assignments of a round; more than once, should it come more than once."""
         arrivals = [said for said in group if isinstance(said, Arrival)]
         # What was put off is likely to be put off again: it is fetched when there is a round that wants it.
         fresh = [arrival for arrival in arrivals if not arrival.put_off]
-        limit = self._schemas.limit_bytes(federation)
+        limit = self._schemas.limit_bytes(federation, life)
         fetching = self._fetch_all(fresh, limit) if limit else None
         try:
-            record = self._services.rounds.get(federation, round_number)
+            record = self._services.rounds.of(federation, life, round_number)
         except UnknownRoundError:
-            self._record_strays(federation, round_number, arrivals)
+            self._record_strays(federation, life, round_number, arrivals)
             return
         if fetching is None or limit is None:
             self._schemas.of(record)
-            limit = self._schemas.limit_bytes(federation) or 1
+            limit = self._schemas.limit_bytes(federation, life) or 1
             fetching = self._fetch_all(fresh, limit)
         latest = self._latest(record)
         early: list[Arrival | Word] = []
@@ -94,7 +94,8 @@ class Responder:
         waited for them, others in that of their assignment."""
         rounds = range(assigned.round, min(latest.round, assigned.round + assigned.settings.max_staleness) + 1)
         things = {said.thing for said in early} | unwanted.keys() | refused.keys()
-        on_record = self._services.rounds.responses_of(assigned.federation, rounds, things)
+        found = self._services.rounds.responses_of(assigned.federation, rounds, things)
+        on_record = [response for response in found if response.life == assigned.life]
         answered = {response.thing for response in on_record if response.state != "refused"}
         if any(said.put_off and said.thing in answered for said in early):
             self._keeper.check(latest)  # this is a redelivery: what the first delivery led to may have been cut off
@@ -108,7 +109,7 @@ class Responder:
         for round_number, responses in ((assigned.round, unwanted), (latest.round, refused)):
             news[round_number] += [r for r in responses.values() if (r.thing, r.version_id) not in known]
         for round_number, responses_to_it in news.items():
-            self._refuse(assigned.federation, round_number, responses_to_it)
+            self._refuse(assigned.federation, assigned.life, round_number, responses_to_it)
         self._put_off(assigned.federation, coming)  # at last: had something failed after it, each would come twice
 
     def _latest(self, assigned: RoundRecord) -> RoundRecord:
@@ -118,9 +119,9 @@ class Responder:
             return assigned
         last_ended = self._services.federations.get(assigned.federation).round
         try:
-            return self._services.rounds.get(assigned.federation, last_ended + 1)
+            return self._services.rounds.of(assigned.federation, assigned.life, last_ended + 1)
         except UnknownRoundError:
-            return self._services.rounds.get(assigned.federation, last_ended)
+            return self._services.rounds.of(assigned.federation, assigned.life, last_ended)
 
     def _put_off(self, federation: str, coming: Sequence[Arrival | Word]) -> None:
         """Have what came between two rounds come again, the sooner the newer it is; until the next one has opened,
@@ -132,19 +133,24 @@ class Responder:
             wait_s = max(_MIN_WAIT_S, now - said.arrived_at)
             self._services.notices.put_off(said.body, max(next_at, now + wait_s), now)
 
-    def _record_strays(self, federation: str, round_number: int, arrivals: Sequence[Arrival]) -> None:
-        """Record updates to a round that never was; but not those to a federation that never was: a device may make up
-        as many as it likes, and each record would stay."""
-        reason = f"unknown round {round_number}"
+    def _record_strays(self, federation: str, life: str, round_number: int, arrivals: Sequence[Arrival]) -> None:
+        """Record updates to a round that never was, or was in another life; but not those to a federation that never
+        was: a device may make up as many as it likes, and each record would stay."""
         try:
-            self._services.federations.get(federation)
+            present = self._services.federations.get(federation)
         except UnknownFederationError:
             for arrival in arrivals:
                 _log.warning(
                     "federation=%s thing=%s left alone: there is no such federation", federation, arrival.thing
                 )
             return
-        self._refuse(federation, _STRAYS, [_refusal(a, reason) for a in {a.thing: a for a in arrivals}.values()])
+        reason = f"unknown round {round_number}" if life == present.life else _of_another_life(life, present)
+        refused = [_refusal(a, reason) for a in {a.thing: a for a in arrivals}.values()]
+        try:
+            self._services.rounds.of(federation, present.life, round_number)
+        except UnknownRoundError:
+            round_number = _STRAYS
+        self._refuse(federation, present.life, round_number, refused)
 
     def _inspect_all(
         self,
@@ -196,12 +202,24 @@ class Responder:
 
         return following()
 
-    def _refuse(self, federation: str, round_number: int, refused: Sequence[ResponseRecord]) -> None:
+    def _refuse(self, federation: str, life: str, round_number: int, refused: Sequence[ResponseRecord]) -> None:
         for response in refused:
             _log.warning(
                 "federation=%s round=%d thing=%s refused: %s", federation, round_number, response.thing, response.reason
             )
-        self._services.rounds.refuse(federation, round_number, refused)
+        self._services.rounds.refuse(federation, round_number, refused, life)
+
+
+def _of_another_life(life: str, present: FederationRecord) -> str:
+    if not life:
+        return (
+            f"another life: it does not say that it is for this one, {present.life}: update com.fedgrass.Client on the "
+            "device, unless it was made for an earlier federation of this name"
+        )
+    return (
+        f"another life: it was made for an earlier federation of this name, {life}, not for this one, "
+        f"{present.life or 'which is older than lives'}"
+    )
 
 
 def _refusal(arrival: Arrival, reason: str) -> ResponseRecord:

@@ -60,7 +60,7 @@ class Averager:
         """Begin a multipart upload of each file of the new model: their ids, by key. None if a file is in one part."""
         if len(self._inputs.grid.parts) == 1:
             return {}
-        keys = [key_of(file, self._record.federation, self._record.round) for file in self._inputs.files]
+        keys = [key_of(file, self._record, self._record.round) for file in self._inputs.files]
         return dict(zip(keys, self._services.parallel.map(self._services.models.begin, keys), strict=True))
 
     def complete_uploads(self, uploads: dict[str, str]) -> None:
@@ -113,8 +113,7 @@ class Averager:
             services.models,
             services.parallel,
             inputs.grid,
-            self._record.federation,
-            self._record.round,
+            self._record,
             uploads,
             services.waited_s,
         )
@@ -174,4 +173,4 @@ class Averager:
         return StoredSums(reader, blocks, groups)
 
     def _key(self, name: str) -> str:
-        return names.partial_key(self._record.federation, self._record.round, name)
+        return names.partial_key(self._record.federation, self._record.round, name, self._record.life)

@@ -88,7 +88,11 @@ def _greet(outside: Services, body: str) -> None:
         return
     outside.clients.greet(federation, thing, hello, now)
     if record.waiting and record.status == "running":
-        outside.notices.ask_for_round(OpenRound(federation=federation, round=record.round + 1), now)
+        outside.notices.ask_for_round(_next_round(record), now)
+
+
+def _next_round(federation: FederationRecord) -> OpenRound:
+    return OpenRound(federation=federation.federation, life=federation.life, round=federation.round + 1)
 
 
 def _wake(outside: Services) -> None:
@@ -103,9 +107,9 @@ def _wake(outside: Services) -> None:
 
 def _ask_again(outside: Services, federation: FederationRecord, now: float) -> None:
     """Ask again for the next round to open, or the open one to be looked at."""
-    request = OpenRound(federation=federation.federation, round=federation.round + 1)
+    request = _next_round(federation)
     try:
-        record = outside.rounds.get(federation.federation, request.round)
+        record = outside.rounds.of(federation.federation, federation.life, request.round)
     except UnknownRoundError:
         # Before its time a request would be sent on until then, one more with every wake-up.
         if federation.status == "running" and federation.next_at <= now:
@@ -115,4 +119,5 @@ def _ask_again(outside: Services, federation: FederationRecord, now: float) -> N
         outside.notices.ask_for_round(request, now)
     due = next_check(record)
     if due is not None and due <= now:
-        outside.notices.ask_for_check(CheckRound(federation=record.federation, round=record.round, at=due), now)
+        check = CheckRound(federation=record.federation, life=record.life, round=record.round, at=due)
+        outside.notices.ask_for_check(check, now)

@@ -10,6 +10,7 @@ import msgspec
 from cloud.initiator.selection import NotEnoughClientsError, select
 from cloud.services import Services
 from cloud.settings import amount_of
+from cloud.state.federations import UnknownFederationError
 from cloud.state.handover import busy_after, carried_after, carrying_what_fits
 from cloud.state.records import Carried, CohortMember, FederationRecord, RoundRecord
 from cloud.state.rounds import NotClaimedError, UnknownRoundError
@@ -26,7 +27,20 @@ def open_round(services: Services, request: OpenRound) -> None:
     """
     now = time.time()
     candidates = services.parallel.submit(services.clients.of, request.federation)
-    federation = services.federations.get(request.federation)
+    try:
+        federation = services.federations.get(request.federation)
+    except UnknownFederationError:
+        _log.warning("federation=%s round=%d not opened: the federation is gone", request.federation, request.round)
+        return
+    if federation.life != request.life:
+        _log.warning(
+            "federation=%s round=%d not opened: it was asked for in another life, %r, and this is %r",
+            request.federation,
+            request.round,
+            request.life,
+            federation.life,
+        )
+        return
     if federation.status == "paused" and federation.round == request.round - 1:
         _repair(services, federation, request.round)
         return
@@ -65,6 +79,7 @@ def open_round(services: Services, request: OpenRound) -> None:
         target=amount_of(settings.target, wanted),
         quorum=amount_of(settings.quorum, wanted),
         carried=carried,
+        life=federation.life,
         opened_at=now,
         deadline=now + settings.deadline_s,
     )
@@ -88,7 +103,7 @@ def open_round(services: Services, request: OpenRound) -> None:
 def _repair(services: Services, federation: FederationRecord, round_number: int) -> None:
     """Tell all of a round that is open, if an earlier attempt was cut off before they were told."""
     try:
-        record = services.rounds.get(federation.federation, round_number)
+        record = services.rounds.of(federation.federation, federation.life, round_number)
     except UnknownRoundError:
         _log.info("federation=%s round=%d not opened: it is not next", federation.federation, round_number)
         return
@@ -104,14 +119,14 @@ def _handed_over(
     if not federation.settings.carries_over:
         return (), ()
     try:
-        before = services.rounds.get(federation.federation, federation.round)
+        before = services.rounds.of(federation.federation, federation.life, federation.round)
     except UnknownRoundError:
         return (), ()  # this is the first round
     answers = services.rounds.answers(before.federation, before.round)
     busy = busy_after(before, answers)
     if (before.model or before.base) != federation.model:
         # What they change is another model, if this one was rolled back to.
-        services.notices.withdraw(federation.federation, [member.thing for member in busy], before.round)
+        services.notices.withdraw(before.federation, before.life, [member.thing for member in busy], before.round)
         return (), ()
     if before.notified_at is None:  # whoever opened it was cut off, or is still at it
         untold = [member.thing for member in busy if member.assigned_in == before.round]
@@ -122,6 +137,7 @@ def _handed_over(
 def _assignment_of(record: RoundRecord) -> Assignment:
     return Assignment(
         round=record.round,
+        life=record.life,
         model=record.base.offered,
         training=record.settings.training,
         encoding=record.settings.encoding,
@@ -133,9 +149,10 @@ def _assignment_of(record: RoundRecord) -> Assignment:
 
 def _announce(services: Services, federation: FederationRecord, record: RoundRecord) -> None:
     now = time.time()
-    check = CheckRound(federation=record.federation, round=record.round, at=record.deadline)
+    check = CheckRound(federation=record.federation, life=record.life, round=record.round, at=record.deadline)
     notice = RoundNotice(
         federation=record.federation,
+        life=record.life,
         round=record.round,
         state="open",
         model=record.base,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from cloud.settings import Federation
 from cloud.state.reading import Reader
 from cloud.state.records import CorruptRecordError, FederationRecord, FederationStatus, from_item, to_attribute, to_item
+from protocol import names
 from protocol.messages import ModelReference
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class Federations:
         raise FederationExistsError(_TAKEN.format(federation))
 
     def create(self, settings: Federation, model: ModelReference, schema: str) -> FederationRecord:
-        """A new federation, ready to start from its initial model.
+        """A new federation, ready to start from its initial model, whose key says which life this is.
 
         Raises:
             FederationExistsError: the name is taken.
@@ -80,6 +81,7 @@ class Federations:
             round=0,
             model=model,
             schema=schema,
+            life=names.parse_model_key(model.key).life,
         )
         try:
             self._dynamodb.put_item(

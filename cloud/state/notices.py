@@ -59,9 +59,9 @@ class Notices:
         """
         return self._update_shadows(federation, things, {"assignment": msgspec.to_builtins(assignment)})
 
-    def withdraw(self, federation: str, things: Iterable[str], round_number: int) -> None:
-        """Tell clients that their assignments of rounds up to this one are not wanted any more."""
-        self._update_shadows(federation, things, {"withdrawn": round_number})
+    def withdraw(self, federation: str, life: str, things: Iterable[str], round_number: int) -> None:
+        """Tell clients that their assignments of this life, of rounds up to this one, are not wanted any more."""
+        self._update_shadows(federation, things, {"withdrawn": round_number, "withdrawn_life": life})
 
     def publish(self, notice: RoundNotice) -> None:
         """Publish a round's state, retained."""

@@ -27,6 +27,7 @@ class CorruptRecordError(Exception):
 class FederationRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One federation. `round` is the last one that ended; `model` is the current global model.
 
+    `life` tells it from those that had its name before (`names.new_life`).
     `waiting` says that a round could not open, for want of clients: the next hello tries again. `schema` identifies
     the model's tensors, their dtypes and shapes (`schema_id`), which stay the same in all rounds. No round opens before
     `next_at`.
@@ -38,6 +39,7 @@ class FederationRecord(msgspec.Struct, frozen=True, kw_only=True):
     round: int
     model: ModelReference
     schema: str
+    life: str = ""
     waiting: bool = False
     next_at: float = 0.0
 
@@ -143,6 +145,7 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True):
     quorum: int
     deadline: float
     opened_at: float
+    life: str = ""
     carried: tuple[Carried, ...] = ()
     version: int = 0
     extended: bool = False
@@ -178,10 +181,12 @@ ITEM_BYTES = 400 << 10
 
 class ResponseRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What came back from one client in one round: an update, accepted or refused, or the word that none will come.
-    `arrived_at` is when S3 had the update, or when the word was heard; its tensors begin at byte `data_start`."""
+    `life` is that of the round. `arrived_at` is when S3 had the update, or when the word was heard; its tensors begin
+    at byte `data_start`."""
 
     thing: str
     state: ResponseState
+    life: str = ""
     arrived_at: float
     inspected_at: float
     reason: str | None = None
@@ -250,7 +255,7 @@ def _named(item: Mapping[str, Any]) -> str:
 
 def plan_of(record: RoundRecord) -> Item:
     """What never changes of a round, as an item without its key."""
-    values = {name: getattr(record, name) for name in PLAN} | {"opened_at": record.opened_at}
+    values = {name: getattr(record, name) for name in (*PLAN, "opened_at", "life")}
     return {name: to_attribute(value) for name, value in values.items()}
 
 

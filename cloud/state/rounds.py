@@ -12,6 +12,9 @@ partition of the responses table, with one item for each client's response:
 What keeps the state right is never a lock held in memory, but the condition of each write: a round changes only from
 the version that was read, a client's response is counted only if there is none, the federation's pointer moves only
 from the round before. A write whose condition fails has changed nothing, and tells what there is instead.
+
+What a federation of the same name has left behind is of another life: a new round takes its place, and its responses
+are no answers to the new one.
 """
 
 from collections import Counter
@@ -20,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from cloud.state.lives import is_new, same_life
 from cloud.state.reading import Reader
 from cloud.state.records import (
     PLAN,
@@ -45,7 +49,7 @@ _KEYS_AT_ONCE = 100
 ROOM_AT_END = TRANSACTION_ITEMS - 2
 """The transaction that ends a round has room for so many writes beside those of the round and of the pointer."""
 
-_IDENTITY = ("federation", "round", "opened_at", "version")
+_IDENTITY = ("federation", "round", "opened_at", "life", "version")
 """Fields of the changing item that a step does not change."""
 
 
@@ -55,6 +59,10 @@ class UnknownRoundError(LookupError):
 
 class NotClaimedError(Exception):
     """The round could not be opened: it exists already, or the federation is elsewhere or not running."""
+
+
+class LostFederationError(LookupError):
+    """The federation that a round belongs to is gone, or was made anew: nothing was written, and nothing ever will."""
 
 
 class StaleRoundError(Exception):
@@ -99,6 +107,7 @@ class _Plan(msgspec.Struct):
 
 class _Notified(msgspec.Struct):
     notified: dict[str, float]
+    life: str = ""
 
 
 class Rounds:
@@ -138,6 +147,13 @@ class Rounds:
             self._remember(federation, round_number, plan[0])
         return self._join(found[self._rounds][0])
 
+    def of(self, federation: str, life: str, round_number: int) -> RoundRecord:
+        """As `get`, but a round of another life of the federation is as good as none."""
+        record = self.get(federation, round_number)
+        if record.life != life:
+            raise UnknownRoundError(f"federation {federation!r} has no round {round_number} in life {life!r}")
+        return record
+
     def claim(self, record: RoundRecord) -> None:
         """Open a round, once.
 
@@ -147,20 +163,16 @@ class Rounds:
         """
         changing = {name: getattr(record, name) for name in record.__struct_fields__ if name not in PLAN}
         plan_key = _response_key(record.federation, record.round, "#plan")
+        put: Any = {"TableName": self._rounds, "Item": _values("", changing)} | is_new("federation", record.life)
         writes: list[TransactWriteItemTypeDef] = [
-            {
-                "Put": {
-                    "TableName": self._rounds,
-                    "Item": _values("", changing),
-                    "ConditionExpression": "attribute_not_exists(federation)",
-                }
-            },
+            {"Put": put},
             {"Put": {"TableName": self._responses, "Item": plan_key | plan_of(record)}},
             {
                 "ConditionCheck": {
                     "TableName": self._federations,
                     "Key": {"federation": {"S": record.federation}},
-                    # What refers to the model may have more fields than this version knows.
+                    # The key of a model is of one life and one round. What refers to it may have more fields than this
+                    # version knows.
                     "ConditionExpression": "#status = :running AND #round = :before"
                     " AND contains(#model, :key) AND contains(#model, :sha256)",
                     "ExpressionAttributeNames": {"#status": "status", "#round": "round", "#model": "model"},
@@ -191,7 +203,12 @@ class Rounds:
                     "ExpressionAttributeValues": _values("", {":now": now, ":opened_at": record.opened_at}),
                 }
             },
-            {"Put": {"TableName": self._responses, "Item": key | _values("", {"notified": notified})}},
+            {
+                "Put": {
+                    "TableName": self._responses,
+                    "Item": key | _values("", {"notified": notified, "life": record.life}),
+                }
+            },
         ]
         transact(self._dynamodb, writes)
 
@@ -213,6 +230,7 @@ class Rounds:
 
         Raises:
             StaleRoundError: the round is not as it was in `before`.
+            LostFederationError: see there.
             KnownResponsesError: some of `new` are on record already.
         """
         written = msgspec.structs.replace(after, version=before.version + 1)
@@ -229,15 +247,17 @@ class Rounds:
             raise
         return written
 
-    def refuse(self, federation: str, round_number: int, responses: Sequence[ResponseRecord]) -> None:
-        """Record responses that don't count, with their reasons. They stand beside one that does, never over it."""
+    def refuse(self, federation: str, round_number: int, responses: Sequence[ResponseRecord], life: str = "") -> None:
+        """Record responses that don't count, with their reasons. They stand beside one that does, never over it. `life`
+        is that of the round."""
         if not responses:
             return
         writes: list[TransactWriteItemTypeDef] = [
             {
                 "Put": {
                     "TableName": self._responses,
-                    "Item": _response_key(federation, round_number, f"{response.thing}#refused") | to_item(response),
+                    "Item": _response_key(federation, round_number, f"{response.thing}#refused")
+                    | to_item(msgspec.structs.replace(response, life=life)),
                 }
             }
             for response in responses
@@ -268,12 +288,14 @@ class Rounds:
         items = {item["response"]["S"]: item for page in pages for item in page["Items"]}
         plan = items.pop("#plan", None)
         told = items.pop("#notified", None)
+        responses = list(self._reader.records(items.values(), ResponseRecord))
+        notified: dict[str, float] = {}
         if plan is not None:
             self._remember(federation, round_number, plan)
-        notified: dict[str, float] = {}
-        for record in self._reader.records([told] if told else [], _Notified):
-            notified = record.notified
-        responses = list(self._reader.records(items.values(), ResponseRecord))
+            life = plan["life"]["S"] if "life" in plan else ""
+            responses = [response for response in responses if response.life == life]
+            for record in self._reader.records([told] if told else [], _Notified):
+                notified = record.notified if record.life == life else {}
         return Answers(
             accepted=tuple(r for r in responses if r.state == "accepted"),
             failed=tuple(r for r in responses if r.state in ("failed", "declined")),
@@ -282,7 +304,7 @@ class Rounds:
         )
 
     def responses_of(self, federation: str, rounds: Iterable[int], things: Iterable[str]) -> list[ResponseRecord]:
-        """What came back from some clients in some rounds, whether it counts or not."""
+        """What came back from some clients in some rounds, whether it counts or not, in whatever life."""
         ways = [way for thing in sorted(things) for way in (thing, f"{thing}#refused")]
         keys = [_response_key(federation, round_number, way) for round_number in rounds for way in ways]
         found: list[ResponseRecord] = []
@@ -330,28 +352,29 @@ class Rounds:
                 "TableName": self._federations,
                 "Key": {"federation": {"S": record.federation}},
                 "UpdateExpression": "SET " + ", ".join(f"#{name} = :{name}" for name in pointer),
-                "ConditionExpression": "#round = :before",
+                "ConditionExpression": f"#round = :before AND {same_life(record.life)}",
                 "ExpressionAttributeNames": {f"#{name}": name for name in pointer},
-                "ExpressionAttributeValues": _values(":", pointer) | {":before": to_attribute(record.round - 1)},
+                "ExpressionAttributeValues": _values(":", pointer)
+                | _values("", {":before": record.round - 1, ":life": record.life}),
             }
         }
 
     def _put_response(
         self, record: RoundRecord, response: ResponseRecord, replaces_failure: bool
     ) -> "TransactWriteItemTypeDef":
-        write: TransactWriteItemTypeDef = {
-            "Put": {
-                "TableName": self._responses,
-                "Item": _response_key(record.federation, record.round, response.thing) | to_item(response),
-                "ConditionExpression": "attribute_not_exists(thing)",
-                "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
-            }
+        put: Any = {
+            "TableName": self._responses,
+            "Item": _response_key(record.federation, record.round, response.thing)
+            | to_item(msgspec.structs.replace(response, life=record.life)),
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
         if replaces_failure:
-            write["Put"]["ConditionExpression"] = "#state IN (:failed, :declined)"
-            write["Put"]["ExpressionAttributeNames"] = {"#state": "state"}
-            write["Put"]["ExpressionAttributeValues"] = {":failed": {"S": "failed"}, ":declined": {"S": "declined"}}
-        return write
+            put["ConditionExpression"] = "#state IN (:failed, :declined)"
+            put["ExpressionAttributeNames"] = {"#state": "state"}
+            put["ExpressionAttributeValues"] = {":failed": {"S": "failed"}, ":declined": {"S": "declined"}}
+        else:
+            put |= is_new("thing", record.life)
+        return {"Put": put}
 
     def _explain(
         self, before: RoundRecord, new: Sequence[ResponseRecord], reasons: list[dict[str, Any]], first_response: int
@@ -364,9 +387,15 @@ class Rounds:
         }
         if known:
             raise KnownResponsesError(known)
-        if any(reason.get("Code") == FAILED for reason in reasons[:first_response]):
+        if reasons and reasons[0].get("Code") == FAILED:
             item = reasons[0].get("Item")
-            raise StaleRoundError(self._join(item) if item else self.get(before.federation, before.round))
+            current = self._join(item) if item else self.get(before.federation, before.round)
+            if current.opened_at == before.opened_at:
+                raise StaleRoundError(current)
+        if any(reason.get("Code") == FAILED for reason in reasons[:first_response]):
+            raise LostFederationError(
+                f"round {before.round} was of a federation {before.federation!r} that is gone, or was made anew since"
+            )
 
     def _batch_get(self, wanted: dict[str, Any]) -> Mapping[str, Any]:
         answer = self._dynamodb.batch_get_item(RequestItems=wanted)

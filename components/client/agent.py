@@ -17,6 +17,7 @@ from components.client.agent_events import (
     DataLoaded,
     Effect,
     Event,
+    Forget,
     Get,
     Moment,
     Publish,
@@ -41,6 +42,9 @@ FIRST_RETRY_S = 1.0
 
 UNANSWERED_S = 30.0
 """When answers fail to come for so long, the operator has to hear of it."""
+
+WITHDRAWN = "withdrawn: the round no longer needs this client"
+"""Why an assignment is declined that the cloud does not want any more."""
 
 PROGRESS_INTERVAL_S = 1.0
 """Progress on the way is published at most this often."""
@@ -94,7 +98,7 @@ def step(state: State, event: Event, now: Moment) -> tuple[State, list[Effect]]:
         case DataLoaded(examples) if examples != state.examples:
             effects.append(SayHello(examples))
             state = msgspec.structs.replace(state, examples=examples)
-        case TrainingAdvanced(progress) if state.running and progress.round == state.running.round:
+        case TrainingAdvanced(progress) if state.running and _is_of(state.running, progress):
             if progress.phase in FINAL_PHASES:
                 state = _finish(state, progress.phase, progress.reason, now, effects)
             else:
@@ -170,7 +174,12 @@ def _on_shadow(state: State, shadow: Shadow, now: Moment, effects: list[Effect])
     state = _decide(state, shadow, now, effects)
     state = msgspec.structs.replace(
         state,
-        said=msgspec.structs.replace(state.said, assignment=shadow.assignment, withdrawn=shadow.withdrawn),
+        said=msgspec.structs.replace(
+            state.said,
+            assignment=shadow.assignment,
+            withdrawn=shadow.withdrawn,
+            withdrawn_life=shadow.withdrawn_life,
+        ),
     )
     state = _publish(state, now, effects, urgent=state.said != said_before)
     if shadow.version < state.awaited_version:
@@ -181,10 +190,10 @@ def _on_shadow(state: State, shadow: Shadow, now: Moment, effects: list[Effect])
 
 def _decide(state: State, shadow: Shadow, now: Moment, effects: list[Effect]) -> State:
     """Starts, stops or leaves alone, so that what runs is what the shadow wants."""
-    withdrawn = shadow.withdrawn or 0
-    if state.running and (shadow.assignment is None or state.running.round <= withdrawn):
+    running = state.running
+    if running and (shadow.assignment is None or shadow.is_withdrawn(running.life, running.round)):
         effects.append(Cancel("withdrawn"))
-        state = _finish(state, "declined", "withdrawn: the round no longer needs this client", now, effects)
+        state = _finish(state, "declined", WITHDRAWN, now, effects)
         if shadow.assignment is None:
             return state
     if shadow.assignment is None:
@@ -193,34 +202,42 @@ def _decide(state: State, shadow: Shadow, now: Moment, effects: list[Effect]) ->
         assignment = shadows.read_assignment(shadow.assignment)
     except InvalidMessageError as error:
         return _refuse(state, shadow, str(error), now, effects)
-    round_number, sha256 = assignment.round, assignment.model.sha256
+    life, round_number, sha256 = assignment.life, assignment.round, assignment.model.sha256
     cloud_now = now.wall if shadow.timestamp is None else float(shadow.timestamp)  # device clocks can be far off
     left_s = assignment.deadline - cloud_now
-    if state.running and (state.running.round, state.running.model.sha256) == (round_number, sha256):
+    running = state.running
+    if running and (running.life, running.round, running.model.sha256) == (life, round_number, sha256):
         return msgspec.structs.replace(state, deadline=now.monotonic + left_s)  # it may have been extended
-    if state.running:
+    if running:
         effects.append(Cancel("superseded"))
         state = msgspec.structs.replace(state, running=None, deadline=math.inf)
+    if state.finished and state.finished.progress.life != life:
+        effects.append(Forget(state.finished))
+        state = msgspec.structs.replace(state, finished=None)
     reported = shadow.reported.progress
-    if _ended_in_cloud(shadow, round_number) and reported:
+    if reported and _ended_in_cloud(shadow, assignment):
         state = msgspec.structs.replace(state, finished=Finished(sha256=sha256, progress=reported))
-    if state.finished and state.finished.is_of(round_number, sha256):
+    if state.finished and state.finished.is_of(life, round_number, sha256):
         return _say(state, state.finished.progress, now)
-    if round_number <= withdrawn:
-        return _say(state, reported, now)
     state = msgspec.structs.replace(state, running=assignment, at_step=None, deadline=now.monotonic + left_s)
+    if shadow.is_withdrawn(life, round_number):
+        return _finish(state, "declined", WITHDRAWN, now, effects)
     if left_s <= 0:
         return _finish(state, "declined", f"deadline passed {-left_s:.0f} s before this device saw it", now, effects)
     effects.append(Train(assignment))
-    return _say(state, Progress(round=round_number, phase="accepted"), now)
+    return _say(state, Progress(round=round_number, life=life, phase="accepted"), now)
 
 
-def _ended_in_cloud(shadow: Shadow, round_number: int) -> bool:
+def _is_of(assignment: Assignment, progress: Progress) -> bool:
+    return (assignment.life, assignment.round) == (progress.life, progress.round)
+
+
+def _ended_in_cloud(shadow: Shadow, assignment: Assignment) -> bool:
     """Whether the shadow itself shows that this device is done with the assignment, though it has forgotten."""
     progress = shadow.reported.progress
     return (
         progress is not None
-        and progress.round == round_number
+        and _is_of(assignment, progress)
         and progress.phase in FINAL_PHASES
         and shadow.reported.assignment == shadow.assignment
     )
@@ -228,13 +245,14 @@ def _ended_in_cloud(shadow: Shadow, round_number: int) -> bool:
 
 def _refuse(state: State, shadow: Shadow, reason: str, now: Moment, effects: list[Effect]) -> State:
     """Declines what is no assignment; what runs goes on, for nothing that can be understood replaces it."""
-    round_number = shadows.read_round(shadow.assignment or {})
+    raw = shadow.assignment or {}
+    life, round_number = shadows.read_life(raw), shadows.read_round(raw)
     if round_number is None or state.running:
         effects.append(Complain(reason))
         return state
-    if state.finished and state.finished.is_of(round_number, ""):
+    if state.finished and state.finished.is_of(life, round_number, ""):
         return _say(state, state.finished.progress, now)
-    progress = _progress(round_number, "declined", reason, now)
+    progress = _progress(life, round_number, "declined", reason, now)
     finished = Finished(sha256="", progress=progress)
     effects.append(Remember(finished))
     return _say(msgspec.structs.replace(state, finished=finished), progress, now)
@@ -242,16 +260,16 @@ def _refuse(state: State, shadow: Shadow, reason: str, now: Moment, effects: lis
 
 def _finish(state: State, phase: Phase, reason: str | None, now: Moment, effects: list[Effect]) -> State:
     assert state.running is not None  # noqa: S101
-    progress = _progress(state.running.round, phase, reason, now)
+    progress = _progress(state.running.life, state.running.round, phase, reason, now)
     finished = Finished(sha256=state.running.model.sha256, progress=progress)
     effects.append(Remember(finished))
     state = msgspec.structs.replace(state, running=None, deadline=math.inf, finished=finished)
     return _say(state, progress, now)
 
 
-def _progress(round_number: int, phase: Phase, reason: str | None, now: Moment) -> Progress:
+def _progress(life: str, round_number: int, phase: Phase, reason: str | None, now: Moment) -> Progress:
     short = None if reason is None else shorten(reason)
-    return Progress(round=round_number, phase=phase, reason=short, at=round(now.wall, 3))
+    return Progress(round=round_number, life=life, phase=phase, reason=short, at=round(now.wall, 3))
 
 
 def _say(state: State, progress: Progress | None, now: Moment) -> State:

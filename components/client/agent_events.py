@@ -95,6 +95,12 @@ class Remember(msgspec.Struct, frozen=True):
     finished: Finished
 
 
+class Forget(msgspec.Struct, frozen=True):
+    """Tell the operator, by the log, that what was remembered belongs to an earlier federation of this name."""
+
+    finished: Finished
+
+
 class Complain(msgspec.Struct, frozen=True):
     """Tell the operator, by the log, of what cannot be reported."""
 
@@ -108,4 +114,4 @@ class Unanswered(msgspec.Struct, frozen=True):
     retry_s: float
 
 
-Effect = Get | Unanswered | Publish | SayHello | Train | Cancel | Remember | Complain
+Effect = Get | Unanswered | Publish | SayHello | Train | Cancel | Remember | Forget | Complain

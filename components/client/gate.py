@@ -85,13 +85,13 @@ class Gate:
 
     def _hold(self, wanting: Unmet, now: float, recheck_s: float) -> Progress | None:
         assert self._held is not None  # noqa: S101
-        round_number = self._held.round
+        round_number, life = self._held.round, self._held.life
         if not self._policy.wait:
             self.cancel()
-            return Progress(round=round_number, phase="declined", reason=wanting.reason)
+            return Progress(round=round_number, life=life, phase="declined", reason=wanting.reason)
         self._due = now + recheck_s
         if wanting.condition == self._last:
             return None  # the shadow need not know each degree
         self._last = wanting.condition
         log.info("waiting", extra={"round": round_number, "reason": wanting.reason})
-        return Progress(round=round_number, phase="accepted", reason=f"waiting: {wanting.reason}")
+        return Progress(round=round_number, life=life, phase="accepted", reason=f"waiting: {wanting.reason}")

@@ -20,7 +20,7 @@ from components.client.interruptions import NotReadyError, StoppedError
 from components.client.loading import Task, TaskError, load_task, reportable
 from components.client.local_data import DataError, LocalData
 from components.client.reasons import shorten
-from components.client.residual import Residuals
+from components.client.residual import Owner, Residuals
 from components.client.round_files import Belonging, RoundFiles, Update, UpdateState
 from components.client.task import Client, Data, Metrics, keep_checkpoints, listen_to_progress
 from components.client.token_bucket import TokenBucket
@@ -134,7 +134,7 @@ class LocalTrainer:
         self._note(update)
         if update.residual:
             residual = np.frombuffer(update.residual, np.float32)
-            self._residuals(update.state.schema, len(residual)).keep(assignment.round, residual)
+            self._residuals(assignment, update.state.schema, len(residual)).keep(assignment.round, residual)
         return Progress(round=assignment.round, phase="done")
 
     def stop(self) -> bool:
@@ -180,6 +180,7 @@ class LocalTrainer:
         steps = trained.pop("steps", math.nan)
         report = Report(
             federation=self._workplace.federation,
+            life=assignment.life,
             round=assignment.round,
             thing=self._workplace.thing,
             base=assignment.model.sha256,
@@ -241,11 +242,11 @@ class LocalTrainer:
         schema = tensors.schema_id(header.schema)
         residual = None
         if assignment.encoding in LOSSY:
-            residual = self._residuals(schema, layout.n_parameters).before(assignment.round)
+            residual = self._residuals(assignment, schema, layout.n_parameters).before(assignment.round)
         body, residual = state_dict.dump_change(change, layout, report, residual)
         state = UpdateState(
             bucket=self._workplace.bucket,
-            key=names.update_key(self._workplace.federation, assignment.round, self._workplace.thing),
+            key=names.update_key(self._workplace.federation, assignment.round, self._workplace.thing, assignment.life),
             schema=schema,
             update_bytes=len(body),
         )
@@ -259,8 +260,10 @@ class LocalTrainer:
         except OSError as error:
             log.warning("cannot note what was sent", extra={"error": error})
 
-    def _residuals(self, schema: str, n_float: int) -> Residuals:
-        return Residuals(Path(self._workplace.work) / "residuals", self._workplace.federation, schema, n_float)
+    def _residuals(self, assignment: Assignment, schema: str, n_parameters: int) -> Residuals:
+        place = self._workplace
+        owner = Owner(federation=place.federation, life=assignment.life, thing=place.thing, schema=schema)
+        return Residuals(Path(place.work) / "residuals", owner, n_parameters)
 
     @contextlib.contextmanager
     def _checkpointing(self, checkpoints: Checkpoints) -> Iterator[None]:
@@ -277,6 +280,7 @@ class LocalTrainer:
         return Belonging(
             federation=self._workplace.federation,
             thing=self._workplace.thing,
+            life=assignment.life,
             round=assignment.round,
             model=assignment.model.sha256,
             task=self._task.sha256,

@@ -14,7 +14,7 @@ import numpy as np
 from components.client import durable
 from protocol.encodings import Floats
 from protocol.messages import InvalidMessageError, Message, decode, encode
-from protocol.tensors import InvalidTensorsError, SchemaMismatchError, check_schema, encode_header, layout, load
+from protocol.tensors import InvalidTensorsError, check_schema, encode_header, layout, load
 
 log = logging.getLogger(__name__)
 
@@ -22,33 +22,42 @@ _NAME = re.compile(r"([0-9]{8})\.safetensors")
 _TENSOR = "residual"
 
 
-class _About(Message, frozen=True, kw_only=True):
+class Owner(Message, frozen=True, kw_only=True):
     """Whose residual a file holds: `schema` is the `schema_id` of the model's tensors."""
 
     federation: str
+    life: str = ""
+    thing: str = ""
     schema: str
 
 
-class Residuals:
-    """The residuals of one federation and one kind of model, of its parameters' coordinates. `schema` is its
-    `schema_id`."""
+class _OtherOwnerError(Exception):
+    """A residual of another federation, life, thing or kind of model."""
 
-    def __init__(self, directory: Path, federation: str, schema: str, n_parameters: int) -> None:
+
+class Residuals:
+    """The residuals of one owner, of the coordinates of `n_parameters` parameters."""
+
+    def __init__(self, directory: Path, owner: Owner, n_parameters: int) -> None:
         self._directory = directory
-        self._about = _About(federation=federation, schema=schema)
+        self._owner = owner
         self._n_parameters = n_parameters
 
     def before(self, round_number: int) -> Floats | None:
         """What the last update before this round left out; None if there was none, or it can't be read."""
-        earlier = [number for number in self._rounds() if number < round_number]
-        if not earlier:
-            return None
-        path = self._path(max(earlier))
-        try:
-            return self._read(path)
-        except (OSError, InvalidTensorsError, InvalidMessageError) as error:
-            log.warning("cannot use %s; this update starts without a residual", path, extra={"error": error})
-            return None
+        for number in sorted(self._rounds(), reverse=True):
+            if number >= round_number:
+                continue
+            path = self._path(number)
+            try:
+                return self._read(path)
+            except _OtherOwnerError as error:
+                log.warning("dropped a residual", extra={"reason": error})
+                self._delete(path)
+            except (OSError, InvalidTensorsError, InvalidMessageError) as error:
+                log.warning("cannot use %s; this update starts without a residual", path, extra={"error": error})
+                return None
+        return None
 
     def keep(self, round_number: int, residual: Floats) -> None:
         """Note what the update of this round left out, now that it is sent.
@@ -68,16 +77,18 @@ class Residuals:
 
     def _read(self, path: Path) -> Floats:
         header, arrays = load(path.read_bytes())
-        about = decode(header.message, _About)
-        if about != self._about:
-            raise SchemaMismatchError(f"it is of federation {about.federation} and schema {about.schema}")
+        owner = decode(header.message, Owner)
+        for field in ("federation", "life", "thing", "schema"):
+            found, wanted = getattr(owner, field), getattr(self._owner, field)
+            if found != wanted:
+                raise _OtherOwnerError(f"it is of another {field}: {found!r}, not {wanted!r}")
         check_schema(header, {_TENSOR: ("F32", (self._n_parameters,))})
         if not np.isfinite(arrays[_TENSOR]).all():
             raise InvalidTensorsError("it has values that are not finite")
         return arrays[_TENSOR]
 
     def _write(self, path: Path, residual: Floats) -> None:
-        header = encode_header(layout({_TENSOR: ("F32", residual.shape)}), encode(self._about))
+        header = encode_header(layout({_TENSOR: ("F32", residual.shape)}), encode(self._owner))
         durable.replace(path, header, residual.tobytes())
 
     def _rounds(self) -> list[int]:
@@ -90,7 +101,10 @@ class Residuals:
 
     def _forget(self) -> None:
         for path in self._directory.glob("*"):
-            try:
-                path.unlink()
-            except OSError as error:
-                log.warning("cannot delete %s", path, extra={"error": error})
+            self._delete(path)
+
+    def _delete(self, path: Path) -> None:
+        try:
+            path.unlink()
+        except OSError as error:
+            log.warning("cannot delete %s", path, extra={"error": error})

@@ -22,13 +22,14 @@ UPDATE = "update"
 
 
 class Belonging(msgspec.Struct, frozen=True, kw_only=True):
-    """Whose a kept file is: it is good for exactly the round, model, task and settings that it was made from.
+    """Whose a kept file is: it is good for exactly the life, round, model, task and settings that it was made from.
 
     `model` and `task` are SHA-256, `component` is the version of com.fedgrass.Client.
     """
 
     federation: str
     thing: str
+    life: str = ""
     round: int
     model: str
     task: str

@@ -78,7 +78,7 @@ class Service:
         self._reconfiguration = Reconfiguration(connection, settings, time.monotonic())
         self._state = State(
             reconcile_s=settings.reconcile_s,
-            finished=finished.load(self._memory, settings.federation),
+            finished=finished.load(self._memory, settings.federation, thing),
         )
         self._handlers = shadow_events.handlers(settings.federation, thing)
 
@@ -258,13 +258,18 @@ class Service:
                 self._supervisor.cancel(now)
             case agent_events.Remember(end):
                 try:
-                    finished.save(self._memory, self._federation, end)
+                    finished.save(self._memory, self._federation, self._thing, end)
                 except OSError as error:
                     log.warning(
                         "cannot save %s: a restart would train this round again",
                         self._memory,
                         extra={"error": error, "round": end.progress.round},
                     )
+            case agent_events.Forget(end):
+                log.warning(
+                    "dropped what was remembered",
+                    extra={"reason": f"it is of another life of the federation: {end.progress.life or 'an older one'}"},
+                )
             case agent_events.Complain(reason):
                 log.error("the shadow holds no assignment that this component understands", extra={"reason": reason})
 

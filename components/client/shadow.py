@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from protocol import messages
-from protocol.messages import Assignment, InvalidMessageError, Progress, Reported
+from protocol.messages import Assignment, InvalidMessageError, Life, Progress, Reported
 
 
 class Shadow(msgspec.Struct, frozen=True, kw_only=True):
@@ -17,14 +17,20 @@ class Shadow(msgspec.Struct, frozen=True, kw_only=True):
 
     assignment: dict[str, Any] | None = None
     withdrawn: int | None = None
+    withdrawn_life: str | None = None
     reported: Reported = Reported()
     version: int = 0
     timestamp: int | None = None
+
+    def is_withdrawn(self, life: str, round_number: int) -> bool:
+        """Whether the cloud does not want such an assignment any more."""
+        return life == (self.withdrawn_life or "") and round_number <= (self.withdrawn or 0)
 
 
 class _Half(msgspec.Struct):
     assignment: dict[str, Any] | None = None
     withdrawn: int | None = None
+    withdrawn_life: str | None = None
     progress: Any = None
 
 
@@ -68,7 +74,13 @@ def parse(payload: bytes) -> Shadow:
     return Shadow(
         assignment=desired.assignment,
         withdrawn=desired.withdrawn,
-        reported=Reported(assignment=reported.assignment, withdrawn=reported.withdrawn, progress=progress),
+        withdrawn_life=desired.withdrawn_life,
+        reported=Reported(
+            assignment=reported.assignment,
+            withdrawn=reported.withdrawn,
+            withdrawn_life=reported.withdrawn_life,
+            progress=progress,
+        ),
         version=document.version,
         timestamp=document.timestamp,
     )
@@ -99,6 +111,14 @@ def read_assignment(raw: Mapping[str, Any]) -> Assignment:
     return messages.convert(raw, Assignment)
 
 
+def read_life(raw: Mapping[str, Any]) -> str:
+    """The life that an assignment is of which `read_assignment` refuses, as far as that can be read."""
+    try:
+        return msgspec.convert(raw.get("life", ""), Life)
+    except msgspec.ValidationError:
+        return ""
+
+
 def read_round(raw: Mapping[str, Any]) -> int | None:
     """The round of an assignment that `read_assignment` refuses, if at least that can be read."""
     round_number = raw.get("round")
@@ -116,12 +136,13 @@ def update(wanted: Reported, known: Reported) -> bytes | None:
     reported: dict[str, Any] = {}
     if wanted.assignment != known.assignment:
         reported["assignment"] = _with_nulls(wanted.assignment, known.assignment)
-    if wanted.withdrawn != known.withdrawn:
-        reported["withdrawn"] = wanted.withdrawn
+    for field in ("withdrawn", "withdrawn_life"):
+        if getattr(wanted, field) != getattr(known, field):
+            reported[field] = getattr(wanted, field)
     if wanted.progress is not None:
         # Whole, and with a null for each field that has no value: an earlier update, that `known` does not show yet,
         # may have set it.
-        reported["progress"] = {field: getattr(wanted.progress, field) for field in Progress.__struct_fields__}
+        reported["progress"] = dict.fromkeys(Progress.__struct_fields__) | msgspec.to_builtins(wanted.progress)
     return msgspec.json.encode({"state": {"reported": reported}})
 
 

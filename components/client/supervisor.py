@@ -143,11 +143,11 @@ class Supervisor:
                 self._idle(now)
                 return said
             case Ended(_, progress):
-                self._request = None
+                life, self._request = self._request.assignment.life, None
                 self._idle(now)
-                return progress
+                return msgspec.structs.replace(progress, life=life)
             case exchange.Advanced(_, progress):
-                return progress
+                return msgspec.structs.replace(progress, life=self._request.assignment.life)
 
     def next_wake(self) -> float:
         """When `tick` has something to do."""
@@ -215,5 +215,5 @@ class Supervisor:
         """The end of the request that there is, if there is one."""
         if self._request is None:
             return None
-        round_number, self._request = self._request.assignment.round, None
-        return Progress(round=round_number, phase="failed", reason=reason)
+        assignment, self._request = self._request.assignment, None
+        return Progress(round=assignment.round, life=assignment.life, phase="failed", reason=reason)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from cloud.deployment import Deployment
 from cloud.operations import Operations
 from cloud.settings import amount_of
+from cloud.state.federations import UnknownFederationError
 from cloud.state.records import ClientRecord, ResponseRecord, RoundRecord, to_attribute
 from cloud.state.rounds import Answers, UnknownRoundError
 from protocol import names
@@ -140,6 +141,7 @@ class SimulatedFederation:
             settings=record.settings,
             base=record.model,
             schema=record.schema,
+            life=record.life,
             target=amount_of(record.settings.target, len(things)),
             quorum=amount_of(record.settings.quorum, len(things)),
             opened_at=now,
@@ -163,9 +165,12 @@ class SimulatedFederation:
     def assignment(self, thing: str, round_number: int) -> Assignment:
         """A device's assignment, once it has come."""
 
+        life = self.life
+
         def look() -> Assignment | None:
             assignment = self.desired(thing).assignment
-            return assignment if assignment is not None and assignment.round == round_number else None
+            is_it = assignment is not None and (assignment.life, assignment.round) == (life, round_number)
+            return assignment if is_it else None
 
         return eventually(look, f"{thing}'s assignment of round {round_number}")
 
@@ -177,11 +182,23 @@ class SimulatedFederation:
         """What such a device says of its update. Without a base, it trained from the model that is current now."""
         base = self.operations.federations.get(self.name).model.offered.sha256
         fields: dict[str, Any] = {"federation": self.name, "round": round_number, "thing": thing, "base": base}
-        return report(**fields | changes)
+        return report(**fields | {"life": self.life} | changes)
 
     def put(self, thing: str, round_number: int, data: bytes) -> str:
         """Upload an update; returns the version it became."""
-        return self.put_object(names.update_key(self.name, round_number, thing), data)
+        return self.put_object(self.update_key(thing, round_number), data)
+
+    def update_key(self, thing: str, round_number: int) -> str:
+        """Where an update belongs."""
+        return names.update_key(self.name, round_number, thing, self.life)
+
+    @property
+    def life(self) -> str:
+        """Which life of the federation this is; none has the empty one."""
+        try:
+            return self.operations.federations.get(self.name).life
+        except UnknownFederationError:
+            return ""
 
     def put_object(self, key: str, data: bytes) -> str:
         """Upload whatever to wherever; returns the version it became."""
@@ -203,7 +220,7 @@ class SimulatedFederation:
 
     def report_progress(self, thing: str, round_number: int, phase: Phase, reason: str | None = None) -> None:
         """Report in the shadow how far a device is with its assignment."""
-        progress = Progress(round=round_number, phase=phase, reason=reason, at=time.time())
+        progress = Progress(round=round_number, life=self.life, phase=phase, reason=reason, at=time.time())
         payload = json.dumps({"state": {"reported": {"progress": msgspec.to_builtins(progress)}}}).encode()
         self.aws.client("iot-data").update_thing_shadow(
             thingName=thing, shadowName=names.shadow_name(self.name), payload=payload
@@ -216,11 +233,12 @@ class SimulatedFederation:
         return self.operations.rounds.get(self.name, round_number)
 
     def round_with(self, round_number: int, what: str, condition: Callable[[RoundRecord], bool]) -> RoundRecord:
-        """A round, once it is there and the condition holds."""
+        """A round of this life, once it is there and the condition holds."""
+        life = self.life
 
         def look() -> RoundRecord | None:
             try:
-                record = self.round(round_number)
+                record = self.operations.rounds.of(self.name, life, round_number)
             except UnknownRoundError:
                 return None
             return record if condition(record) else None
@@ -274,7 +292,7 @@ class SimulatedFederation:
     def models_written(self, round_number: int) -> int:
         """How often a model was written to a round's key."""
         answer = self.aws.client("s3").list_object_versions(
-            Bucket=self.deployed.bucket, Prefix=names.model_key(self.name, round_number)
+            Bucket=self.deployed.bucket, Prefix=names.model_key(self.name, round_number, self.life)
         )
         return len(answer.get("Versions", []))
 
@@ -282,7 +300,7 @@ class SimulatedFederation:
 
     def arrival(self, thing: str, round_number: int, version: str) -> str:
         """The event by which S3 tells of an update."""
-        return self.arrival_of(names.update_key(self.name, round_number, thing), version)
+        return self.arrival_of(self.update_key(thing, round_number), version)
 
     def arrival_of(self, key: str, version: str) -> str:
         """The event by which S3 tells of an object."""
@@ -309,12 +327,12 @@ class SimulatedFederation:
 
     def check(self, round_number: int) -> None:
         """Tell the averager to look at a round."""
-        check = CheckRound(federation=self.name, round=round_number, at=0.0)
+        check = CheckRound(federation=self.name, life=self.life, round=round_number, at=0.0)
         assert self.invoke(self.deployed.averager, check=encode(check).decode()) == set()
 
     def abort(self, round_number: int, reason: str) -> None:
         """Tell the averager that an operator ends a round."""
-        abort = AbortRound(federation=self.name, round=round_number, reason=reason)
+        abort = AbortRound(federation=self.name, life=self.life, round=round_number, reason=reason)
         assert self.invoke(self.deployed.averager, abort=encode(abort).decode()) == set()
 
     def reach_deadline(self, round_number: int) -> None:

@@ -32,7 +32,7 @@ def test_assignments_name_the_copy_and_updates_start_from_it(simulated: Simulate
     simulated.start()
     assigned = simulated.assignment("d0", 1).model
     assert assigned == initial.copy
-    assert assigned.key == names.copy_key(simulated.name, 0)
+    assert assigned.key == names.copy_key(simulated.name, 0, simulated.life)
     assert stored(simulated, assigned) == narrow_model(stored(simulated, initial))
     simulated.put("d0", 1, simulated.update("d0", 1, base=initial.sha256))
     assert "wrong base" in simulated.reason("d0", 1)
@@ -72,7 +72,7 @@ def test_a_federation_that_does_not_ask_has_no_copy(simulated: SimulatedFederati
     assert model is not None
     assert b"copy" not in msgspec.json.encode(model)
     written = simulated.aws.client("s3").list_objects_v2(
-        Bucket=simulated.deployed.bucket, Prefix=f"federations/{simulated.name}/models/"
+        Bucket=simulated.deployed.bucket, Prefix=f"federations/{simulated.name}/{simulated.life}/models/"
     )
     assert written["KeyCount"] == 2
 

@@ -96,7 +96,7 @@ def test_a_look_that_finds_that_the_round_has_ended_reads_it_and_no_more(simulat
     simulated.opened(2)  # with which the federation is still at round 1
     simulated.settled()
     before = lines_of(simulated, simulated.deployed.averager, "s3.PutObject")
-    look = CheckRound(federation=simulated.name, round=1, at=0.0)
+    look = CheckRound(federation=simulated.name, life=simulated.life, round=1, at=0.0)
     assert simulated.invoke(simulated.deployed.averager, look=encode(look).decode()) == set()
     (line,) = lines_of(simulated, simulated.deployed.averager, "s3.PutObject")[len(before) :]
     assert line.calls == {"dynamodb.BatchGetItem": 1}

@@ -73,7 +73,7 @@ def test_a_key_with_other_digits_is_no_update(simulated: SimulatedFederation) ->
     simulated.create(["d0"], rounds=1)
     simulated.start()
     simulated.opened(1)
-    key = names.update_key(simulated.name, 1, "d0").replace("00000001", "0000000\u0661")
+    key = simulated.update_key("d0", 1).replace("00000001", "0000000\u0661")
     version = simulated.put_object(key, simulated.update("d0", 1))
     assert simulated.invoke(simulated.deployed.averager, odd=simulated.arrival_of(key, version)) == set()
     simulated.settled()

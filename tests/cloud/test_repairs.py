@@ -128,7 +128,7 @@ def test_a_response_that_is_on_record_is_not_counted_again(simulated: SimulatedF
         rounds.write(record, msgspec.structs.replace(record, accepted=2), both)
     assert known.value.states == {"d0": "failed"}
     assert simulated.round(1) == record
-    assert simulated.responses(1) == {("d0", "failed"): failed}
+    assert simulated.responses(1) == {("d0", "failed"): msgspec.structs.replace(failed, life=record.life)}
 
     record = rounds.write(record, msgspec.structs.replace(record, accepted=2, failed=0), both, {"d0"})
     assert (record.accepted, record.failed, record.version) == (2, 0, 2)

@@ -10,7 +10,7 @@ from cloud.deployment import Deployment
 from protocol import names
 from sandbox.embedded_aws import EmbeddedAws
 
-MODEL, UPDATE = names.model_key("f", 1), names.update_key("f", 1, "thing")
+MODEL, UPDATE = names.model_key("f", 1, "0a1b2c3d"), names.update_key("f", 1, "thing", "0a1b2c3d")
 
 
 def arns(deployed: Deployment) -> dict[str, str]:

@@ -36,7 +36,7 @@ def test_rounds_go_from_the_first_model_to_the_last(simulated: SimulatedFederati
     mean = (0 * 1 + 1 * 2 + 2 * 3) / 6
     reference, model = simulated.current()
     assert reference == first.model
-    assert reference.key == names.model_key(simulated.name, 1)
+    assert reference.key == names.model_key(simulated.name, 1, simulated.life)
     np.testing.assert_allclose(model["w"], INITIAL["w"] + mean, rtol=1e-6)
     assert to_float32(model["s"], "BF16") == pytest.approx(1 + mean, rel=2**-8)
     assert model["s"].shape == ()

@@ -177,6 +177,8 @@ class DynamoDB:
         return all(self._clause(write, c) for c in write.get("ConditionExpression", "").split(" AND ") if c)
 
     def _clause(self, write: dict[str, Any], clause: str) -> bool:
+        if clause.startswith("("):
+            return any(self._clause(write, one) for one in clause[1:-1].split(" OR "))
         item = self._old(write) or {}
         if match := re.fullmatch(r"attribute_(not_)?exists\((\w+)\)", clause):
             return (match[2] in item) != bool(match[1])

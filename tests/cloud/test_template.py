@@ -142,9 +142,10 @@ def test_the_devices_patterns_match_the_names_that_the_protocol_gives() -> None:
             re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), arn_of) is not None for pattern in patterns
         )
 
-    assert matches("DevicePolicy", names.update_key("f", 1, "thing"))
-    assert matches("DevicePolicy", names.model_key("f", 1))
-    assert not matches("DevicePolicy", names.update_key("f", 1, "other"))
+    for life in ("", "0a1b2c3d"):
+        assert matches("DevicePolicy", names.update_key("f", 1, "thing", life))
+        assert matches("DevicePolicy", names.model_key("f", 1, life))
+        assert not matches("DevicePolicy", names.update_key("f", 1, "other", life))
     assert matches("DeviceIotPolicy", names.hello_topic("f", "thing"))
     assert matches("DeviceIotPolicy", names.shadow_topic("f", "thing", "update/delta"))
     assert not matches("DeviceIotPolicy", names.hello_topic("f", "other"))

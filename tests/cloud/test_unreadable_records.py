@@ -81,7 +81,7 @@ def test_an_unreadable_federation_keeps_no_other_from_being_watched_and_is_count
         federations.check_free(unreadable)
 
     request = encode(OpenRound(federation=unreadable, round=1)).decode()
-    own = encode(OpenRound(federation=simulated.name, round=2)).decode()
+    own = encode(OpenRound(federation=simulated.name, life=simulated.life, round=2)).decode()
     assert simulated.invoke(simulated.deployed.initiator, request=request, own=own) == {"request"}
     assert simulated.opened(2).status == "open"
 

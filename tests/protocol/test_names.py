@@ -11,12 +11,29 @@ from protocol import names
 FEDERATIONS = st.from_regex(r"[a-z0-9][a-z0-9-]{0,39}", fullmatch=True)
 THINGS = st.from_regex(r"[a-zA-Z0-9:_-]{1,128}", fullmatch=True)
 ROUNDS = st.integers(0, names.MAX_ROUND)
+LIVES = st.just("") | st.from_regex(r"[0-9a-f]{8}", fullmatch=True)
 
 
-@given(FEDERATIONS, ROUNDS, THINGS)
-def test_an_update_key_tells_its_federation_round_and_sender(federation: str, round_number: int, thing: str) -> None:
-    key = names.update_key(federation, round_number, thing)
-    assert names.parse_update_key(key) == names.UpdateName(federation, round_number, thing)
+@given(FEDERATIONS, ROUNDS, THINGS, LIVES)
+def test_an_update_key_tells_its_federation_life_round_and_sender(
+    federation: str, round_number: int, thing: str, life: str
+) -> None:
+    key = names.update_key(federation, round_number, thing, life)
+    assert names.parse_update_key(key) == names.UpdateName(federation, round_number, thing, life)
+
+
+@given(FEDERATIONS, ROUNDS, LIVES)
+def test_a_model_key_tells_its_life_and_round(federation: str, round_number: int, life: str) -> None:
+    assert names.parse_model_key(names.model_key(federation, round_number, life)) == names.ModelName(round_number, life)
+
+
+def test_no_two_lives_share_a_key_and_none_is_of_another_form() -> None:
+    builds = (names.model_key, names.copy_key, names.optimizer_key, names.ema_key)
+    lives = ("", names.new_life(), names.new_life())
+    assert len({build("f", 1, life) for build in builds for life in lives}) == len(builds) * len(lives)
+    for life in ("0a1b2c3", "0A1B2C3D", "0a1b2c3d\n", "../f", "/", "updates"):
+        with pytest.raises(names.InvalidNameError, match="life"):
+            names.model_key("f", 1, life)
 
 
 @given(FEDERATIONS)
@@ -44,7 +61,7 @@ def test_a_key_that_is_taken_for_an_updates_is_the_one_that_fedgrass_builds(key:
         name = names.parse_update_key(key)
     except names.InvalidNameError:
         return
-    assert names.update_key(name.federation, name.round, name.thing) == key
+    assert names.update_key(name.federation, name.round, name.thing, name.life) == key
 
 
 @pytest.mark.parametrize(
@@ -64,6 +81,9 @@ def test_a_key_that_is_taken_for_an_updates_is_the_one_that_fedgrass_builds(key:
         "federations/../updates/00000001/thing.safetensors",
         "federations/F/updates/00000001/thing.safetensors",
         "federations/f/x/updates/00000001/thing.safetensors",
+        "federations/f//updates/00000001/thing.safetensors",
+        "federations/f/0A1B2C3D/updates/00000001/thing.safetensors",
+        "federations/f/0a1b2c3d/0a1b2c3d/updates/00000001/thing.safetensors",
         "federations/f/models/00000001.safetensors",
         "federations/f/optimizer/00000001.safetensors",
         "/federations/f/updates/00000001/thing.safetensors",
@@ -118,6 +138,7 @@ def test_names_are_the_ones_that_policies_and_rules_of_the_template_speak_of() -
     assert names.model_key("f", 7) == "federations/f/models/00000007.safetensors"
     assert names.optimizer_key("f", 7) == "federations/f/optimizer/00000007.safetensors"
     assert names.update_key("f", 7, "t") == "federations/f/updates/00000007/t.safetensors"
+    assert names.update_key("f", 7, "t", "0a1b2c3d") == "federations/f/0a1b2c3d/updates/00000007/t.safetensors"
     assert names.shadow_name("f") == "fedgrass-f"
     assert names.shadow_topic("f", "t", "update/delta") == "$aws/things/t/shadow/name/fedgrass-f/update/delta"
     assert names.round_topic("f") == "fedgrass/f/round"

@@ -89,7 +89,7 @@ class Stored:
         return gather(self.services, self.record, self.answers)
 
     def file(self, file: Any) -> bytes:
-        return self.services.models.fetch(key_of(file, self.record.federation, 1)).data
+        return self.services.models.fetch(key_of(file, self.record, 1)).data
 
     def work_off(self, stages: tuple[Stage, ...], shards: int, groups: int = 1) -> ModelReference:
         """Do all jobs, each by an invocation of its own; the last job first, and the first one twice."""
@@ -176,7 +176,7 @@ def test_a_second_round_goes_on_from_the_state_of_the_first(services: Services) 
     expected = Round(
         before["model"], updates, stored.in_memory.settings, part_bytes=PART_BYTES, before=before, ages=ages
     ).average()
-    assert {file: services.models.fetch(key_of(file, "second", 2)).data for file in expected} == expected
+    assert {file: services.models.fetch(key_of(file, stored.record, 2)).data for file in expected} == expected
 
 
 def test_a_job_that_comes_after_the_end_finds_no_upload(services: Services) -> None:
@@ -184,7 +184,7 @@ def test_a_job_that_comes_after_the_end_finds_no_upload(services: Services) -> N
     averager = Averager(services, stored.inputs)
     uploads = averager.begin_uploads()
     work = Work(stages=("parts",), shards=1, uploads=uploads)
-    services.models.give_up(key_of("model", "late", 1))
+    services.models.give_up(key_of("model", stored.record, 1))
     with pytest.raises(MissingUploadError, match="late/models/00000001"):
         averager.do_job(work, 0)
     with pytest.raises(MissingUploadError):

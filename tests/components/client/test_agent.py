@@ -1,5 +1,7 @@
 """The agent's decisions, as a pure state machine against a shadow that keeps AWS's rules."""
 
+import copy
+
 import msgspec
 import pytest
 
@@ -12,6 +14,7 @@ from components.client.agent_events import (
     DataLoaded,
     Effect,
     Event,
+    Forget,
     Get,
     Moment,
     Publish,
@@ -33,9 +36,13 @@ from tests.components.client.nucleus import Shadow
 START = 1_700_000_000.0
 
 
-def assignment(round_number: int, deadline: float = START + 1000, sha: str = "a") -> Assignment:
+LIFE, EARLIER = "0a1b2c3d", "9f8e7d6c"
+
+
+def assignment(round_number: int, deadline: float = START + 1000, sha: str = "a", life: str = "") -> Assignment:
     return Assignment(
         round=round_number,
+        life=life,
         model=ModelReference(key=f"models/{round_number - 1}", sha256=sha * 64, bytes=10),
         training=Training(batch_size=8, learning_rate=0.1, epochs=1),
         deadline=deadline,
@@ -78,8 +85,8 @@ class Device:
         self.cloud.update({"desired": desired})
         return self.get()
 
-    def say(self, round_number: int, phase: Phase, reason: str | None = None) -> list[Effect]:
-        return self.feed(TrainingAdvanced(Progress(round=round_number, phase=phase, reason=reason)))
+    def say(self, round_number: int, phase: Phase, reason: str | None = None, life: str = "") -> list[Effect]:
+        return self.feed(TrainingAdvanced(Progress(round=round_number, life=life, phase=phase, reason=reason)))
 
     def wait(self, seconds: float) -> list[Effect]:
         self.now = Moment(self.now.wall + seconds, self.now.monotonic + seconds)
@@ -263,10 +270,14 @@ def test_a_withdrawal_of_earlier_rounds_leaves_the_running_one_alone() -> None:
     assert device.state.running == assignment(3)
 
 
-def test_an_assignment_that_is_withdrawn_already_is_mirrored_but_not_trained() -> None:
+def test_an_assignment_that_is_withdrawn_already_is_mirrored_and_declined_with_the_reason_but_not_trained() -> None:
     device = Device()
-    assert kinds(device.want(assignment(3), withdrawn=3)) == [Publish]
+    assert kinds(device.want(assignment(3), withdrawn=3)) == [Remember, Publish]
     assert device.cloud.delta == {}
+    assert device.progress is not None
+    assert (device.progress.phase, device.progress.reason) == ("declined", agent.WITHDRAWN)
+    assert device.get() == []
+    assert Device(None, device.cloud).get() == []  # a device with an empty disk
 
 
 def test_an_assignment_that_vanishes_is_called_off() -> None:
@@ -506,3 +517,67 @@ def test_a_reconnect_gets_the_shadow() -> None:
     device.feed(Started())
     device.get()
     assert kinds(device.feed(Connected())) == [Get]
+
+
+# ---- A federation that was made anew under its name
+
+
+@pytest.mark.parametrize("phase", ["done", "declined", "failed"])
+def test_a_round_that_another_life_finished_is_trained_also_with_the_same_model(phase: Phase) -> None:
+    device = Device()
+    device.want(assignment(1, life=EARLIER))
+    device.say(1, phase, "because", life=EARLIER)
+    for again in (Device(device.saved, device.cloud), Device(None, device.cloud), device):
+        again.cloud = copy.deepcopy(device.cloud)
+        effects = again.want(assignment(1, life=LIFE))
+        assert Train(assignment(1, life=LIFE)) in effects
+        assert (Forget in kinds(effects)) == (again.saved is not None)
+        assert again.progress == Progress(round=1, life=LIFE, phase="accepted", at=START)
+        again.say(1, "done", life=LIFE)
+        assert again.progress == Progress(round=1, life=LIFE, phase="done", at=START)
+        assert again.get() == []
+
+
+def test_a_federation_that_is_older_than_lives_is_another_life_than_one_made_since() -> None:
+    device = Device()
+    device.want(assignment(1))
+    device.say(1, "done")
+    assert Train(assignment(1, life=LIFE)) in device.want(assignment(1, life=LIFE))
+
+
+def test_what_another_life_withdrew_is_trained_in_this_one_and_what_this_one_withdraws_is_not() -> None:
+    device = Device()
+    device.want(assignment(7, life=EARLIER), withdrawn=7, withdrawn_life=EARLIER)
+    assert Train(assignment(1, life=LIFE)) in device.want(assignment(1, life=LIFE))
+    assert device.cloud.delta == {}
+    assert Cancel("withdrawn") in device.want(withdrawn=1, withdrawn_life=LIFE)
+    assert device.cloud.delta == {}
+    assert device.progress is not None
+    assert (device.progress.life, device.progress.phase) == (LIFE, "declined")
+    assert Train not in kinds(device.want(assignment(1, sha="b", life=LIFE)))
+    assert Train in kinds(device.want(assignment(2, life=LIFE)))
+
+
+def test_a_late_withdrawal_of_another_life_leaves_what_runs_alone() -> None:
+    device = Device()
+    device.want(assignment(1, life=LIFE))
+    assert kinds(device.want(withdrawn=9, withdrawn_life=EARLIER)) == [Publish]
+    assert kinds(device.want(withdrawn=9, withdrawn_life=None)) == [Publish]
+    assert device.state.running == assignment(1, life=LIFE)
+
+
+def test_the_same_round_of_another_life_supersedes_the_one_that_runs_and_its_end_is_not_the_others() -> None:
+    device = Device()
+    device.want(assignment(1, life=EARLIER))
+    assert kinds(device.want(assignment(1, life=LIFE)))[:2] == [Cancel, Train]
+    for phase in ("training", "done", "failed"):
+        assert device.feed(TrainingAdvanced(Progress(round=1, life=EARLIER, phase=phase))) == []
+    assert device.progress == Progress(round=1, life=LIFE, phase="accepted", at=START)
+
+
+def test_what_is_no_assignment_is_declined_in_its_own_life() -> None:
+    device = Device()
+    for life in (EARLIER, LIFE):
+        device.want(assignment={"v": 2, "round": 1, "life": life})
+        assert device.progress is not None
+        assert (device.progress.life, device.progress.round, device.progress.phase) == (life, 1, "declined")

@@ -1,18 +1,27 @@
 """components/client/residual.py: what an encoding left out comes with the next update, once, or not at all."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from components.client.residual import Residuals
+from components.client.residual import Owner, Residuals
 from protocol.encodings import Floats
 
 COUNT = 300
 
 
-def residuals(directory: Path, federation: str = "digits", schema: str = "s", n_parameters: int = COUNT) -> Residuals:
-    return Residuals(directory / "residuals", federation, schema, n_parameters)
+def residuals(
+    directory: Path,
+    federation: str = "digits",
+    schema: str = "s",
+    n_parameters: int = COUNT,
+    life: str = "",
+    thing: str = "t",
+) -> Residuals:
+    owner = Owner(federation=federation, life=life, thing=thing, schema=schema)
+    return Residuals(directory / "residuals", owner, n_parameters)
 
 
 def left_of(round_number: int) -> Floats:
@@ -65,14 +74,25 @@ def test_a_federation_that_begins_anew_does_not_go_on_from_its_former_rounds(tmp
     [
         {"federation": "letters"},
         {"schema": "another"},
-        {"n_parameters": COUNT + 1},
+        {"life": "0a1b2c3d"},
+        {"thing": "whose card this one's is a copy of"},
     ],
 )
-def test_a_residual_of_another_federation_or_model_is_not_used(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, other: dict[str, object]
+def test_a_residual_of_another_owner_is_dropped_and_said_and_ones_own_is_still_found(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, other: dict[str, Any]
 ) -> None:
+    residuals(tmp_path, **other).keep(1, left_of(1))
+    residuals(tmp_path).keep(3, left_of(3))
+    residuals(tmp_path, **other).keep(4, left_of(4))
+    assert same(residuals(tmp_path).before(9), left_of(3))
+    (reason,) = (str(vars(record)["reason"]) for record in caplog.records)
+    assert reason.startswith(f"it is of another {next(iter(other))}")
+    assert [path.name for path in (tmp_path / "residuals").iterdir()] == ["00000003.safetensors"]
+
+
+def test_a_residual_of_another_length_is_not_used(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     residuals(tmp_path).keep(1, left_of(1))
-    assert residuals(tmp_path, **other).before(2) is None  # type: ignore[arg-type]
+    assert residuals(tmp_path, n_parameters=COUNT + 1).before(2) is None
     assert "starts without a residual" in caplog.text
 
 

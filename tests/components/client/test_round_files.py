@@ -52,6 +52,7 @@ def test_nothing_is_left_of_a_round_that_is_over(tmp_path: Path) -> None:
     [
         ({"federation": "letters"}, 'another federation: "digits", not "letters"'),
         ({"thing": "device-2"}, "another thing"),
+        ({"life": "0a1b2c3d"}, 'another life: "", not "0a1b2c3d"'),
         ({"round": 4}, "another round: 3, not 4"),
         ({"model": "c" * 64}, "another model"),
         ({"task": "c" * 64}, "another task"),

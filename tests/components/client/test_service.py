@@ -21,7 +21,7 @@ from components.client import __main__ as component
 from components.client import configuration, finished, outbox, service, watchdog
 from components.client.ipc import Ipc
 from protocol import messages, names, tensors
-from protocol.messages import Assignment, Hello
+from protocol.messages import Assignment, Hello, Report
 from sandbox.embedded_aws import EmbeddedAws
 from sandbox.gateway import Request
 from sandbox.nucleus.ipc import IpcError
@@ -241,6 +241,33 @@ def test_a_restarted_agent_does_not_train_a_finished_round_again(
     assert restarted.children() == []
 
 
+def test_a_federation_made_anew_is_trained_for_with_the_same_round_and_model_also_after_a_restart(
+    nucleus: Nucleus, start: Start, assign: Callable[..., Assignment], as_device: EmbeddedAws
+) -> None:
+    process = start(stdout=subprocess.PIPE)
+    assignment = assign(1)
+
+    def train(life: str) -> None:
+        withdrawn = {"withdrawn": 7, "withdrawn_life": "77777777"}
+        nucleus.want(wanted(msgspec.structs.replace(assignment, life=life)) | withdrawn)
+        nucleus.wait_until(lambda n: n.reported("progress", round=1, life=life, phase="done"))
+
+    for life in ("9f8e7d6c", "0a1b2c3d"):
+        train(life)
+        key = names.update_key(FEDERATION, 1, THING, life)
+        update = as_device.client("s3").get_object(Bucket=BUCKET, Key=key)["Body"].read()
+        header, _ = tensors.load(update)
+        assert messages.decode(header.message, Report).life == life
+    line = next(line for line in process.stdout if "dropped what was remembered" in line)
+    assert "another life of the federation: 9f8e7d6c" in line
+    assert nucleus.shadow is not None
+    assert nucleus.shadow.delta == {}
+    process.terminate()
+    process.wait()
+    start()
+    train("11111111")
+
+
 def test_an_end_that_a_full_disk_does_not_take_is_reported_all_the_same_and_the_next_one_is_kept(
     nucleus: Nucleus, start: Start, assign: Callable[..., Assignment], as_device: EmbeddedAws, tmp_path: Path
 ) -> None:
@@ -252,7 +279,7 @@ def test_an_end_that_a_full_disk_does_not_take_is_reported_all_the_same_and_the_
     assert "No space left on device" in line
     nucleus.want(wanted(assign(2)))
     nucleus.wait_until(lambda n: n.reported("progress", round=2, phase="done"))
-    kept = finished.load(tmp_path / "work" / "finished.json", FEDERATION)
+    kept = finished.load(tmp_path / "work" / "finished.json", FEDERATION, THING)
     assert kept is not None
     assert kept.progress.round == 2
 

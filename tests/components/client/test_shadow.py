@@ -19,9 +19,12 @@ from tests.components.client.nucleus import Shadow, merge
 LONGEST_FEDERATION = "f" * 40
 LARGEST = 2**53
 
+LIFE = "0a1b2c3d"
+
 LARGEST_ASSIGNMENT = Assignment(
     round=names.MAX_ROUND,
-    model=ModelReference(key=names.model_key(LONGEST_FEDERATION, names.MAX_ROUND), sha256="a" * 64, bytes=LARGEST),
+    life=LIFE,
+    model=ModelReference(key=names.copy_key(LONGEST_FEDERATION, names.MAX_ROUND, LIFE), sha256="a" * 64, bytes=LARGEST),
     training=Training(
         batch_size=LARGEST,
         learning_rate=1.2345678901234567e-300,
@@ -35,6 +38,7 @@ LARGEST_ASSIGNMENT = Assignment(
 )
 LARGEST_PROGRESS = Progress(
     round=names.MAX_ROUND,
+    life=LIFE,
     phase="uploading",
     reason=reasons.shorten('"\\' * 500),
     epoch=LARGEST,
@@ -47,14 +51,15 @@ LARGEST_PROGRESS = Progress(
 def test_the_largest_document_and_update_fit_into_a_message() -> None:
     raw = msgspec.to_builtins(LARGEST_ASSIGNMENT)
     service = Shadow()
-    service.update({"desired": {"assignment": raw, "withdrawn": names.MAX_ROUND}})
-    largest = Reported(assignment=raw, withdrawn=names.MAX_ROUND, progress=LARGEST_PROGRESS)
+    service.update({"desired": {"assignment": raw, "withdrawn": names.MAX_ROUND, "withdrawn_life": LIFE}})
+    largest = Reported(assignment=raw, withdrawn=names.MAX_ROUND, withdrawn_life=LIFE, progress=LARGEST_PROGRESS)
     payload = shadow.update(largest, Reported())
     assert payload is not None
     assert len(payload) < MAX_MESSAGE_BYTES
     # Between a new assignment and its mirror, both halves and the difference are in the document.
     service.update(msgspec.json.decode(payload)["state"])
-    service.update({"desired": {"assignment": {**raw, "round": 1, "deadline": 1.5}, "withdrawn": 1}})
+    later = {**raw, "round": 1, "life": LIFE[::-1], "deadline": 1.5}
+    service.update({"desired": {"assignment": later, "withdrawn": 1, "withdrawn_life": LIFE[::-1]}})
     assert len(service.document()) < MAX_MESSAGE_BYTES
 
 
@@ -140,7 +145,25 @@ def test_a_rejection_is_understood_whatever_it_is() -> None:
     assert shadow.parse_rejection(b"what").message == "what"
 
 
-def test_the_round_of_a_refused_assignment_is_read_if_it_can_be() -> None:
+def test_a_withdrawal_is_of_its_own_life_only() -> None:
+    def said(**desired: object) -> shadow.Shadow:
+        service = Shadow()
+        service.update({"desired": {"withdrawn": 3, **desired}})
+        return shadow.parse(service.document())
+
+    assert said(withdrawn_life=LIFE).is_withdrawn(LIFE, 3)
+    assert not said(withdrawn_life=LIFE).is_withdrawn(LIFE, 4)
+    assert not said(withdrawn_life=LIFE).is_withdrawn(LIFE[::-1], 1)
+    assert not said(withdrawn_life=LIFE).is_withdrawn("", 1)
+    assert said().is_withdrawn("", 3)  # of a cloud that is older than lives
+    assert said(withdrawn_life="").is_withdrawn("", 3)
+    assert not said().is_withdrawn(LIFE, 1)
+
+
+def test_the_life_and_the_round_of_a_refused_assignment_are_read_if_they_can_be() -> None:
+    assert shadow.read_life({"v": 2, "life": LIFE}) == LIFE
+    for raw in ({}, {"life": 7}, {"life": None}, {"life": "another"}):
+        assert shadow.read_life(raw) == ""
     assert shadow.read_round({"v": 2, "round": 7}) == 7
     assert shadow.read_round({"round": "7"}) is None
     assert shadow.read_round({}) is None

@@ -48,7 +48,7 @@ def test_a_pending_update_is_shown_with_all_that_is_in_it_and_nothing_else(work:
 
 def test_the_hello_has_the_number_of_examples_and_the_shadow_the_last_progress(work: Path) -> None:
     progress = Progress(round=7, phase="failed", reason="no", at=1.5)
-    finished.save(work / "finished.json", "digits", Finished(sha256="", progress=progress))
+    finished.save(work / "finished.json", "digits", "pi-7", Finished(sha256="", progress=progress))
     leaving = what_leaves.look(work)
     assert leaving.hello.examples == 32
     assert leaving.progress == progress

@@ -1,0 +1,20 @@
+"""Conditions by which a write heeds what a federation of the same name has left behind: it is of another life."""
+
+from typing import Any
+
+
+def same_life(life: str) -> str:
+    """That an item is of this life, which `:life` stands for. One of a federation that is older than lives may not say
+    so."""
+    return "life = :life" if life else "(attribute_not_exists(life) OR life = :life)"
+
+
+def is_new(key: str, life: str) -> dict[str, Any]:
+    """That there is no such item of this life, as arguments of a put; `key` is an attribute that each item has."""
+    is_missing = f"attribute_not_exists({key})"
+    if not life:
+        return {"ConditionExpression": is_missing}
+    return {
+        "ConditionExpression": f"({is_missing} OR attribute_not_exists(life) OR life <> :life)",
+        "ExpressionAttributeValues": {":life": {"S": life}},
+    }
