@@ -20,10 +20,10 @@ from cli.project import ProjectError, load
 from cli.split import ImpossibleSplitError, InvalidSplitError, ShardsExistError
 from cloud import deployment, package
 from cloud.averager.plan import TooMuchWorkError
-from cloud.deployment import DeploymentError
 from cloud.operations import NoModelError, NoRoundError, Operations, RoundUnderWayError
 from cloud.package import PackagingError
 from cloud.settings import MAX_COHORT, Averaging, Download, Rule
+from cloud.stacks import DeploymentError
 from cloud.state.federations import FederationExistsError, UnknownFederationError, WrongStatusError
 from cloud.state.records import FederationRecord, RoundRecord
 from cloud.state.rounds import Answers, UnknownRoundError

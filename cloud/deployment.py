@@ -9,16 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from botocore.exceptions import ClientError, WaiterError
+from botocore.exceptions import ClientError
 
-from cloud import package
+from cloud import package, stacks
+from cloud.stacks import DeploymentError
 
 TEMPLATE = Path(__file__).with_name("template.yaml")
-_CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"]
-
-
-class DeploymentError(Exception):
-    """The stack could not be made or changed; the text has CloudFormation's reasons."""
 
 
 class Deployment(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,45 +38,23 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
 def deploy(
     client: Callable[[str], Any], stack: str, code: bytes, dependencies: Path, update_retention_days: int = 30
 ) -> Deployment:
-    """Make the stack, or bring it up to date. `client` gives a boto3 client by its service's name.
+    """Make the stack, or bring it up to date. `client` gives a boto3 client by its service's name. A bucket that an
+    earlier stack of this name has left, with its models, is taken over.
 
     Raises:
-        DeploymentError: CloudFormation refused.
+        DeploymentError: CloudFormation refused, or a bucket is another account's.
     """
-    bucket = _code_bucket(client, stack)
+    s3, account = client("s3"), client("sts").get_caller_identity()["Account"]
+    code_bucket = _code_bucket(s3, stack, account)
     parameters = {
-        "CodeBucket": bucket,
-        "CodeKey": _upload(client("s3"), bucket, "code", code),
+        "CodeBucket": code_bucket,
+        "CodeKey": _upload(s3, code_bucket, account, "code", code),
         "UpdateRetentionDays": str(update_retention_days),
-        "DependenciesKey": _upload(client("s3"), bucket, "dependencies", dependencies.read_bytes()),
+        "DependenciesKey": _upload(s3, code_bucket, account, "dependencies", dependencies.read_bytes()),
     }
-    cloudformation = client("cloudformation")
-    arguments: dict[str, Any] = {
-        "StackName": stack,
-        "TemplateBody": TEMPLATE.read_text(),
-        "Capabilities": _CAPABILITIES,
-        "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
-    }
-    try:
-        cloudformation.create_stack(**arguments)
-        waiter = cloudformation.get_waiter("stack_create_complete")
-    except cloudformation.exceptions.AlreadyExistsException:
-        try:
-            cloudformation.update_stack(**arguments)
-        except ClientError as error:
-            if "No updates are to be performed" not in str(error):
-                raise DeploymentError(f"stack {stack} can't be updated: {error}") from error
-            return find(client, stack)
-        waiter = cloudformation.get_waiter("stack_update_complete")
-    except ClientError as error:
-        raise DeploymentError(f"stack {stack} can't be made: {error}") from error
-    try:
-        waiter.wait(StackName=stack, WaiterConfig={"Delay": 1, "MaxAttempts": 900})
-    except WaiterError as error:
-        events = cloudformation.describe_stack_events(StackName=stack)["StackEvents"]
-        failed = [e for e in events if e["ResourceStatus"].endswith("FAILED")]
-        reasons = "; ".join(f"{e['LogicalResourceId']}: {e.get('ResourceStatusReason', '')}" for e in failed)
-        raise DeploymentError(f"stack {stack} could not be made: {reasons or error}") from error
+    bucket = f"{stack}-{account}-{s3.meta.region_name}"  # as the template names it
+    outlived = {"Bucket": bucket} if _is_there(s3, bucket, account) else {}
+    stacks.apply(client("cloudformation"), stack, TEMPLATE.read_text(), parameters, outlived)
     return find(client, stack)
 
 
@@ -91,7 +65,12 @@ def deployed_policies(client: Callable[[str], Any], stack: str) -> dict[str, byt
     except ClientError:
         return {}
     parameters = {p["ParameterKey"]: p["ParameterValue"] for p in description.get("Parameters", [])}
-    answer = client("s3").get_object(Bucket=parameters["CodeBucket"], Key=parameters["CodeKey"])
+    if "CodeKey" not in parameters:  # it was cut off when it had taken over its bucket, and nothing else
+        return {}
+    account = client("sts").get_caller_identity()["Account"]
+    answer = client("s3").get_object(
+        Bucket=parameters["CodeBucket"], Key=parameters["CodeKey"], ExpectedBucketOwner=account
+    )
     return package.policies_in(answer["Body"].read())
 
 
@@ -117,23 +96,39 @@ def _output_of(field: str) -> str:
     return "".join(word.capitalize() for word in field.split("_"))
 
 
-def _code_bucket(client: Callable[[str], Any], stack: str) -> str:
-    s3 = client("s3")
-    account = client("sts").get_caller_identity()["Account"]
+def _is_there(s3: Any, bucket: str, account: str) -> bool:
+    """Whether the account has this bucket.
+
+    Raises:
+        DeploymentError: another account has it. Names of buckets can be guessed: it may wait for what we put there.
+    """
+    try:
+        s3.head_bucket(Bucket=bucket, ExpectedBucketOwner=account)
+    except ClientError as error:
+        if error.response["Error"]["Code"] in ("404", "NoSuchBucket"):
+            return False
+        if error.response["Error"]["Code"] in ("403", "AccessDenied"):
+            raise DeploymentError(
+                f"bucket {bucket} is another account's, or your credentials may not look at it (s3:ListBucket): take "
+                "another name for the stack, or mend the credentials"
+            ) from error
+        raise
+    return True
+
+
+def _code_bucket(s3: Any, stack: str, account: str) -> str:
     region = s3.meta.region_name
     bucket = f"{stack}-code-{account}-{region}"
-    try:
-        s3.head_bucket(Bucket=bucket)
-    except ClientError:
+    if not _is_there(s3, bucket, account):
         location = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
         s3.create_bucket(Bucket=bucket, **location)
     return bucket
 
 
-def _upload(s3: Any, bucket: str, kind: str, data: bytes) -> str:
+def _upload(s3: Any, bucket: str, account: str, kind: str, data: bytes) -> str:
     key = f"{kind}/{hashlib.sha256(data).hexdigest()}.zip"
     try:
-        s3.head_object(Bucket=bucket, Key=key)
+        s3.head_object(Bucket=bucket, Key=key, ExpectedBucketOwner=account)
     except ClientError:
-        s3.put_object(Bucket=bucket, Key=key, Body=data)
+        s3.put_object(Bucket=bucket, Key=key, Body=data, ExpectedBucketOwner=account)
     return key

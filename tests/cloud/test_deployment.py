@@ -1,13 +1,18 @@
 """cloud/deployment.py on the embedded AWS: made, found, brought up to date; and that what was deployed is what runs."""
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
 
 from cloud import deployment, package
-from cloud.deployment import Deployment, DeploymentError
+from cloud.deployment import Deployment
+from cloud.stacks import DeploymentError
 from sandbox.embedded_aws import EmbeddedAws
 from tests.cloud.simulated import INITIAL, SimulatedFederation, attributes_of, eventually
 
@@ -147,3 +152,114 @@ def test_code_that_is_deployed_in_the_middle_of_a_round_carries_it_on(
         assert (closed.status, closed.accepted, closed.attempts) == ("closed", 3, 2)
         np.testing.assert_allclose(simulated.current()[1]["w"], INITIAL["w"] + 2)
         simulated.settled()
+
+
+def test_a_stack_that_was_deleted_is_made_again_around_its_bucket_and_carries_the_federation_anew(
+    aws: EmbeddedAws, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    dependencies = package.dependencies(LAYER, package.cache_directory())
+    cloudformation, s3 = aws.client("cloudformation"), aws.client("s3")
+
+    def delete() -> None:
+        cloudformation.delete_stack(StackName="again")
+        cloudformation.get_waiter("stack_delete_complete").wait(StackName="again", WaiterConfig={"Delay": 1})
+
+    def one_round(made: Deployment) -> tuple[str, str]:
+        """Carry a federation of one round through; returns the keys of its two models."""
+        simulated = SimulatedFederation(aws, made, "made-anew")
+        simulated.create(["d0"], rounds=1)
+        initial = simulated.current()[0].key
+        simulated.start()
+        simulated.answer("d0", 1)
+        closed = simulated.ended(1)
+        assert closed.model is not None
+        return initial, closed.model.key
+
+    first = deployment.deploy(aws.client, "again", package.code({}), dependencies)
+    before = one_round(first)
+    configured = configuration_of(s3, first.bucket)
+    assert "takes over" not in caplog.text
+    delete()
+    for key in before:  # what a new stack finds: the models, and whatever was done to the bucket since
+        s3.head_object(Bucket=first.bucket, Key=key)
+    s3.put_bucket_notification_configuration(Bucket=first.bucket, NotificationConfiguration={})
+    s3.put_bucket_versioning(Bucket=first.bucket, VersioningConfiguration={"Status": "Suspended"})
+    s3.delete_public_access_block(Bucket=first.bucket)
+
+    broken = tmp_path / "template.yaml"
+    broken.write_text(deployment.TEMPLATE.read_text().replace("AWS::Serverless::LayerVersion", "AWS::Nothing::AtAll"))
+    with monkeypatch.context() as patched:
+        patched.setattr(deployment, "TEMPLATE", broken)
+        with pytest.raises(DeploymentError, match="AWS::Nothing::AtAll"):
+            deployment.deploy(aws.client, "again", package.code({}), dependencies)
+    assert f"stack again takes over what outlived an earlier one: {first.bucket}" in caplog.text
+    assert deployment.deployed_policies(aws.client, "again") == {}
+
+    second = deployment.deploy(aws.client, "again", package.code({}), dependencies)
+    assert second.bucket == first.bucket
+    assert configuration_of(s3, second.bucket) == configured
+    assert not set(one_round(second)).intersection(before)
+    assert {len(s3.list_object_versions(Bucket=first.bucket, Prefix=key)["Versions"]) for key in before} == {1}
+    assert deployment.deploy(aws.client, "again", package.code({}), dependencies) == second  # nothing to do
+    delete()
+
+
+def configuration_of(s3: Any, bucket: str) -> dict[str, Any]:
+    """What the template says of the bucket, as S3 has it. (The embedded CloudFormation sets no lifecycle.)"""
+    answers = {
+        "versioning": s3.get_bucket_versioning(Bucket=bucket)["Status"],
+        "public": s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"],
+    }
+    (told,) = s3.get_bucket_notification_configuration(Bucket=bucket)["QueueConfigurations"]
+    return answers | {"notified": told["QueueArn"]}
+
+
+def test_a_stack_that_could_not_be_made_is_made_when_the_cause_is_mended(
+    aws: EmbeddedAws, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    dependencies = package.dependencies(LAYER, package.cache_directory())
+    failing = tmp_path / "template.yaml"
+    clash = "Resources:\n  Clash:\n    Type: AWS::S3::Bucket\n    Properties: {BucketName: !Ref CodeBucket}\n"
+    failing.write_text(deployment.TEMPLATE.read_text().replace("Resources:\n", clash, 1))
+    with monkeypatch.context() as patched:
+        patched.setattr(deployment, "TEMPLATE", failing)
+        with pytest.raises(DeploymentError, match=r"Clash: .*mended-code.* already exists"):
+            deployment.deploy(aws.client, "mended", package.code({}), dependencies)
+    made = deployment.deploy(aws.client, "mended", package.code({}), dependencies)
+    assert made == deployment.find(aws.client, "mended")
+    aws.client("cloudformation").delete_stack(StackName="mended")
+
+
+class _Nothing:
+    """The body of an answer to a HEAD."""
+
+    def stream(self) -> Iterator[bytes]:
+        return iter(())
+
+
+@pytest.mark.parametrize("bucket", ["foreign-code-000000000000-us-east-1", "foreign-000000000000-us-east-1"])
+def test_a_bucket_of_another_account_is_neither_used_nor_taken_over(aws: EmbeddedAws, bucket: str) -> None:
+    s3 = aws.session().client("s3", endpoint_url=aws.endpoint)
+    account = aws.client("sts").get_caller_identity()["Account"]
+    bucket = bucket.replace("000000000000", account)
+    written: list[str] = []
+
+    def answer(request: Any, **_: Any) -> Any:
+        if request.method == "HEAD" and f"/{bucket}" in request.url:
+            assert request.headers["x-amz-expected-bucket-owner"] == account.encode()
+            return AWSResponse(request.url, 403, HTTPHeaders(), _Nothing())
+        if request.method == "PUT":
+            written.append(request.url)
+        return None
+
+    s3.meta.events.register("before-send.s3", answer)
+
+    def client(service: str) -> Any:
+        return s3 if service == "s3" else aws.client(service)
+
+    layer = package.dependencies(LAYER, package.cache_directory())
+    with pytest.raises(DeploymentError, match=f"bucket {bucket} is another account's"):
+        deployment.deploy(client, "foreign", package.code({}), layer)
+    assert not [url for url in written if f"/{bucket}" in url]
+    with pytest.raises(DeploymentError, match="no stack 'foreign'"):
+        deployment.find(aws.client, "foreign")
