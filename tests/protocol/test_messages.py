@@ -60,7 +60,7 @@ EXAMPLES: list[Message] = [
     AbortRound(federation="f", round=1, reason="bad data"),
     Outcome(thing="t", shadow="fedgrass-f", round=1, phase="failed", reason="out of memory"),
 ]
-NUMBERS_BY_NAME = ("before", "after", "describe", "metrics")
+NUMBERS_BY_NAME = ("before", "after", "describe", "metrics", "not_finite")
 """Fields whose own fields are no struct's."""
 
 each_message = pytest.mark.parametrize("message", EXAMPLES, ids=lambda message: type(message).__name__)
