@@ -17,10 +17,16 @@ import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
+if not __package__:  # run as a script, which finds what lies beside it only
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from components import task_folder
+from components.task_folder import ARTIFACT_NAME, BuildError, TaskError
+from protocol.text import printable
+
 MAX_RECIPE_BYTES = 16_000
 """What AWS IoT Greengrass takes, and what `gdk component publish` checks."""
 
-_NAME = re.compile(r"[a-zA-Z0-9_.-]+")
 _ARTIFACT = re.compile(r"( *- Uri: s3://BUCKET_NAME/COMPONENT_NAME/COMPONENT_VERSION/)([a-zA-Z0-9_.-]+) *")
 _SEMVER = re.compile(  # https://semver.org, and the schema of gdk-config.json
     r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)"
@@ -31,20 +37,12 @@ _NAME_IT = "name the task's directory with --task, on the command line or in gdk
 _TIMESTAMP = (1980, 1, 1, 0, 0, 0)
 
 
-class BuildError(Exception):
-    """The component cannot be built as it is; the text says what to change."""
-
-
 class ConfigError(BuildError):
     """gdk-config.json is missing, or does not say what it must."""
 
 
 class RecipeError(BuildError):
     """The recipe is missing, too large, or names an artifact that nothing makes."""
-
-
-class TaskError(BuildError):
-    """The task directory is not one that a device could use."""
 
 
 class Config(NamedTuple):
@@ -57,21 +55,24 @@ class Config(NamedTuple):
 
 
 class BuiltComponent(NamedTuple):
-    """What a build made: the recipe's file, and the directory that holds the artifacts, without subdirectories."""
+    """What a build made: the recipe's file, the directory that holds the artifacts, without subdirectories, and lines
+    that tell what of the task is in it."""
 
     name: str
     version: str
     recipe: Path
     artifacts: Path
+    report: tuple[str, ...] = ()
 
 
 def build(root: Path, output: Path, task: Path | None = None) -> BuiltComponent:
     """Builds the component of `root`/gdk-config.json into `output`, where GDK looks for it; what an earlier build of
     this component left there is removed.
 
-    The recipe says which artifacts there are: client.zip and task.zip are packed, any other is a file of `root`. The
-    files in the task's data/ directory become artifacts beside task.zip, and are added to the recipe. `task` is the
-    task's directory; None takes the one that gdk-config.json names.
+    The recipe says which artifacts there are: client.zip and task.zip are packed, any other is a file of `root`.
+    components/task_folder.py says what of the task goes into task.zip. The files in the task's data/ directory become
+    artifacts beside it, and are added to the recipe. `task` is the task's directory; None takes the one that
+    gdk-config.json names.
 
     Raises:
         ConfigError, RecipeError, TaskError: see there.
@@ -84,8 +85,16 @@ def build(root: Path, output: Path, task: Path | None = None) -> BuiltComponent:
         task = root / config.task
 
     files: dict[str, Path | dict[str, Path]] = {}
+    report: list[str] = []
     for name in dict.fromkeys(_artifact_names(source)):
-        files.update(_artifact(name, root, task))
+        if name == "task.zip":
+            if task is None:
+                raise TaskError(f"no task is named: {_NAME_IT}")
+            found = task_folder.look(task)
+            files.update({name: found.packed, **found.data})
+            report += found.report()
+        else:
+            files[name] = _artifact(name, root)
     recipe = _recipe(source, config, files)
 
     artifacts = output / "artifacts" / config.name / config.version
@@ -101,7 +110,7 @@ def build(root: Path, output: Path, task: Path | None = None) -> BuiltComponent:
         else:
             _pack(content, artifacts / name)
     target.write_bytes(recipe)
-    return BuiltComponent(config.name, config.version, target, artifacts)
+    return BuiltComponent(config.name, config.version, target, artifacts, tuple(report))
 
 
 def read_config(root: Path) -> Config:
@@ -124,7 +133,7 @@ def read_config(root: Path) -> Config:
         raise ConfigError(
             f"{path} must describe one component, with author, version and build.custom_build_command: {error!r}"
         ) from error
-    if not _NAME.fullmatch(name):
+    if not ARTIFACT_NAME.fullmatch(name):
         raise ConfigError(f"{path}: component name {name!r} may only have a-z, A-Z, 0-9, '.', '_' and '-'")
     if version != "NEXT_PATCH" and not (isinstance(version, str) and _SEMVER.fullmatch(version)):
         raise ConfigError(f"{path}: version {version!r} is no semantic version like 1.2.3, and not NEXT_PATCH")
@@ -152,17 +161,13 @@ def _artifact_names(recipe: Path) -> list[str]:
     return names
 
 
-def _artifact(name: str, root: Path, task: Path | None) -> dict[str, Path | dict[str, Path]]:
-    """The files that an artifact of the recipe stands for: name -> file to copy, or files to pack by their names."""
+def _artifact(name: str, root: Path) -> Path | dict[str, Path]:
+    """What an artifact of the recipe stands for: a file to copy, or files to pack by their names."""
     if name == "client.zip":
-        return {name: _client_files(root)}
-    if name == "task.zip":
-        if task is None:
-            raise TaskError(f"no task is named: {_NAME_IT}")
-        return {name: _task_files(task), **_data_files(task)}
+        return _client_files(root)
     if not (root / name).is_file():
         raise RecipeError(f"the recipe names the artifact {name}, but there is no file {root / name}")
-    return {name: root / name}
+    return root / name
 
 
 def _client_files(root: Path) -> dict[str, Path]:
@@ -173,38 +178,6 @@ def _client_files(root: Path) -> dict[str, Path]:
             raise RecipeError(f"client.zip needs the package {package}, which is missing")
         files += package.rglob("*.py")
     return {file.relative_to(root).as_posix(): file for file in files}
-
-
-def _task_files(task: Path) -> dict[str, Path]:
-    if not (task / "task.py").is_file():
-        raise TaskError(f"{task} has no task.py: {_NAME_IT}")
-    files = [file for file in task.rglob("*.py") if task / "data" not in file.parents]
-    for file in files:
-        try:
-            compile(file.read_bytes(), str(file), "exec", dont_inherit=True)
-        except SyntaxError as error:
-            raise TaskError(
-                f"{file}:{error.lineno}: {error.msg} (as Python {sys.version_info[0]}.{sys.version_info[1]} reads it)"
-            ) from error
-        except ValueError as error:  # a null byte, before Python 3.12
-            raise TaskError(f"{file}: {error}") from error
-    return {file.relative_to(task).as_posix(): file for file in files}
-
-
-def _data_files(task: Path) -> dict[str, Path]:
-    directory = task / "data"
-    files = {}
-    for file in sorted(directory.iterdir()) if directory.is_dir() else []:
-        if file.name.startswith((".", "__pycache__")):
-            continue
-        if not file.is_file():
-            raise TaskError(f"{file} is no file: artifacts are a flat list, so data/ holds files only")
-        if not _NAME.fullmatch(file.name) or file.name in ("client.zip", "task.zip"):
-            raise TaskError(
-                f"{file}: give it a name of a-z, A-Z, 0-9, '.', '_' and '-' that is neither client.zip nor task.zip"
-            )
-        files[file.name] = file
-    return files
 
 
 def _recipe(source: Path, config: Config, files: dict[str, Path | dict[str, Path]]) -> bytes:
@@ -270,9 +243,10 @@ def main() -> int:
     try:
         built = build(Path(), arguments.output, arguments.task)
     except BuildError as error:
-        sys.stderr.write(f"build.py: {error}\n")
+        sys.stderr.write(f"build.py: {printable(str(error))}\n")
         return 1
-    sys.stdout.write(f"{built.name} {built.version}: {built.recipe}, {built.artifacts}\n")
+    told = f"{built.name} {built.version}: {built.recipe}, {built.artifacts}"
+    sys.stdout.write("\n".join((*built.report, printable(told), "")))
     return 0
 
 

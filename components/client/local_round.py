@@ -25,6 +25,7 @@ from components.client.round_files import Belonging, RoundFiles, Update, UpdateS
 from components.client.task import Client, Data, Metrics, keep_checkpoints, listen_to_progress
 from components.client.token_bucket import TokenBucket
 from components.client.transfer import Transfer
+from components.client.unpacking import unpack
 from components.client.upload_description import SENT, describe
 from protocol import names, tensors
 from protocol.encodings import LOSSY, Floats, Integers, UpdateLayout, update_layout
@@ -54,7 +55,8 @@ class LocalTrainer:
     `say` is called with the progress, `loaded` with the number of examples, `entered` with each step's name.
 
     Raises:
-        TaskError: the task, task.zip or task.py among the artifacts, cannot be loaded.
+        UnpackingError: task.zip among the artifacts is damaged, or there is no room for what is in it.
+        TaskError: the task, in task.zip or task.py among the artifacts, cannot be loaded.
     """
 
     def __init__(
@@ -76,7 +78,8 @@ class LocalTrainer:
             torch.set_num_threads(workplace.threads)
         artifacts = Path(workplace.artifacts)
         packed = artifacts / "task.zip"
-        self._task = load_task(packed if packed.exists() else artifacts, entered)
+        task = unpack(packed, Path(workplace.work) / "task") if packed.exists() else artifacts
+        self._task = load_task(task, entered)
         self._checkpoints: Checkpoints | None = None
         self._model: nn.Module | None = None
         self._data = LocalData(

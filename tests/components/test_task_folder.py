@@ -1,0 +1,298 @@
+"""components/task_folder.py: what of a folder, as people have them, goes to devices."""
+
+import importlib.metadata
+import os
+import re
+import socket
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from components import task_folder
+from components.build import build
+from components.task_folder import LIBRARIES, TaskError, TaskFolder, look
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return written(tmp_path / "folder", {"task.py": "import helper\n", "helper.py": "x = 1\n"})
+
+
+def written(directory: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
+        (directory / name).write_text(text)
+    return directory
+
+
+def packed(folder: Path) -> list[str]:
+    return sorted(look(folder).packed)
+
+
+def refusal(folder: Path) -> str:
+    with pytest.raises(TaskError) as refused:
+        look(folder)
+    return str(refused.value).replace(str(folder), "")
+
+
+def test_other_files_beside_the_task_go_along(folder: Path) -> None:
+    written(folder, {"labels.json": "[]", "weights/net.bin": "w", "notes/old.py": "print 'Python 2'\n"})
+    assert packed(folder) == ["helper.py", "labels.json", "notes/old.py", "task.py", "weights/net.bin"]
+
+
+def test_what_is_no_part_of_the_task_stays_behind_and_is_named_with_the_reason(folder: Path) -> None:
+    written(
+        folder,
+        {
+            ".git/config": "",
+            ".env": "SECRET=1",
+            ".venv/pyvenv.cfg": "",
+            "my environment/pyvenv.cfg": "",
+            "my environment/lib/python3.11/site-packages/torch/__init__.py": "",
+            "conda/conda-meta/history": "",
+            ".ipynb_checkpoints/task-checkpoint.py": "",
+            "__pycache__/task.cpython-311.pyc": "",
+            "lib/__pycache__/a.pyc": "",
+            "old.pyc": "",
+            "tests/test_task.py": "",
+            "test_helper.py": "",
+            "helper_test.py": "",
+            "conftest.py": "",
+            "greengrass-build/recipes/r.yaml": "",
+            "out/recipes/r.yaml": "",
+            "out/artifacts/a/1/task.zip": "",
+            "dist/task.whl": "",
+            "build/lib/task.py": "",
+            "task.egg-info/PKG-INFO": "",
+            "federation.yaml": "",
+            "policies.py": "",
+        },
+    )
+    found = look(folder)
+    assert sorted(found.packed) == ["helper.py", "task.py"]
+    assert found.left_out == {
+        ".env": "hidden",
+        ".git": "hidden",
+        ".ipynb_checkpoints": "hidden",
+        ".venv": "hidden",
+        "__pycache__": "compiled by Python",
+        "build": "made by a build",
+        "conda": "a virtual environment",
+        "conftest.py": "tests",
+        "dist": "made by a build",
+        "federation.yaml": "for the cloud",
+        "greengrass-build": "made by a build",
+        "helper_test.py": "tests",
+        "lib/__pycache__": "compiled by Python",
+        "my environment": "a virtual environment",
+        "old.pyc": "compiled by Python",
+        "out": "made by a build",
+        "policies.py": "for the cloud",
+        "task.egg-info": "made by a build",
+        "test_helper.py": "tests",
+        "tests": "tests",
+    }
+
+
+@pytest.mark.parametrize(
+    ("imports", "file"),
+    [
+        ("from tests.shapes import x", "tests/shapes.py"),
+        ("import test_utils", "test_utils.py"),
+        ("import build.net", "build/net.py"),
+        ("from dist import net", "dist/net.py"),
+        ("def late():\n    from tests import deep", "tests/deep.py"),
+        ("import importlib\nnet = importlib.import_module('build.net')", "build/net.py"),
+        ("import policies", "policies.py"),
+    ],
+)
+def test_what_the_task_imports_goes_along_whatever_its_name(folder: Path, imports: str, file: str) -> None:
+    written(folder, {"task.py": imports, file: "x = 1\n"})
+    assert file in packed(folder)
+
+
+def test_what_a_sibling_imports_goes_along_too(folder: Path) -> None:
+    written(
+        folder,
+        {
+            "task.py": "from nets import tests\n",
+            "nets/__init__.py": "from .dist.layers import x\n",
+            "nets/tests.py": "from . import conftest\n",
+            "nets/conftest.py": "",
+            "nets/dist/__init__.py": "",
+            "nets/dist/layers.py": "from ..build import y\n",
+            "nets/build.py": "",
+        },
+    )
+    assert {"nets/conftest.py", "nets/dist/layers.py", "nets/build.py"} <= set(packed(folder))
+
+
+@pytest.mark.parametrize("text", ["def broken(:\n", "x = 1\n\0", "# coding: nonsense\n", "return 1\n"])
+def test_a_sibling_that_is_imported_and_does_not_compile_is_named(folder: Path, text: str) -> None:
+    written(folder, {"helper.py": text})
+    assert refusal(folder).startswith("/helper.py")
+
+
+@pytest.mark.parametrize("name", ["link.txt", "link.py", "data/link.csv", "deep/er/link"])
+def test_a_link_that_leaves_the_folder_is_refused_by_name(folder: Path, tmp_path: Path, name: str) -> None:
+    outside = written(tmp_path, {"secret.txt": "s"}) / "secret.txt"
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / name).symlink_to(outside)
+    assert refusal(folder).startswith(f"/{name} is a link that leaves the task's folder, to {outside}")
+
+
+@pytest.mark.parametrize("name", ["linked", "data"])
+def test_so_is_a_link_to_a_folder_outside(folder: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (folder / name).symlink_to(tmp_path / "elsewhere")
+    assert "is a link that leaves" in refusal(folder)
+
+
+def test_links_within_the_folder_are_packed_as_what_they_point_to(folder: Path) -> None:
+    written(folder, {"nets/v2.py": "y = 2\n", ".cache/weights.bin": "w"})
+    (folder / "net.py").symlink_to("nets/v2.py")
+    (folder / "weights.bin").symlink_to(folder / ".cache" / "weights.bin")
+    (folder / "alias").symlink_to("nets")
+    found = look(folder).packed
+    assert sorted(found) == [
+        "alias/v2.py",
+        "helper.py",
+        "net.py",
+        "nets/v2.py",
+        "task.py",
+        "weights.bin",
+    ]
+    assert found["weights.bin"].read_text() == "w"
+
+
+def test_a_folder_that_is_itself_a_link_is_packed(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "alias").symlink_to(folder)
+    assert packed(tmp_path / "alias") == ["helper.py", "task.py"]
+
+
+def test_what_cannot_be_packed_is_named_and_stops_nothing(folder: Path) -> None:
+    (folder / "nowhere").symlink_to("gone.txt")
+    (folder / "itself").symlink_to("itself")
+    (folder / "deep").mkdir()
+    (folder / "deep" / "around").symlink_to("..")
+    os.mkfifo(folder / "fifo")
+    (folder / "data").mkdir()
+    os.mkfifo(folder / "data" / "fifo")
+    (folder / os.fsdecode(b"caf\xe9.txt")).write_text("")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(os.path.relpath(folder / "socket"))
+    found = look(folder)
+    assert sorted(found.packed) == ["helper.py", "task.py"]
+    assert found.left_out == {
+        "nowhere": "a link to nothing",
+        "itself": "cannot be read: Too many levels of symbolic links",
+        "deep/around": "a link to a folder that it is in",
+        "fifo": "neither a file nor a folder",
+        "data/fifo": "neither a file nor a folder",
+        "caf\udce9.txt": "its name is not UTF-8",
+        "socket": "neither a file nor a folder",
+    }
+    assert r"caf\udce9.txt: its name is not UTF-8" in "\n".join(found.report())
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "protocol.py",
+        "components/__init__.py",
+        "cloud.py",
+        "torch.py",
+        "numpy/__init__.py",
+        "msgspec.py",
+        "json.py",
+        "queue.py",
+        "types.py",
+        "task/__init__.py",
+    ],
+)
+def test_a_module_named_like_one_of_the_devices_process_is_refused_by_name(folder: Path, name: str) -> None:
+    written(folder, {name: ""})
+    told = refusal(folder)
+    assert told.startswith(f"/{name.partition('/')[0]} is ")
+    assert "rename it" in told
+
+
+def test_a_folder_without_code_may_be_named_like_a_module_unless_it_is_imported_from(folder: Path) -> None:
+    written(folder, {"json/labels.json": "[]", "code/readme.txt": "", "email/old.py": ""})
+    assert "json/labels.json" in packed(folder)
+    written(folder, {"task.py": "import email.old\n"})
+    assert refusal(folder).startswith("/email is named like the module email of Python's standard library")
+
+
+def test_modules_of_packages_may_have_any_name(folder: Path) -> None:
+    written(folder, {"nets/torch.py": "", "nets/json.py": "", "nets/__init__.py": ""})
+    assert "nets/json.py" in packed(folder)
+
+
+def test_code_in_data_is_refused_for_it_would_be_no_module_on_a_device(folder: Path) -> None:
+    written(folder, {"task.py": "from data.reading import read\n", "data/reading.py": ""})
+    assert refusal(folder).startswith("/data/reading.py is imported")
+
+
+def test_the_names_that_are_taken_are_those_of_the_devices_packages() -> None:
+    text = (REPOSITORY / "components" / "runtime" / "requirements.txt").read_text()
+    for name in re.findall(r"^([a-z0-9-]+)==", text, re.MULTILINE):
+        try:
+            files = importlib.metadata.files(name) or []
+        except importlib.metadata.PackageNotFoundError:  # of another platform
+            continue
+        tops = {file.parts[0] for file in files if file.suffix == ".py" and ".." not in file.parts}
+        modules = {top.removesuffix(".py") for top in tops if top.isidentifier() or top.endswith(".py")}
+        assert {module for module in modules if not module.startswith("_")} <= LIBRARIES | sys.stdlib_module_names, name
+
+
+def test_what_is_packed_is_listed_with_its_size_the_largest_first(folder: Path) -> None:
+    written(folder, {"labels.json": "x" * 2000, ".git/config": ""})
+    assert list(look(folder).report()) == [
+        "the task has 3 files, 2,020 bytes:",
+        "          2,000  labels.json",
+        "             14  task.py",
+        "              6  helper.py",
+        "       left out  .git: hidden",
+    ]
+
+
+def test_a_list_of_many_files_is_cut_short(folder: Path) -> None:
+    written(folder, {f"pictures/{n:03d}.png": "x" for n in range(100)} | {f".h{n:03d}": "" for n in range(50)})
+    report = list(look(folder).report())
+    assert len(report) < 70
+    assert "in 72 smaller ones" in report[31]
+    assert report[-1] == "       left out  20 more"
+
+
+def test_a_large_task_is_warned_of(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "warning" not in "\n".join(look(folder).report())
+    with (folder / "weights.bin").open("wb") as file:
+        file.truncate(task_folder.LARGE_BYTES + 1)
+    assert list(look(folder).report())[-1].startswith("warning: 20 MB are much")
+
+
+def test_names_cannot_forge_lines_of_the_list(folder: Path) -> None:
+    (folder / "a\n  0  b\x1b[31m").write_text("")
+    assert not any("\x1b" in line or "\n" in line for line in look(folder).report())
+
+
+def test_the_zip_is_the_same_whatever_else_lies_in_the_folder(folder: Path, tmp_path: Path) -> None:
+    def archive(output: str) -> bytes:
+        return (build(REPOSITORY, tmp_path / output, folder).artifacts / "task.zip").read_bytes()
+
+    written(folder, {"labels.json": "[]"})
+    before = archive("first")
+    written(folder, {".venv/pyvenv.cfg": "", "tests/test_a.py": "", "federation.yaml": "name: f"})
+    os.utime(folder / "labels.json", (1, 1))
+    assert archive("second") == before
+    with zipfile.ZipFile(tmp_path / "second/artifacts/com.fedgrass.Client/0.1.0/task.zip") as opened:
+        assert opened.namelist() == ["helper.py", "labels.json", "task.py"]
+
+
+def test_an_empty_folder_has_nothing_to_tell() -> None:
+    assert list(TaskFolder({}, {}, {}).report()) == ["the task has 0 files, 0 bytes:"]
