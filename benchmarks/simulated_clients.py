@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cloud.settings import parse
+from cli.settings.parsing import parse
 from cloud.state.records import RoundRecord
 from cloud.state.rounds import UnknownRoundError
 from protocol import messages, names, tensors

@@ -4,10 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import yaml
 
+from cli.settings.parsing import look
+from cli.settings.problems import Problem
+from cli.settings.yaml_file import InvalidYamlError, YamlFile
 from cloud import policies
-from cloud.settings import Federation, InvalidSettingsError, parse
+from cloud.settings import Federation
+from components import task_folder
+from components.task_folder import TaskError
 
 FILE_NAME = "federation.yaml"
 
@@ -44,23 +48,40 @@ def load(path: Path, **changes: Any) -> Project:
     """A federation's folder, by its federation.yaml or by the folder itself; `changes` replace settings.
 
     Raises:
-        ProjectError: there is no such file, it is no YAML, or something it says or names is wrong.
+        ProjectError: there is no such file, it is no YAML, or something it says or names is wrong; the text names all
+            that is, each with its line.
     """
     if path.is_dir():
         path = path / FILE_NAME
     try:
-        raw = yaml.safe_load(path.read_text())
+        file = YamlFile(path)
     except OSError as error:
         raise ProjectError(f"{path} can't be read: {error.strerror}; name a federation.yaml or its folder") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ProjectError(f"{path} is not YAML: {error}") from error
-    if not isinstance(raw, dict):
-        raise ProjectError(f"{path} must be a mapping of settings: name, training, rounds, ...")
+    except InvalidYamlError as error:
+        raise ProjectError(_located(path, error.line, str(error))) from error
+    replaced = {name: value for name, value in changes.items() if value is not None}
+    raw = file.value | replaced if isinstance(file.value, dict) else file.value
+
+    def refusal(problems: list[Problem]) -> ProjectError:
+        lines = [None if p.path[:1] and p.path[0] in replaced else file.line_of(p.path) for p in problems]
+        return ProjectError("\n".join(_located(path, line, str(p)) for p, line in zip(problems, lines, strict=True)))
+
+    settings, problems = look(raw)
+    if settings is None:
+        raise refusal(problems)
+    project = Project(path=path, settings=settings)
     try:
-        project = Project(path=path, settings=parse(raw | {k: v for k, v in changes.items() if v is not None}))
-        policies.load(project.directory, project.settings)
-    except (InvalidSettingsError, policies.InvalidPolicyError) as error:
+        task_folder.look(project.task)
+    except TaskError as error:
+        raise refusal([Problem(("task",), str(error))]) from error
+    if settings.initial_model is not None and not (project.directory / settings.initial_model).is_file():
+        raise refusal([Problem(("initial_model",), f"there is no file {project.directory / settings.initial_model}")])
+    try:
+        policies.load(project.directory, settings)
+    except policies.InvalidPolicyError as error:
         raise ProjectError(f"{path}: {error}") from error
-    if not (project.task / "task.py").is_file():
-        raise ProjectError(f"{path}: task: there is no task.py in {project.task}")
     return project
+
+
+def _located(path: Path, line: int | None, text: str) -> str:
+    return f"{path}: {text}" if line is None else f"{path}:{line}: {text}"

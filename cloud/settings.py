@@ -1,11 +1,10 @@
 """A federation's settings, as federation.yaml gives them and the federations table keeps them."""
 
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 
-from protocol import names
 from protocol.messages import Encoding, Positive, Training
 
 Amount = Positive | str
@@ -209,42 +208,3 @@ def _share(amount: str) -> float:
     if not amount.endswith("%") or not 0 < share <= 1:
         raise InvalidSettingsError(f"{amount!r} is neither a number of clients nor a share like 80%")
     return share
-
-
-def parse(raw: Any) -> Federation:
-    """Checked settings, from what a YAML or JSON parser gave.
-
-    Raises:
-        InvalidSettingsError: a field is missing, unknown, or has a value it may not have; the text names it.
-    """
-    try:
-        settings = msgspec.convert(raw, Federation)
-        msgspec.json.decode(msgspec.json.encode(settings), type=Federation)  # infinity is no JSON
-        names.check_federation(settings.name)
-    except (msgspec.ValidationError, names.InvalidNameError) as error:
-        raise InvalidSettingsError(f"federation settings: {error}") from error
-    for field, amount in (
-        ("selection.cohort", settings.selection.cohort),
-        ("target", settings.target),
-        ("quorum", settings.quorum),
-    ):
-        try:
-            amount_of(amount, 1)
-        except InvalidSettingsError as error:
-            raise InvalidSettingsError(f"federation settings: {field}: {error}") from error
-    cohort, dropout = settings.selection.cohort, settings.selection.dropout
-    if isinstance(cohort, int) and cohort / (1 - dropout) > MAX_COHORT:
-        raise InvalidSettingsError(
-            f"federation settings: selection.cohort: {cohort} clients, with a dropout of {dropout:g}, are more than "
-            f"the {MAX_COHORT} that a round can have: ask for fewer; with policy random they are others in each round"
-        )
-    unknown = raw["training"].keys() - set(Training.__struct_fields__)
-    if unknown:
-        raise InvalidSettingsError(f"federation settings: training: unknown field {min(unknown)!r}")
-    if (settings.training.epochs is None) == (settings.training.steps is None):
-        raise InvalidSettingsError("federation settings: training: give either epochs or steps")
-    if settings.pacing.policy == "fixed_rate" and settings.pacing.interval_s == 0:
-        raise InvalidSettingsError(
-            "federation settings: pacing.interval_s: fixed_rate needs the seconds between rounds"
-        )
-    return settings

@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks.crashes.deployed_function import Kill
 from benchmarks.crashes.event_sources import EventSources, Message
 from benchmarks.crashes.scenarios import Answer, End, Scenario, look
-from cloud.settings import parse
+from cli.settings.parsing import parse
 from protocol import messages, names, tensors
 from sandbox.sandbox import Sandbox
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import msgspec
 import numpy as np
 
-from cloud.settings import parse
+from cli.settings.parsing import parse
 from cloud.state.records import CohortMember, RoundRecord
 from protocol import encodings, names
 from protocol.encodings import UpdateLayout, update_layout

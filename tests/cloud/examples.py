@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from cloud import settings
+from cli.settings.parsing import parse
 from cloud.settings import Federation
 from cloud.state.records import ClientRecord, CohortMember, RoundRecord
 from protocol import encodings
@@ -20,7 +20,7 @@ TIMINGS = Timings(accepted_at=1.0, downloaded_at=2.0, trained_at=3.0, uploading_
 
 def federation(**changes: Any) -> Federation:
     """Settings, as federation.yaml gives them, with some changed."""
-    return settings.parse({"name": "f", "training": TRAINING} | changes)
+    return parse({"name": "f", "training": TRAINING} | changes)
 
 
 def clients(**turnarounds: float | None) -> list[ClientRecord]:

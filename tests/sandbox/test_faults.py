@@ -1,7 +1,7 @@
 import msgspec
 import pytest
 
-from cloud.settings import parse
+from cli.settings.parsing import parse
 from cloud.state.records import CohortMember, ResponseRecord, RoundRecord
 from cloud.state.rounds import Answers
 from protocol.messages import ModelReference

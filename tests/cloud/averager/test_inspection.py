@@ -279,7 +279,7 @@ def test_whatever_a_device_sends_it_is_accepted_as_declared_or_refused(data: st.
 
 def rounds_of(age: int, status: RoundState = "open", limit: int = 2) -> tuple[RoundRecord, RoundRecord]:
     """Round 1, which has ended, and one so many rounds later, for which "a" is busy still."""
-    settings = federation(max_staleness=limit)
+    settings = federation(target=1, max_staleness=limit)
     assigned = round_record("a", "b", settings=settings, status="closed")
     busy = (CohortMember(thing="a", assigned_in=1, assigned_at=1000.0), CohortMember(thing="b"))
     return assigned, round_record(settings=settings, round=1 + age, status=status, cohort=busy)
@@ -313,6 +313,6 @@ def test_an_update_that_is_older_than_the_settings_allow_is_refused() -> None:
 
 
 def test_after_the_last_round_no_update_waits() -> None:
-    last = round_record("a", settings=federation(max_staleness=2, rounds=1), status="closed")
+    last = round_record("a", settings=federation(target=1, max_staleness=2, rounds=1), status="closed")
     with pytest.raises(RefusedError, match=r"^late: the round is closed$"):
         round_for(last, last, "a")

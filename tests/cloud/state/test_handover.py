@@ -20,7 +20,7 @@ NOBODY = Answers(notified={"b": 1001.0})
 
 def fifth(limit: int = 2, **changes: Any) -> RoundRecord:
     """A round that has ended with a model, for which "a" was busy since the third."""
-    settings = federation(max_staleness=limit, rounds=9)
+    settings = federation(target=1, max_staleness=limit, rounds=9)
     ended = {"status": "closed", "averaging_at": 2000.0, "deadline": 2000.0}
     return round_record(**{"settings": settings, "round": 5, "cohort": (OLD, NEW)} | ended | changes)
 
@@ -80,7 +80,7 @@ def test_carried_updates_are_as_old_as_their_assignments_and_not_older_than_allo
 
 
 def test_a_late_turnaround_is_that_from_the_clients_own_assignment() -> None:
-    record = fifth(settings=federation(max_staleness=2, rounds=9, selection={"smoothing": 0.5}))
+    record = fifth(settings=federation(target=1, max_staleness=2, rounds=9, selection={"smoothing": 0.5}))
     answers = Answers(accepted=(accepted("a", 3, arrived_at=1010.0),), notified=NOBODY.notified)
     assert history_of(OLD, record, answers) == ClientHistory(
         thing="a", turnaround_s=0.5 * 20 + 0.5 * (1010 - 900), missed=0

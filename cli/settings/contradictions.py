@@ -1,0 +1,101 @@
+"""Settings that are each of the right kind, and make no sense together."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from cli.settings.problems import Problem
+from cloud.settings import MAX_COHORT, Amount, Federation, amount_of
+from protocol import names
+
+
+def contradictions(settings: Federation, raw: Mapping[str, Any]) -> Iterator[Problem]:
+    """What can be told without knowing how many clients there are; `raw` is what the user wrote."""
+    try:
+        names.check_federation(settings.name)
+    except names.InvalidNameError as error:
+        yield Problem(("name",), str(error))
+    training, pacing = settings.training, settings.pacing
+    if training.epochs is None and training.steps is None:
+        yield Problem(("training",), "is without epochs and steps: give one of them")
+    if training.epochs is not None and training.steps is not None:
+        both = f"epochs {training.epochs} and steps {training.steps}"
+        yield Problem(("training", "steps"), f"{both}: give either epochs or steps")
+    if pacing.policy == "fixed_rate" and pacing.interval_s == 0:
+        yield Problem(("pacing", "interval_s"), "is 0: fixed_rate needs the seconds between rounds")
+    if "extension_s" in raw and settings.extension_s > settings.deadline_s:
+        yield Problem(
+            ("extension_s",),
+            f"{settings.extension_s:g} is more than deadline_s, {settings.deadline_s:g}: "
+            "a round is extended by no more than it has",
+        )
+    cohort, dropout = settings.selection.cohort, settings.selection.dropout
+    if isinstance(cohort, int) and cohort / (1 - dropout) > MAX_COHORT:
+        yield Problem(
+            ("selection", "cohort"),
+            f"{cohort} clients, with a dropout of {dropout:g}, are more than the {MAX_COHORT} that a round can have: "
+            "ask for fewer; with policy random they are others in each round",
+        )
+    yield from _amounts(settings, raw)
+    yield from _byzantine(settings, cohort if isinstance(cohort, int) else None)
+
+
+def fleet_contradictions(settings: Federation, clients: int) -> Iterator[Problem]:
+    """What a fleet of so many clients can't fulfil."""
+    minimum = settings.selection.minimum
+    if minimum > clients:
+        yield Problem(
+            ("selection", "minimum"),
+            f"{minimum} is more than the {clients} clients that there are: no round could open",
+        )
+    if isinstance(settings.selection.cohort, str):
+        wanted = amount_of(settings.selection.cohort, max(clients, 1))
+        yield from _byzantine(settings, wanted)
+
+
+def _amounts(settings: Federation, raw: Mapping[str, Any]) -> Iterator[Problem]:
+    cohort, target, quorum = settings.selection.cohort, settings.target, settings.quorum
+    for name, amount in (("target", target), ("quorum", quorum)):
+        if isinstance(amount, int) and isinstance(cohort, int) and amount > cohort:
+            yield Problem((name,), f"{amount} is more than selection.cohort, {cohort}")
+    if settings.completion == "own":
+        return
+    # A default quorum that is over the target only means that no round closes below its target.
+    if "quorum" in raw and _over(quorum, target, cohort):
+        yield Problem(
+            ("quorum",),
+            f"{quorum} is more than target, {target}: a round ends at its target, so it has no more updates",
+        )
+    if settings.max_staleness and not _over(cohort if isinstance(cohort, int) else "100%", target, cohort):
+        yield Problem(
+            ("max_staleness",),
+            f"{settings.max_staleness} with target {target}: if a round waits for its whole cohort, no update can be "
+            "late; target is the size of the buffer: choose a smaller one",
+        )
+
+
+def _over(first: Amount, second: Amount, cohort: Amount) -> bool:
+    """Whether an amount of a cohort is more than another one. A number is taken for less than all of a cohort whose
+    size is not known."""
+    if isinstance(cohort, int):
+        return amount_of(first, cohort) > amount_of(second, cohort)
+    if isinstance(first, int) and isinstance(second, int):
+        return first > second
+    if isinstance(first, str) and isinstance(second, str):
+        return float(first.removesuffix("%")) > float(second.removesuffix("%"))
+    return isinstance(first, str) and float(first.removesuffix("%")) == 100
+
+
+def _byzantine(settings: Federation, cohort: int | None) -> Iterator[Problem]:
+    averaging = settings.averaging
+    if averaging.rule not in ("krum", "multi_krum"):
+        return
+    needed = 2 * averaging.byzantine + 3
+    target = settings.target if isinstance(settings.target, int) and settings.completion == "target" else None
+    for name, clients in (("selection.cohort", cohort), ("target", target)):
+        if clients is not None and clients < needed:
+            yield Problem(
+                ("averaging", "byzantine"),
+                f"{averaging.byzantine} with {name} {clients}: {averaging.rule} needs {needed} clients, "
+                "2 * byzantine + 3",
+            )
+            return

@@ -1,0 +1,41 @@
+"""Settings from what YAML or JSON gave."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from cli.settings.contradictions import contradictions
+from cli.settings.fields import checked
+from cli.settings.problems import Problem, shown
+from cloud.settings import Federation, InvalidSettingsError
+
+
+def parse(raw: Any) -> Federation:
+    """Checked settings.
+
+    Raises:
+        InvalidSettingsError: a field is missing, unknown, has a value that it may not have, or one that makes no sense
+            beside another; the text names all of them.
+    """
+    settings, problems = look(raw)
+    if settings is None:
+        raise InvalidSettingsError("federation settings: " + "; ".join(map(str, problems)))
+    return settings
+
+
+def look(raw: Any) -> tuple[Federation | None, list[Problem]]:
+    """The settings, or what is wrong with them: with the fields by themselves, or, if there is nothing, with one beside
+    another."""
+    if not isinstance(raw, Mapping):
+        return None, [
+            Problem((), f"{shown(raw)}: federation settings are fields with values: name, training, rounds, ...")
+        ]
+    found: list[Problem] = []
+    values = checked(raw, found)
+    if not found:
+        settings = msgspec.convert(values, Federation)
+        found.extend(contradictions(settings, raw))
+        if not found:
+            return settings, []
+    return None, found

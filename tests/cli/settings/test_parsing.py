@@ -1,0 +1,223 @@
+"""cli/settings/: how a user is told what is wrong with federation.yaml."""
+
+import math
+from typing import Any
+
+import pytest
+
+from cli.settings.contradictions import fleet_contradictions
+from cli.settings.parsing import look, parse
+from cloud.settings import FedAdam, InvalidSettingsError
+from tests.cloud.examples import TRAINING
+
+MINIMAL: dict[str, Any] = {"name": "digits", "training": TRAINING}
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"name": "Digits!"}, "Digits!"),
+        ({"name": ""}, "name"),
+        ({"name": 1}, "name"),
+        ({"rounds": 0}, "rounds"),
+        ({"rounds": "ten"}, "rounds"),
+        ({"round": 3}, "round"),
+        ({"deadline_s": 0}, "deadline_s"),
+        ({"deadline_s": -1.0}, "deadline_s"),
+        ({"deadline_s": math.inf}, "deadline_s"),
+        ({"deadline_s": math.nan}, "deadline_s"),
+        ({"deadline_s": 1e300}, "deadline_s"),
+        ({"extension_s": -1.0}, "extension_s"),
+        ({"extension_s": math.inf}, "extension_s"),
+        ({"extension_s": 1e300}, "extension_s"),
+        ({"target": 0}, "target"),
+        ({"target": True}, "target"),
+        ({"target": 1.5}, "target"),
+        ({"target": "many"}, 'target: "many"'),
+        ({"target": "80"}, 'target: "80"'),
+        ({"target": "0%"}, 'target: "0%"'),
+        ({"target": "101%"}, 'target: "101%"'),
+        ({"target": "-5%"}, 'target: "-5%"'),
+        ({"target": "nan%"}, 'target: "nan%"'),
+        ({"target": "%"}, 'target: "%"'),
+        ({"quorum": "200%"}, 'quorum: "200%"'),
+        ({"quorum": -1}, "quorum"),
+        ({"completion": "never"}, "completion"),
+        ({"encoding": "pickle"}, "encoding"),
+        ({"selection": {"policy": "best"}}, r"selection\.policy"),
+        ({"selection": {"cohort": "110%"}}, r'selection\.cohort: "110%"'),
+        ({"selection": {"minimum": 0}}, r"selection\.minimum"),
+        ({"selection": {"smoothing": 1.0}}, r"selection\.smoothing"),
+        ({"selection": {"smoothing": -0.1}}, r"selection\.smoothing"),
+        ({"selection": {"dropout": 1.0}}, r"selection\.dropout"),
+        ({"selection": {"dropout": -0.1}}, r"selection\.dropout"),
+        ({"selection": {"dropout": "20%"}}, r"selection\.dropout"),
+        ({"selection": {"size": 3}}, "size"),
+        ({"selection": {"cohort": 1501}}, r"selection\.cohort: 1501 clients.* 1500 that a round can have"),
+        ({"selection": {"cohort": 1201, "dropout": 0.2}}, r"selection\.cohort: 1201 clients, with a dropout of 0\.2"),
+        ({"averaging": {"rule": "median-ish"}}, r"averaging\.rule"),
+        ({"averaging": {"weights": 1}}, "weights"),
+        ({"averaging": {"carry_over": 1}}, r"averaging\.carry_over"),
+        ({"max_staleness": -1}, "max_staleness"),
+        ({"max_staleness": 101}, "max_staleness"),
+        ({"max_staleness": "20%"}, "max_staleness"),
+        ({"pacing": {"policy": "hourly"}}, r"pacing\.policy"),
+        ({"pacing": {"policy": "fixed_rate"}}, r"pacing\.interval_s"),
+        ({"pacing": {"policy": "fixed_rate", "interval_s": -1}}, r"pacing\.interval_s"),
+        ({"pacing": {"policy": "fixed_rate", "interval_s": math.inf}}, r"pacing\.interval_s"),
+        ({"training": None}, "training"),
+        ({"training": TRAINING | {"momentun": 0.9}}, r"training\.momentun: .* did you mean momentum\?"),
+        ({"training": TRAINING | {"batch_size": 0}}, r"training\.batch_size"),
+        ({"training": TRAINING | {"learning_rate": 0}}, r"training\.learning_rate"),
+        ({"training": TRAINING | {"learning_rate": math.inf}}, r"training\.learning_rate"),
+        ({"training": TRAINING | {"momentum": 1.0}}, r"training\.momentum"),
+        ({"training": TRAINING | {"proximal": -1.0}}, r"training\.proximal"),
+        ({"training": TRAINING | {"epochs": 0}}, r"training\.epochs"),
+        ({"training": TRAINING | {"steps": 5}}, r"training\.steps: epochs 1 and steps 5: give either"),
+        ({"training": {"batch_size": 8, "learning_rate": 0.1}}, "training: is without epochs and steps"),
+        ({"training": {"epochs": 1, "learning_rate": 0.1}}, "batch_size"),
+    ],
+    ids=repr,
+)
+def test_a_wrong_field_is_named(change: dict[str, Any], named: str) -> None:
+    with pytest.raises(InvalidSettingsError, match=f"federation settings: .*{named}"):
+        parse(MINIMAL | change)
+
+
+@pytest.mark.parametrize("field", ["name", "training"])
+def test_a_missing_field_is_named(field: str) -> None:
+    with pytest.raises(InvalidSettingsError, match=f"{field}: is missing"):
+        parse({key: value for key, value in MINIMAL.items() if key != field})
+
+
+@pytest.mark.parametrize("raw", [None, [], "name: digits", 1])
+def test_what_is_no_mapping_is_refused(raw: Any) -> None:
+    with pytest.raises(InvalidSettingsError, match="fields with values"):
+        parse(raw)
+
+
+def problems(**changes: Any) -> list[str]:
+    return [str(problem) for problem in look(MINIMAL | changes)[1]]
+
+
+def test_all_wrong_fields_are_told_at_once_with_value_and_what_is_allowed() -> None:
+    assert problems(rounds="ten", selection={"policy": "best", "dropout": 1.5}, name=7, encoding=None) == [
+        "name: 7: use a text; put it in quotes",
+        'rounds: "ten": use a whole number from 1',
+        'selection.policy: "best": use one of all, fastest, own, probabilistic, random',
+        "selection.dropout: 1.5: use a number from 0, below 1",
+        "encoding: it is empty: use one of bfloat16, float32, int8",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "meant"),
+    [
+        ({"quorom": 3}, "quorum"),
+        ({"Quorum": 3}, "quorum"),
+        ({"deadline-s": 3}, "deadline_s"),
+        ({"learning_rate": 0.1}, "training.learning_rate"),
+        ({"seed": 1}, "training.seed or selection.seed"),
+        ({"trim": 0.1}, "averaging.trim"),
+        ({"selection": {"polcy": "all"}}, "policy"),
+        ({"selection": {"policy": "Random"}}, "random"),
+        ({"averaging": {"rule": "trimmed-mean"}}, "trimmed_mean"),
+        ({"averaging": {"optimizer": {"name": "adam"}}}, "fedadam"),
+        ({"averaging": {"optimizer": {"name": "fedadam", "beta_2": 0.9}}}, "beta2"),
+        ({"target": 0.8}, "80%"),
+        ({"selection": {"dropout": "20%"}}, "0.2"),
+    ],
+    ids=repr,
+)
+def test_what_was_meant_is_guessed(change: dict[str, Any], meant: str) -> None:
+    (told,) = problems(**change)
+    assert told.endswith(f"; did you mean {meant}?")
+
+
+def test_a_number_in_quotes_is_told_to_stand_without_them() -> None:
+    assert problems(training=TRAINING | {"learning_rate": "1e-3"}) == [
+        'training.learning_rate: "1e-3": use a number above 0; a number stands without quotes'
+    ]
+
+
+def test_a_whole_number_may_be_written_as_a_float_is() -> None:
+    assert parse(MINIMAL | {"rounds": 1e3, "target": 2.0}).rounds == 1000
+    assert problems(rounds=10.5) == ["rounds: 10.5: use a whole number from 1"]
+
+
+def test_an_optimizer_is_told_apart_by_its_name() -> None:
+    settings = parse(MINIMAL | {"averaging": {"optimizer": {"name": "fedadam", "beta2": 0.5}}})
+    assert settings.averaging.optimizer == FedAdam(beta2=0.5)
+    (told,) = problems(averaging={"optimizer": "fedadam"})
+    assert told.startswith('averaging.optimizer: "fedadam": use {name: ...} with one of fedavg, ')
+
+
+def test_a_value_of_any_length_is_told_shortened() -> None:
+    (told,) = problems(rounds=["x" * 10_000])
+    assert len(told) < 200
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"quorum": "60%", "target": "50%"}, "quorum: 60% is more than target, 50%"),
+        ({"quorum": "50%", "target": "40%"}, "quorum: 50% is more than target, 40%"),
+        ({"quorum": 4, "target": 3}, "quorum: 4 is more than target, 3"),
+        ({"quorum": "60%", "target": 5, "selection": {"cohort": 10}}, "quorum: 60% is more than target, 5"),
+        ({"quorum": 6, "target": "50%", "selection": {"cohort": 10}}, "quorum: 6 is more than target, 50%"),
+        ({"quorum": "100%", "target": 5}, "quorum: 100% is more than target, 5"),
+        ({"target": 11, "selection": {"cohort": 10}}, "target: 11 is more than selection.cohort, 10"),
+        (
+            {"averaging": {"rule": "krum"}, "selection": {"cohort": 4}},
+            "averaging.byzantine: 1 with selection.cohort 4: krum needs 5 clients",
+        ),
+        (
+            {"averaging": {"rule": "multi_krum", "byzantine": 3}, "target": 8},
+            "averaging.byzantine: 3 with target 8: multi_krum needs 9 clients",
+        ),
+        ({"max_staleness": 3}, "max_staleness: 3 with target 100%"),
+        ({"max_staleness": 3, "target": 20, "selection": {"cohort": 20}}, "max_staleness: 3 with target 20"),
+        ({"extension_s": 90, "deadline_s": 60}, "extension_s: 90 is more than deadline_s, 60"),
+        ({"pacing": {"policy": "fixed_rate"}}, "pacing.interval_s: is 0"),
+    ],
+    ids=repr,
+)
+def test_settings_that_make_no_sense_together_are_told_with_both_values(changes: dict[str, Any], told: str) -> None:
+    (problem,) = problems(**changes)
+    assert problem.startswith(told)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"quorum": "50%", "target": "50%"},
+        {"target": "40%"},
+        {"target": 5, "selection": {"policy": "random", "cohort": 20}, "max_staleness": 10},
+        {"target": 5, "quorum": "50%"},
+        {"quorum": 4, "target": 3, "completion": "own"},
+        {"averaging": {"rule": "krum"}},
+        {"averaging": {"rule": "krum", "byzantine": 0}, "target": 3},
+        {"deadline_s": 10},
+        {"max_staleness": 1, "target": "99%"},
+        {"max_staleness": 1, "completion": "own"},
+    ],
+    ids=repr,
+)
+def test_settings_that_make_sense_together_are_taken(changes: dict[str, Any]) -> None:
+    assert problems(**changes) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"selection": {"minimum": 10}}, ["selection.minimum: 10 is more than the 4 clients"]),
+        ({"averaging": {"rule": "krum"}}, ["averaging.byzantine: 1 with selection.cohort 4"]),
+        ({"selection": {"minimum": 4}}, []),
+        ({"averaging": {"rule": "krum", "byzantine": 0}}, []),
+    ],
+    ids=repr,
+)
+def test_a_fleet_that_is_too_small_is_told(changes: dict[str, Any], told: list[str]) -> None:
+    found = [str(problem) for problem in fleet_contradictions(parse(MINIMAL | changes), 4)]
+    assert len(found) == len(told)
+    assert all(problem.startswith(start) for problem, start in zip(found, told, strict=True))
