@@ -2,29 +2,30 @@
 
 from collections.abc import Iterator
 
-from rich.table import Table
-
 from cli.planning.forecast import Forecast
+from cli.table import Table
 
 
 def tables(found: Forecast) -> Iterator[Table | str]:
     """Tables and lines, in the order in which they are to be printed."""
     plan = found.plan
-    how = Table(title=f"{found.clients} clients, a model of {found.model_bytes:,} bytes, rule {found.rule}")
-    for column in ("parts", "shards", "groups", "stages", "bytes of an update", "read by a job", "invocations"):
-        how.add_column(column, justify="right")
-    invocations = ", ".join(f"{name} {count}" for name, count in found.invocations.items())
-    stages = " → ".join(plan.stages)
-    sizes = f"{found.update_bytes:,}", f"{plan.read_bytes:,}"
-    how.add_row(str(found.parts), str(plan.shards), str(plan.groups), stages, *sizes, invocations)
-    yield how
+    how = {
+        "parts": str(found.parts),
+        "shards": str(plan.shards),
+        "groups": str(plan.groups),
+        "stages": " → ".join(plan.stages),
+        "bytes of an update": f"{found.update_bytes:,}",
+        "read by a job": f"{plan.read_bytes:,}",
+        "invocations": ", ".join(f"{name} {count}" for name, count in found.invocations.items()),
+    }
+    title = f"{found.clients} clients, a model of {found.model_bytes:,} bytes, rule {found.rule}"
+    yield Table(title=title, columns=("", ""), rows=list(how.items()))
     yield _amounts("seconds, besides the devices' own", found.seconds, "{:.2f}")
     yield _amounts(f"memory in MiB, of {found.limit_mb}", found.memory_mb, "{:.0f}")
     if (inspecting := found.memory_mb["inspecting"]) > found.limit_mb:
         yield (
-            "[bold red]not enough memory:[/] inspecting updates that arrive together would take "
-            f"{inspecting:,.0f} MiB: choose an encoding of fewer bytes, or raise the averager's MemorySize in "
-            "cloud/template.yaml"
+            f"not enough memory: inspecting updates that arrive together would take {inspecting:,.0f} MiB: choose an "
+            "encoding of fewer bytes, or raise the averager's MemorySize in cloud/template.yaml"
         )
     calls = {f"{name}: {kind}": float(n) for name, kinds in found.calls.items() for kind, n in kinds.items()}
     yield _amounts("calls to AWS ('later': looks at the ended round)", calls, "{:,.0f}")
@@ -37,10 +38,7 @@ def tables(found: Forecast) -> Iterator[Table | str]:
 
 
 def _amounts(title: str, amounts: dict[str, float], form: str, *, total: bool = False) -> Table:
-    table = Table("", title)
-    table.columns[1].justify = "right"
-    for name, amount in amounts.items():
-        table.add_row(name, form.format(amount))
+    rows = [(name, form.format(amount)) for name, amount in amounts.items()]
     if total:
-        table.add_row("[bold]in all[/]", f"[bold]{form.format(sum(amounts.values()))}[/]")
-    return table
+        rows.append(("in all", form.format(sum(amounts.values()))))
+    return Table(title=title, columns=("", ""), rows=rows)

@@ -1,0 +1,100 @@
+"""What the fedgrass command says, and how: everything that it prints goes through here.
+
+What is printed is text, whoever wrote it: nothing in it is markup, and no character of it controls a terminal. Lines
+are never wrapped or cut; a terminal does that with those that are too long for it.
+"""
+
+import json
+import logging
+import math
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from cli.table import Table
+from protocol.text import printable
+
+
+class Screen:
+    """Standard output, or standard error, for people to read."""
+
+    def __init__(self, *, stderr: bool = False, quiet: bool = False) -> None:
+        self._console = Console(stderr=stderr, quiet=quiet, markup=False, highlight=False, emoji=False)
+        self._live = Live(console=self._console, refresh_per_second=8, transient=True)
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether something that moves can be shown."""
+        return self._console.is_terminal
+
+    def line(self, text: str, style: str = "") -> None:
+        """One line."""
+        self._print(Text(printable(text), style))
+
+    def lines(self, text: str) -> None:
+        """A text of more than one line."""
+        for line in text.splitlines():
+            self.line(line)
+
+    def error(self, text: str) -> None:
+        """What went wrong; its further lines are set in, so that none of them can be taken for another message."""
+        first, *others = text.strip().split("\n")
+        self._print(Text.assemble(("error: ", "bold red"), printable(first)))
+        for line in others:
+            self.line(f"  {line}")
+
+    def table(self, table: Table) -> None:
+        """A table under its title."""
+        if table.title:
+            self.line(table.title, "bold")
+        clean = Table(
+            columns=tuple(map(printable, table.columns)),
+            rows=[tuple(map(printable, row)) for row in table.rows],
+            texts=frozenset(map(printable, table.texts)),
+        )
+        for line in clean.lines(self._console.width if self._console.file.isatty() else None):
+            self._print(Text(line))
+
+    def start_moving(self) -> None:
+        """Have `picture` shown below all lines, until `stop_moving`."""
+        self._live.start()
+
+    def stop_moving(self) -> None:
+        """Take the picture away."""
+        self._live.stop()
+
+    def picture(self, *parts: "str | RenderableType") -> None:
+        """What is to be seen below all lines for now: texts, and what rich draws."""
+        self._live.update(Group(*(Text(printable(part)) if isinstance(part, str) else part for part in parts)))
+
+    def _print(self, text: Text) -> None:
+        self._console.print(text, soft_wrap=True)
+
+
+class LogFormatter(logging.Formatter):
+    """Warnings for the screen: the same holds for them."""
+
+    def __init__(self) -> None:
+        super().__init__("%(levelname)s %(name)s: %(message)s")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """A line, and those of a trace below it."""
+        return "\n  ".join(map(printable, super().format(record).split("\n")))
+
+
+def write_json(value: Any) -> None:
+    """One line of JSON on standard output: what is no plain character is escaped, and what is no number is null."""
+    sys.stdout.write(json.dumps(_plain(msgspec.to_builtins(value))) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

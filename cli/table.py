@@ -1,0 +1,49 @@
+"""Tables as lines of text: columns side by side, or, where there is no room for that, each row as a block."""
+
+from collections.abc import Sequence
+from itertools import zip_longest
+
+import msgspec
+from rich.cells import cell_len
+
+_GAP = "  "
+
+
+class Table(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows of cells under the names of their columns. The first column and those in `texts` are set flush left, others
+    flush right: they are numbers."""
+
+    columns: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+    title: str = ""
+    texts: frozenset[str] = frozenset()
+
+    def lines(self, width: int | None) -> list[str]:
+        """The table without its title, for a screen of so many columns; for one of any width if that is None. Nothing
+        is cut: names that are wider than the screen stay whole."""
+        rows = [self.columns, *self.rows] if any(self.columns) else list(self.rows)
+        widths = [max(map(cell_len, column)) for column in zip_longest(*rows, fillvalue="")]
+        lines = [self._line(row, widths) for row in rows]
+        if width is None or max(map(cell_len, lines), default=0) <= width:
+            return lines
+        return [line for row in self.rows for line in self._block(row, width)]
+
+    def _line(self, row: tuple[str, ...], widths: list[int]) -> str:
+        cells = []
+        for number, (cell, width) in enumerate(zip(row, widths, strict=False)):
+            padding = " " * (width - cell_len(cell))
+            left = number == 0 or self.columns[number] in self.texts
+            cells.append(cell + padding if left else padding + cell)
+        return _GAP.join(cells).rstrip()
+
+    def _block(self, row: tuple[str, ...], width: int) -> list[str]:
+        lines = [row[0]]
+        for name, cell in zip(self.columns[1:], row[1:], strict=False):
+            said = f"{name} {cell}".strip()
+            if not cell:
+                continue
+            if len(lines) > 1 and cell_len(lines[-1]) + cell_len(_GAP + said) <= width:
+                lines[-1] += _GAP + said
+            else:
+                lines.append(_GAP + said)
+        return lines
