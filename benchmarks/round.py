@@ -10,12 +10,12 @@ from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
 
 from cli import digits
 from cli.demo import EXAMPLE, run
 from cli.display import Display
 from cli.project import load
+from cli.screen import Screen
 from cli.split import parse_split
 
 
@@ -26,7 +26,7 @@ def main(
     data: Annotated[Path | None, typer.Option(help="Folder with the four IDX files of MNIST.")] = None,
 ) -> None:
     """Print the figures of a round as JSON."""
-    display = Display(Console(stderr=True, highlight=False))
+    display = Display(Screen(stderr=True))
     with display:
         outcome = run(
             load(EXAMPLE, rounds=rounds),

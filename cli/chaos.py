@@ -19,6 +19,7 @@ SETTINGS: dict[str, Any] = {
     "completion": "target",
     "target": "100%",
     "quorum": "50%",
+    "max_staleness": 0,
     "pacing": {"policy": "at_once"},
 }
 """Of both runs: everybody takes part, and a round waits for everybody, but not for long."""
@@ -40,7 +41,7 @@ def compare(run: Run, rounds: int, devices: int, seed: int, display: Display) ->
     display.begin("without faults")
     calm = run()
     display.begin("with faults")
-    outcome = run(chaos=Chaos(seed, display.console.print))
+    outcome = run(chaos=Chaos(seed, display.screen.line))
     return msgspec.structs.replace(outcome, calm_accuracy=calm.accuracy)
 
 

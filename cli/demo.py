@@ -15,15 +15,20 @@ from types import FrameType
 
 import msgspec
 import yaml
-from rich.console import Console
 
 from cli import chaos as chaotic
 from cli import digits
 from cli.display import Display
+from cli.failures import verdict
 from cli.outcome import Outcome
 from cli.project import Project, load
+from cli.screen import LogFormatter, Screen, write_json
+from cli.settings.contradictions import fleet_contradictions
+from cli.settings.problems import told
 from cli.split import Shards, Split, write_shards
+from cloud.settings import Federation
 from components import build
+from components.task_folder import BuildError
 from sandbox.chaos import Chaos
 from sandbox.embedded_aws import EmbeddedAwsError
 from sandbox.faults import ImpossibleChaosError
@@ -41,6 +46,7 @@ from sandbox.fleet import BuiltComponent, ComponentBrokenError
 from sandbox.nucleus.personality import CLASSIC, Personality
 from sandbox.sandbox import Sandbox
 from sandbox.scoring import Scorer, ScoringError
+from sandbox.scratch import Scratch
 
 ROOT = Path(__file__).parent.parent
 EXAMPLE = ROOT / "components" / "tasks" / "mnist"
@@ -57,7 +63,12 @@ _EXPECTED = (
 
 
 class DemoError(Exception):
-    """The demo could not be carried through; the text says why and what to do."""
+    """The demo could not be carried through, or is not what it should be; the text says why, and what to do. `status`
+    is what the command ends with."""
+
+    def __init__(self, text: str, status: int = 1) -> None:
+        super().__init__(text)
+        self.status = status
 
 
 def run_demo(
@@ -76,10 +87,13 @@ def run_demo(
     """What the command does: run, show, and end with a report or a line of JSON; with `chaos`, run again with faults.
 
     Raises:
-        DemoError: something a user can do something about; or the faults were not survived.
+        DemoError: something a user can do something about; or too few rounds made a model, or too many devices failed;
+            or the faults were not survived.
     """
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    display = Display(Console(stderr=as_json, highlight=False))
+    handler = logging.StreamHandler()
+    handler.setFormatter(LogFormatter())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    display = Display(Screen(stderr=as_json))
     try:
         with _interruptible(), display:
             checked = load(project or EXAMPLE, rounds=rounds, **(chaotic.SETTINGS if chaos else {}))
@@ -99,16 +113,19 @@ def run_demo(
             else:
                 outcome = carry_through()
     except KeyboardInterrupt:
-        display.console.print("interrupted: everything that was started is stopped, and its files are removed")
+        display.screen.line("interrupted: everything that was started is stopped, and its files are removed")
         sys.exit(130)
     except _EXPECTED as error:
         raise DemoError(str(error)) from error
     if as_json:
-        sys.stdout.write(msgspec.json.encode(outcome).decode() + "\n")
+        write_json(outcome)
     else:
         display.report(outcome)
     if chaos and not chaotic.survived(outcome):
         raise DemoError("not all of it was survived")
+    status, why = (0, "") if chaos else verdict(outcome.history)
+    if status:
+        raise DemoError(why, status)
 
 
 def run(
@@ -129,30 +146,41 @@ def run(
     `nuclei` is what the devices run, in turn; `call_latency_s` delays every AWS call of the functions; `chaos` injects
     faults.
     """
-    display = display or Display(Console(quiet=True))
+    display = display or Display(Screen(quiet=True))
     begun = time.monotonic()
-    display.say("starting the embedded AWS and deploying the functions to it")
+    if problems := list(fleet_contradictions(project.settings, devices)):
+        raise DemoError(f"{project.path}: {told(problems)}")
     with contextlib.ExitStack() as stack:
+        display.say(f"sharing {len(source.train.labels):,} examples out among {devices} devices")
+        scratch = stack.enter_context(Scratch()).path
+        things = [f"device-{number:03d}" for number in range(devices)]
+        shards = write_shards(source, scratch / "shards", things, split, seed)
+        display.say("trying task.py out on the data of one device")
+        (temporary := scratch / "scoring").mkdir()
+        scorer = stack.enter_context(
+            Scorer(project.task, shards.clients[things[0]], _scoring_data(shards, source), temporary)
+        )
+        display.say("starting the embedded AWS and deploying the functions to it")
         fault = chaos.on_request if chaos else None
         sandbox = stack.enter_context(
             Sandbox(policies=project.policies, port=port, call_latency_s=call_latency_s, fault=fault)
         )
-        display.say(f"sharing {len(source.train.labels):,} examples out among {devices} devices")
-        things = [f"device-{number:03d}" for number in range(devices)]
-        shards = write_shards(source, sandbox.path / "shards", things, split, seed)
-        scoring = _scoring_data(shards, source)
         component = build_component(project, sandbox.path / "greengrass-build")
+        devices_come = sandbox.fleet(component, project.settings, shards.clients, nuclei, threads=1)
         with ThreadPoolExecutor(1) as beside:
-            made = beside.submit(init_federation, project, sandbox)
             display.say(f"registering {devices} devices and starting a nucleus on each")
-            fleet = stack.enter_context(sandbox.fleet(component, project.settings, shards.clients, nuclei, threads=1))
+            if project.settings.thing_group is None:
+                made = beside.submit(init_federation, project, sandbox)
+                fleet = stack.enter_context(devices_come)
+            else:  # whose things are counted when the federation is made
+                fleet = stack.enter_context(devices_come)
+                made = beside.submit(init_federation, project, sandbox)
             display.say("making the initial model")
             made.result()
         operations = sandbox.operations
         display.say("waiting for every device to say hello")
         wait_for_clients(operations, project.settings.name, fleet)
         idle_agent_mb = agent_memory_mb(fleet)
-        scorer = stack.enter_context(Scorer(project.task, scoring))
         started_s = time.monotonic() - begun
         if chaos:
             stack.enter_context(chaos.unleash(sandbox, project.settings.name, fleet))
@@ -200,7 +228,7 @@ def build_component(project: Project, output: Path) -> BuiltComponent:
     """
     try:
         built = build.build(ROOT, output, project.task)
-    except build.BuildError as error:
+    except BuildError as error:
         raise DemoError(str(error)) from error
     return BuiltComponent(built.recipe, built.artifacts)
 
@@ -213,7 +241,10 @@ def init_federation(project: Project, sandbox: Sandbox) -> None:
     """
     directory = sandbox.path / "federation"
     directory.mkdir()
-    settings = msgspec.to_builtins(project.settings) | {"task": str(project.task)}
+    bare = Federation(name=project.settings.name, training=project.settings.training)
+    given = {name: getattr(project.settings, name) for name in Federation.__struct_fields__}
+    settings = {name: msgspec.to_builtins(value) for name, value in given.items() if value != getattr(bare, name)}
+    settings |= msgspec.to_builtins({"name": bare.name, "training": bare.training, "task": str(project.task)})
     if project.settings.initial_model is not None:
         settings["initial_model"] = str((project.directory / project.settings.initial_model).resolve())
     (directory / "federation.yaml").write_text(yaml.safe_dump(settings))
@@ -228,7 +259,7 @@ def init_federation(project: Project, sandbox: Sandbox) -> None:
         check=False,
     )
     if ran.returncode:
-        raise DemoError(f"fedgrass init: {ran.stderr.strip()[-2000:]}")
+        raise DemoError(f"fedgrass init: {ran.stderr.strip()[-2000:].removeprefix('error: ')}")
 
 
 @contextlib.contextmanager

@@ -1,23 +1,28 @@
 """The fedgrass command: what it is told, and what it says. The work is done elsewhere."""
 
-import datetime
+import io
+import re
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NoReturn
 
 import boto3
 import msgspec
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
-from rich.console import Console
-from rich.table import Table
+from typer.exceptions import TyperException
 
-from cli import federations, model_warnings, split
+from cli import federations, model_warnings, readiness, split
 from cli.digits import DigitsError, from_directory, packaged
+from cli.failures import HELP
 from cli.planning.forecast import forecast, headers_of, model_of, round_of
 from cli.planning.tables import tables
 from cli.project import ProjectError, load
+from cli.readiness import NotReadyError
+from cli.screen import Screen, write_json
 from cli.split import ImpossibleSplitError, InvalidSplitError, ShardsExistError
+from cli.table import Table
+from cli.timeline import show_timeline
 from cloud import deployment, package
 from cloud.averager.plan import TooMuchWorkError
 from cloud.operations import NoModelError, NoRoundError, Operations, RoundUnderWayError
@@ -25,8 +30,8 @@ from cloud.package import PackagingError
 from cloud.settings import MAX_COHORT, Averaging, Download, Rule
 from cloud.stacks import DeploymentError
 from cloud.state.federations import FederationExistsError, UnknownFederationError, WrongStatusError
-from cloud.state.records import FederationRecord, RoundRecord
-from cloud.state.rounds import Answers, UnknownRoundError
+from cloud.state.records import CorruptRecordError, FederationRecord, RoundRecord
+from cloud.state.rounds import UnknownRoundError
 from components.client import what_leaves as what_leaves_a_device
 from components.client.sealed import TornFileError
 from components.client.what_leaves import NoWorkDirectoryError
@@ -36,15 +41,15 @@ from protocol.tensors import InvalidTensorsError
 
 app = typer.Typer(
     help="Serverless federated learning for AWS IoT Greengrass V2 fleets.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
 )
-out = Console()
 
 _EXPECTED = (
     BotoCoreError,
     ClientError,
+    CorruptRecordError,
     DeploymentError,
     DigitsError,
     FederationExistsError,
@@ -56,11 +61,12 @@ _EXPECTED = (
     NoModelError,
     NoRoundError,
     NoWorkDirectoryError,
+    NotReadyError,
+    OSError,
     PackagingError,
     ProjectError,
     RoundUnderWayError,
     ShardsExistError,
-    TimeoutError,
     TooMuchWorkError,
     TornFileError,
     UnknownFederationError,
@@ -70,7 +76,15 @@ _EXPECTED = (
 
 ProjectPath = Annotated[Path, typer.Argument(help="A federation.yaml, or the folder it lies in.")]
 FederationName = Annotated[str, typer.Argument(help="Name of the federation.")]
-Stack = Annotated[str, typer.Option(help="Name of the CloudFormation stack.")]
+
+
+def _stack_name(name: str) -> str:
+    if not re.fullmatch(r"[a-zA-Z][a-zA-Z0-9-]{0,127}", name):
+        raise typer.BadParameter(f"{name!r} is no stack's name: use a-z, A-Z, 0-9 and '-', and begin with a letter")
+    return name
+
+
+Stack = Annotated[str, typer.Option(help="Name of the CloudFormation stack.", callback=_stack_name)]
 Json = Annotated[bool, typer.Option("--json", help="Print one line of JSON instead of text.")]
 DataDirectory = Annotated[
     Path | None, typer.Option("--data", help="Folder with the four IDX files of MNIST; default: 5,000 packaged digits.")
@@ -81,16 +95,26 @@ def main() -> None:
     """Entry point: errors that a user can do something about are one line, not a trace."""
     from cli.demo import DemoError
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # what its encoding does not have
     try:
-        app()
-    except (*_EXPECTED, DemoError) as error:
+        status = app(args=sys.argv[1:] or ["--help"], standalone_mode=False)
+    except TyperException as error:
+        usage = getattr(error, "ctx", None)
+        hint = f"; see {usage.command_path} --help" if usage else ""
+        fail(error.format_message().rstrip(".") + hint, error.exit_code)
+    except DemoError as error:
+        fail(str(error), error.status)
+    except _EXPECTED as error:
         fail(str(error))
+    sys.exit(status or 0)
 
 
-def fail(message: str) -> None:
+def fail(message: str, status: int = 1) -> NoReturn:
     """End with an error message."""
-    Console(stderr=True, highlight=False).print(f"[bold red]error:[/] {message}", soft_wrap=True)
-    sys.exit(1)
+    Screen(stderr=True).error(message)
+    sys.exit(status)
 
 
 def _client(service: str) -> Any:
@@ -102,24 +126,20 @@ def _operations(stack: str) -> Operations:
     return Operations(_client, deployment.find(_client, stack))
 
 
-def _print_json(value: Any) -> None:
-    sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
-
-
 @app.command()
 def what_leaves(
     directory: Annotated[Path, typer.Argument(help="The work directory of com.fedgrass.Client, or a copy of it.")],
     as_json: Json = False,
 ) -> None:
-    """Say what leaves a device: its pending or last update, its hello, its report in the shadow."""
+    """Say what leaves a device: updates, its hello, its report."""
     leaving = what_leaves_a_device.look(directory)
     if as_json:
-        _print_json(leaving)
+        write_json(leaving)
     else:
-        sys.stdout.write(what_leaves_a_device.render(leaving) + "\n")
+        Screen().lines(what_leaves_a_device.render(leaving))
 
 
-@app.command()
+@app.command(epilog=HELP)
 def demo(
     project: Annotated[
         Path | None, typer.Argument(help="A federation.yaml to run; default: the digits that come with fedgrass.")
@@ -142,7 +162,10 @@ def demo(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Run federated rounds on this machine, through every real part: functions, queues, MQTT, devices."""
+    """Run federated rounds on this machine, with every real part.
+
+    Functions, queues, MQTT and devices are those of a deployment: only the endpoints differ.
+    """
     from cli.demo import run_demo
     from sandbox.nucleus.personality import FLEETS
 
@@ -178,7 +201,7 @@ def plan_command(
     shards: Annotated[int | None, typer.Option(min=1, help="averaging.shards; default: as the sizes ask for.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Say what a round will take: shards, invocations, calls, seconds, memory, and dollars at list prices.
+    """Say what a round will take: calls, time, memory, dollars.
 
     Nothing is asked of AWS, and the same arguments always give the same answer. It is the round in which every client
     sends a good update, each at another time. What the devices' own work takes is not in it.
@@ -195,10 +218,14 @@ def plan_command(
     )
     found = forecast(round_of(header, about, clients, averaging, encoding, copied=download == "bfloat16"))
     if as_json:
-        _print_json(found)
+        write_json(found)
         return
+    screen = Screen()
     for part in tables(found):
-        out.print(part, highlight=False)
+        if isinstance(part, Table):
+            screen.table(part)
+        else:
+            screen.line(part)
 
 
 @app.command("split")
@@ -212,18 +239,25 @@ def split_command(
     seed: Annotated[int, typer.Option(help="The same seed gives the same shards.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Share MNIST out among clients: a folder of IDX files each, and a held-out part that no client has."""
+    """Share MNIST out among clients, a folder of IDX files each.
+
+    A part is held out, which no client has.
+    """
     source = from_directory(data) if data else packaged()
     names = device_names(clients)
     shards = split.write_shards(source, directory, names, split.parse_split(splitting), seed)
     if as_json:
-        _print_json({"holdout": str(shards.holdout), "clients": shards.counts})
+        write_json({"holdout": str(shards.holdout), "clients": shards.counts})
         return
-    table = Table("client", "examples", *map(str, range(10)))
-    for name, counts in shards.counts.items():
-        table.add_row(name, str(sum(counts.values())), *(str(counts.get(label, "")) for label in range(10)))
-    out.print(table)
-    out.print(f"shards in {directory / 'clients'}, {len(source.holdout.labels)} held-out examples in {shards.holdout}")
+    screen = Screen()
+    rows = [
+        (name, str(sum(counts.values())), *(str(counts.get(label, "")) for label in range(10)))
+        for name, counts in shards.counts.items()
+    ]
+    screen.table(Table(columns=("client", "examples", *map(str, range(10))), rows=rows))
+    screen.line(
+        f"shards in {directory / 'clients'}, {len(source.holdout.labels)} held-out examples in {shards.holdout}"
+    )
 
 
 def device_names(count: int) -> list[str]:
@@ -240,7 +274,9 @@ def deploy(
     update_retention_days: Annotated[int, typer.Option(min=1, help="Days after which updates are deleted.")] = 30,
     as_json: Json = False,
 ) -> None:
-    """Make or update the bucket, tables, queues and functions in the AWS account that your credentials name.
+    """Make or update the stack in your credentials' AWS account.
+
+    It has the bucket, tables, queues and functions.
 
     Rules of federations that are not named here stay as they were deployed.
     """
@@ -250,13 +286,12 @@ def deploy(
     layer = package.dependencies(package.LAMBDA, package.cache_directory())
     made = deployment.deploy(_client, stack, package.code(policies), layer, update_retention_days)
     if as_json:
-        _print_json(made)
+        write_json(made)
         return
-    table = Table("output", "value")
-    for field in made.__struct_fields__:
-        table.add_row(field, getattr(made, field))
-    out.print(table)
-    out.print(
+    screen = Screen()
+    rows = [(field, getattr(made, field)) for field in made.__struct_fields__]
+    screen.table(Table(columns=("output", "value"), rows=rows, texts=frozenset({"value"})))
+    screen.line(
         f"Attach {made.device_policy_arn} to the role of your token exchange service, and the IoT policy "
         f"{made.device_iot_policy_name} to your devices' certificates."
     )
@@ -264,36 +299,47 @@ def deploy(
 
 @app.command()
 def init(project: ProjectPath, stack: Stack = "fedgrass", as_json: Json = False) -> None:
-    """Make a federation: check federation.yaml, task.py and policies.py, and upload the initial model."""
+    """Make a federation: check its folder, upload its first model.
+
+    What is checked: federation.yaml, task.py, policies.py, and whether its rules are deployed and its thing group is
+    large enough.
+    """
     checked = load(project)
     operations = _operations(stack)
+    readiness.check(_client, stack, checked.settings, checked.policies.get(checked.settings.name))
     record = federations.create(operations, checked, federations.initial_model(checked))
     if as_json:
-        _print_json(record)
+        write_json(record)
         return
-    out.print(f"federation {record.federation} is ready: model {record.model.key}, {record.model.bytes:,} bytes")
-    out.print(f"start it: fedgrass start {record.federation} --stack {stack}")
+    Screen().line(f"federation {record.federation} is ready: model {record.model.key}, {record.model.bytes:,} bytes")
+    Screen().line(f"start it: fedgrass start {record.federation} --stack {stack}")
 
 
 @app.command()
 def start(federation: FederationName, stack: Stack = "fedgrass") -> None:
     """Let a federation's rounds begin."""
-    record = _operations(stack).start(federation)
-    out.print(f"federation {federation} runs: {record.settings.rounds - record.round} rounds to go")
+    operations = _operations(stack)
+    readiness.check(_client, stack, operations.federations.get(federation).settings)
+    record = operations.start(federation)
+    Screen().line(f"federation {federation} runs: {record.settings.rounds - record.round} rounds to go")
 
 
 @app.command()
 def pause(federation: FederationName, stack: Stack = "fedgrass") -> None:
-    """Let no further round open; a round that is open goes on to its end."""
+    """Let no further round open; an open one goes on to its end."""
     record = _operations(stack).pause(federation)
-    out.print(f"federation {federation} is paused: no round after {record.round + 1} opens, and that only if it has")
+    Screen().line(
+        f"federation {federation} is paused: no round after {record.round + 1} opens, and that only if it has"
+    )
 
 
 @app.command()
 def resume(federation: FederationName, stack: Stack = "fedgrass") -> None:
     """Let a paused federation go on."""
-    record = _operations(stack).start(federation)
-    out.print(f"federation {federation} goes on with round {record.round + 1}")
+    operations = _operations(stack)
+    readiness.check(_client, stack, operations.federations.get(federation).settings)
+    record = operations.start(federation)
+    Screen().line(f"federation {federation} goes on with round {record.round + 1}")
 
 
 @app.command("abort-round")
@@ -302,12 +348,15 @@ def abort_round(
     reason: Annotated[str, typer.Option(help="Goes into the round's record.")] = "aborted by the operator",
     stack: Stack = "fedgrass",
 ) -> None:
-    """End the round that is under way without a model; the next one starts from the same model."""
+    """End the round that is under way without a model.
+
+    The next one starts from the same model.
+    """
     record = _operations(stack).abort_round(federation, reason)
     if record.status == "closed":
-        out.print(f"round {record.round} of {federation} had closed before it could be aborted")
+        Screen().line(f"round {record.round} of {federation} had closed before it could be aborted")
     else:
-        out.print(f"round {record.round} of {federation} is aborted: {record.reason}")
+        Screen().line(f"round {record.round} of {federation} is aborted: {record.reason}")
 
 
 @app.command()
@@ -318,7 +367,7 @@ def rollback(
 ) -> None:
     """Make an earlier round's model the current one. The federation has to be paused; no model is deleted."""
     record = _operations(stack).roll_back(federation, to)
-    out.print(f"the next round of {federation}, {record.round + 1}, starts from {record.model.key}")
+    Screen().line(f"the next round of {federation}, {record.round + 1}, starts from {record.model.key}")
 
 
 @app.command()
@@ -332,17 +381,25 @@ def status(
     records = [operations.federations.get(federation)] if federation else operations.federations.all()
     made_by = {record.federation: operations.made_by(record) for record in records}
     if as_json:
-        _print_json([_with_warnings(record, made_by[record.federation]) for record in records])
+        write_json([_with_warnings(record, made_by[record.federation]) for record in records])
         return
-    table = Table("federation", "status", "round", "of", "clients", "model")
-    for record in records:
-        clients = str(len(operations.clients.of(record.federation)))
-        rounds = str(record.settings.rounds)
-        table.add_row(record.federation, record.status, str(record.round), rounds, clients, record.model.key)
-    out.print(table)
+    rows = [
+        (
+            record.federation,
+            record.status,
+            str(record.round),
+            str(record.settings.rounds),
+            str(len(operations.clients.of(record.federation))),
+            record.model.key,
+        )
+        for record in records
+    ]
+    columns = ("federation", "status", "round", "of", "clients", "model")
+    screen = Screen()
+    screen.table(Table(columns=columns, rows=rows, texts=frozenset({"status", "model"})))
     for name, made in made_by.items():
         for line in model_warnings.lines(made.not_finite, made.warnings) if made else ():
-            out.print(f"{name}: {line}", markup=False)
+            screen.line(f"{name}: {line}")
 
 
 def _with_warnings(record: FederationRecord, made: RoundRecord | None) -> dict[str, Any]:
@@ -364,47 +421,9 @@ def timeline(
     record = operations.rounds.get(federation, round_number)
     answers = operations.rounds.answers(federation, round_number)
     if as_json:
-        _print_json({"round": record, "answers": answers})
+        write_json({"round": record, "answers": answers})
         return
-    opened = datetime.datetime.fromtimestamp(record.opened_at, datetime.UTC)
-    out.print(f"round {round_number} of {federation}: {record.status} {record.reason or ''}, opened {opened:%F %T} UTC")
-    for line in model_warnings.lines(record.not_finite, record.warnings):
-        out.print(line, markup=False)
-    out.print(_timeline_table(record, answers))
-
-
-def _timeline_table(record: RoundRecord, answers: Answers) -> Table:
-    table = Table(title="seconds after the round opened (downloaded and trained by the device's own clock)")
-    for column in ("client", "notified", "downloaded", "trained", "uploaded", "inspected", "examples", "remark"):
-        table.add_column(column, justify="left" if column in ("client", "remark") else "right")
-
-    def after(moment: float | None) -> str:
-        return "" if moment is None else f"{moment - record.opened_at:.3f}"
-
-    accepted = {response.thing: response for response in answers.accepted}
-    failed = {response.thing: f"{response.state}: {response.reason}" for response in answers.failed}
-    for member in record.cohort:
-        response = accepted.get(member.thing)
-        report = response.report if response else None
-        missing = "vanished" if member.thing in record.vanished else "no answer"
-        remark = "" if response else failed.get(member.thing, missing)
-        since = "" if member.assigned_in is None else f"assigned in round {member.assigned_in}"
-        table.add_row(
-            member.thing,
-            after(member.assigned_at or answers.notified.get(member.thing)),
-            after(report.timings.downloaded_at if report else None),
-            after(report.timings.trained_at if report else None),
-            after(response.arrived_at if response else None),
-            after(response.inspected_at if response else None),
-            str(report.examples) if report else "",
-            ", ".join(filter(None, (since, remark))),
-        )
-    for response in answers.refused:
-        arrived, inspected = after(response.arrived_at), after(response.inspected_at)
-        table.add_row(response.thing, "", "", "", arrived, inspected, "", f"refused: {response.reason}")
-    for name, moment in (("averaged", record.averaged_at), ("closed", record.closed_at)):
-        table.add_row(f"[bold]{name}[/]", "", "", "", "", after(moment), "", "")
-    return table
+    show_timeline(Screen(), record, answers)
 
 
 if __name__ == "__main__":

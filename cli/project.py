@@ -12,6 +12,7 @@ from cloud import policies
 from cloud.settings import Federation
 from components import task_folder
 from components.task_folder import TaskError
+from protocol.text import printable
 
 FILE_NAME = "federation.yaml"
 
@@ -84,4 +85,4 @@ def load(path: Path, **changes: Any) -> Project:
 
 
 def _located(path: Path, line: int | None, text: str) -> str:
-    return f"{path}: {text}" if line is None else f"{path}:{line}: {text}"
+    return printable(f"{path}: {text}" if line is None else f"{path}:{line}: {text}")

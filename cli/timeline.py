@@ -3,6 +3,7 @@
 import datetime
 from collections.abc import Iterator
 
+from cli import model_warnings
 from cli.screen import Screen
 from cli.table import Table
 from cloud.state.records import CohortMember, RoundRecord
@@ -16,6 +17,8 @@ def show_timeline(screen: Screen, record: RoundRecord, answers: Answers) -> None
     opened = datetime.datetime.fromtimestamp(record.opened_at, datetime.UTC)
     reason = f" {record.reason}" if record.reason else ""
     screen.line(f"round {record.round} of {record.federation}: {record.status}{reason}, opened {opened:%F %T} UTC")
+    for line in model_warnings.lines(record.not_finite, record.warnings):
+        screen.line(line)
     title = "seconds after the round opened (downloaded and trained by the device's own clock)"
     screen.table(Table(title=title, columns=_COLUMNS, rows=list(_rows(record, answers))))
     for thing, remark in _remarks(record, answers):

@@ -5,7 +5,7 @@ import queue
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -13,12 +13,13 @@ import psutil
 
 from cloud.operations import Operations
 from cloud.state.records import RoundRecord
+from cloud.state.rounds import Answers
 from protocol.messages import Phase, RoundNotice
 from sandbox.console import Console
 from sandbox.embedded_aws import EmbeddedAws
 from sandbox.fleet import Fleet
 from sandbox.sandbox import Sandbox
-from sandbox.scoring import Scorer
+from sandbox.scoring import Scorer, ScoringError
 
 STEPS = ("open", "notify", "download", "train", "upload", "inspect", "average", "close")
 _JOIN_LIMIT_S = 180.0
@@ -29,13 +30,23 @@ class RunError(Exception):
     """The federation did not come to its end."""
 
 
+class Failing(msgspec.Struct, frozen=True, kw_only=True):
+    """A device without an update that counts, and why: in the words of whoever decided so."""
+
+    thing: str
+    state: str
+    reason: str
+
+
 class RoundFigures(msgspec.Struct, frozen=True, kw_only=True):
     """What was measured of one round. `split` is the time of each of STEPS on the way of the client that answered last;
     their sum is `round_s`, from the end of the round before to the end of this one. `overhead_s` is that less the
-    longest local training. `not_finite` and `warnings` are those of the round's record."""
+    longest local training. `not_finite` and `warnings` are those of the round's record. `asked` is the size of the cohort, `failing` who of it failed, `reason` why the round made
+    no model."""
 
     round: int
     status: str
+    asked: int
     accepted: int
     round_s: float
     overhead_s: float
@@ -43,6 +54,8 @@ class RoundFigures(msgspec.Struct, frozen=True, kw_only=True):
     metrics: dict[str, float | None]
     not_finite: dict[str, int] = {}
     warnings: tuple[str, ...] = ()
+    failing: list[Failing] = []
+    reason: str | None = None
 
 
 class View(msgspec.Struct, kw_only=True):
@@ -120,11 +133,16 @@ def run_rounds(
                 view.state = news.state
             if news.state in ("closed", "aborted") and all(figures.round != news.round for figures in view.ended):
                 record = operations.rounds.get(federation, news.round)
-                figures = _figures(operations, record, previous_end or started_at)
+                figures = _figures(operations, record, previous_end or started_at, view.phases)
                 previous_end = record.closed_at
-                if scorer is not None:
-                    figures = msgspec.structs.replace(figures, metrics=_score(operations, record, scorer, sandbox.path))
-                view.ended.append(figures)
+                try:
+                    metrics = {} if scorer is None else _score(operations, record, scorer, sandbox.path)
+                except ScoringError:
+                    view.ended.append(figures)  # what the devices say of it may be the same, and tells more
+                    if look is not None:
+                        look(view)
+                    raise
+                view.ended.append(msgspec.structs.replace(figures, metrics=metrics))
         if look is not None:
             look(view)
     return view.ended
@@ -202,6 +220,7 @@ def medians(rounds: Iterable[RoundFigures]) -> RoundFigures:
     return RoundFigures(
         round=len(every),
         status=every[-1].status,
+        asked=every[-1].asked,
         accepted=every[-1].accepted,
         round_s=statistics.median(figures.round_s for figures in chosen),
         overhead_s=statistics.median(figures.overhead_s for figures in chosen),
@@ -216,8 +235,11 @@ def _score(operations: Operations, record: RoundRecord, scorer: Scorer, director
     return scorer.score(path)
 
 
-def _figures(operations: Operations, record: RoundRecord, previous_end: float) -> RoundFigures:
-    responses = operations.rounds.answers(record.federation, record.round).accepted
+def _figures(
+    operations: Operations, record: RoundRecord, previous_end: float, phases: Mapping[str, Phase]
+) -> RoundFigures:
+    answers = operations.rounds.answers(record.federation, record.round)
+    responses = answers.accepted
     ended_at = record.closed_at or time.time()
     round_s = ended_at - previous_end
     reports = {response.thing: response.report for response in responses if response.report is not None}
@@ -241,6 +263,7 @@ def _figures(operations: Operations, record: RoundRecord, previous_end: float) -
     return RoundFigures(
         round=record.round,
         status=record.status,
+        asked=len(record.cohort),
         accepted=record.accepted,
         round_s=round_s,
         overhead_s=round_s - max((report.timings.train_s for report in reports.values()), default=0.0),
@@ -248,4 +271,23 @@ def _figures(operations: Operations, record: RoundRecord, previous_end: float) -
         metrics={},
         not_finite=record.not_finite,
         warnings=record.warnings,
+        failing=_failing(record, answers, phases),
+        reason=record.reason,
     )
+
+
+def _failing(record: RoundRecord, answers: Answers, phases: Mapping[str, Phase]) -> list[Failing]:
+    """In the order of the things' names. Who was still at it when enough others had answered has not failed."""
+    found = {
+        thing: Failing(thing=thing, state="silent", reason=f"no answer until the deadline; {_last_word(phases, thing)}")
+        for thing in record.vanished
+    }
+    for response in (*answers.refused, *answers.failed):
+        found[response.thing] = Failing(thing=response.thing, state=response.state, reason=response.reason or "")
+    for response in answers.accepted:
+        found.pop(response.thing, None)
+    return [found[thing] for thing in sorted(found)]
+
+
+def _last_word(phases: Mapping[str, Phase], thing: str) -> str:
+    return f"last heard of: {phases[thing]}" if thing in phases else "nothing was heard of it"

@@ -1,12 +1,19 @@
-"""Scores global models on data that no client has, in a process of its own: it needs torch, the sandbox doesn't.
+"""Tries a task out on one device's data, and scores global models on data that no client has: in a process of its own,
+since that needs torch, the sandbox doesn't, and a task may do what it likes to its process.
 
-Run as `python -m sandbox.scoring TASK DIRECTORY`; a line {"model": path} on its standard input is answered by a line
-{"metrics": {...}} or {"error": "..."} on its standard output.
+Run as `python -m sandbox.scoring TASK DEVICE'S-DATA HELD-OUT-DATA`. It says on its standard output, in lines of JSON,
+{"step": "..."} before each step, {"ready": true} when the task has been tried out, and then for each line
+{"model": path} on its standard input {"metrics": {...}}; or {"error": "..."}.
 """
 
 import os
+import queue
+import signal
 import subprocess
 import sys
+import tempfile
+import threading
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -15,9 +22,14 @@ import msgspec
 
 from protocol.messages import Numbers
 
+STEP_LIMIT_S = 120.0
+"""How long each step may take. Devices have no such limit, but for a round's deadline."""
+
+_OUTPUT_BYTES = 2000
+
 
 class ScoringError(Exception):
-    """A model could not be scored."""
+    """The task can't be used, or a model could not be scored."""
 
 
 class _Request(msgspec.Struct):
@@ -25,79 +37,144 @@ class _Request(msgspec.Struct):
 
 
 class _Answer(msgspec.Struct):
+    step: str | None = None
+    ready: bool = False
     metrics: Numbers = {}
     error: str | None = None
 
 
 class Scorer:
-    """The process, for the time of a `with` block. `score` answers calls one at a time."""
+    """The process, for the time of a `with` block, which begins when the task has been tried out. `score` answers calls
+    one at a time.
 
-    def __init__(self, task: Path, directory: Path) -> None:
-        self._command = [sys.executable, "-m", "sandbox.scoring", str(task), str(directory)]
+    Raises:
+        ScoringError: on entering: the task doesn't load, has no model, can't read a device's data or the held-out data,
+            or takes longer for one of that than `limit_s`; the text says what, and where. `temporary` is a directory
+            for the task's temporary files.
+    """
+
+    def __init__(
+        self, task: Path, device_data: Path, held_out: Path, temporary: Path, limit_s: float = STEP_LIMIT_S
+    ) -> None:
+        paths = map(str, (task, device_data, held_out))
+        self._command = [sys.executable, "-m", "sandbox.scoring", *paths]
+        self._temporary = temporary
+        self._limit_s = limit_s
+        self._step = "the start of Python"
 
     def __enter__(self) -> Self:
+        self._output = tempfile.TemporaryFile()
         self._process = subprocess.Popen(
             self._command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            stderr=self._output,
+            env=os.environ | {"OMP_NUM_THREADS": "1", "TMPDIR": str(self._temporary)},
             start_new_session=True,
         )
+        self._answers: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._reader = threading.Thread(target=self._read, name="scoring", daemon=True)
+        self._reader.start()
+        try:
+            self._answer()
+        except BaseException:
+            self._end()
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._process.kill()
-        self._process.communicate()
+        self._end()
 
     def score(self, model: Path) -> Numbers:
         """The metrics that the task's evaluate gives; None is one that is not finite.
 
         Raises:
-            ScoringError: it gives none; the text says why.
+            ScoringError: it gives none, or not within the limit; the text says why.
         """
-        if self._process.stdin is None or self._process.stdout is None:
-            raise ScoringError("the scoring process has no pipes")
+        assert self._process.stdin is not None  # noqa: S101 - it is a pipe
         try:
             self._process.stdin.write(msgspec.json.encode(_Request(str(model))) + b"\n")
             self._process.stdin.flush()
-        except BrokenPipeError as error:
-            raise ScoringError("the scoring process has ended") from error
-        line = self._process.stdout.readline()
-        if not line:
-            raise ScoringError("the scoring process has ended")
-        answer = msgspec.json.decode(line, type=_Answer)
-        if answer.error is not None:
-            raise ScoringError(answer.error)
-        return answer.metrics
+        except BrokenPipeError:
+            pass  # it has ended; what it said last tells why
+        return self._answer().metrics
+
+    def _answer(self) -> _Answer:
+        """What the process says next that is no step."""
+        until = time.monotonic() + self._limit_s
+        while True:
+            try:
+                line = self._answers.get(timeout=max(0.0, until - time.monotonic()))
+            except queue.Empty:
+                raise ScoringError(f"{self._step} has taken longer than {self._limit_s:g} s") from None
+            if not line:
+                raise ScoringError(f"{self._step}: {self._ending()}")
+            answer = msgspec.json.decode(line, type=_Answer)
+            if answer.error is not None:
+                raise ScoringError(answer.error)
+            if answer.step is None:
+                return answer
+            self._step = answer.step
+            until = time.monotonic() + self._limit_s
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None  # noqa: S101 - it is a pipe
+        for line in self._process.stdout:
+            self._answers.put(line)
+        self._answers.put(b"")
+
+    def _ending(self) -> str:
+        """How the process has ended, and what it or the task wrote at last."""
+        status = self._process.wait()
+        how = f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+        size = self._output.seek(0, os.SEEK_END)
+        self._output.seek(max(0, size - _OUTPUT_BYTES))
+        output = self._output.read().decode(errors="replace").strip()
+        return f"the process {how}" + (f"; its output was:\n{output}" if output else "")
+
+    def _end(self) -> None:
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)  # what the task has started as well
+        self._process.communicate()
+        self._reader.join()
+        self._output.close()
 
 
 def main() -> None:
-    """Score until standard input ends."""
+    """Try the task out, and score until standard input ends."""
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # what a task prints is no answer
+
+    def say(answer: _Answer) -> None:
+        answers.write(msgspec.json.encode(answer) + b"\n")
+
+    say(_Answer(step="the import of torch and task.py"))
     from components.client import state_dict
     from components.client.loading import TaskError, load_task, reportable
     from components.client.task import Client
     from protocol.tensors import InvalidTensorsError, parse_header
 
+    path, device_data, held_out = map(Path, sys.argv[1:])
+    client = Client(thing="scorer", federation="scorer")
     try:
-        task = load_task(Path(sys.argv[1]))
+        task = load_task(path, lambda step: say(_Answer(step=step)))
         network = task.build_model()
-        data = task.load_data(Path(sys.argv[2]), Client(thing="scorer", federation="scorer"))
+        task.validate(network, task.load_data(device_data, client))
+        data = task.load_data(held_out, client)
     except TaskError as error:
-        answers.write(msgspec.json.encode(_Answer(error=str(error))) + b"\n")
+        say(_Answer(error=str(error)))
         return
+    say(_Answer(ready=True))
     for line in sys.stdin.buffer:
         try:
             content = bytearray(Path(msgspec.json.decode(line, type=_Request).model).read_bytes())
             header = parse_header(content, len(content))
             state_dict.load(network, header, state_dict.views(header, content))
-            answer = _Answer(metrics=reportable(task.evaluate(network, data)))
+            say(_Answer(metrics=reportable(task.evaluate(network, data))))
         except (OSError, InvalidTensorsError, TaskError) as error:
-            answer = _Answer(error=str(error))
-        answers.write(msgspec.json.encode(answer) + b"\n")
+            say(_Answer(error=str(error)))
 
 
 if __name__ == "__main__":

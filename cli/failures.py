@@ -1,0 +1,48 @@
+"""Which devices failed in the rounds of a demo, and what that makes of the demo."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+from sandbox.federated_run import Failing, RoundFigures
+
+LINES = 8
+"""So many failing devices have a line each; of more, those with the same reason share one."""
+
+NAMES = 3
+
+STATED_SHARE = 0.5
+"""More of the rounds without a model, or of the last round's devices without an update, make a demo fail."""
+
+HELP = (
+    "Ends with status 0; 1 if no round made a model, or the demo could not be carried through; 2 if more than "
+    f"{STATED_SHARE:.0%} of the rounds made none, or more than {STATED_SHARE:.0%} of the devices failed in the last."
+)
+
+
+def lines(failing: Sequence[Failing]) -> Iterator[str]:
+    """One for each device, or for each of the most frequent reasons."""
+    if len(failing) <= LINES:
+        yield from (f"{each.thing} {each.state}: {each.reason}" for each in failing)
+        return
+    groups: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for each in failing:
+        groups[each.state, each.reason].append(each.thing)
+    ranked = sorted(groups.items(), key=lambda group: -len(group[1]))
+    for (state, reason), things in ranked[:LINES]:
+        more = f" and {len(things) - NAMES} more" if len(things) > NAMES else ""
+        yield f"{', '.join(things[:NAMES])}{more} {state}: {reason}"
+    if others := sum(len(things) for _, things in ranked[LINES:]):
+        yield f"and {others} more for other reasons"
+
+
+def verdict(history: Sequence[RoundFigures]) -> tuple[int, str]:
+    """The status that a demo ends with, and why, if that is not 0."""
+    empty = sum(figures.status != "closed" for figures in history)
+    if empty == len(history):
+        return 1, "no round made a model"
+    if empty > STATED_SHARE * len(history):
+        return 2, f"{empty} of {len(history)} rounds made no model"
+    last = history[-1]
+    if len(last.failing) > STATED_SHARE * last.asked:
+        return 2, f"{len(last.failing)} of {last.asked} devices failed in the last round"
+    return 0, ""

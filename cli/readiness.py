@@ -1,0 +1,52 @@
+"""Whether a deployment has what a federation needs before its rounds can begin."""
+
+from collections.abc import Callable
+from typing import Any
+
+from cli.settings.contradictions import fleet_contradictions
+from cli.settings.problems import told
+from cloud import deployment
+from cloud.policies import FILE_NAME
+from cloud.settings import MAX_COHORT, Federation
+
+
+class NotReadyError(Exception):
+    """The federation can't begin as things are; the text says why, and what to do."""
+
+
+def check(client: Callable[[str], Any], stack: str, settings: Federation, policies: bytes | None = None) -> None:
+    """Pass if the rules that the settings call their own are deployed, and if the thing group is large enough for them.
+    `client` gives a boto3 client by its service's name; `policies` is what policies.py has now, if that is known.
+
+    Raises:
+        NotReadyError: see there.
+    """
+    if settings.own_rules:
+        _check_rules(deployment.deployed_policies(client, stack).get(settings.name), settings, stack, policies)
+    if settings.thing_group is not None:
+        clients = _count(client("iot"), settings.thing_group)
+        if problems := list(fleet_contradictions(settings, clients)):
+            raise NotReadyError(f"thing group {settings.thing_group} has {clients} things:\n{told(problems)}")
+
+
+def _check_rules(deployed: bytes | None, settings: Federation, stack: str, policies: bytes | None) -> None:
+    remedy = f"fedgrass deploy <the folder of {settings.name}> --stack {stack}"
+    if deployed is None:
+        rules = ", ".join(settings.own_rules)
+        raise NotReadyError(f"the rules of {settings.name} ({rules}) were never deployed: {remedy}")
+    if policies is not None and policies != deployed:
+        raise NotReadyError(f"{FILE_NAME} of {settings.name} is not what was deployed: {remedy}")
+
+
+def _count(iot: Any, group: str) -> int:
+    """How many things are in a group, and those below it; counted no further than a round could need."""
+    pages = iot.get_paginator("list_things_in_thing_group").paginate(thingGroupName=group, recursive=True)
+    found = 0
+    try:
+        for page in pages:
+            found += len(page["things"])
+            if found > MAX_COHORT:
+                break
+    except iot.exceptions.ResourceNotFoundException:
+        raise NotReadyError(f"there is no thing group {group}: make it, or name another one as thing_group") from None
+    return found

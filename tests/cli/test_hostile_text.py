@@ -1,0 +1,147 @@
+"""Every command, told names and paths that would be markup or control a terminal, and shown such text by others."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from cli import main
+from cloud.deployment import Deployment
+from cloud.operations import Operations
+from cloud.state.records import ResponseRecord
+from sandbox.embedded_aws import EmbeddedAws
+from tests.cli.test_screen import HOSTILE, SHOWN
+from tests.cloud.examples import report
+from tests.cloud.simulated import SimulatedFederation
+
+COMMANDS = sorted(typer.main.get_command(main.app).commands)  # type: ignore[attr-defined]
+DEPLOYED = ("deploy", "init", "start", "pause", "resume", "abort-round", "rollback", "status", "timeline")
+
+
+def told(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[int, str]:
+    """The status that the command ends with, and all that it prints."""
+    monkeypatch.setattr(sys, "argv", ["fedgrass", *arguments])
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        main.main()
+    printed = capsys.readouterr()
+    for line in (printed.out + printed.err).split("\n"):
+        assert line.isprintable(), repr(line)
+        assert not line.startswith("error: forged")
+    return int(ended.value.code or 0), printed.out + printed.err
+
+
+@pytest.fixture
+def operator(aws: EmbeddedAws, deployed: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has the commands use the embedded AWS."""
+    for name, value in aws.environment.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_option_that_does_not_exist_is_repeated_as_text(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    status, text = told(capsys, monkeypatch, command, f"--{HOSTILE}")
+    assert status == 2
+    assert "[bold]x[/] [/data/*.csv]" in text
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("what-leaves", HOSTILE),
+        ("demo", HOSTILE),
+        ("init", HOSTILE),
+        ("deploy", HOSTILE),
+        ("demo", "--split", HOSTILE),
+        ("demo", "--data", HOSTILE),
+        ("split", HOSTILE + "/new", "--split", HOSTILE),
+        ("plan", "--clients", "1", "--model", HOSTILE),
+        ("plan", "--clients", HOSTILE),
+        ("start", HOSTILE),
+        ("pause", HOSTILE),
+        ("resume", HOSTILE),
+        ("abort-round", HOSTILE),
+        ("rollback", HOSTILE, "--to", "0"),
+        ("status", HOSTILE),
+        ("timeline", HOSTILE, "1"),
+        ("status", "--stack", HOSTILE),
+        (HOSTILE,),
+    ],
+    ids=lambda arguments: arguments[0][:12],
+)
+def test_names_and_paths_are_text(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    operator: None,
+    tmp_path: Path,
+    arguments: tuple[str, ...],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    status, text = told(capsys, monkeypatch, *arguments)
+    assert status in (1, 2)
+    assert "[bold]x[/]" in text or arguments == ("plan", "--clients", HOSTILE)  # which is not repeated
+
+
+def test_a_path_with_brackets_is_shown_whole(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    directory = tmp_path / "[red]shards[/red]" / HOSTILE.replace("/", "|")
+    status, text = told(capsys, monkeypatch, "split", str(directory), "--clients", "2")
+    assert status == 0
+    assert f"{tmp_path}/[red]shards[/red]/{SHOWN.replace('/', '|')}/holdout" in text
+    status, text = told(capsys, monkeypatch, "split", os.fsdecode(bytes(tmp_path) + b"/caf\xe9"), "--json")
+    assert json.loads(text)["holdout"] == f"{tmp_path}/caf\udce9/holdout"
+
+
+def test_what_devices_have_said_is_text_in_a_timeline(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    operator: None,
+    aws: EmbeddedAws,
+    deployed: Deployment,
+) -> None:
+    simulated = SimulatedFederation(aws, deployed, "hostile-text")
+    simulated.create(["d0", "d1"], rounds=1)
+    simulated.start()
+    simulated.opened(1)
+    rounds = Operations(aws.client, deployed).rounds
+    refused = ResponseRecord(
+        thing="stranger",
+        state="refused",
+        arrived_at=1.0,
+        inspected_at=1.0,
+        reason=HOSTILE,
+        report=report("stranger", before={HOSTILE: 1.0}),
+    )
+    rounds.refuse(simulated.name, 1, [refused])
+    _, text = told(capsys, monkeypatch, "timeline", simulated.name, "1")
+    assert f"stranger: refused: {SHOWN}" in text
+    _, text = told(capsys, monkeypatch, "timeline", simulated.name, "1", "--json")
+    assert json.loads(text)["answers"]["refused"][0]["reason"] == HOSTILE
+    status, text = told(capsys, monkeypatch, "abort-round", simulated.name, "--reason", HOSTILE)
+    assert status == 0
+    assert SHOWN in text
+
+
+def test_a_wrong_setting_is_shown_as_it_stands(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "task.py").write_text("")
+    (tmp_path / "federation.yaml").write_text(f"name: {json.dumps(HOSTILE)}\n{json.dumps(HOSTILE)}: [1]\n")
+    status, text = told(capsys, monkeypatch, "init", str(tmp_path))
+    assert status == 1
+    assert f"federation.yaml:2: {SHOWN}: there is no such field" in text
+
+
+def test_without_a_command_all_commands_are_listed_with_whole_sentences(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    status, text = told(capsys, monkeypatch)
+    assert status == 0
+    assert all(f"\n  {command} " in text for command in COMMANDS)
+    assert "..." not in text.partition("Commands:")[2]
