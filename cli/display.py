@@ -61,7 +61,7 @@ class Display:
             ("accuracy of the global model on held-out data", accuracy),
             ("a round (median)", f"{outcome.round_s:.2f} s"),
             ("of which not local training", f"{outcome.overhead_s:.2f} s"),
-            *((f"  {step}", f"{seconds:.3f} s") for step, seconds in outcome.split_s.items()),
+            *((f"  {step}", f"{seconds:.3f} s") for step, seconds in outcome.split_s.items() if seconds),
             ("memory of an idle agent (median)", f"{outcome.idle_agent_mb:.0f} MB"),
             ("memory of everything together", f"{outcome.memory_mb:,.0f} MB"),
             ("from the command to the first round", f"{outcome.started_s:.1f} s"),

@@ -110,6 +110,7 @@ class Scorer:
             except queue.Empty:
                 raise ScoringError(f"{self._step} has taken longer than {self._limit_s:g} s") from None
             if not line:
+                self._answers.put(line)  # it is no less so the next time
                 raise ScoringError(f"{self._step}: {self._ending()}")
             answer = msgspec.json.decode(line, type=_Answer)
             if answer.error is not None:

@@ -75,7 +75,31 @@ def test_a_task_that_does_not_import_is_named_with_its_line(demo: Demo, tmp_path
     assert "task.py" in told
     assert "a_module_that_nobody_has" in told
     assert "line 2" in told
+    assert "embedded AWS" not in ran.stdout, "it is told before anything is started"
     assert "Traceback" not in ran.stderr
+    assert demo.left_behind() == []
+
+
+def test_a_device_that_cannot_train_is_told_with_its_reason_and_no_model_is_a_failure(
+    demo: Demo, tmp_path: Path
+) -> None:
+    example = (ROOT / "components" / "tasks" / "mnist" / "task.py").read_text()
+    (tmp_path / "task.py").write_text(f"{example}\n\ndef train(model, data, settings):\n    return None\n")
+    (tmp_path / "labels [x].json").write_text("[]")
+    (tmp_path / "federation.yaml").write_text(
+        "name: fruitless\nrounds: 1\ntraining: {epochs: 1, batch_size: 8, learning_rate: 1e-1}\n"
+    )
+    ran = demo.run(str(tmp_path), "--devices", "2", "--json")
+    assert ran.returncode == 1
+    reason = "train() of task.py returned NoneType, it has to return dict"
+    lines = ran.stderr.splitlines()
+    (line,) = (number for number, text in enumerate(lines) if text.startswith("round   1 aborted: 0 of 2 updates"))
+    assert lines[line + 1 : line + 3] == [f"  device-00{number} failed: {reason}" for number in range(2)]
+    assert lines[-1] == "error: no round made a model"
+    (figures,) = json.loads(ran.stdout)["history"]
+    assert figures["failing"] == [
+        {"thing": f"device-00{number}", "state": "failed", "reason": reason} for number in range(2)
+    ]
     assert demo.left_behind() == []
 
 

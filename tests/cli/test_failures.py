@@ -1,0 +1,80 @@
+"""cli/failures.py and cli/display.py: a demo tells who failed and why, and ends with a status that says how it went."""
+
+import msgspec
+import pytest
+
+from cli.display import Display
+from cli.failures import LINES, lines, verdict
+from cli.screen import Screen
+from sandbox.federated_run import Failing, RoundFigures, View
+
+
+def failing(count: int, reason: str = "train() of task.py: ValueError: [x]", first: int = 0) -> list[Failing]:
+    return [Failing(thing=f"d{n:03d}", state="failed", reason=reason) for n in range(first, first + count)]
+
+
+def figures(number: int = 1, *, status: str = "closed", asked: int = 8, failed: int = 0) -> RoundFigures:
+    return RoundFigures(
+        round=number,
+        status=status,
+        asked=asked,
+        accepted=asked - failed,
+        round_s=1.0,
+        overhead_s=1.0,
+        split={},
+        metrics={"loss": 0.5},
+        failing=failing(failed),
+        reason="all clients have answered, with 0 updates" if status == "aborted" else None,
+    )
+
+
+def test_a_few_failing_devices_have_a_line_each() -> None:
+    assert list(lines(failing(2))) == [f"d00{n} failed: train() of task.py: ValueError: [x]" for n in range(2)]
+    assert len(list(lines(failing(LINES)))) == LINES
+
+
+def test_many_failing_devices_share_lines_by_their_reasons() -> None:
+    told = list(lines([*failing(3, "rare"), *failing(15, "frequent", 3)]))
+    assert told == ["d003, d004, d005 and 12 more failed: frequent", "d000, d001, d002 failed: rare"]
+
+
+def test_no_number_of_reasons_makes_more_lines_than_a_screen_has() -> None:
+    every = [each for n in range(200) for each in failing(1, f"reason {n}", n)]
+    told = list(lines(every))
+    assert len(told) == LINES + 1
+    assert told[-1] == "and 192 more for other reasons"
+
+
+@pytest.mark.parametrize(
+    ("history", "status"),
+    [
+        ([figures()], 0),
+        ([figures(failed=4)], 0),
+        ([figures(failed=5)], 2),
+        ([figures(failed=8), figures(2)], 0),
+        ([figures(status="aborted", failed=8)], 1),
+        ([figures(status="aborted"), figures(2, status="aborted")], 1),
+        ([figures(status="aborted"), figures(2)], 0),
+        ([figures(status="aborted"), figures(2, status="aborted"), figures(3)], 2),
+    ],
+)
+def test_the_status_tells_of_rounds_without_a_model_and_of_devices_that_failed_at_last(
+    history: list[RoundFigures], status: int
+) -> None:
+    found, why = verdict(history)
+    assert found == status
+    assert bool(why) == bool(status)
+
+
+def test_each_rounds_line_is_followed_by_the_devices_that_failed(capsys: pytest.CaptureFixture[str]) -> None:
+    display = Display(Screen())
+    view = View(round=1, rounds=2, ended=[figures(status="aborted", asked=2, failed=2)])
+    display.show(view)
+    view.ended.append(msgspec.structs.replace(figures(2), split={"open": 0.25, "train": 0.75}))
+    display.show(view)
+    assert capsys.readouterr().out.splitlines() == [
+        "round   1 aborted: 0 of 2 updates, loss 0.5000, 1.00 s, all clients have answered, with 0 updates",
+        "  d000 failed: train() of task.py: ValueError: [x]",
+        "  d001 failed: train() of task.py: ValueError: [x]",
+        "round   2 closed: 8 of 8 updates, loss 0.5000, 1.00 s (open 0.25 train 0.75)",
+    ]
