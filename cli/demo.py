@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
@@ -165,7 +165,7 @@ def run(
         sandbox = stack.enter_context(
             Sandbox(policies=project.policies, port=port, call_latency_s=call_latency_s, fault=fault)
         )
-        component = build_component(project, sandbox.path / "greengrass-build")
+        component = build_component(project, sandbox.path / "greengrass-build", display.screen.line)
         devices_come = sandbox.fleet(component, project.settings, shards.clients, nuclei, threads=1)
         with ThreadPoolExecutor(1) as beside:
             display.say(f"registering {devices} devices and starting a nucleus on each")
@@ -220,8 +220,8 @@ def _scoring_data(shards: Shards, source: digits.Source) -> Path:
     return shards.holdout
 
 
-def build_component(project: Project, output: Path) -> BuiltComponent:
-    """The component with the project's task, as GDK builds it.
+def build_component(project: Project, output: Path, tell: Callable[[str], None] = lambda _: None) -> BuiltComponent:
+    """The component with the project's task, as GDK builds it. `tell` is called with lines on what is in it.
 
     Raises:
         DemoError: it can't be built; the text says why.
@@ -230,6 +230,8 @@ def build_component(project: Project, output: Path) -> BuiltComponent:
         built = build.build(ROOT, output, project.task)
     except BuildError as error:
         raise DemoError(str(error)) from error
+    for line in built.report:
+        tell(line)
     return BuiltComponent(built.recipe, built.artifacts)
 
 

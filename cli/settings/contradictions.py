@@ -36,7 +36,9 @@ def contradictions(settings: Federation, raw: Mapping[str, Any]) -> Iterator[Pro
             "ask for fewer; with policy random they are others in each round",
         )
     yield from _amounts(settings, raw)
-    yield from _byzantine(settings, cohort if isinstance(cohort, int) else None)
+    known = cohort if isinstance(cohort, int) else None
+    target = amount_of(settings.target, known) if known is not None else settings.target
+    yield from _byzantine(settings, known, target if isinstance(target, int) else None)
 
 
 def fleet_contradictions(settings: Federation, clients: int) -> Iterator[Problem]:
@@ -47,9 +49,8 @@ def fleet_contradictions(settings: Federation, clients: int) -> Iterator[Problem
             ("selection", "minimum"),
             f"{minimum} is more than the {clients} clients that there are: no round could open",
         )
-    if isinstance(settings.selection.cohort, str):
-        wanted = amount_of(settings.selection.cohort, max(clients, 1))
-        yield from _byzantine(settings, wanted)
+    cohort = amount_of(settings.selection.cohort, max(clients, 1))
+    yield from _byzantine(settings, cohort, amount_of(settings.target, cohort))
 
 
 def _amounts(settings: Federation, raw: Mapping[str, Any]) -> Iterator[Problem]:
@@ -85,13 +86,13 @@ def _over(first: Amount, second: Amount, cohort: Amount) -> bool:
     return isinstance(first, str) and float(first.removesuffix("%")) == 100
 
 
-def _byzantine(settings: Federation, cohort: int | None) -> Iterator[Problem]:
+def _byzantine(settings: Federation, cohort: int | None, target: int | None) -> Iterator[Problem]:
     averaging = settings.averaging
     if averaging.rule not in ("krum", "multi_krum"):
         return
     needed = 2 * averaging.byzantine + 3
-    target = settings.target if isinstance(settings.target, int) and settings.completion == "target" else None
-    for name, clients in (("selection.cohort", cohort), ("target", target)):
+    counts = {"selection.cohort": cohort, "target": None if settings.completion == "own" else target}
+    for name, clients in counts.items():
         if clients is not None and clients < needed:
             yield Problem(
                 ("averaging", "byzantine"),

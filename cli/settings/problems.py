@@ -1,5 +1,6 @@
 """What is wrong with settings: where, and what would be right."""
 
+import reprlib
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -26,6 +27,8 @@ def shown(value: Any) -> str:
         return "it is empty"
     if isinstance(value, float):
         text = f"{value:g}"
+    elif isinstance(value, list | dict):
+        text = reprlib.repr(value)  # by aliases, few lines can make more of these than there is memory
     else:
         text = msgspec.json.encode(value, enc_hook=str).decode(errors="backslashreplace")
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]} ..."

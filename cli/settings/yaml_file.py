@@ -70,6 +70,7 @@ class YamlFile:
     def __init__(self, path: Path) -> None:
         self._made: dict[int, Any] = {}
         self._open: set[int] = set()
+        self._found: dict[int, list[tuple[ScalarNode, Node]]] = {}
         text = _decoded(path.read_bytes())
         try:
             self._root = _Loader(text).get_single_node()
@@ -128,6 +129,11 @@ class YamlFile:
         raise _error(node.start_mark, f"{node.tag} is no kind of value that settings have")
 
     def _pairs(self, node: MappingNode) -> list[tuple[ScalarNode, Node]]:
+        if id(node) not in self._found:
+            self._found[id(node)] = self._find_pairs(node)
+        return self._found[id(node)]
+
+    def _find_pairs(self, node: MappingNode) -> list[tuple[ScalarNode, Node]]:
         """Keys and values, those that `<<` merges in last, unless the mapping has them itself."""
         own: dict[str, tuple[ScalarNode, Node]] = {}
         merged: list[tuple[ScalarNode, Node]] = []

@@ -53,7 +53,7 @@ def test_what_was_given_on_the_command_line_has_no_line(folder: Path) -> None:
     ("text", "told"),
     [
         ("", "/federation.yaml: it is empty: federation settings are fields with values"),
-        ("- a\n", '/federation.yaml: ["a"]: federation settings are fields with values'),
+        ("- a\n", "/federation.yaml: ['a']: federation settings are fields with values"),
         ("a: 1\na: 2\n", "/federation.yaml:2: a is here twice, first on line 1"),
         (f"name: f\n{TRAINING}task: nowhere\n", "/federation.yaml:3: task: /nowhere has no task.py"),
         (f"name: f\n{TRAINING}initial_model: m\n", "/federation.yaml:3: initial_model: there is no file /m"),

@@ -212,6 +212,10 @@ def test_settings_that_make_sense_together_are_taken(changes: dict[str, Any]) ->
     [
         ({"selection": {"minimum": 10}}, ["selection.minimum: 10 is more than the 4 clients"]),
         ({"averaging": {"rule": "krum"}}, ["averaging.byzantine: 1 with selection.cohort 4"]),
+        (
+            {"averaging": {"rule": "krum", "byzantine": 0}, "target": "50%"},
+            ["averaging.byzantine: 0 with target 2: krum needs 3 clients"],
+        ),
         ({"selection": {"minimum": 4}}, []),
         ({"averaging": {"rule": "krum", "byzantine": 0}}, []),
     ],

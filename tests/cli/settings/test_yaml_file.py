@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from cli.settings.parsing import look
 from cli.settings.yaml_file import InvalidYamlError, YamlFile
 
 
@@ -78,7 +79,11 @@ def test_anchors_and_merge_keys_are_read_and_a_mappings_own_fields_win(tmp_path:
 
 def test_aliases_of_aliases_take_no_more_time_than_they_have_lines(tmp_path: Path) -> None:
     lines = ["a0: &a0 [x]"] + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 60)]
-    assert read(tmp_path, "\n".join(lines)).value["a0"] == ["x"]
+    value = read(tmp_path, "\n".join([*lines, "rounds: *a59"])).value
+    assert value["a0"] == ["x"]
+    assert any(str(problem).startswith("rounds: [[[[") for problem in look(value)[1])
+    lines = ["a0: &a0 {x: 1}"] + [f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 10)}]}}" for n in range(1, 60)]
+    assert read(tmp_path, "\n".join(lines)).value["a59"] == {"x": 1}
 
 
 @pytest.mark.parametrize(
