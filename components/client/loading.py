@@ -1,6 +1,5 @@
 """Finds a task's functions, calls them, and says clearly what is wrong with them."""
 
-import functools
 import hashlib
 import importlib
 import linecache
@@ -37,27 +36,23 @@ class TaskError(Exception):
 
 class Task:
     """A user's task. Each method calls the function of its name, or does the default. `root` is the directory or zip
-    file of its code; `entered` is called with "train() of task.py" before that is called.
+    file of its code, `sha256` is that of its code; `entered` is called with "train() of task.py" before that is called.
 
     Raises:
         TaskError: in any method: the function raised an exception (named with its line), or returned a wrong type.
         DivergedError: training has left the realm of numbers.
     """
 
-    def __init__(self, module: ModuleType, root: Path, entered: Callable[[str], object]) -> None:
+    def __init__(self, module: ModuleType, root: Path, sha256: str, entered: Callable[[str], object]) -> None:
         self._module = module
         self.root = root
+        self.sha256 = sha256
         self._entered = entered
         self._process = os.getpid()
         self._file = Path(module.__file__ or "task.py")
         for required in ("build_model", "load_data"):
             if not callable(getattr(module, required, None)):
                 raise TaskError(f"{self._file.name} has no function {required}(): a task needs one")
-
-    @functools.cached_property
-    def sha256(self) -> str:
-        """Of all its files: what it does may depend on each."""
-        return _digest(self.root)
 
     @property
     def trains_itself(self) -> bool:
@@ -144,9 +139,9 @@ class Task:
         return result
 
 
-def load_task(path: Path, entered: Callable[[str], object] = _nothing) -> Task:
+def load_task(path: Path, entered: Callable[[str], object] = _nothing, packed: Path | None = None) -> Task:
     """The task in a directory or zip file that holds task.py, and maybe modules that it imports. `entered` is as in
-    `Task`.
+    `Task`; `packed` is the zip file that the directory was unpacked from, if it was.
 
     A process has one task: loading another takes its place.
 
@@ -171,19 +166,18 @@ def load_task(path: Path, entered: Callable[[str], object] = _nothing) -> Task:
         raise TaskError(f"task.py cannot be imported: {describe(error, path)}") from error
     if not (module.__file__ or "").startswith(entry):
         raise TaskError(f"{path} holds no task.py")
-    return Task(module, path, entered)
+    return Task(module, path, _digest(packed or path), entered)
 
 
 def _digest(path: Path) -> str:
-    """SHA-256 of a task: of the zip file, or of all files in the directory but those that Python itself makes there."""
+    """SHA-256 of a task's code: of the zip file, or of all modules in the directory."""
     if path.is_file():
         return hashlib.sha256(path.read_bytes()).hexdigest()
     digest = hashlib.sha256()
-    for file in sorted(path.rglob("*")):
-        if file.is_file() and file.parent.name != "__pycache__":
-            content = file.read_bytes()
-            digest.update(f"{file.relative_to(path)} {len(content)}\n".encode(errors="surrogateescape"))
-            digest.update(content)
+    for module in sorted(path.rglob("*.py")):
+        code = module.read_bytes()
+        digest.update(f"{module.relative_to(path)} {len(code)}\n".encode())
+        digest.update(code)
     return digest.hexdigest()
 
 

@@ -78,8 +78,10 @@ class LocalTrainer:
             torch.set_num_threads(workplace.threads)
         artifacts = Path(workplace.artifacts)
         packed = artifacts / "task.zip"
-        task = unpack(packed, Path(workplace.work) / "task") if packed.exists() else artifacts
-        self._task = load_task(task, entered)
+        if packed.exists():
+            self._task = load_task(unpack(packed, Path(workplace.work) / "task"), entered, packed)
+        else:
+            self._task = load_task(artifacts, entered)
         self._checkpoints: Checkpoints | None = None
         self._model: nn.Module | None = None
         self._data = LocalData(
