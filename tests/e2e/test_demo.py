@@ -93,7 +93,9 @@ def test_a_device_that_cannot_train_is_told_with_its_reason_and_no_model_is_a_fa
     assert ran.returncode == 1
     reason = "train() of task.py returned NoneType, it has to return dict"
     lines = ran.stderr.splitlines()
-    (line,) = (number for number, text in enumerate(lines) if text.startswith("round   1 aborted: 0 of 2 updates"))
+    starts = [number for number, text in enumerate(lines) if text.startswith("round   1 aborted: 0 of 2 updates")]
+    assert len(starts) == 1, ran.stderr
+    (line,) = starts
     assert lines[line + 1 : line + 3] == [f"  device-00{number} failed: {reason}" for number in range(2)]
     assert lines[-1] == "error: no round made a model"
     (figures,) = json.loads(ran.stdout)["history"]
