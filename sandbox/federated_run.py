@@ -41,8 +41,8 @@ class Failing(msgspec.Struct, frozen=True, kw_only=True):
 class RoundFigures(msgspec.Struct, frozen=True, kw_only=True):
     """What was measured of one round. `split` is the time of each of STEPS on the way of the client that answered last;
     their sum is `round_s`, from the end of the round before to the end of this one. `overhead_s` is that less the
-    longest local training. `not_finite` and `warnings` are those of the round's record. `asked` is the size of the cohort, `failing` who of it failed, `reason` why the round made
-    no model."""
+    longest local training. `asked` is the size of the cohort, `failing` who of it failed, `reason` why the round made
+    no model; `not_finite` and `warnings` are those of the round's record."""
 
     round: int
     status: str

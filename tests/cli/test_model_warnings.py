@@ -4,14 +4,14 @@ import json
 import os
 import subprocess
 import sys
-from io import StringIO
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
+import pytest
 
 from cli.display import Display
 from cli.model_warnings import lines
+from cli.screen import Screen
 from cloud.deployment import Deployment
 from sandbox.embedded_aws import EmbeddedAws
 from sandbox.federated_run import RoundFigures, View
@@ -55,11 +55,11 @@ def test_the_timeline_and_the_status_tell_of_a_negative_variance_and_of_metrics_
     assert json.loads(told("timeline", "warned", "1", "--json"))["round"]["not_finite"] == {"loss_after": 1}
 
 
-def test_a_demo_tells_of_them_below_the_line_of_the_round() -> None:
-    shown = StringIO()
+def test_a_demo_tells_of_them_below_the_line_of_the_round(capsys: pytest.CaptureFixture[str]) -> None:
     figures = RoundFigures(
         round=1,
         status="closed",
+        asked=2,
         accepted=2,
         round_s=1.0,
         overhead_s=0.5,
@@ -68,7 +68,8 @@ def test_a_demo_tells_of_them_below_the_line_of_the_round() -> None:
         not_finite={"loss_before": 2},
         warnings=("tensor '[bold]' of the new model has a negative variance",),
     )
-    Display(Console(file=shown, width=200)).show(View(ended=[figures]))
-    assert "loss not finite accuracy 0.5000" in shown.getvalue()
+    Display(Screen()).show(View(ended=[figures]))
+    shown = capsys.readouterr().out
+    assert "loss not finite accuracy 0.5000" in shown
     for line in lines(figures.not_finite, figures.warnings):
-        assert line in shown.getvalue()
+        assert f"  {line}\n" in shown
