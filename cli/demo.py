@@ -157,8 +157,9 @@ def run(
         shards = write_shards(source, scratch / "shards", things, split, seed)
         display.say("trying task.py out on the data of one device")
         (temporary := scratch / "scoring").mkdir()
+        scoring_data, training = _scoring_data(shards, source), project.settings.training
         scorer = stack.enter_context(
-            Scorer(project.task, shards.clients[things[0]], _scoring_data(shards, source), temporary)
+            Scorer(project.task, shards.clients[things[0]], scoring_data, temporary, training.seed)
         )
         display.say("starting the embedded AWS and deploying the functions to it")
         fault = chaos.on_request if chaos else None

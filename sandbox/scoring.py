@@ -1,7 +1,7 @@
 """Tries a task out on one device's data, and scores global models on data that no client has: in a process of its own,
 since that needs torch, the sandbox doesn't, and a task may do what it likes to its process.
 
-Run as `python -m sandbox.scoring TASK DEVICE'S-DATA HELD-OUT-DATA`. It says on its standard output, in lines of JSON,
+Run as `python -m sandbox.scoring TASK DEVICE'S-DATA HELD-OUT-DATA SEED`. It says on its standard output, in lines of JSON,
 {"step": "..."} before each step, {"ready": true} when the task has been tried out, and then for each line
 {"model": path} on its standard input {"metrics": {...}}; or {"error": "..."}.
 """
@@ -50,14 +50,20 @@ class Scorer:
     Raises:
         ScoringError: on entering: the task doesn't load, has no model, can't read a device's data or the held-out data,
             or takes longer for one of that than `limit_s`; the text says what, and where. `temporary` is a directory
-            for the task's temporary files.
+            for the task's temporary files, `seed` the federation's: what of a model does not travel is made with it.
     """
 
     def __init__(
-        self, task: Path, device_data: Path, held_out: Path, temporary: Path, limit_s: float = STEP_LIMIT_S
+        self,
+        task: Path,
+        device_data: Path,
+        held_out: Path,
+        temporary: Path,
+        seed: int = 0,
+        limit_s: float = STEP_LIMIT_S,
     ) -> None:
-        paths = map(str, (task, device_data, held_out))
-        self._command = [sys.executable, "-m", "sandbox.scoring", *paths]
+        arguments = map(str, (task, device_data, held_out, seed))
+        self._command = [sys.executable, "-m", "sandbox.scoring", *arguments]
         self._temporary = temporary
         self._limit_s = limit_s
         self._step = "the start of Python"
@@ -157,11 +163,11 @@ def main() -> None:
     from components.client.task import Client
     from protocol.tensors import InvalidTensorsError, parse_header
 
-    path, device_data, held_out = map(Path, sys.argv[1:])
+    path, device_data, held_out = map(Path, sys.argv[1:4])
     client = Client(thing="scorer", federation="scorer")
     try:
         task = load_task(path, lambda step: say(_Answer(step=step)))
-        network = task.build_model()
+        network = task.build_model(int(sys.argv[4]))
         task.validate(network, task.load_data(device_data, client))
         data = task.load_data(held_out, client)
     except TaskError as error:

@@ -18,7 +18,7 @@ def entered(directory: Path, source: str, limit_s: float = LIMIT_S) -> Scorer:
     (directory / "task.py").write_text(source)
     (directory / "device").mkdir()
     (directory / "held-out").mkdir()
-    return Scorer(directory, directory / "device", directory / "held-out", directory, limit_s)
+    return Scorer(directory, directory / "device", directory / "held-out", directory, limit_s=limit_s)
 
 
 def refusal(directory: Path, source: str, limit_s: float = LIMIT_S) -> str:

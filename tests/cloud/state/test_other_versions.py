@@ -9,7 +9,8 @@ from typing import Any, get_args
 import pytest
 from msgspec import inspect
 
-from cloud.settings import FedAdam, InvalidSettingsError, ServerOptimizer, parse
+from cli.settings.parsing import parse
+from cloud.settings import FedAdam, InvalidSettingsError, ServerOptimizer
 from cloud.state.records import (
     Carried,
     ClientRecord,
