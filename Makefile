@@ -90,6 +90,7 @@ bench: setup
 	@.venv/bin/python -m benchmarks.sharding
 	@.venv/bin/python -m benchmarks.device
 	@.venv/bin/python -m benchmarks.resumed_install
+	@.venv/bin/python -m benchmarks.task_shapes
 
 # The peers have an environment of their own: what they pull in is much, and not ours.
 bench-peers: setup
