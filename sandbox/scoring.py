@@ -1,8 +1,8 @@
 """Tries a task out on one device's data, and scores global models on data that no client has: in a process of its own,
 since that needs torch, the sandbox doesn't, and a task may do what it likes to its process.
 
-Run as `python -m sandbox.scoring TASK DEVICE'S-DATA HELD-OUT-DATA SEED`. It says on its standard output, in lines of JSON,
-{"step": "..."} before each step, {"ready": true} when the task has been tried out, and then for each line
+Run as `python -m sandbox.scoring TASK DEVICE'S-DATA HELD-OUT-DATA SEED`. It says on its standard output, in lines of
+JSON, {"step": "..."} before each step, {"ready": true} when the task has been tried out, and then for each line
 {"model": path} on its standard input {"metrics": {...}}; or {"error": "..."}.
 """
 

@@ -1,6 +1,7 @@
 """A dataset in batches of inputs and targets, as a DataLoader gives them."""
 
-from collections.abc import Iterator, Mapping
+import copy
+from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any, TypeAlias
 
 import torch
@@ -65,13 +66,20 @@ def batches(dataset: "Dataset[Any]", size: int, generator: torch.Generator | Non
 
 
 def move(inputs: Any, device: torch.device) -> Any:
-    """The inputs of a batch on the device: a tensor, or tensors in lists and dictionaries."""
-    if isinstance(inputs, Tensor):
+    """The inputs of a batch on the device, in the containers that they are in: a tensor, or something else that has a
+    `to`, or these in mappings, lists and tuples, named ones too."""
+    if hasattr(inputs, "to"):
         return inputs.to(device)
     if isinstance(inputs, Mapping):
-        return {name: move(value, device) for name, value in inputs.items()}
+        moved = {name: move(value, device) for name, value in inputs.items()}
+        if not isinstance(inputs, MutableMapping):
+            return moved
+        there = copy.copy(inputs)
+        there.update(moved)
+        return there
     if isinstance(inputs, list | tuple):
-        return [move(value, device) for value in inputs]
+        values = [move(value, device) for value in inputs]
+        return type(inputs)(*values) if hasattr(inputs, "_fields") else type(inputs)(values)
     return inputs
 
 

