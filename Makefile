@@ -56,7 +56,7 @@ demo: setup
 	@.venv/bin/fedgrass demo
 
 test: setup
-	@.venv/bin/python -m pytest
+	@.venv/bin/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 # The device's side, with the wheels that a Raspberry Pi gets. Not for CI: it needs root, and takes long.
 test-aarch64: setup
