@@ -18,7 +18,7 @@ from cli.failures import HELP
 from cli.planning.forecast import forecast, headers_of, model_of, round_of
 from cli.planning.tables import tables
 from cli.project import ProjectError, load
-from cli.readiness import NotReadyError
+from cli.readiness import NotReadyError, UnknownGroupError
 from cli.screen import Screen, write_json
 from cli.split import ImpossibleSplitError, InvalidSplitError, ShardsExistError
 from cli.table import Table
@@ -301,16 +301,22 @@ def deploy(
 def init(project: ProjectPath, stack: Stack = "fedgrass", as_json: Json = False) -> None:
     """Make a federation: check its folder, upload its first model.
 
-    What is checked: federation.yaml, task.py, policies.py, and whether its rules are deployed and its thing group is
-    large enough.
+    What is checked: federation.yaml, task.py, policies.py, and whether its rules are deployed and its thing group, if
+    there is one already, is large enough.
     """
     checked = load(project)
     operations = _operations(stack)
-    readiness.check(_client, stack, checked.settings, checked.policies.get(checked.settings.name))
+    to_do = None
+    try:
+        readiness.check(_client, stack, checked.settings, checked.policies.get(checked.settings.name))
+    except UnknownGroupError as error:
+        to_do = str(error)  # there is time until the start
     record = federations.create(operations, checked, federations.initial_model(checked))
     if as_json:
         write_json(record)
         return
+    if to_do is not None:
+        Screen().line(f"before the start: {to_do}")
     Screen().line(f"federation {record.federation} is ready: model {record.model.key}, {record.model.bytes:,} bytes")
     Screen().line(f"start it: fedgrass start {record.federation} --stack {stack}")
 

@@ -14,12 +14,16 @@ class NotReadyError(Exception):
     """The federation can't begin as things are; the text says why, and what to do."""
 
 
+class UnknownGroupError(NotReadyError):
+    """There is no thing group of the name that the settings have; it may be made yet."""
+
+
 def check(client: Callable[[str], Any], stack: str, settings: Federation, policies: bytes | None = None) -> None:
     """Pass if the rules that the settings call their own are deployed, and if the thing group is large enough for them.
     `client` gives a boto3 client by its service's name; `policies` is what policies.py has now, if that is known.
 
     Raises:
-        NotReadyError: see there.
+        NotReadyError, UnknownGroupError: see there.
     """
     if settings.own_rules:
         _check_rules(deployment.deployed_policies(client, stack).get(settings.name), settings, stack, policies)
@@ -48,5 +52,6 @@ def _count(iot: Any, group: str) -> int:
             if found > MAX_COHORT:
                 break
     except iot.exceptions.ResourceNotFoundException:
-        raise NotReadyError(f"there is no thing group {group}: make it, or name another one as thing_group") from None
+        text = f"there is no thing group {group}: make it, or name another one as thing_group"
+        raise UnknownGroupError(text) from None
     return found

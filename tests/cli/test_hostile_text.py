@@ -118,7 +118,7 @@ def test_what_devices_have_said_is_text_in_a_timeline(
         reason=HOSTILE,
         report=report("stranger", before={HOSTILE: 1.0}),
     )
-    rounds.refuse(simulated.name, 1, [refused])
+    rounds.refuse(simulated.name, 1, [refused], simulated.life)
     _, text = told(capsys, monkeypatch, "timeline", simulated.name, "1")
     assert f"stranger: refused: {SHOWN}" in text
     _, text = told(capsys, monkeypatch, "timeline", simulated.name, "1", "--json")

@@ -111,6 +111,19 @@ def test_init_refuses_and_leaves_nothing_behind(
     assert "too-few" not in {record.federation for record in Operations(aws.client, deployed).federations.all()}
 
 
+def test_a_thing_group_may_be_made_between_init_and_start(fedgrass: Fedgrass, tmp_path: Path) -> None:
+    (tmp_path / "task.py").write_text(
+        "from torch import nn\ndef build_model(): return nn.Linear(1, 1)\ndef load_data(directory, client): ...\n"
+    )
+    (tmp_path / "federation.yaml").write_text(
+        "name: early\nthing_group: to-be-made\ntraining: {epochs: 1, batch_size: 1, learning_rate: 1}\n"
+    )
+    made = fedgrass("init", str(tmp_path))
+    assert made.returncode == 0, made.stderr
+    assert "before the start: there is no thing group to-be-made: make it" in made.stdout
+    assert "there is no thing group to-be-made" in refused(fedgrass("start", "early"))
+
+
 def test_start_and_resume_refuse_what_init_did_not_see(
     aws: EmbeddedAws, deployed: Deployment, fedgrass: Fedgrass
 ) -> None:
