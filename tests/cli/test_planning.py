@@ -1,6 +1,8 @@
 """fedgrass plan: what a round will take is what one takes."""
 
 import json
+import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,11 @@ import yaml
 from typer.testing import CliRunner
 
 from cli.main import app
-from cli.planning.forecast import INITIATOR_MB, forecast, model_of, round_of
-from cli.planning.prices import ALL
+from cli.planning.forecast import ALARMS, INITIATOR_MB, METRICS, forecast, model_of, round_of
+from cli.planning.prices import ALL, Price
+from cloud import metrics
 from cloud.averager.plan import MEMORY_MB
+from cloud.deployment import TEMPLATE
 from cloud.settings import Averaging
 from protocol import tensors
 from protocol.messages import Encoding, ModelHeader, encode
@@ -35,7 +39,6 @@ def test_the_same_question_has_the_same_answer() -> None:
     assert found["plan"]["shards"] > 1
     assert sum(found["dollars"].values()) == pytest.approx(found["dollars_a_round"])
     assert found["dollars_a_thousand_rounds"] == pytest.approx(1000 * found["dollars_a_round"])
-    assert all(price["as_of"] and price["page"] for price in found["price_list"])
 
 
 def test_a_models_own_file_is_asked_for_its_tensors(tmp_path: Path) -> None:
@@ -87,6 +90,12 @@ def test_people_are_shown_dollars_and_where_the_prices_are_from() -> None:
     assert "not enough memory" in huge.output
 
 
+@pytest.mark.parametrize("price", ALL, ids=lambda price: price.unit)
+def test_a_price_has_its_month_and_a_page_of_awss_own(price: Price) -> None:
+    assert price.page.startswith(("https://aws.amazon.com/", "https://docs.aws.amazon.com/"))
+    assert re.fullmatch(r"20\d\d-[01]\d", price.as_of)
+
+
 class _Tags(yaml.SafeLoader):
     """Reads a template, whose functions (!Ref, ...) mean nothing here."""
 
@@ -94,8 +103,23 @@ class _Tags(yaml.SafeLoader):
 _Tags.add_multi_constructor("!", lambda *_: None)
 
 
-def test_the_functions_have_the_memory_that_is_reckoned_with() -> None:
-    text = (Path(__file__).parents[2] / "cloud" / "template.yaml").read_text()
-    resources = yaml.load(text, _Tags)["Resources"]  # noqa: S506
+@pytest.fixture(scope="module")
+def resources() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.load(TEMPLATE.read_text(), _Tags)["Resources"]  # noqa: S506
+    return found
+
+
+def test_the_functions_have_the_memory_that_is_reckoned_with(resources: dict[str, Any]) -> None:
     assert resources["Initiator"]["Properties"]["MemorySize"] == INITIATOR_MB
     assert resources["Averager"]["Properties"]["MemorySize"] == MEMORY_MB
+
+
+def test_there_are_as_many_metrics_and_alarms_as_are_paid_for(
+    resources: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with metrics.measured("averager", Counter(), {}, Counter()):
+        pass
+    (definition,) = json.loads(capsys.readouterr().out)["_aws"]["CloudWatchMetrics"]
+    kinds = Counter(resource["Type"] for resource in resources.values())
+    assert len(definition["Metrics"]) * kinds["AWS::Serverless::Function"] == METRICS
+    assert kinds["AWS::CloudWatch::Alarm"] == ALARMS
