@@ -9,8 +9,8 @@
           └─┬──┬──▲─┘                              └───┬────┬──┘
             │  │  │ deadline below quorum:             │    │ model written
             │  └──┘ extended, once                     │    ▼
-            │                                   abort  │  ┌────────┐
-            │ extended deadline below quorum;          │  │ closed │
+            │                                   abort, │  ┌────────┐
+            │ extended deadline below quorum;  5 tries │  │ closed │
             │ all answered below quorum; abort         ▼  └────────┘
             └─────────────────────────────────────►┌─────────┐
                                                    │ aborted │
