@@ -1,0 +1,184 @@
+"""The examples in the documents work as they stand there."""
+
+import json
+import re
+import runpy
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+import yaml
+from torch import nn
+
+from cli.planning.forecast import forecast, model_of, round_of
+from cli.settings.fields import checked
+from cli.settings.parsing import look
+from cloud import policies
+from cloud.policies import Update, round_view
+from cloud.settings import Averaging, Federation
+from cloud.state.records import ClientRecord
+from components.client import configuration
+from components.client.checkpoints import Checkpoints
+from components.client.loading import load_task
+from components.client.round_files import Belonging, RoundFiles
+from components.client.task import Client, Training, keep_checkpoints
+from protocol.messages import ModelHeader
+from tests.cloud.examples import report, round_record
+from tests.docs.markdown import DOCUMENTS, ROOT, blocks, prose, spans
+
+EXAMPLE = yaml.safe_load((ROOT / "components" / "tasks" / "mnist" / "federation.yaml").read_text())
+
+
+def python(beginning: str) -> str:
+    """The one block of Python with a line that begins like this."""
+    (found,) = [block.text for block in blocks("python") if f"\n{beginning}" in f"\n{block.text}"]
+    return found
+
+
+@pytest.mark.parametrize("block", blocks("yaml"), ids=lambda block: block.document)
+def test_settings_are_taken(block: Any) -> None:
+    settings, problems = look(yaml.safe_load(block.text))
+    assert problems == []
+    assert settings is not None
+
+
+def settings_in_passing() -> list[str]:
+    words = {span for document in DOCUMENTS for span in spans(prose(document)) if ": " in span or "{" in span}
+    return sorted(span for span in words if span.partition(":")[0] in Federation.__struct_fields__)
+
+
+@pytest.mark.parametrize("text", settings_in_passing())
+def test_settings_in_passing_are_taken_beside_others(text: str) -> None:
+    found: list[Any] = []
+    checked(EXAMPLE | yaml.safe_load(text), found)
+    assert found == []
+
+
+def test_the_deployment_that_operating_shows_is_one_of_the_example() -> None:
+    (shown,) = (json.loads(block.text) for block in blocks("json"))
+    settings, _ = look(EXAMPLE)
+    assert settings is not None
+    (component,) = shown["components"].values()
+    found = configuration.parse(json.loads(component["configurationUpdate"]["merge"]))
+    assert found.federation == settings.name
+    assert shown["targetArn"].endswith(f":thinggroup/{settings.thing_group}")
+    built = json.loads((ROOT / "gdk-config.json").read_text())["component"]
+    assert {name: value["componentVersion"] for name, value in shown["components"].items()} == {
+        name: value["version"] for name, value in built.items()
+    }
+
+
+def test_policies_in_commands_are_json() -> None:
+    commands = [block.text for block in blocks("") if "--policy-document" in block.text]
+    assert commands
+    for command in commands:
+        words = shlex.split(command.replace("\\\n", ""))
+        assert json.loads(words[words.index("--policy-document") + 1])["Version"] == "2012-10-17"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The task of README.md, with data, in the place that docs/tasks.md tries it in."""
+    task, data = tmp_path / "my-federation", tmp_path / "some" / "data"
+    task.mkdir()
+    data.mkdir(parents=True)
+    (task / "task.py").write_text(python("def build_model"))
+    generator = np.random.default_rng(0)
+    np.save(data / "inputs.npy", generator.normal(size=(40, 16)).astype("<f4"))
+    np.save(data / "labels.npy", generator.integers(0, 3, 40))
+    monkeypatch.chdir(tmp_path)
+    return task
+
+
+def test_the_task_of_the_readme_trains_as_it_is_tried_out(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    script = folder.parent / "trial.py"
+    script.write_text(python("task = load_task"))
+    runpy.run_path(str(script))
+    assert "'steps': 2.0" in capsys.readouterr().out
+
+
+STEP = """
+        EPOCHS.append(epoch)
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(data.train[:][0]), data.train[:][1]).backward()
+        optimizer.step()
+"""
+
+
+def test_the_training_with_checkpoints_goes_on_where_it_was_cut_off(folder: Path) -> None:
+    with (folder / "task.py").open("a") as file:
+        file.write("\n\nEPOCHS = []\n\n" + re.sub(r"\n        \.\.\..*\n", STEP, python("def train(")))
+    task = load_task(folder)
+    data = task.load_data(Path("some/data"), Client(thing="t", federation="f"))
+    settings = Training(batch_size=32, learning_rate=0.1, epochs=3)
+
+    def trained(epochs: int) -> list[float]:
+        model = task.build_model()
+        task.train(model, data, msgspec.structs.replace(settings, epochs=epochs))
+        return nn.utils.parameters_to_vector(model.parameters()).tolist()
+
+    uninterrupted = trained(3)
+    belonging = Belonging(
+        federation="f", thing="t", round=1, model="", task="", training=settings, encoding="float32", component=""
+    )
+
+    def start_process() -> None:
+        kept = Checkpoints(RoundFiles(folder / "round", belonging), data.examples, steps=0, interval_s=0.0)
+        kept.find()
+        kept.begin({}, 0.0)
+        keep_checkpoints(kept)
+
+    try:
+        start_process()
+        trained(2)
+        start_process()
+        assert trained(3) == uninterrupted
+        assert sys.modules["task"].EPOCHS == [1, 2, 3, 1, 2, 3]
+    finally:
+        keep_checkpoints(None)
+
+
+EXAMPLES = {"small": 10, "medium": 300, "large": 900}
+
+
+def test_the_rules_of_the_example_do_what_they_say(tmp_path: Path) -> None:
+    (tmp_path / policies.FILE_NAME).write_text(python("def choose_clients"))
+    own = {
+        "selection": {"policy": "own"},
+        "completion": "own",
+        "averaging": {"rule": "own"},
+        "pacing": {"policy": "own"},
+    }
+    settings, problems = look(EXAMPLE | own)
+    assert problems == []
+    assert settings is not None
+    rules = policies.load(tmp_path, settings)
+    assert rules is not None
+    fleet = [ClientRecord(federation="f", thing=thing, examples=examples) for thing, examples in EXAMPLES.items()]
+    reports = {thing: report(thing, examples=examples) for thing, examples in EXAMPLES.items()}
+    ended = round_view(round_record(*EXAMPLES, accepted=3), [], 1100.0)
+    assert rules.choose_clients(fleet, 2, 1) == ["large", "medium"]
+    assert rules.choose_clients(fleet, 2, 10) == list(EXAMPLES)
+    assert rules.is_complete(ended)
+    assert not rules.is_complete(msgspec.structs.replace(ended, accepted=2, reports={"large": reports["large"]}))
+    updates = [
+        Update(thing=thing, report=reports[thing], delta={"w": np.ones(2, "<f4") * n})
+        for n, thing in enumerate(reports)
+    ]
+    mean = rules.average(iter(updates), {"w": np.zeros(2, "<f4")})
+    assert mean["w"].tolist() == [(300 + 2 * 500) / 810] * 2
+    assert [rules.next_round_delay(msgspec.structs.replace(ended, accepted=n)) for n in (3, 2)] == [30.0, 240.0]
+
+
+def test_what_a_round_of_the_example_costs_is_what_is_said() -> None:
+    found = forecast(
+        round_of(model_of(46_796_608), ModelHeader(federation="f", round=0), 40, Averaging(), "float32", copied=False)
+    )
+    told = (ROOT / "docs" / "operating.md").read_text()
+    assert "--model-bytes 46796608 --clients 40 " in told
+    assert f"${found.dollars_a_round:.2f} a round" in told
+    assert f"${found.dollars['models sent to devices']:.2f} are the models" in " ".join(told.split())

@@ -1,0 +1,131 @@
+"""What the documents name is there: files, folders, headings, modules, settings, and names of things in AWS."""
+
+import json
+import re
+from collections import Counter
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from cloud import metrics
+from cloud.deployment import Deployment
+from protocol import names as protocol_names
+from tests.docs.markdown import DOCUMENTS, ROOT, anchors, blocks, links, prose, spans, table
+
+each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+
+ROOMS = ("protocol", "cloud", "components", "sandbox", "cli", "benchmarks", "tests", "recipes", "docs")
+FILES = [path for room in ROOMS for path in (ROOT / room, *(ROOT / room).rglob("*")) if "__pycache__" not in path.parts]
+FILES += [path for path in ROOT.iterdir() if path.is_file()]
+PATHS = [f"/{path.relative_to(ROOT)}" for path in FILES]
+
+OF_USERS = {"labels.json", "json.py", "queue.py", "protocol.py", "torch/", "data/"}
+IN_THE_BUCKET = {"partial/", "ema/"}
+
+
+@each_document
+def test_links_lead_somewhere(document: Path) -> None:
+    for link in links(document):
+        if not link.startswith("https://"):
+            path, _, anchor = link.partition("#")
+            target = (document.parent / path).resolve() if path else document
+            assert target.exists(), link
+            assert not anchor or anchor in anchors(target), link
+
+
+@each_document
+def test_files_and_folders_that_are_named_exist(document: Path) -> None:
+    named = re.compile(r"[\w.-]+(/[\w.-]+)*(\.(py|ya?ml|md|json|sh|txt|toml)|/)")
+    for span in set(spans(prose(document))) - OF_USERS - IN_THE_BUCKET:
+        if named.fullmatch(span):
+            assert any(path.endswith("/" + span.rstrip("/")) for path in PATHS), span
+
+
+@each_document
+def test_modules_that_are_named_exist(document: Path) -> None:
+    for span in set(spans(prose(document))) - OF_USERS:
+        if re.fullmatch(rf"({'|'.join(ROOMS)})(\.[a-z_]+)+", span):
+            assert find_spec(span) is not None, span
+
+
+@cache
+def sources() -> str:
+    """All that is no document, and no test of documents."""
+    kinds = {".py", ".yaml", ".yml", ".json", ".sh", ".txt", ".toml"}
+    files = (path for path in FILES if path.suffix in kinds and path.parent != Path(__file__).parent)
+    return "\n".join(path.read_text() for path in files)
+
+
+OTHERS = {"EXCLUSIVE_THING", "ggc_user", "gg_component", "GreengrassV2IoTThingPolicy", "NOTIFY_COMPONENTS"}
+"""Names that AWS and Greengrass give, and nothing here has to know."""
+
+
+@each_document
+def test_names_in_code_font_occur_in_the_code(document: Path) -> None:
+    words = {word for span in spans(prose(document)) for word in re.findall(r"(?<![\w<-])[A-Za-z]\w*(?![\w>-])", span)}
+    ours = {word for word in words - OTHERS if "_" in word or re.search(r"[a-z][A-Z]", word)}
+    assert sorted(word for word in ours if not re.search(rf"\b{word}\b", sources())) == []
+
+
+LIFE = "0123abcd"
+KEYS = {
+    "models": [protocol_names.model_key("digits", 7, LIFE)],
+    "their copies, if devices download these": [protocol_names.copy_key("digits", 7, LIFE)],
+    "what belongs to them": [
+        protocol_names.optimizer_key("digits", 7, LIFE),
+        protocol_names.ema_key("digits", 7, LIFE),
+    ],
+    "intermediate sums": [protocol_names.partial_key("digits", 7, "...", LIFE).removesuffix("...") + "..."],
+    "updates": [protocol_names.update_key("digits", 7, "pi-7", LIFE)],
+    "assignment": [protocol_names.shadow_name("digits")],
+    "round's state": [protocol_names.round_topic("digits")],
+    "hello": [protocol_names.hello_topic("digits", "pi-7")],
+}
+
+
+def test_the_contract_has_the_keys_and_topics_that_are_built() -> None:
+    rows = {what: where for what, where in table("docs/architecture.md", "what", "where").rows if what in KEYS}
+    assert rows.keys() == KEYS.keys()
+    for what, built in KEYS.items():
+        listed = [
+            span.replace("<f>", "digits")
+            .replace("<life>", LIFE)
+            .replace("<round:08d>", f"{7:08d}")
+            .replace("<thing>", "pi-7")
+            for span in spans(rows[what])
+        ]
+        assert listed[: len(built)] == built
+
+
+TEMPLATE = (ROOT / "cloud" / "template.yaml").read_text()
+
+
+def test_metrics_and_alarms_are_listed_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    listed = {what: spans(where) for what, where in table("docs/operating.md", "what", "where").rows}
+    with metrics.measured("averager", Counter(), {}, Counter()):
+        pass
+    (definition,) = json.loads(capsys.readouterr().out)["_aws"]["CloudWatchMetrics"]
+    named = [metric["Name"] for metric in definition["Metrics"]]
+    assert listed["metrics"] == [definition["Namespace"], *definition["Dimensions"][0], *named]
+    assert set(listed["alarms"]) == set(
+        re.findall(r"^  (\w+):\n    Type: AWS::CloudWatch::Alarm", TEMPLATE, re.MULTILINE)
+    )
+    assert listed["functions' logs"] == [
+        f"/aws/lambda/fedgrass-{name}"
+        for name in re.findall(r"FunctionName: !Sub \$\{AWS::StackName\}-(\w+)", TEMPLATE)
+    ]
+
+
+def test_resources_of_the_stack_that_commands_name_are_in_its_template() -> None:
+    text = " ".join((ROOT / "docs" / "operating.md").read_text().split())
+    resources = re.findall(r"--logical-resource-id (\w+)", text)
+    assert resources
+    assert all(f"\n  {name}:\n    Type:" in TEMPLATE for name in resources)
+
+
+def test_what_deploy_prints_is_what_the_next_step_attaches() -> None:
+    named = {name for block in blocks("") for name in re.findall(r"<(device_\w+)>", block.text)}
+    assert named == {"device_policy_arn", "device_iot_policy_name"}
+    assert named <= set(Deployment.__struct_fields__)

@@ -1,0 +1,151 @@
+"""The tables of settings say what the code takes: every name, default and range."""
+
+import json
+import re
+from typing import Any
+
+import msgspec
+import pytest
+import yaml
+from msgspec import inspect
+
+from cloud import settings
+from cloud.settings import MAX_WAIT_S, Federation, ServerOptimizer
+from components.client.configuration import DAY_S, Configuration, parse
+from protocol import names
+from protocol.messages import MAX_INTEGER
+from tests.docs.markdown import ROOT, spans, table
+
+ROOMS = ("training", "selection", "averaging", "pacing")
+WITHOUT_VALUE = {
+    "averaging.shards": "by size",
+    "training.epochs": "one is required",
+    "training.steps": "one is required",
+}
+
+
+def fields_of(kind: type[msgspec.Struct], room: str = "") -> dict[str, msgspec.structs.FieldInfo]:
+    found: dict[str, msgspec.structs.FieldInfo] = {}
+    for field in msgspec.structs.fields(kind):
+        if not room and field.name in ROOMS:
+            found |= fields_of(field.type, f"{field.name}.")
+        else:
+            found[room + field.name] = field
+    return found
+
+
+SETTINGS = fields_of(Federation)
+ROWS = {
+    name: (kind, default)
+    for field, kind, default, *_ in table("docs/tasks.md", "field", "type", "default").rows
+    for name in spans(field)
+}
+
+
+def test_the_settings_of_federation_yaml_are_all_listed_and_no_others() -> None:
+    assert ROWS.keys() == SETTINGS.keys()
+
+
+def shown(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_setting_has_the_default_that_its_row_says(name: str) -> None:
+    default = SETTINGS[name].default
+    if default is msgspec.NODEFAULT:
+        expected = "required"
+    elif default is None:
+        expected = WITHOUT_VALUE.get(name, "none")
+    else:
+        expected = default.name if isinstance(default, settings.FedAvg) else shown(default)
+    assert ROWS[name][1].strip("`") == expected
+
+
+def kind_of(information: inspect.Type) -> str:
+    match information:
+        case inspect.UnionType(types=(inspect.IntType(), inspect.StrType())):
+            return "amount"
+        case inspect.UnionType(types=types):
+            return kind_of(next(kind for kind in types if not isinstance(kind, inspect.NoneType)))
+        case inspect.LiteralType(values=values):
+            return ", ".join(f"`{value}`" for value in values)
+        case inspect.BoolType():
+            return "true, false"
+        case inspect.IntType() | inspect.FloatType():
+            return bounds_of(information)
+        case _:
+            return ""
+
+
+def bounds_of(kind: inspect.IntType | inspect.FloatType) -> str:
+    if kind.ge == 1 and kind.le == MAX_INTEGER:
+        return "number"
+    if kind.le == MAX_WAIT_S:
+        return "seconds, up to a year"
+    if kind.le is not None or kind.lt is not None:
+        upper = f"{kind.le}" if kind.le is not None else f"< {kind.lt}"
+        return f"{kind.ge} to {upper}"
+    return f">= {kind.ge}" if kind.ge is not None else f"> {kind.gt}" if kind.gt is not None else "integer"
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_setting_takes_what_its_row_says(name: str) -> None:
+    information = inspect.type_info(SETTINGS[name].type)
+    said = ROWS[name][0]
+    if isinstance(information, inspect.LiteralType):
+        assert set(spans(said)) == set(information.values)
+    else:
+        assert kind_of(information) in said
+
+
+def test_a_federations_name_is_as_long_as_its_row_says() -> None:
+    longest = re.match(r"1 to (\d+) ", ROWS["name"][0])
+    assert longest is not None
+    names.check_federation("a" * int(longest[1]))
+    with pytest.raises(names.InvalidNameError):
+        names.check_federation("a" * (int(longest[1]) + 1))
+
+
+def test_the_server_optimizers_have_the_settings_that_are_listed() -> None:
+    listed: dict[str, dict[str, str]] = {}
+    for optimizers, given in table("docs/tasks.md", "`averaging.optimizer`").rows:
+        before = dict(listed[list(listed)[-1]]) if given.startswith("the same") else {}
+        of_row = before | dict(span.split(": ") for span in spans(given))
+        listed |= {yaml.safe_load(span)["name"]: of_row for span in spans(optimizers)}
+    known = {
+        kind.__struct_config__.tag: {field.name: shown(field.default) for field in msgspec.structs.fields(kind)}
+        for kind in ServerOptimizer.__args__
+    }
+    assert listed == known
+
+
+CONFIGURATION = {
+    name: (default, meaning)
+    for keys, default, meaning in table("docs/operating.md", "configuration", "default").rows
+    for name in spans(keys)
+}
+RECIPE = yaml.safe_load((ROOT / "recipe.yaml").read_text())["ComponentConfiguration"]["DefaultConfiguration"]
+REQUIRED = {"federation": "f", "bucket": "b"}
+
+
+def test_the_configuration_of_the_component_is_all_listed_and_in_its_recipe() -> None:
+    assert CONFIGURATION.keys() == set(Configuration.__struct_fields__) == RECIPE.keys() - {"accessControl"}
+
+
+def test_the_defaults_that_are_listed_are_those_of_the_recipe_and_of_the_component() -> None:
+    listed = {name: default.strip("`") for name, (default, _) in CONFIGURATION.items() if default != "required"}
+    assert listed.keys() == CONFIGURATION.keys() - REQUIRED
+    assert listed == {name: shown(RECIPE[name]) or '""' for name in listed}
+    assert parse(RECIPE | REQUIRED) == Configuration(federation="f", bucket="b")
+
+
+@pytest.mark.parametrize("name", ["reconcile_s", "keep_warm_s"])
+def test_what_is_listed_as_the_most_that_the_configuration_takes_is_that(name: str) -> None:
+    assert f"{DAY_S:,.0f}" in CONFIGURATION[name][1]
+    parse(REQUIRED | {name: DAY_S})
+
+
+def test_the_component_that_is_deployed_is_the_one_that_is_built() -> None:
+    built = json.loads((ROOT / "gdk-config.json").read_text())["component"]["com.fedgrass.Client"]["version"]
+    assert f"com.fedgrass.Client/{built}" in (ROOT / "docs" / "operating.md").read_text()
