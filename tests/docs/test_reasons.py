@@ -41,6 +41,20 @@ def test_reasons_are_those_that_devices_and_functions_give(columns: tuple[str, .
     assert [part for reason in reasons for part in parts(reason) if not said(part)] == []
 
 
+def test_reasons_are_those_that_devices_give_for_a_tasks_errors() -> None:
+    given = [text for _, text in table("docs/tasks.md", "what happens").rows]
+    after = [reason for text in given for reason in re.split(r"`(?:failed|declined)`:?", text)[1:]]
+    reasons = [re.split("[,;]", re.sub("`[^`]*`", "...", reason))[0] for reason in after]
+    assert [part for reason in reasons for part in parts(reason) if not said(part)] == []
+
+
+def test_the_line_of_an_event_is_one_that_is_logged() -> None:
+    listed = {what: spans(where) for what, where in table("docs/operating.md", "what", "where").rows}
+    (line,) = listed["events"]
+    shape = re.sub(r"=\w+", "=", line.replace(" closed:", " :"))
+    assert any(re.sub("%[sd]", "", text).strip() == shape for text in texts())
+
+
 def test_lines_to_look_for_in_logs_are_written_there() -> None:
     rows = [row for row in table("docs/operating.md", "look at", "if you see").rows if row[0].endswith("'s log")]
     assert rows

@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -11,9 +12,13 @@ from msgspec import inspect
 
 from cloud import settings
 from cloud.settings import MAX_WAIT_S, Federation, ServerOptimizer
+from cloud.state.records import ClientRecord
 from components.client.configuration import DAY_S, Configuration, parse
+from components.client.loading import Task
+from components.client.task import DeviceState
+from components.task_folder import look
 from protocol import names
-from protocol.messages import MAX_INTEGER
+from protocol.messages import MAX_INTEGER, Training
 from tests.docs.markdown import ROOT, spans, table
 
 ROOMS = ("training", "selection", "averaging", "pacing")
@@ -149,3 +154,47 @@ def test_what_is_listed_as_the_most_that_the_configuration_takes_is_that(name: s
 def test_the_component_that_is_deployed_is_the_one_that_is_built() -> None:
     built = json.loads((ROOT / "gdk-config.json").read_text())["component"]["com.fedgrass.Client"]["version"]
     assert f"com.fedgrass.Client/{built}" in (ROOT / "docs" / "operating.md").read_text()
+
+
+def bullets(document: str, beginning: str) -> set[str]:
+    """What a bullet that begins like this lists in code font, to the end of its sentence."""
+    text = " ".join((ROOT / document).read_text().split())
+    return set(spans(text.partition(f"- {beginning}")[2].partition(". ")[0]))
+
+
+def test_what_rules_and_tasks_get_has_the_fields_that_are_listed() -> None:
+    assert bullets("docs/tasks.md", "`Client` has") == set(ClientRecord.__struct_fields__) - {"federation"}
+    assert bullets("docs/tasks.md", "`settings` has") == set(Training.__struct_fields__)
+    ready = next(
+        gets for function, gets, *_ in table("docs/tasks.md", "function", "what it gets").rows if "ready" in function
+    )
+    assert set(spans(ready)) - {"None"} == set(DeviceState.__struct_fields__)
+
+
+@pytest.mark.parametrize("name", ["build_model", "load_data", "ready", "validate", "evaluate", "train", "describe"])
+def test_the_functions_of_a_task_are_listed(name: str) -> None:
+    listed = [function for function, *_ in table("docs/tasks.md", "function", "what it gets").rows]
+    assert sum(f"`{name}(" in function for function in listed) == 1
+    assert hasattr(Task, name)
+
+
+def test_what_is_said_to_be_left_out_of_a_tasks_folder_is(tmp_path: Path) -> None:
+    (tmp_path / "task.py").write_text("")
+    kinds = table("docs/tasks.md", "left out").rows
+    named = {
+        name
+        for kind, examples in kinds
+        if "can't be packed" not in kind
+        for name in spans(kind) + spans(examples.partition("a folder with")[0])
+    }
+    assert {".git", "node_modules", "policies.py"} <= named
+    for name in named:
+        path = tmp_path / name.replace("*", "x")
+        if path.suffix in (".py", ".pyc", ".yaml"):
+            path.write_text("")
+        else:
+            path.mkdir()
+            (path / "x.txt").write_text("")
+    found = look(tmp_path)
+    assert found.packed.keys() == {"task.py"}
+    assert not found.data
