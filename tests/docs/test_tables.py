@@ -151,9 +151,12 @@ def test_what_is_listed_as_the_most_that_the_configuration_takes_is_that(name: s
     parse(REQUIRED | {name: DAY_S})
 
 
-def test_the_component_that_is_deployed_is_the_one_that_is_built() -> None:
-    built = json.loads((ROOT / "gdk-config.json").read_text())["component"]["com.fedgrass.Client"]["version"]
-    assert f"com.fedgrass.Client/{built}" in (ROOT / "docs" / "operating.md").read_text()
+def test_the_versions_that_commands_name_are_those_of_the_components_configuration() -> None:
+    built = json.loads((ROOT / "gdk-config.json").read_text())
+    operating, readme = ((ROOT / name).read_text() for name in ("docs/operating.md", "README.md"))
+    version = built["component"]["com.fedgrass.Client"]["version"]
+    assert set(re.findall(r"com\.fedgrass\.Client/(\d[\d.]*)", operating)) == {version}
+    assert set(re.findall(r"gdk-cli\.git@v(\S+)", operating + readme)) == {built["gdk_version"]}
 
 
 def bullets(document: str, beginning: str) -> set[str]:

@@ -1,4 +1,3 @@
-import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -172,53 +171,3 @@ def test_the_time_of_training_is_that_of_all_processes(process: Process, clock: 
     second.end()
     clock.now += 50
     assert second.train_s == 7
-
-
-class PowerCut(BaseException):
-    """The power goes."""
-
-
-def documented_train() -> Callable[..., dict[str, float]]:
-    """The example of docs/tasks.md, with a training step where it has dots."""
-    text = (Path(__file__).parents[3] / "docs" / "tasks.md").read_text()
-    source = next(block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "resume(model)" in block)
-    step = "        data(model, optimizer, epoch)\n"
-    namespace: dict[str, Any] = {"torch": torch}
-    exec(source.replace("        ...\n", step), namespace)  # noqa: S102 - it is our own
-    train: Callable[..., dict[str, float]] = namespace["train"]
-    return train
-
-
-def test_the_documented_example_goes_on_with_the_same_bits(process: Process) -> None:
-    train = documented_train()
-    settings = Training(batch_size=4, learning_rate=0.1, momentum=0.9, epochs=5)
-
-    def step(model: nn.Module, optimizer: torch.optim.Optimizer, epoch: int) -> None:
-        optimizer.zero_grad()
-        noise = torch.randn(8, 3)
-        model(noise).square().mean().backward()
-        optimizer.step()
-
-    def cut_off(model: nn.Module, optimizer: torch.optim.Optimizer, epoch: int) -> None:
-        if epoch == 4:
-            raise PowerCut
-        step(model, optimizer, epoch)
-
-    def run(model: nn.Module, data: Callable[..., None]) -> Tensor:
-        torch.manual_seed(9)
-        checkpoints = process()
-        checkpoints.find()
-        keep_checkpoints(checkpoints)
-        train(model, data, settings)
-        return torch.cat([value.detach().flatten() for value in model.parameters()])
-
-    model = nn.Linear(3, 2)
-    start = {name: value.clone() for name, value in model.state_dict().items()}
-    torch.manual_seed(9)
-    train(model, step, settings)  # nobody keeps checkpoints
-    expected = torch.cat([value.detach().flatten() for value in model.parameters()])
-    model.load_state_dict(start)
-    with pytest.raises(PowerCut):
-        run(model, cut_off)
-    model.load_state_dict(start)
-    assert torch.equal(run(model, step), expected)
