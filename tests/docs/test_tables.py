@@ -3,7 +3,7 @@
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
@@ -18,7 +18,7 @@ from components.client.loading import Task
 from components.client.task import DeviceState
 from components.task_folder import look
 from protocol import names
-from protocol.messages import MAX_INTEGER, Training
+from protocol.messages import MAX_INTEGER, Assignment, ModelReference, Phase, Training
 from tests.docs.markdown import ROOT, spans, table
 
 ROOMS = ("training", "selection", "averaging", "pacing")
@@ -201,3 +201,15 @@ def test_what_is_said_to_be_left_out_of_a_tasks_folder_is(tmp_path: Path) -> Non
     found = look(tmp_path)
     assert found.packed.keys() == {"task.py"}
     assert not found.data
+
+
+def test_the_contract_has_the_fields_of_assignments_and_the_phases_of_progress() -> None:
+    rows = {what: " ".join(where.split()) for what, where in table("docs/architecture.md", "what", "where").rows}
+    assignment = rows["assignment"].partition(" = ")[2].strip("{}")
+    model = re.search(r" model \{(.*?)\}", assignment)
+    assert model is not None
+    listed = assignment.replace(model[0], " model").split(", ")
+    assert listed == list(Assignment.__struct_fields__)
+    assert model[1].split(", ") == [name for name in ModelReference.__struct_fields__ if name != "copy"]
+    phases = rows["progress"].partition("phase: ")[2].partition(", reason")[0]
+    assert tuple(phases.replace(" or ", ", ").split(", ")) == get_args(Phase)
