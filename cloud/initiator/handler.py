@@ -5,30 +5,29 @@ the topic rule                   a client's hello
 the schedule                     {"kind": "wake"}: a safety net that asks again for what should be open
 """
 
+import functools
 import logging
+import re
 import time
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from cloud import metrics, services
-from cloud.initiator.opening import open_round
+from cloud.initiator.greeting import Greeter
+from cloud.initiator.opening import next_round, open_round
 from cloud.services import Services
-from cloud.state.federations import UnknownFederationError
 from cloud.state.lifecycle import next_check
 from cloud.state.reading import Reader
 from cloud.state.records import CorruptRecordError, FederationRecord, RoundRecord
 from cloud.state.rounds import UnknownRoundError
-from protocol import names
-from protocol.messages import CheckRound, Hello, InvalidMessageError, OpenRound, decode
+from protocol.messages import CheckRound, OpenRound, decode
 
 _log = logging.getLogger(__name__)
 
 
-class _Greeting(msgspec.Struct):
-    kind: Literal["hello"]
-    federation: str
-    thing: str
+_HELLO = re.compile(r'"kind"\s*:\s*"hello"')
+"""What the topic rule adds to all that a device says, whether the rest can be read or not."""
 
 
 class _Tagged(msgspec.Struct):
@@ -56,43 +55,26 @@ def handle(event: dict[str, Any], _context: object) -> dict[str, Any]:
         return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failures]}
 
 
+@functools.cache
+def _greeter_of(outside: Services) -> Greeter:
+    return Greeter(outside)
+
+
 def _handle_message(outside: Services, body: str, properties: dict[str, Any]) -> None:
-    kind = msgspec.json.decode(body, type=_Tagged).kind
+    try:
+        kind = msgspec.json.decode(body, type=_Tagged).kind
+    except (msgspec.DecodeError, RecursionError) as error:
+        if _HELLO.search(body) is None:
+            raise
+        _log.warning("hello refused: %s: %.200s", error, body)
+        return
     properties["kind"] = kind
     if kind == "hello":
-        _greet(outside, body)
+        _greeter_of(outside).greet(body)
         return
     request = decode(body, OpenRound)
     properties |= {"federation": request.federation, "round": request.round}
     open_round(outside, request)
-
-
-def _greet(outside: Services, body: str) -> None:
-    try:
-        greeting = msgspec.json.decode(body, type=_Greeting)
-        federation, thing = names.check_federation(greeting.federation), names.check_thing(greeting.thing)
-        hello = decode(body, Hello)
-    except (msgspec.DecodeError, names.InvalidNameError, InvalidMessageError) as error:
-        _log.warning("hello refused: %s", error)
-        return
-    now = time.time()
-    try:
-        record = outside.federations.get(federation)
-    except UnknownFederationError:
-        _log.info("federation=%s thing=%s said hello before there is such a federation", federation, thing)
-        outside.clients.greet(federation, thing, hello, now)
-        return
-    group = record.settings.thing_group
-    if group is not None and group not in outside.groups.of(thing):
-        _log.warning("federation=%s thing=%s hello refused: it is not in thing group %s", federation, thing, group)
-        return
-    outside.clients.greet(federation, thing, hello, now)
-    if record.waiting and record.status == "running":
-        outside.notices.ask_for_round(_next_round(record), now)
-
-
-def _next_round(federation: FederationRecord) -> OpenRound:
-    return OpenRound(federation=federation.federation, life=federation.life, round=federation.round + 1)
 
 
 def _wake(outside: Services) -> None:
@@ -107,7 +89,7 @@ def _wake(outside: Services) -> None:
 
 def _ask_again(outside: Services, federation: FederationRecord, now: float) -> None:
     """Ask again for the next round to open, or the open one to be looked at."""
-    request = _next_round(federation)
+    request = next_round(federation)
     try:
         record = outside.rounds.of(federation.federation, federation.life, request.round)
     except UnknownRoundError:

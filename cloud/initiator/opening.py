@@ -19,6 +19,11 @@ from protocol.messages import Assignment, CheckRound, OpenRound, RoundCounts, Ro
 _log = logging.getLogger(__name__)
 
 
+def next_round(federation: FederationRecord) -> OpenRound:
+    """Asks for the round after the last one that ended."""
+    return OpenRound(federation=federation.federation, life=federation.life, round=federation.round + 1)
+
+
 def open_round(services: Services, request: OpenRound) -> None:
     """Open the round asked for, or repair it if an earlier attempt was cut off before all were told.
 
@@ -61,6 +66,8 @@ def open_round(services: Services, request: OpenRound) -> None:
     busy, carried = _handed_over(services, federation)
     try:
         clients = candidates.result()
+        expiring = [client for client in clients if client.expires_at is not None]
+        list(services.parallel.map(services.clients.keep, expiring))
         choose = services.policy(settings, "choose_clients")
         cohort = select(clients, settings.selection, request.round, choose, busy)
     except NotEnoughClientsError as error:

@@ -1,7 +1,9 @@
 """The clients table: what each client of a federation can do, and how it has done."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -42,8 +44,9 @@ class Clients:
         )
         return list(self._reader.records((item for page in pages for item in page["Items"]), ClientRecord))
 
-    def greet(self, federation: str, thing: str, hello: Hello, now: float) -> None:
-        """Record what a client says of itself; its history stays as it is."""
+    def greet(self, federation: str, thing: str, hello: Hello, now: float, *, expires_at: float | None = None) -> None:
+        """Record what a client says of itself; its history stays as it is. With `expires_at`, the record is deleted
+        then, unless `keep` or another hello comes before."""
         values = {
             "last_seen": now,
             "component_version": hello.component_version,
@@ -53,12 +56,25 @@ class Clients:
         }
         if hello.examples is not None:
             values["examples"] = hello.examples
+        if expires_at is not None:
+            values["expires_at"] = math.ceil(expires_at)
+        removed = " REMOVE expires_at" if expires_at is None else ""
         self._dynamodb.update_item(
             TableName=self._table,
             Key=_key(federation, thing),
-            UpdateExpression="SET " + ", ".join(f"{name} = :{name}" for name in values),
+            UpdateExpression="SET " + ", ".join(f"{name} = :{name}" for name in values) + removed,
             ExpressionAttributeValues={f":{name}": to_attribute(value) for name, value in values.items()},
         )
+
+    def keep(self, client: ClientRecord) -> None:
+        """Let a client's record not expire: there is its federation. One that has expired meanwhile stays away."""
+        with suppress(self._dynamodb.exceptions.ConditionalCheckFailedException):
+            self._dynamodb.update_item(
+                TableName=self._table,
+                Key=_key(client.federation, client.thing),
+                UpdateExpression="REMOVE expires_at",
+                ConditionExpression="attribute_exists(thing)",
+            )
 
     def record_histories(self, federation: str, histories: Iterable[ClientHistory]) -> None:
         """Write what a round taught about clients, as many a call as DynamoDB takes."""

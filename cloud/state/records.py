@@ -48,7 +48,8 @@ class ClientRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One client of a federation: what it can do, and how it has done. A restart never resets its history.
 
     `turnaround_s` is the moving average (EWMA) of its turnarounds, None before its first update; `missed` counts the
-    rounds in a row that it was selected for and did not answer.
+    rounds in a row that it was selected for and did not answer. Until there is a federation of this name, the record is
+    deleted at `expires_at`.
     """
 
     federation: str
@@ -61,6 +62,7 @@ class ClientRecord(msgspec.Struct, frozen=True, kw_only=True):
     memory_bytes: int | None = None
     cpu_count: int | None = None
     examples: int | None = None
+    expires_at: float | None = None
 
 
 class CohortMember(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -1,0 +1,135 @@
+"""cloud/initiator/greeting.py: how much a device that says hello again and again has the initiator do."""
+
+import json
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cloud.deployment import Deployment
+from cloud.initiator.greeting import Greeter
+from cloud.operations import Operations
+from cloud.services import Services
+from cloud.state.groups import Groups
+from protocol.messages import encode
+from sandbox.embedded_aws import EmbeddedAws
+from tests.cloud.simulated import HELLO, SimulatedFederation
+
+
+class Asked:
+    """An initiator's services, and how often AWS was asked for what."""
+
+    def __init__(self, aws: EmbeddedAws, deployed: Deployment) -> None:
+        self.calls: Counter[str] = Counter()
+        session = aws.session()
+        session.events.register("before-send", self._count)
+
+        def client(service: Any) -> Any:
+            made: Any = session
+            return made.client(service, endpoint_url=aws.endpoint)
+
+        self.operations = Operations(client, deployed)
+        self.services = Services(
+            federations=self.operations.federations,
+            clients=self.operations.clients,
+            groups=Groups(lambda: client("iot")),
+            rounds=self.operations.rounds,
+            models=self.operations.models,
+            notices=self.operations.notices,
+            parallel=ThreadPoolExecutor(1),
+            calls=self.calls,
+            waited_s={},
+            package=Path(),
+        )
+
+    def _count(self, event_name: str, **_: Any) -> None:
+        self.calls[event_name.rpartition(".")[2]] += 1
+
+
+@pytest.fixture
+def asked(aws: EmbeddedAws, deployed: Deployment) -> Asked:
+    """The services of an execution environment."""
+    return Asked(aws, deployed)
+
+
+def body_of(federation: str, thing: str, /, **changes: Any) -> str:
+    """What the topic rule makes of a hello."""
+    topic = {"kind": "hello", "federation": federation, "thing": thing}
+    return json.dumps(json.loads(encode(HELLO)) | topic | changes)
+
+
+def test_a_hello_that_says_nothing_new_is_neither_looked_up_nor_written(
+    simulated: SimulatedFederation, asked: Asked
+) -> None:
+    simulated.create([], rounds=1)
+    greeter = Greeter(asked.services)
+    greeter.greet(body_of(simulated.name, "d0"))
+    assert asked.calls == {"GetItem": 1, "UpdateItem": 1}
+    for _ in range(20):
+        greeter.greet(body_of(simulated.name, "d0"))
+    assert asked.calls == {"GetItem": 1, "UpdateItem": 1}
+    greeter.greet(body_of(simulated.name, "d0", examples=101))
+    greeter.greet(body_of(simulated.name, "d1"))
+    assert asked.calls == {"GetItem": 3, "UpdateItem": 3}
+    assert simulated.client("d0").examples == 101
+
+
+def test_the_groups_of_a_thing_are_asked_for_once_a_minute(simulated: SimulatedFederation, asked: Asked) -> None:
+    iot = simulated.aws.client("iot")
+    iot.create_thing_group(thingGroupName=simulated.name)
+    simulated.create([], rounds=1, thing_group=simulated.name)
+    member, stranger = f"{simulated.name}-member", f"{simulated.name}-stranger"
+    for thing in (member, stranger):
+        simulated.register(thing)
+    iot.add_thing_to_thing_group(thingGroupName=simulated.name, thingName=member)
+    greeter = Greeter(asked.services)
+    for number in range(5):
+        for thing in (member, stranger):
+            greeter.greet(body_of(simulated.name, thing, examples=number + 1))
+    assert asked.calls["ListThingGroupsForThing"] == 2
+    assert [client.thing for client in asked.operations.clients.of(simulated.name)] == [member]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"component_version": "x" * 5_000},
+        {"more": "x" * 5_000},
+        {"component_version": ["1"]},
+        {"federation": "no_name"},
+        {"thing": "a/b"},
+        {"v": 2},
+        {"memory_bytes": -1},
+    ],
+    ids=str,
+)
+def test_what_is_no_hello_costs_no_call(asked: Asked, changes: dict[str, Any]) -> None:
+    Greeter(asked.services).greet(body_of("f", "d0", **changes))
+    assert asked.calls == {}
+
+
+def test_the_record_of_a_client_that_has_expired_does_not_come_back(
+    simulated: SimulatedFederation, asked: Asked
+) -> None:
+    Greeter(asked.services).greet(body_of(simulated.name, "d0"))
+    (early,) = asked.operations.clients.of(simulated.name)
+    simulated.create([], rounds=1)
+    simulated.aws.client("dynamodb").delete_item(
+        TableName=simulated.deployed.clients_table,
+        Key={"federation": {"S": simulated.name}, "thing": {"S": "d0"}},
+    )
+    asked.services.clients.keep(early)
+    assert asked.operations.clients.of(simulated.name) == []
+
+
+def test_a_hello_after_the_federation_was_made_lets_the_record_stay(
+    simulated: SimulatedFederation, asked: Asked
+) -> None:
+    greeter = Greeter(asked.services)
+    greeter.greet(body_of(simulated.name, "d0"))
+    assert simulated.client("d0").expires_at is not None
+    simulated.create([], rounds=1)
+    greeter.greet(body_of(simulated.name, "d0", examples=7))
+    assert (simulated.client("d0").expires_at, simulated.client("d0").examples) == (None, 7)
