@@ -8,7 +8,7 @@ from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from protocol import names
 from protocol.messages import AbortRound, Assignment, AverageShard, CheckRound, OpenRound, RoundNotice, encode
@@ -28,7 +28,7 @@ _NOT_TO_BE_TOLD = (
     "InvalidRequestException",
     "ConflictException",
 )
-"""What AWS IoT says when it is the thing, or what it has put into its shadow, that keeps an update out."""
+"""What AWS IoT says when it is the thing, or what it has put into its shadow, that keeps an update out for good."""
 
 
 class Notices:
@@ -51,16 +51,22 @@ class Notices:
         self._parallel = parallel
 
     def assign(self, federation: str, things: Iterable[str], assignment: Assignment) -> dict[str, float]:
-        """Write the assignment into each client's shadow; returns when, by thing. A thing that can't be told (it was
-        deleted, say) is logged and left out.
+        """Write the assignment into each client's shadow; returns when, by thing. A thing that can't be told is logged
+        and left out: it was deleted, say, or keeps its shadow so busy that AWS IoT takes no more.
 
         Raises:
-            ClientError: AWS IoT refused for a reason that has nothing to do with the thing.
+            ClientError, BotoCoreError: nobody could be told, for reasons that have nothing to do with the things. One
+                thing alone is no nobody: it may keep its own shadow busy.
         """
-        return self._update_shadows(federation, things, {"assignment": msgspec.to_builtins(assignment)})
+        told, errors = self._update_shadows(federation, things, {"assignment": msgspec.to_builtins(assignment)})
+        passing = [error for error in errors if not _is_for_good(error)]
+        if not told and len(passing) > 1:
+            raise passing[0]
+        return told
 
     def withdraw(self, federation: str, life: str, things: Iterable[str], round_number: int) -> None:
-        """Tell clients that their assignments of this life, of rounds up to this one, are not wanted any more."""
+        """Tell clients that their assignments of this life, of rounds up to this one, are not wanted any more. Who can't
+        be told is logged: its update is refused when it comes."""
         self._update_shadows(federation, things, {"withdrawn": round_number, "withdrawn_life": life})
 
     def publish(self, notice: RoundNotice) -> None:
@@ -97,19 +103,27 @@ class Notices:
             DelaySeconds=min(_MAX_DELAY_S, max(0, math.ceil(delay_s))),
         )
 
-    def _update_shadows(self, federation: str, things: Iterable[str], desired: dict[str, Any]) -> dict[str, float]:
+    def _update_shadows(
+        self, federation: str, things: Iterable[str], desired: dict[str, Any]
+    ) -> tuple[dict[str, float], list[Exception]]:
+        """Returns when each thing was told, and why others were not: the client has tried again, for as long as it
+        does."""
         payload = msgspec.json.encode({"state": {"desired": desired}})
 
-        def update(thing: str) -> tuple[str, float] | None:
+        def update(thing: str) -> tuple[str, float] | Exception:
             try:
                 self._iot.update_thing_shadow(
                     thingName=thing, shadowName=names.shadow_name(federation), payload=payload
                 )
-            except ClientError as error:
-                if error.response["Error"]["Code"] not in _NOT_TO_BE_TOLD:
-                    raise
+            except (ClientError, BotoCoreError) as error:
                 _log.exception("federation=%s thing=%s shadow not updated", federation, thing)
-                return None
+                return error
             return thing, time.time()
 
-        return dict(filter(None, self._parallel.map(update, things)))
+        outcomes = list(self._parallel.map(update, things))
+        told = dict(outcome for outcome in outcomes if not isinstance(outcome, Exception))
+        return told, [outcome for outcome in outcomes if isinstance(outcome, Exception)]
+
+
+def _is_for_good(error: Exception) -> bool:
+    return isinstance(error, ClientError) and error.response["Error"]["Code"] in _NOT_TO_BE_TOLD

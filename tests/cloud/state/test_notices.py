@@ -55,7 +55,7 @@ def test_a_client_that_cannot_be_told_for_good_keeps_no_one_from_being_told(iot:
     iot.assert_no_pending_responses()
 
 
-@pytest.mark.parametrize(
+passing = pytest.mark.parametrize(
     ("code", "status"),
     [
         ("ThrottlingException", 429),
@@ -64,12 +64,37 @@ def test_a_client_that_cannot_be_told_for_good_keeps_no_one_from_being_told(iot:
         ("ForbiddenException", 403),
     ],
 )
-def test_a_client_that_could_not_be_told_just_now_is_no_client_that_was_told(
+
+
+@passing
+def test_clients_of_which_none_could_be_told_just_now_are_to_be_told_again(
+    iot: Stubber, sqs: Stubber, code: str, status: int
+) -> None:
+    for _ in range(2):
+        iot.add_client_error("update_thing_shadow", code, http_status_code=status)
+    with pytest.raises(ClientError, match=code):
+        notices(iot, sqs).assign("f", ["a", "b"], ASSIGNMENT)
+
+
+@passing
+def test_one_client_that_could_not_be_told_keeps_no_one_from_being_told(
     iot: Stubber, sqs: Stubber, code: str, status: int
 ) -> None:
     iot.add_client_error("update_thing_shadow", code, http_status_code=status)
-    with pytest.raises(ClientError, match=code):
-        notices(iot, sqs).assign("f", ["a"], ASSIGNMENT)
+    iot.add_response("update_thing_shadow", {})
+    assert notices(iot, sqs).assign("f", ["a", "b"], ASSIGNMENT).keys() == {"b"}
+    iot.add_client_error("update_thing_shadow", code, http_status_code=status)
+    assert notices(iot, sqs).assign("f", ["a"], ASSIGNMENT) == {}  # it may be all that was to be told
+
+
+@passing
+def test_a_withdrawal_that_no_one_could_be_told_of_holds_nothing_up(
+    iot: Stubber, sqs: Stubber, code: str, status: int
+) -> None:
+    for _ in range(2):
+        iot.add_client_error("update_thing_shadow", code, http_status_code=status)
+    notices(iot, sqs).withdraw("f", "", ["a", "b"], 1)
+    iot.assert_no_pending_responses()
 
 
 @pytest.mark.parametrize(
