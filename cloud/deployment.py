@@ -27,6 +27,7 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     rounds_table: str
     responses_table: str
     rounds_queue: str
+    control_queue: str
     updates_queue: str
     shards_queue: str
     initiator: str
@@ -88,7 +89,10 @@ def find(client: Callable[[str], Any], stack: str) -> Deployment:
     fields = msgspec.structs.fields(Deployment)[1:]
     missing = [field.name for field in fields if _output_of(field.name) not in outputs]
     if missing:
-        raise DeploymentError(f"stack {stack!r} is not one of fedgrass: it has no {', '.join(missing)}")
+        raise DeploymentError(
+            f"stack {stack!r} is not one of fedgrass, or an older one: it has no {', '.join(missing)}; "
+            "`fedgrass deploy` brings an older one up to date"
+        )
     return Deployment(stack=stack, **{field.name: outputs[_output_of(field.name)] for field in fields})
 
 

@@ -50,6 +50,7 @@ class Operations:
             client("iot-data"),
             client("sqs"),
             deployment.rounds_queue,
+            deployment.control_queue,
             deployment.updates_queue,
             deployment.shards_queue,
             ThreadPoolExecutor(8),

@@ -97,6 +97,7 @@ def from_environment() -> Services:
             session.client("iot-data", config=config),
             session.client("sqs", config=config),
             environment["ROUNDS_QUEUE"],
+            environment["CONTROL_QUEUE"],
             environment["UPDATES_QUEUE"],
             environment["SHARDS_QUEUE"],
             parallel,

@@ -47,10 +47,10 @@ _ROUND_KB, _FEDERATION_KB, _PLAN_KB = 2, 2, 2
 _MEMBER_KB, _NOTIFIED_KB = 0.09, 0.04
 _READ_KB = 4
 
-_QUEUES, _POLLERS, _POLL_S = 4, 5, 20
+_QUEUES, _POLLERS, _POLL_S = 5, 5, 20
 _MONTH_S = 30 * 86_400
 _WAKE_S = 300
-METRICS, ALARMS = 10, 2
+METRICS, ALARMS = 10, 3
 """Five metrics of each function, and what watches the dead-letter queues."""
 
 
@@ -290,9 +290,9 @@ def _month(clients: int) -> dict[str, float]:
         f"devices asking for their shadow every {RECONCILE_S} s": prices.IOT_SHADOW.of(_SHADOW_KB * asks)
         + prices.IOT_MESSAGE.of(3 * asks),
         "devices being connected, which Greengrass is anyway": prices.IOT_MINUTE.of(clients * _MONTH_S / 60),
-        "Lambda polling four queues": prices.SQS_REQUEST.of(polls),
+        "Lambda polling five queues": prices.SQS_REQUEST.of(polls),
         "the initiator's wake-ups": prices.LAMBDA_REQUEST.of(wakes)
         + prices.LAMBDA_GB_S.of(wakes * CALL_S * 3 * INITIATOR_MB / 1024)
         + prices.DYNAMODB_READ.of(4 * wakes),
-        "ten metrics and two alarms": prices.METRIC.of(METRICS) + prices.ALARM.of(ALARMS),
+        "ten metrics and three alarms": prices.METRIC.of(METRICS) + prices.ALARM.of(ALARMS),
     }

@@ -39,6 +39,7 @@ class Notices:
         iot: "IoTDataPlaneClient",
         sqs: "SQSClient",
         rounds_queue: str,
+        control_queue: str,
         updates_queue: str,
         shards_queue: str,
         parallel: Executor,
@@ -46,6 +47,7 @@ class Notices:
         self._iot = iot
         self._sqs = sqs
         self._rounds_queue = rounds_queue
+        self._control_queue = control_queue
         self._updates_queue = updates_queue
         self._shards_queue = shards_queue
         self._parallel = parallel
@@ -79,7 +81,7 @@ class Notices:
 
     def ask_for_check(self, check: CheckRound, now: float) -> None:
         """Wake the averager to look at a round, at `check.at` or after the longest delay that SQS has."""
-        self._send(self._updates_queue, check, check.at - now)
+        self._send(self._control_queue, check, check.at - now)
 
     def put_off(self, body: bytes, at: float, now: float) -> None:
         """Have the averager hear a message again, at a time or after the longest delay that SQS has."""
@@ -91,7 +93,7 @@ class Notices:
 
     def ask_for_abort(self, abort: AbortRound) -> None:
         """Have the averager end a round."""
-        self._send(self._updates_queue, abort, 0.0)
+        self._send(self._control_queue, abort, 0.0)
 
     def _send(self, queue: str, message: msgspec.Struct, delay_s: float) -> None:
         self._send_body(queue, encode(message), delay_s)

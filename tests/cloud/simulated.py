@@ -375,7 +375,7 @@ class SimulatedFederation:
         sqs = self.aws.client("sqs")
         counts = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         hellos = sqs.get_queue_url(QueueName=f"{self.deployed.stack}-hello")["QueueUrl"]
-        queues = (self.deployed.updates_queue, self.deployed.rounds_queue, hellos)
+        queues = (self.deployed.updates_queue, self.deployed.control_queue, self.deployed.rounds_queue, hellos)
 
         def idle() -> bool:
             for queue in queues:

@@ -56,7 +56,9 @@ def test_a_stack_that_is_not_there_is_named(aws: EmbeddedAws) -> None:
 def test_a_stack_of_something_else_is_no_deployment(aws: EmbeddedAws) -> None:
     body = '{"Resources": {"Queue": {"Type": "AWS::SQS::Queue"}}}'
     aws.client("cloudformation").create_stack(StackName="something-else", TemplateBody=body)
-    with pytest.raises(DeploymentError, match=r"'something-else' is not one of fedgrass: it has no bucket"):
+    with pytest.raises(
+        DeploymentError, match=r"'something-else' is not one of fedgrass, or an older one: it has no bucket"
+    ):
         deployment.find(aws.client, "something-else")
 
 

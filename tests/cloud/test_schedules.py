@@ -77,9 +77,9 @@ FEDERATION, ROUNDS = "grass", 3
 STARTED_AT = 1_800_000_000.0
 TRAINING = Training(batch_size=1, learning_rate=0.1, epochs=1)
 
-Queue = Literal["rounds", "updates", "shards"]
-TIMEOUT_S = {"rounds": 60.0, "updates": 120.0, "shards": 120.0}
-VISIBILITY_S = {"rounds": 70.0, "updates": 130.0, "shards": 130.0}
+Queue = Literal["rounds", "control", "updates", "shards"]
+TIMEOUT_S = {"rounds": 60.0, "control": 120.0, "updates": 120.0, "shards": 120.0}
+VISIBILITY_S = {"rounds": 70.0, "control": 130.0, "updates": 130.0, "shards": 130.0}
 MAX_RECEIVES = 5
 SCHEDULE_S = 300.0
 """As in cloud/template.yaml."""
@@ -449,7 +449,7 @@ class World:
         self.invocations: list[Invocation] = []
         self.faults = 0
         self._package = package
-        self._idle: dict[Queue, list[Services]] = {"rounds": [], "updates": [], "shards": []}
+        self._idle: dict[Queue, list[Services]] = {"rounds": [], "control": [], "updates": [], "shards": []}
         self._ids: Counter[str] = Counter()
 
     def next_id(self, kind: str) -> str:
@@ -471,7 +471,7 @@ class World:
             groups=Groups(lambda: iot),
             rounds=Rounds(dynamodb, "rounds", "responses", "federations"),
             models=Models(s3, "bucket"),
-            notices=Notices(iot, sqs, "rounds", "updates", "shards", at_once),
+            notices=Notices(iot, sqs, "rounds", "control", "updates", "shards", at_once),
             parallel=at_once,
             calls=Counter(),
             waited_s={},
@@ -648,7 +648,7 @@ class Schedules(RuleBasedStateMachine):
 
     def abort(self) -> None:
         """An operator aborts the round."""
-        self.send("updates", AbortRound(federation=FEDERATION, round=self.number, reason="an operator's"))
+        self.send("control", AbortRound(federation=FEDERATION, round=self.number, reason="an operator's"))
 
     def visible(self) -> list[Message]:
         return [message for message in self.world.messages if message.visible_at <= self.world.now]

@@ -180,7 +180,12 @@ def test_the_outcome_rule_takes_thing_and_shadow_from_the_topic() -> None:
 
 
 def test_a_message_stays_invisible_for_longer_than_its_function_may_run() -> None:
-    for queue, function in (("RoundsQueue", "Initiator"), ("HelloQueue", "Initiator"), ("UpdatesQueue", "Averager")):
+    for queue, function in (
+        ("RoundsQueue", "Initiator"),
+        ("HelloQueue", "Initiator"),
+        ("UpdatesQueue", "Averager"),
+        ("ControlQueue", "Averager"),
+    ):
         timeout = RESOURCES[function]["Properties"]["Timeout"]
         assert RESOURCES[queue]["Properties"]["VisibilityTimeout"] > timeout
 
@@ -219,5 +224,6 @@ def test_the_plan_of_a_round_knows_what_an_averager_has() -> None:
     averager = RESOURCES["Averager"]["Properties"]
     assert (averager["Timeout"], averager["MemorySize"]) == (INVOCATION_S, MEMORY_MB)
     assert all(
-        RESOURCES[queue]["Properties"]["VisibilityTimeout"] > INVOCATION_S for queue in ("UpdatesQueue", "ShardsQueue")
+        RESOURCES[queue]["Properties"]["VisibilityTimeout"] > INVOCATION_S
+        for queue in ("UpdatesQueue", "ControlQueue", "ShardsQueue")
     )

@@ -42,7 +42,7 @@ def client(service: str) -> Any:
 def notices(iot: Stubber, sqs: Stubber) -> Notices:
     iot_client: Any = iot.client  # as Stubber declares it, it is any client
     sqs_client: Any = sqs.client
-    return Notices(iot_client, sqs_client, "rounds", "updates", "shards", ThreadPoolExecutor(1))
+    return Notices(iot_client, sqs_client, "rounds", "control", "updates", "shards", ThreadPoolExecutor(1))
 
 
 def test_a_client_that_cannot_be_told_for_good_keeps_no_one_from_being_told(iot: Stubber, sqs: Stubber) -> None:
@@ -104,7 +104,7 @@ def test_a_message_waits_for_its_time_as_long_as_sqs_lets_it(
     iot: Stubber, sqs: Stubber, at: float, delay_s: int
 ) -> None:
     request, check = OpenRound(federation="f", round=1, not_before=at), CheckRound(federation="f", round=1, at=at)
-    for queue, message in (("rounds", request), ("updates", check)):
+    for queue, message in (("rounds", request), ("control", check)):
         expected = {"QueueUrl": queue, "MessageBody": encode(message).decode(), "DelaySeconds": delay_s}
         sqs.add_response("send_message", {"MessageId": "1", "MD5OfMessageBody": "2"}, expected)
     ways = notices(iot, sqs)
