@@ -16,6 +16,9 @@ import msgspec
 
 NAMESPACE = "fedgrass"
 
+_STORED = ("stored_bytes", "junk_bytes")
+"""What an averager says of what devices have stored is a metric as well; of which device, only the log says."""
+
 
 def peak_memory_mb() -> float:
     """The most memory that this process ever held, in MiB. (getrusage would count what its parent held as well.)"""
@@ -50,6 +53,9 @@ def measured(
             "unreadable_records": left_out.total(),
         }
         units = {"duration_s": "Seconds", "peak_memory_mb": "Megabytes"}
+        counted = {name: properties.pop(name) for name in _STORED if name in properties}
+        values |= counted
+        units |= dict.fromkeys(counted, "Bytes")
         line = {
             "_aws": {
                 "Timestamp": int(time.time() * 1000),

@@ -12,13 +12,18 @@ import msgspec
 _FEDERATION = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 _THING = re.compile(r"[a-zA-Z0-9:_-]{1,128}")
 _LIFE = re.compile(r"[0-9a-f]{8}")
-_UPDATE_KEY = re.compile(r"federations/([^/]+)/(?:([0-9a-f]{8})/)?updates/([0-9]{8})/([^/]+)\.safetensors")
+_UPDATE_KEY = re.compile(r"updates/([^/]+)/(?:([0-9a-f]{8})/)?([0-9]{8})/([^/]+)\.safetensors")
+_FORMER_UPDATE_KEY = re.compile(r"federations/([^/]+)/(?:([0-9a-f]{8})/)?updates/([0-9]{8})/([^/]+)\.safetensors")
 _MODEL_KEY = re.compile(r"federations/[^/]+/(?:([0-9a-f]{8})/)?models/([0-9]{8})\.safetensors")
 
 MAX_ROUND = 99_999_999
 
+UPDATES_PREFIX = "updates/"
+"""All that devices write lies below it, and nothing else: what they may do there, and how long it is kept, is bounded
+by it."""
+
 EXPIRING_TAG = "fedgrass=update"
-"""The tag of objects in S3 that a lifecycle rule deletes after a while: updates, and intermediate results."""
+"""The tag of the averager's intermediate results in S3, which a lifecycle rule deletes after a while."""
 
 
 class InvalidNameError(ValueError):
@@ -121,16 +126,22 @@ def parse_model_key(key: str) -> ModelName:
 
 def update_key(federation: str, round_number: int, thing: str, life: str = "") -> str:
     """S3 key of one client's update in one round. The device's role lets it write under its own name only."""
+    folder = _folder(federation, life).removeprefix("federations/")
+    return f"{UPDATES_PREFIX}{folder}{_round_digits(round_number)}/{check_thing(thing)}.safetensors"
+
+
+def former_update_key(federation: str, round_number: int, thing: str, life: str = "") -> str:
+    """The key that an update had before `update_key`: a device could write beside the models as well."""
     return f"{_folder(federation, life)}updates/{_round_digits(round_number)}/{check_thing(thing)}.safetensors"
 
 
 def parse_update_key(key: str) -> UpdateName:
-    """The sender and round that a key names; the inverse of `update_key`.
+    """The sender and round that a key names; the inverse of `update_key`, and of `former_update_key`.
 
     Raises:
         InvalidNameError: the key is not an update's.
     """
-    match = _UPDATE_KEY.fullmatch(key)
+    match = _UPDATE_KEY.fullmatch(key) or _FORMER_UPDATE_KEY.fullmatch(key)
     if match is None:
         raise InvalidNameError(f"{key!r} is not the key of an update")
     federation, life, digits, thing = match.groups()

@@ -22,7 +22,7 @@ from sandbox import python_environment
 from sandbox.sandbox import Sandbox
 
 _HELD_S = 43_200
-_OBJECT_KEY = re.compile(r"federations/([^/]+)/(?:[0-9a-f]{8}/)?(.+)\.safetensors")
+_OBJECT_KEY = re.compile(r"(federations|updates)/([^/]+)/(?:[0-9a-f]{8}/(?=.*/))?(.+)\.safetensors")
 
 
 class Source(msgspec.Struct, frozen=True, eq=False):
@@ -183,7 +183,7 @@ def describe(body: str) -> tuple[str, str]:
     if "Records" in said:
         found = _OBJECT_KEY.fullmatch(said["Records"][0]["s3"]["object"]["key"])
         if found is not None:
-            return found[1], found[2]
+            return found[2], found[3] if found[1] == "federations" else f"updates/{found[3]}"
     elif said.get("kind") == "outcome":
         return str(said["shadow"]).removeprefix("fedgrass-"), f"outcome {said['thing']}"
     elif said.get("Event") == "s3:TestEvent":  # S3 sends one when a notification is set up

@@ -1,6 +1,7 @@
 """What the messages of the averager's queues say: pure parsing."""
 
 import logging
+import re
 from datetime import UTC, datetime
 from typing import Literal
 from urllib.parse import quote_plus, unquote_plus
@@ -13,6 +14,9 @@ from protocol.names import UpdateName
 
 _log = logging.getLogger(__name__)
 
+MAX_REASON = 500
+"""So many characters of a reason that a device gives are kept."""
+
 
 class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     """An update that S3 told of, and the message that told; `put_off` if it was heard before, between two rounds."""
@@ -21,6 +25,7 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     name: UpdateName
     key: str
     version_id: str | None
+    size: int = 0
     arrived_at: float
     put_off: bool = False
 
@@ -61,12 +66,21 @@ class Word(msgspec.Struct, frozen=True, kw_only=True):
         return encode(msgspec.structs.replace(self.outcome, heard_at=self.arrived_at))
 
 
-Said = Arrival | Word | CheckRound | AbortRound | AverageShard
+class Junk(msgspec.Struct, frozen=True, kw_only=True):
+    """An object that a device has put where updates lie, and that is none."""
+
+    key: str
+    version_id: str | None
+    size: int
+
+
+Said = Arrival | Word | Junk | CheckRound | AbortRound | AverageShard
 
 
 class _S3Object(msgspec.Struct):
     key: str
     versionId: str | None = None  # noqa: N815 - S3's own name
+    size: int = 0
 
 
 class _S3Part(msgspec.Struct):
@@ -85,6 +99,10 @@ class _S3Event(msgspec.Struct, omit_defaults=True):
     put_off: bool = False
 
 
+_OUTCOME = re.compile(r'"kind"\s*:\s*"outcome"')
+"""What the topic rule adds to all that a device reports, whether the rest can be read or not."""
+
+
 class _Tagged(msgspec.Struct):
     kind: Literal["check-round", "abort-round", "average-shard", "outcome"] | None = None
 
@@ -97,7 +115,10 @@ def parse(message_id: str, body: str, now: float) -> list[Said]:
     """
     try:
         kind = msgspec.json.decode(body, type=_Tagged).kind
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
+        if _OUTCOME.search(body) is not None:
+            _log.warning("left alone: %s: %.200s", error, body)
+            return []
         raise InvalidMessageError(f"not a message of fedgrass: {error}: {body[:200]}") from error
     if kind == "check-round":
         return [decode(body, CheckRound)]
@@ -117,12 +138,14 @@ def _words(message_id: str, body: str, now: float) -> list[Word]:
     except (InvalidMessageError, names.InvalidNameError) as error:  # a device may report what it likes
         _log.warning("left alone: %s", error)
         return []
+    outcome = msgspec.structs.replace(outcome, reason=(outcome.reason or "")[:MAX_REASON])
     at = now if outcome.heard_at is None else outcome.heard_at
     return [Word(message_id=message_id, federation=federation, outcome=outcome, arrived_at=at)]
 
 
-def parse_arrivals(message_id: str, body: str) -> list[Arrival]:
-    """The updates that an S3 event tells of. What lies elsewhere in the bucket is no update and is left out.
+def parse_arrivals(message_id: str, body: str) -> list[Arrival | Junk]:
+    """The updates that an S3 event tells of, and what else lies among them. What lies elsewhere in the bucket is left
+    out.
 
     Raises:
         InvalidMessageError: the body is no S3 event.
@@ -131,13 +154,16 @@ def parse_arrivals(message_id: str, body: str) -> list[Arrival]:
         event = msgspec.json.decode(body, type=_S3Event)
     except msgspec.DecodeError as error:
         raise InvalidMessageError(f"neither an S3 event nor a message of fedgrass: {error}: {body[:200]}") from error
-    arrivals = []
+    arrivals: list[Arrival | Junk] = []
     for record in event.Records:
         key = unquote_plus(record.s3.object.key)
         try:
             name = names.parse_update_key(key)
         except names.InvalidNameError as error:
-            _log.warning("left alone: %s", error)
+            if key.startswith(names.UPDATES_PREFIX):
+                arrivals.append(Junk(key=key, version_id=record.s3.object.versionId, size=record.s3.object.size))
+            else:
+                _log.info("left alone: %s", error)
             continue
         arrivals.append(
             Arrival(
@@ -145,6 +171,7 @@ def parse_arrivals(message_id: str, body: str) -> list[Arrival]:
                 name=name,
                 key=key,
                 version_id=record.s3.object.versionId,
+                size=record.s3.object.size,
                 arrived_at=record.eventTime.timestamp(),
                 put_off=event.put_off,
             )

@@ -1,6 +1,8 @@
-"""The averager's entry point. It is woken by messages of the updates queue: updates that arrived in S3, clients that
-say that none will come, times to look at a round, and an operator who ends one; and by those of the shards queue, each
-a job of a round that is too large for one invocation.
+"""The averager's entry point. It is woken by messages of
+
+the updates queue   updates that arrived in S3, and clients that say that none will come
+the control queue   times to look at a round, and an operator who ends one: nothing that devices cause is in their way
+the shards queue    jobs of a round that is too large for one invocation
 
 The responses of one batch that belong to one round are inspected together and counted in one transaction; what that
 leads to, this invocation does.
@@ -14,10 +16,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from cloud import metrics, services
-from cloud.averager.events import Arrival, Word, parse
+from cloud.averager.events import Arrival, Junk, Word, parse
 from cloud.averager.keeping import Keeper
 from cloud.averager.responding import Responder
 from cloud.averager.schemas import Schemas
+from cloud.averager.storage import Storage
 from cloud.services import Services
 from cloud.state.federations import UnknownFederationError
 from cloud.state.lifecycle import Aborted
@@ -60,7 +63,8 @@ class _Invocation:
             lambda: context.get_remaining_time_in_millis() / 1000,
             comes_again=any(record["attributes"]["ApproximateReceiveCount"] != "1" for record in records),
         )
-        self._responder = Responder(outside, _schemas_of(outside), self._keeper)
+        self._storage = Storage(outside.models)
+        self._responder = Responder(outside, _schemas_of(outside), self._keeper, self._storage)
 
     def run(self) -> set[str]:
         """Work through the messages; returns the ids of those that failed and have to come again."""
@@ -77,6 +81,8 @@ class _Invocation:
                         case AverageShard():
                             self._properties |= {"federation": said.federation, "round": said.round, "job": said.job}
                             self._keeper.do_job(said)
+                        case Junk():
+                            self._storage.discard(said)
                         case Arrival(name=name):
                             groups[name.federation, name.life, name.round].append(said)
                         case Word(federation=federation, outcome=outcome):
@@ -87,6 +93,7 @@ class _Invocation:
                 # Whatever it is, only this message comes again, and at last goes to the dead-letter queue.
                 _log.exception("message %s failed", record["messageId"])
                 failures.add(record["messageId"])
+        self._record_strays(groups, failures)
         for (federation, life, round_number), group in groups.items():
             self._properties |= {"federation": federation, "round": round_number, "responses": len(group)}
             try:
@@ -96,7 +103,35 @@ class _Invocation:
             except Exception:
                 _log.exception("federation=%s round=%d responses failed", federation, round_number)
                 failures |= {said.message_id for said in group}
-        return failures
+        self._properties |= {
+            "stored_bytes": self._storage.stored_bytes,
+            "junk_bytes": self._storage.junk_bytes,
+        }
+        return failures | self._responder.failed
+
+    def _record_strays(self, groups: dict[tuple[str, str, int], list[Arrival | Word]], failures: set[str]) -> None:
+        """Take out, and record together, what is said of rounds that never were: a device may make up as many as it
+        likes. What one delivery says of one round alone is left to whoever looks for the round."""
+        if len(groups) < 2:
+            return
+        strays: dict[tuple[str, str], list[Arrival | Word]] = defaultdict(list)
+        try:
+            unknown = groups.keys() - self._services.rounds.known(groups)
+        except Exception:
+            _log.exception("the rounds of a delivery could not be looked for")
+            failures |= {each.message_id for group in groups.values() for each in group}
+            groups.clear()
+            return
+        for federation, life, round_number in unknown:
+            strays[federation, life] += groups.pop((federation, life, round_number))
+        for (federation, life), said in strays.items():
+            try:
+                self._responder.record_strays(federation, life, said)
+            except _GONE as error:
+                _log.warning("left alone: %s", error)
+            except Exception:
+                _log.exception("federation=%s strays failed", federation)
+                failures |= {each.message_id for each in said}
 
     def _check(self, message: CheckRound) -> None:
         self._properties |= {"federation": message.federation, "round": message.round}

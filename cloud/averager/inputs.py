@@ -157,7 +157,8 @@ def _source(services: Services, record: RoundRecord, response: ResponseRecord) -
         )
     # The round of its assignment, as inspection has checked: that in which it was accepted may be a later one.
     assigned_in = response.report.round
-    key, version_id = names.update_key(record.federation, assigned_in, response.thing, record.life), response.version_id
+    key = response.key or names.former_update_key(record.federation, assigned_in, response.thing, record.life)
+    version_id = response.version_id
     kept = services.models.kept(key, version_id) or b""
     return Source(
         thing=response.thing,

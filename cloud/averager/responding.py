@@ -10,10 +10,11 @@ from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 
-from cloud.averager.events import Arrival, Word
+from cloud.averager.events import MAX_REASON, Arrival, Word
 from cloud.averager.inspection import RefusedError, inspect, round_for
 from cloud.averager.keeping import Keeper
 from cloud.averager.schemas import Schemas
+from cloud.averager.storage import Storage
 from cloud.services import Services
 from cloud.state.federations import UnknownFederationError
 from cloud.state.models import Fetched, MissingObjectError, TooLargeError
@@ -22,7 +23,6 @@ from cloud.state.rounds import UnknownRoundError
 
 _log = logging.getLogger(__name__)
 
-_MAX_REASON = 500
 FETCHED_BYTES = 256 << 20
 """How many bytes of updates are fetched at once to be inspected; but at least one update."""
 _STRAYS = 0
@@ -31,17 +31,54 @@ _STRAYS = 0
 _MIN_WAIT_S = 1.0
 """What came between two rounds comes again after this at first, and then each time after twice as long."""
 
+MAX_WAIT_S = 14 * 86_400
+"""If no round has opened after this, as the federation is paused, what waits for one is given up."""
+
 
 class Responder:
-    """What one invocation does with responses."""
+    """What one invocation does with responses. `failed` are the messages that have to come again."""
 
-    def __init__(self, services: Services, schemas: Schemas, keeper: Keeper) -> None:
+    def __init__(self, services: Services, schemas: Schemas, keeper: Keeper, storage: Storage) -> None:
         self._services = services
         self._schemas = schemas
         self._keeper = keeper
+        self._storage = storage
+        self.failed: set[str] = set()
 
-    def respond(self, federation: str, life: str, round_number: int, group: Sequence[Arrival | Word]) -> None:
+    def record_strays(self, federation: str, life: str, said: Sequence[Arrival | Word]) -> None:
+        """Record updates to rounds that never were, or were in another life, of each client the last one; but not those
+        to a federation that never was: a device may make up as many as it likes, and each record would stay."""
+        strays = [stray for stray in said if isinstance(stray, Arrival)]
+        try:
+            present = self._services.federations.get(federation)
+        except UnknownFederationError:
+            for stray in strays:
+                _log.warning("federation=%s thing=%s: there is no such federation", federation, stray.thing)
+                self._storage.discard(stray)
+            return
+        newest = [stray for stray in _newest(strays) if isinstance(stray, Arrival)]
+        self._storage.count(strays, newest)
+        refused: dict[int, list[ResponseRecord]] = defaultdict(list)
+        for stray in newest:
+            if life == present.life:
+                refused[_STRAYS].append(_refusal(stray, f"unknown round {stray.name.round}"))
+            else:
+                place = self._place_of(federation, present.life, stray.name.round)
+                refused[place].append(_refusal(stray, _of_another_life(life, present)))
+        for place, responses in refused.items():
+            self._refuse(federation, present.life, place, responses)
+        self._storage.discard_too_large(strays, self._schemas.limit_of(present))
+
+    def _place_of(self, federation: str, life: str, round_number: int) -> int:
+        """The round in which a stray is recorded: the one of its number, if this life has it."""
+        try:
+            return self._services.rounds.of(federation, life, round_number).round
+        except UnknownRoundError:
+            return _STRAYS
+
+    def respond(self, federation: str, life: str, round_number: int, said_of_it: Sequence[Arrival | Word]) -> None:
         """Deal with what clients say of their assignments of a round; more than once, should it come more than once."""
+        group = _newest(said_of_it)
         arrivals = [said for said in group if isinstance(said, Arrival)]
         # What was put off is likely to be put off again: it is fetched when there is a round that wants it.
         fresh = [arrival for arrival in arrivals if not arrival.put_off]
@@ -50,11 +87,11 @@ class Responder:
         try:
             record = self._services.rounds.of(federation, life, round_number)
         except UnknownRoundError:
-            self._record_strays(federation, life, round_number, arrivals)
+            self.record_strays(federation, life, said_of_it)
             return
-        if fetching is None or limit is None:
-            self._schemas.of(record)
-            limit = self._schemas.limit_bytes(federation, life) or 1
+        self._storage.count(said_of_it, group)
+        limit_then, limit = limit, self._schemas.limit_of(record)
+        if fetching is None or limit != limit_then:  # nothing was known of the federation
             fetching = self._fetch_all(fresh, limit)
         latest = self._latest(record)
         early: list[Arrival | Word] = []
@@ -81,6 +118,7 @@ class Responder:
             early += [said for said in wanted if said.thing in late and said.thing not in refused]
         if early or unwanted or refused:
             self._set_aside(record, latest, early, unwanted, refused)
+        self._storage.discard_too_large(said_of_it, limit)
 
     def _set_aside(
         self,
@@ -96,21 +134,34 @@ class Responder:
         things = {said.thing for said in early} | unwanted.keys() | refused.keys()
         found = self._services.rounds.responses_of(assigned.federation, rounds, things)
         on_record = [response for response in found if response.life == assigned.life]
-        answered = {response.thing for response in on_record if response.state != "refused"}
+        waiting_before = [response for response in on_record if response.state == "early"]
+        answered = {response.thing for response in on_record if response.state not in ("refused", "early")}
+        now = time.time()
         if any(said.put_off and said.thing in answered for said in early):
             self._keeper.check(latest)  # this is a redelivery: what the first delivery led to may have been cut off
         # Whose clients have answered already, no round will want; nor any, if the federation is not buffered.
-        coming = [said for said in early if assigned.settings.max_staleness and said.thing not in answered]
-        too_late = [said for said in early if isinstance(said, Arrival) and said not in coming]
-        unwanted = {said.thing: _refusal(said, "late: the round is no longer open") for said in too_late} | unwanted
+        waiting = [said for said in early if assigned.settings.max_staleness and said.thing not in answered]
+        coming = [said for said in waiting if now - said.arrived_at <= MAX_WAIT_S]
+        too_late = {
+            said.thing: _refusal(
+                said,
+                f"too old: no round has opened for {MAX_WAIT_S // 86_400} days"
+                if said in waiting
+                else "late: the round is no longer open",
+            )
+            for said in early
+            if isinstance(said, Arrival) and said not in coming
+        }
+        unwanted = too_late | unwanted
         # An update that is on record and comes again is a duplicate, which is no news.
-        known = {(response.thing, response.version_id) for response in on_record}
+        known = {(response.thing, response.version_id) for response in on_record if response.state != "early"}
         news: dict[int, list[ResponseRecord]] = defaultdict(list)
         for round_number, responses in ((assigned.round, unwanted), (latest.round, refused)):
             news[round_number] += [r for r in responses.values() if (r.thing, r.version_id) not in known]
         for round_number, responses_to_it in news.items():
             self._refuse(assigned.federation, assigned.life, round_number, responses_to_it)
-        self._put_off(assigned.federation, coming)  # at last: had something failed after it, each would come twice
+        # At last: had something failed after it, each would come twice.
+        self._put_off(assigned, coming, waiting_before)
 
     def _latest(self, assigned: RoundRecord) -> RoundRecord:
         """The round in which responses to an assignment count: in a buffered federation the last one that was opened,
@@ -123,34 +174,24 @@ class Responder:
         except UnknownRoundError:
             return self._services.rounds.of(assigned.federation, assigned.life, last_ended)
 
-    def _put_off(self, federation: str, coming: Sequence[Arrival | Word]) -> None:
+    def _put_off(
+        self, assigned: RoundRecord, coming: Sequence[Arrival | Word], known: Sequence[ResponseRecord]
+    ) -> None:
         """Have what came between two rounds come again, the sooner the newer it is; until the next one has opened,
-        which decides."""
+        which decides. Of each client only the newest does: it may send as many as it likes."""
+        coming = [said for said in coming if not any(_is_newer(other, _early(said, assigned.life)) for other in known)]
         if not coming:
             return
-        next_at, now = self._services.federations.get(federation).next_at, time.time()
+        next_at, now = self._services.federations.get(assigned.federation).next_at, time.time()
+        replaced = {one.key for one in known}
+        self._storage.junk_bytes += sum(
+            said.size for said in coming if isinstance(said, Arrival) and said.key in replaced
+        )
+        new = [early for said in coming if (early := _early(said, assigned.life)) not in known]
+        self._services.rounds.put_off(assigned.federation, assigned.round, new)
         for said in coming:
             wait_s = max(_MIN_WAIT_S, now - said.arrived_at)
             self._services.notices.put_off(said.body, max(next_at, now + wait_s), now)
-
-    def _record_strays(self, federation: str, life: str, round_number: int, arrivals: Sequence[Arrival]) -> None:
-        """Record updates to a round that never was, or was in another life; but not those to a federation that never
-        was: a device may make up as many as it likes, and each record would stay."""
-        try:
-            present = self._services.federations.get(federation)
-        except UnknownFederationError:
-            for arrival in arrivals:
-                _log.warning(
-                    "federation=%s thing=%s left alone: there is no such federation", federation, arrival.thing
-                )
-            return
-        reason = f"unknown round {round_number}" if life == present.life else _of_another_life(life, present)
-        refused = [_refusal(a, reason) for a in {a.thing: a for a in arrivals}.values()]
-        try:
-            self._services.rounds.of(federation, present.life, round_number)
-        except UnknownRoundError:
-            round_number = _STRAYS
-        self._refuse(federation, present.life, round_number, refused)
 
     def _inspect_all(
         self,
@@ -166,6 +207,10 @@ class Responder:
                 yield self._inspect(arrival, fetched, record)
             except (RefusedError, TooLargeError, MissingObjectError) as error:
                 yield _refusal(arrival, str(error))
+            except Exception:
+                # Whatever it is, only this message comes again: what others have sent is counted without it.
+                _log.exception("federation=%s round=%d thing=%s failed", record.federation, record.round, arrival.thing)
+                self.failed.add(arrival.message_id)
 
     def _inspect(self, arrival: Arrival, fetched: Future[Fetched], record: RoundRecord) -> ResponseRecord:
         update = fetched.result()
@@ -176,6 +221,7 @@ class Responder:
             state="accepted",
             arrived_at=arrival.arrived_at,
             inspected_at=time.time(),
+            key=arrival.key,
             version_id=arrival.version_id or update.version_id,
             bytes=len(update.data),
             data_start=inspected.data_start,
@@ -203,6 +249,7 @@ class Responder:
         return following()
 
     def _refuse(self, federation: str, life: str, round_number: int, refused: Sequence[ResponseRecord]) -> None:
+        self._storage.junk_bytes += sum(response.bytes or 0 for response in refused)
         for response in refused:
             _log.warning(
                 "federation=%s round=%d thing=%s refused: %s", federation, round_number, response.thing, response.reason
@@ -222,6 +269,15 @@ def _of_another_life(life: str, present: FederationRecord) -> str:
     )
 
 
+def _newest(group: Sequence[Arrival | Word]) -> list[Arrival | Word]:
+    """What each client has said last of its assignment, an update and a word: of what it sends before, however
+    often, nothing is fetched."""
+    newest: dict[tuple[str, type], Arrival | Word] = {}
+    for said in sorted(group, key=lambda one: one.arrived_at):
+        newest[said.thing, type(said)] = said
+    return list(newest.values())
+
+
 def _refusal(arrival: Arrival, reason: str) -> ResponseRecord:
     return ResponseRecord(
         thing=arrival.thing,
@@ -229,8 +285,29 @@ def _refusal(arrival: Arrival, reason: str) -> ResponseRecord:
         arrived_at=arrival.arrived_at,
         inspected_at=time.time(),
         version_id=arrival.version_id,
-        reason=reason[:_MAX_REASON],  # it may quote a name of any length that a device made up
+        bytes=arrival.size or None,
+        reason=reason[:MAX_REASON],  # it may quote a name of any length that a device made up
     )
+
+
+def _early(said: Arrival | Word, life: str) -> ResponseRecord:
+    """What is kept of what waits for a round: which it is."""
+    return ResponseRecord(
+        thing=said.thing,
+        state="early",
+        life=life,
+        arrived_at=said.arrived_at,
+        inspected_at=said.arrived_at,
+        key=said.key if isinstance(said, Arrival) else None,
+        version_id=said.version_id if isinstance(said, Arrival) else None,
+    )
+
+
+def _is_newer(one: ResponseRecord, other: ResponseRecord) -> bool:
+    """Whether one of two early responses, if they are of one client and one kind, is the newer one."""
+    if (one.thing, one.key) != (other.thing, other.key):
+        return False
+    return (one.arrived_at, one.version_id or "") > (other.arrived_at, other.version_id or "")
 
 
 def _failure(word: Word) -> ResponseRecord:
@@ -239,5 +316,5 @@ def _failure(word: Word) -> ResponseRecord:
         state=word.outcome.phase,
         arrived_at=word.arrived_at,
         inspected_at=word.arrived_at,
-        reason=(word.outcome.reason or "")[:_MAX_REASON],
+        reason=word.outcome.reason,
     )

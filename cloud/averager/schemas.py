@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from cloud.averager.inspection import max_bytes
 from cloud.state.models import Models
-from cloud.state.records import RoundRecord
+from cloud.state.records import FederationRecord, RoundRecord
 from protocol.encodings import FLOAT_DTYPES, UpdateLayout, update_layout
 
 if TYPE_CHECKING:
@@ -22,15 +22,27 @@ class Schemas:
 
     def of(self, record: RoundRecord) -> UpdateLayout:
         """The layout of an update to the round's base model, in the round's encoding."""
-        # Of another federation, or in another life, the same tensors may be buffers.
-        of_life = record.federation, record.life
-        if self._of_schema.get(of_life) != record.schema:
-            self._of_federation[of_life] = self._models.header(record.base.key)
-            self._of_schema[of_life] = record.schema
-        return update_layout(self._of_federation[of_life], record.settings.encoding)
+        return update_layout(self._header(record), record.settings.encoding)
 
     def limit_bytes(self, federation: str, life: str) -> int | None:
         """How many bytes an update of this life of a federation may have, in whatever encoding; None before its schema
         is known."""
         header = self._of_federation.get((federation, life))
-        return None if header is None else max(max_bytes(update_layout(header, encoding)) for encoding in FLOAT_DTYPES)
+        return None if header is None else _limit_bytes(header)
+
+    def limit_of(self, record: FederationRecord | RoundRecord) -> int:
+        """As `limit_bytes`, of a federation that is known by its record, or by that of a round."""
+        return _limit_bytes(self._header(record))
+
+    def _header(self, record: FederationRecord | RoundRecord) -> "Header":
+        # Of another federation, or in another life, the same tensors may be buffers.
+        of_life = record.federation, record.life
+        if self._of_schema.get(of_life) != record.schema:
+            model = record.model if isinstance(record, FederationRecord) else record.base
+            self._of_federation[of_life] = self._models.header(model.key)
+            self._of_schema[of_life] = record.schema
+        return self._of_federation[of_life]
+
+
+def _limit_bytes(header: "Header") -> int:
+    return max(max_bytes(update_layout(header, encoding)) for encoding in FLOAT_DTYPES)

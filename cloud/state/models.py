@@ -17,15 +17,32 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 
-_MISSING = ("NoSuchKey", "NoSuchVersion", "404", "AccessDenied", "403", "InvalidObjectState")
-"""Without leave to list the bucket, S3 says of an object that is not there that access is denied. The last one is that
-of an object that has been archived."""
+_MISSING = ("NoSuchKey", "NoSuchVersion", "404", "AccessDenied", "403")
+"""Without leave to list the bucket, S3 says of an object that is not there that access is denied."""
+
+_NOT_OF_THE_OBJECT = (
+    "ExpiredToken",
+    "InvalidAccessKeyId",
+    "InvalidToken",
+    "RequestTimeTooSkewed",
+    "RequestTimeout",
+    "SignatureDoesNotMatch",
+    "TokenRefreshRequired",
+)
+"""What S3 answers when it is the caller, or the line: it may be another answer next time. All that it calls throttling
+has one of these words in its name, or status 429 or 5xx."""
+_THROTTLING = ("Throttl", "SlowDown", "LimitExceeded", "TooManyRequests")
 
 _HEAD_BYTES = 65_536
 
 
 class MissingObjectError(LookupError):
     """An object that should be in the bucket is not there."""
+
+
+class UnreadableObjectError(MissingObjectError):
+    """An object that is there, and can't be read, whoever asks however often: it lies in an archive, or is encrypted
+    with a key that only its writer has."""
 
 
 class TooLargeError(ValueError):
@@ -72,6 +89,7 @@ class Models:
 
         Raises:
             MissingObjectError: it isn't there.
+            UnreadableObjectError: S3 can't read it.
             TooLargeError: it has more than `at_most` bytes.
         """
         answer = self._get(key, version_id)
@@ -132,8 +150,14 @@ class Models:
             return self._s3.get_object(Bucket=self._bucket, Key=key, **arguments)
         except ClientError as error:
             if error.response["Error"]["Code"] in _MISSING:
-                raise MissingObjectError(f"there is no {key} in bucket {self._bucket}") from error
+                raise MissingObjectError(f"there is no {key} in bucket {self._bucket} that may be read") from error
+            if _is_of_the_object(error):
+                raise UnreadableObjectError(f"{key} in bucket {self._bucket} can't be read: {error}") from error
             raise
+
+    def delete(self, key: str, version_id: str) -> None:
+        """Delete one version of an object for good. If it is gone, nothing happens."""
+        self._s3.delete_object(Bucket=self._bucket, Key=key, VersionId=version_id)
 
     def put(self, key: str, data: bytes) -> ModelReference:
         """Write a model, and tell how to refer to it."""
@@ -181,11 +205,18 @@ class Models:
                 raise over from None
 
     def give_up(self, key: str) -> None:
-        """Abort the multipart uploads of an object that are still under way."""
+        """Abort the multipart uploads of an object that are still under way. Those of other objects, whose keys begin
+        with its own, are left alone."""
         pages = self._s3.get_paginator("list_multipart_uploads").paginate(Bucket=self._bucket, Prefix=key)
-        for upload in (upload for page in pages for upload in page.get("Uploads", [])):
+        for upload in (upload for page in pages for upload in page.get("Uploads", []) if upload["Key"] == key):
             with suppress(MissingUploadError), _upload_of(key):
                 self._s3.abort_multipart_upload(Bucket=self._bucket, Key=key, UploadId=upload["UploadId"])
+
+
+def _is_of_the_object(error: ClientError) -> bool:
+    code, status = error.response["Error"]["Code"], error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    passes = code in _NOT_OF_THE_OBJECT or any(word in code for word in _THROTTLING) or status in (408, 429)
+    return 400 <= status < 500 and not passes
 
 
 @contextmanager

@@ -67,8 +67,8 @@ class Notices:
         return told
 
     def withdraw(self, federation: str, life: str, things: Iterable[str], round_number: int) -> None:
-        """Tell clients that their assignments of this life, of rounds up to this one, are not wanted any more. Who can't
-        be told is logged: its update is refused when it comes."""
+        """Tell clients that their assignments of this life, of rounds up to this one, are not wanted any more. Who
+        can't be told is logged: its update is refused when it comes."""
         self._update_shadows(federation, things, {"withdrawn": round_number, "withdrawn_life": life})
 
     def publish(self, notice: RoundNotice) -> None:

@@ -16,7 +16,7 @@ from protocol.messages import ModelReference, Report, RoundState
 Item = dict[str, dict[str, Any]]
 
 FederationStatus = Literal["ready", "running", "paused", "finished"]
-ResponseState = Literal["accepted", "failed", "declined", "refused"]
+ResponseState = Literal["accepted", "failed", "declined", "refused", "early"]
 Stage = Literal["distances", "sums", "parts"]
 
 
@@ -182,9 +182,10 @@ ITEM_BYTES = 400 << 10
 
 
 class ResponseRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What came back from one client in one round: an update, accepted or refused, or the word that none will come.
-    `life` is that of the round. `arrived_at` is when S3 had the update, or when the word was heard; its tensors begin
-    at byte `data_start`."""
+    """What came back from one client in one round: an update, accepted or refused, or the word that none will come;
+    either may be early, and wait for a round. `life` is that of the round, `arrived_at` when S3 had the update, or when
+    the word was heard. An update without a `key` is one of an earlier version, under `names.former_update_key`; its
+    tensors begin at byte `data_start`."""
 
     thing: str
     state: ResponseState
@@ -192,6 +193,7 @@ class ResponseRecord(msgspec.Struct, frozen=True, kw_only=True):
     arrived_at: float
     inspected_at: float
     reason: str | None = None
+    key: str | None = None
     version_id: str | None = None
     bytes: int | None = None
     data_start: int = 0

@@ -8,6 +8,8 @@ partition of the responses table, with one item for each client's response:
                                       #notified                 when each client's assignment was written
                                       <thing>                   the response that counts
                                       <thing>#refused           the last one that did not
+                                      <thing>#early-update      the newest that waits for a round, in a buffered
+                                      <thing>#early-word        federation
 
 What keeps the state right is never a lock held in memory, but the condition of each write: a round changes only from
 the version that was read, a client's response is counted only if there is none, the federation's pointer moves only
@@ -48,6 +50,8 @@ _KEYS_AT_ONCE = 100
 
 ROOM_AT_END = TRANSACTION_ITEMS - 2
 """The transaction that ends a round has room for so many writes beside those of the round and of the pointer."""
+
+_EARLY = {False: "#early-update", True: "#early-word"}
 
 _IDENTITY = ("federation", "round", "opened_at", "life", "version")
 """Fields of the changing item that a step does not change."""
@@ -153,6 +157,18 @@ class Rounds:
         if record.life != life:
             raise UnknownRoundError(f"federation {federation!r} has no round {round_number} in life {life!r}")
         return record
+
+    def known(self, rounds: Iterable[tuple[str, str, int]]) -> set[tuple[str, str, int]]:
+        """Which of these rounds, by federation, life and number, have been opened."""
+        keys = [_key(*key) for key in {(federation, round_number) for federation, _, round_number in rounds}]
+        found: set[tuple[str, str, int]] = set()
+        for start in range(0, len(keys), _KEYS_AT_ONCE):
+            wanted = {self._rounds: {"Keys": keys[start : start + _KEYS_AT_ONCE], "ConsistentRead": True}}
+            items = self._batch_get(wanted).get(self._rounds, ())
+            for item in items:
+                life = item["life"]["S"] if "life" in item else ""
+                found.add((item["federation"]["S"], life, int(item["round"]["N"])))
+        return found
 
     def claim(self, record: RoundRecord) -> None:
         """Open a round, once.
@@ -276,6 +292,21 @@ class Rounds:
             )
         transact(self._dynamodb, writes)
 
+    def put_off(self, federation: str, round_number: int, early: Sequence[ResponseRecord]) -> None:
+        """Record which responses wait for a round, in the place of those that waited before them."""
+        writes: list[TransactWriteItemTypeDef] = [
+            {
+                "Put": {
+                    "TableName": self._responses,
+                    "Item": _response_key(federation, round_number, response.thing + _EARLY[response.key is None])
+                    | to_item(response),
+                }
+            }
+            for response in early
+        ]
+        if writes:
+            transact(self._dynamodb, writes)
+
     def answers(self, federation: str, round_number: int) -> Answers:
         """All that came back in a round."""
         pages = self._dynamodb.get_paginator("query").paginate(
@@ -304,8 +335,9 @@ class Rounds:
         )
 
     def responses_of(self, federation: str, rounds: Iterable[int], things: Iterable[str]) -> list[ResponseRecord]:
-        """What came back from some clients in some rounds, whether it counts or not, in whatever life."""
-        ways = [way for thing in sorted(things) for way in (thing, f"{thing}#refused")]
+        """What came back from some clients in some rounds, in whatever life: what counts, what does not, what is early."""
+        kinds = ("", "#refused", *_EARLY.values())
+        ways = [thing + kind for thing in sorted(things) for kind in kinds]
         keys = [_response_key(federation, round_number, way) for round_number in rounds for way in ways]
         found: list[ResponseRecord] = []
         for start in range(0, len(keys), _KEYS_AT_ONCE):

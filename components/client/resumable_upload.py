@@ -42,12 +42,11 @@ class _Begun(msgspec.Struct, frozen=True, kw_only=True):
 class ResumableUpload:
     """One object on its way to S3; `directory` is where it is noted how far it is."""
 
-    def __init__(self, directory: Path, bucket: str, key: str, body: bytes, tagging: str) -> None:
+    def __init__(self, directory: Path, bucket: str, key: str, body: bytes) -> None:
         self._path = directory / "upload.json"
         self._bucket = bucket
         self._key = key
         self._body = body
-        self._tagging = tagging
         self._sha256 = hashlib.sha256(body).hexdigest()
         self._begun = self._load()
 
@@ -72,9 +71,7 @@ class ResumableUpload:
 
     def _send(self, s3: "S3Client") -> None:
         if self._begun is None:
-            created = s3.create_multipart_upload(
-                Bucket=self._bucket, Key=self._key, Tagging=self._tagging, ChecksumAlgorithm="CRC32"
-            )
+            created = s3.create_multipart_upload(Bucket=self._bucket, Key=self._key, ChecksumAlgorithm="CRC32")
             self._begun = _Begun(bucket=self._bucket, key=self._key, sha256=self._sha256, id=created["UploadId"])
             self._save()
         for start in range(len(self._begun.parts) * PART_BYTES, len(self._body), PART_BYTES):

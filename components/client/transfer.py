@@ -30,9 +30,6 @@ MAX_CREDENTIALS_RETRY_S = 300.0
 
 IN_PARTS_BYTES = 2 * PART_BYTES
 
-UPDATE_TAG = "fedgrass=update"
-"""What the bucket's lifecycle rule for updates looks for."""
-
 _OLD_CREDENTIALS = ("ExpiredToken", "InvalidToken", "TokenRefreshRequired", "InvalidAccessKeyId")
 
 
@@ -79,14 +76,14 @@ class Transfer:
 
     def upload(self, key: str, body: bytes) -> None:
         """Writes one object, a large one in parts, so that what an earlier process sent of it is not sent again; S3
-        checks what arrives by its CRC, and deletes it after some days by its tag."""
+        checks what arrives by its CRC."""
         if len(body) < IN_PARTS_BYTES:
             self._persist(
-                lambda s3: s3.put_object(Bucket=self._bucket, Key=key, Body=body, Tagging=UPDATE_TAG),
+                lambda s3: s3.put_object(Bucket=self._bucket, Key=key, Body=body),
                 f"cannot upload {key}",
             )
         else:
-            upload = ResumableUpload(self._kept, self._bucket, key, body, UPDATE_TAG)
+            upload = ResumableUpload(self._kept, self._bucket, key, body)
             self._persist(upload.attempt, f"cannot upload {key}", lambda: upload.sent_parts)
 
     def _persist(

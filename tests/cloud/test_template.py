@@ -9,8 +9,10 @@ import pytest
 import yaml
 from cfnlint.config import ManualArgs  # type: ignore[import-untyped]
 
+from cloud import metrics
 from cloud.averager.plan import INVOCATION_S, MEMORY_MB
 from cloud.deployment import TEMPLATE, Deployment
+from cloud.state.records import ClientRecord
 from protocol import names
 
 DEPLOYMENT_FIELDS = [field for field in Deployment.__struct_fields__ if field != "stack"]
@@ -66,12 +68,16 @@ def test_the_policies_of_all_that_acts_are_looked_at() -> None:
         "DevicePolicy",
         "DeviceIotPolicy",
         "UpdatesQueuePolicy",
+        "BucketPolicy",
     } <= set(POLICIES)
 
 
 @each_statement
 def test_no_statement_allows_every_action_or_every_resource(resource: str, number: int) -> None:
     statement = statements(resource)[number]
+    if resource == "BucketPolicy":  # it takes away, and gives nothing
+        assert statement["Effect"] == "Deny"
+        return
     assert statement["Effect"] == "Allow"
     for action in as_list(statement["Action"]):
         assert "*" not in action
@@ -101,9 +107,19 @@ def test_each_part_uses_its_services_only(role: str, allowed: set[str]) -> None:
     assert {action.split(":")[0] for action in actions} == allowed
 
 
-def test_nothing_may_delete() -> None:
-    actions = {action for name in POLICIES for statement in statements(name) for action in as_list(statement["Action"])}
-    assert {action for action in actions if "Delete" in action} == {"sqs:DeleteMessage"}
+def test_nothing_is_deleted_but_messages_and_what_devices_have_stored() -> None:
+    deleted = {
+        (name, action, str(statement["Resource"]) if action != "sqs:DeleteMessage" else "")
+        for name in POLICIES
+        for statement in statements(name)
+        for action in as_list(statement["Action"])
+        if "Delete" in action
+    }
+    assert deleted == {
+        ("InitiatorRole", "sqs:DeleteMessage", ""),
+        ("AveragerRole", "sqs:DeleteMessage", ""),
+        ("AveragerRole", "s3:DeleteObjectVersion", str({"Fn::Sub": "${Bucket.Arn}/updates/*"})),
+    }
 
 
 def test_only_the_averager_writes_models_and_what_belongs_to_them_and_only_devices_write_updates() -> None:
@@ -111,7 +127,7 @@ def test_only_the_averager_writes_models_and_what_belongs_to_them_and_only_devic
         (name, target["Fn::Sub"].partition("/")[2])
         for name in POLICIES
         for statement in statements(name)
-        if "s3:PutObject" in as_list(statement["Action"])
+        if "s3:PutObject" in as_list(statement["Action"]) and statement["Effect"] == "Allow"
         for target in as_list(statement["Resource"])
     }
     assert writers == {
@@ -119,7 +135,7 @@ def test_only_the_averager_writes_models_and_what_belongs_to_them_and_only_devic
         ("AveragerRole", "federations/*/optimizer/*"),
         ("AveragerRole", "federations/*/ema/*"),
         ("AveragerRole", "federations/*/partial/*"),
-        ("DevicePolicy", "federations/*/updates/*/${!credentials-iot:ThingName}.safetensors"),
+        ("DevicePolicy", "updates/*/${!credentials-iot:ThingName}.safetensors"),
     }
 
 
@@ -146,6 +162,7 @@ def test_the_devices_patterns_match_the_names_that_the_protocol_gives() -> None:
         assert matches("DevicePolicy", names.update_key("f", 1, "thing", life))
         assert matches("DevicePolicy", names.model_key("f", 1, life))
         assert not matches("DevicePolicy", names.update_key("f", 1, "other", life))
+        assert not matches("DevicePolicy", names.former_update_key("f", 1, "thing", life))
     assert matches("DeviceIotPolicy", names.hello_topic("f", "thing"))
     assert matches("DeviceIotPolicy", names.shadow_topic("f", "thing", "update/delta"))
     assert not matches("DeviceIotPolicy", names.hello_topic("f", "other"))
@@ -203,8 +220,64 @@ def test_models_are_kept_and_the_bucket_is_closed() -> None:
     assert bucket["DeletionPolicy"] == bucket["UpdateReplacePolicy"] == "Retain"
     assert bucket["Properties"]["VersioningConfiguration"] == {"Status": "Enabled"}
     assert all(bucket["Properties"]["PublicAccessBlockConfiguration"].values())
-    expiring = [rule for rule in bucket["Properties"]["LifecycleConfiguration"]["Rules"] if "ExpirationInDays" in rule]
-    assert [rule["TagFilters"] for rule in expiring] == [[{"Key": "fedgrass", "Value": "update"}]]
+
+
+def test_what_devices_store_expires_wherever_it_lies_below_their_prefix_and_models_do_not() -> None:
+    rules = {rule["Id"]: rule for rule in RESOURCES["Bucket"]["Properties"]["LifecycleConfiguration"]["Rules"]}
+    assert all(rule["Status"] == "Enabled" for rule in rules.values())
+    expiring = {name: rule for name, rule in rules.items() if "ExpirationInDays" in rule}
+    assert expiring.keys() == {"updates-expire", "sums-expire"}
+    assert (rules["updates-expire"]["Prefix"], "TagFilters" in rules["updates-expire"]) == (names.UPDATES_PREFIX, False)
+    tag, _, value = names.EXPIRING_TAG.partition("=")
+    assert rules["sums-expire"]["TagFilters"] == [{"Key": tag, "Value": value}]
+    everywhere = rules["old-versions-expire"]
+    assert everywhere["NoncurrentVersionExpiration"] == {"NoncurrentDays": 30}
+    assert everywhere["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 1}
+    assert "Prefix" not in everywhere
+
+
+def test_records_of_clients_whose_federation_there_is_not_are_deleted_at_their_time() -> None:
+    ttl = RESOURCES["ClientsTable"]["Properties"]["TimeToLiveSpecification"]
+    assert ttl == {"AttributeName": "expires_at", "Enabled": True}
+    assert "expires_at" in ClientRecord.__struct_fields__
+
+
+def test_s3_tells_of_updates_where_they_lie_and_where_they_lay() -> None:
+    told = RESOURCES["Bucket"]["Properties"]["NotificationConfiguration"]["QueueConfigurations"]
+    prefixes = [each["Filter"]["S3Key"]["Rules"][0] for each in told]
+    assert prefixes == [{"Name": "prefix", "Value": names.UPDATES_PREFIX}, {"Name": "prefix", "Value": "federations/"}]
+
+
+def test_a_device_stores_only_what_the_averager_can_read() -> None:
+    (write,) = [s for s in statements("DevicePolicy") if s["Sid"] == "WriteOwnUpdate"]
+    assert write["Action"] == "s3:PutObject"
+    assert write["Condition"] == {
+        "StringEqualsIfExists": {"s3:x-amz-storage-class": "STANDARD", "s3:x-amz-server-side-encryption": "AES256"},
+        "Null": {"s3:x-amz-server-side-encryption-customer-algorithm": "true"},
+    }
+    refused = {statement["Sid"]: statement["Condition"] for statement in statements("BucketPolicy")}
+    assert refused["NoKeyOfTheSender"] == {"Null": {"s3:x-amz-server-side-encryption-customer-algorithm": "false"}}
+    assert refused["NoChosenKey"] == {
+        "Null": {"s3:x-amz-server-side-encryption": "false"},
+        "StringNotEquals": {"s3:x-amz-server-side-encryption": "AES256"},
+    }
+
+
+def test_what_keeps_a_round_going_has_a_queue_that_devices_cannot_fill() -> None:
+    events = RESOURCES["Averager"]["Properties"]["Events"]
+    control = events["Control"]["Properties"]
+    assert control["Queue"] == {"Fn::GetAtt": "ControlQueue.Arn"}
+    assert control["BatchSize"] == 1
+    filled = {str(statement["Resource"]) for statement in (*statements("RulesRole"), *statements("UpdatesQueuePolicy"))}
+    assert "ControlQueue" not in "".join(filled)
+    redrive = RESOURCES["ControlQueue"]["Properties"]["RedrivePolicy"]
+    assert redrive["deadLetterTargetArn"] == {"Fn::GetAtt": "UpdatesDeadLetters.Arn"}
+
+
+def test_alarms_speak_of_metrics_that_no_device_has_of_its_own() -> None:
+    alarm = RESOURCES["JunkAlarm"]["Properties"]
+    assert (alarm["Namespace"], alarm["MetricName"]) == (metrics.NAMESPACE, "junk_bytes")
+    assert alarm["Dimensions"] == [{"Name": "function", "Value": "averager"}]
 
 
 def test_the_outputs_are_what_a_deployment_is_made_of() -> None:

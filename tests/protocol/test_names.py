@@ -18,8 +18,9 @@ LIVES = st.just("") | st.from_regex(r"[0-9a-f]{8}", fullmatch=True)
 def test_an_update_key_tells_its_federation_life_round_and_sender(
     federation: str, round_number: int, thing: str, life: str
 ) -> None:
-    key = names.update_key(federation, round_number, thing, life)
-    assert names.parse_update_key(key) == names.UpdateName(federation, round_number, thing, life)
+    for key_of in (names.update_key, names.former_update_key):
+        key = key_of(federation, round_number, thing, life)
+        assert names.parse_update_key(key) == names.UpdateName(federation, round_number, thing, life)
 
 
 @given(FEDERATIONS, ROUNDS, LIVES)
@@ -61,13 +62,28 @@ def test_a_key_that_is_taken_for_an_updates_is_the_one_that_fedgrass_builds(key:
         name = names.parse_update_key(key)
     except names.InvalidNameError:
         return
-    assert names.update_key(name.federation, name.round, name.thing, name.life) == key
+    keys = (names.update_key, names.former_update_key)
+    assert key in [key_of(name.federation, name.round, name.thing, name.life) for key_of in keys]
 
 
 @pytest.mark.parametrize(
     "key",
     [
         "",
+        "updates/f/00000001/.safetensors",
+        "updates/f/1/thing.safetensors",
+        "updates/f/0000000\u0661/thing.safetensors",  # a digit, but none that update_key writes
+        "updates/f/00000001/a/thing.safetensors",
+        "updates/f/00000001//thing.safetensors",
+        "updates//00000001/thing.safetensors",
+        "updates/f/x/00000001/thing.safetensors",
+        "updates/F/00000001/thing.safetensors",
+        "updates/federations/f/updates/00000001/thing.safetensors",
+        "updates/thing.safetensors",
+        "/updates/f/00000001/thing.safetensors",
+        "updates/f/00000001/thing.pt",
+        "updates/f/00000001/thing%2f.safetensors",
+        "federations/f/models/updates/00000001/thing.safetensors",
         "federations/f/updates/00000001/.safetensors",
         "federations/f/updates/1/thing.safetensors",
         "federations/f/updates/000000001/thing.safetensors",
@@ -137,8 +153,8 @@ def test_a_round_that_eight_digits_cannot_hold_is_refused(round_number: int) -> 
 def test_names_are_the_ones_that_policies_and_rules_of_the_template_speak_of() -> None:
     assert names.model_key("f", 7) == "federations/f/models/00000007.safetensors"
     assert names.optimizer_key("f", 7) == "federations/f/optimizer/00000007.safetensors"
-    assert names.update_key("f", 7, "t") == "federations/f/updates/00000007/t.safetensors"
-    assert names.update_key("f", 7, "t", "0a1b2c3d") == "federations/f/0a1b2c3d/updates/00000007/t.safetensors"
+    assert names.update_key("f", 7, "t") == "updates/f/00000007/t.safetensors"
+    assert names.former_update_key("f", 7, "t") == "federations/f/updates/00000007/t.safetensors"
     assert names.shadow_name("f") == "fedgrass-f"
     assert names.shadow_topic("f", "t", "update/delta") == "$aws/things/t/shadow/name/fedgrass-f/update/delta"
     assert names.round_topic("f") == "fedgrass/f/round"

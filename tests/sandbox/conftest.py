@@ -41,7 +41,7 @@ DEVICE_POLICY = {
         {
             "Effect": "Allow",
             "Action": "s3:PutObject",
-            "Resource": f"arn:aws:s3:::{BUCKET}/federations/*/updates/*/${{credentials-iot:ThingName}}.safetensors",
+            "Resource": f"arn:aws:s3:::{BUCKET}/updates/*/${{credentials-iot:ThingName}}.safetensors",
         },
     ],
 }

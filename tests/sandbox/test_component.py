@@ -109,7 +109,7 @@ def test_the_component_finds_packages_but_not_the_checkout(probe: Probe) -> None
 
 def test_device_credentials_reach_the_devices_own_names_only(probe: Probe, aws: EmbeddedAws) -> None:
     model = "federations/f/models/00000001.safetensors"
-    updates = "federations/f/updates/00000001"
+    updates = "updates/f/00000001"
     aws.client("s3").put_object(Bucket=BUCKET, Key=model, Body=b"model")
     probe.call("put_object", bucket=BUCKET, key=f"{updates}/thing-1.safetensors")
     assert probe.call("get_object", bucket=BUCKET, key=model) == "model"

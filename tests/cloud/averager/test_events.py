@@ -7,9 +7,9 @@ from urllib.parse import quote_plus
 import msgspec
 import pytest
 
-from cloud.averager.events import Arrival, Word, parse
+from cloud.averager.events import MAX_REASON, Arrival, Junk, Word, parse
 from protocol.messages import AbortRound, CheckRound, InvalidMessageError, Message, Outcome, encode
-from protocol.names import UpdateName, shadow_name, update_key
+from protocol.names import UpdateName, former_update_key, shadow_name, update_key
 
 NOW = 1_800_000_000.0
 FAILED = Outcome(thing="a", shadow=shadow_name("f"), round=3, phase="failed", reason="out of memory")
@@ -56,6 +56,16 @@ def test_what_is_no_update_is_left_alone() -> None:
     assert [arrival.name.thing for arrival in arrivals(event(*keys))] == ["a"]
 
 
+def test_what_lies_among_the_updates_and_is_none_is_junk() -> None:
+    keys = ["updates/f/00000001/a/b.safetensors", "updates/x.safetensors", "updates/F/00000001/a.safetensors"]
+    assert parse("m1", event(*keys), NOW) == [Junk(key=key, version_id="v1", size=1) for key in keys]
+
+
+def test_an_update_where_an_earlier_version_put_it_is_one() -> None:
+    (arrival,) = arrivals(event(former_update_key("f", 3, "thing")))
+    assert (arrival.name, arrival.key) == (UpdateName("f", 3, "thing"), former_update_key("f", 3, "thing"))
+
+
 def test_the_event_by_which_s3_tests_a_queue_tells_of_nothing() -> None:
     body = {"Service": "Amazon S3", "Event": "s3:TestEvent", "Time": "2026-01-02T03:04:05.678Z", "Bucket": "b"}
     assert parse("m1", json.dumps(body), NOW) == []
@@ -89,6 +99,18 @@ def test_a_word_that_a_device_made_up_wrongly_is_left_alone(field: str, value: A
     assert parse("m1", json.dumps(json.loads(encode(FAILED)) | {field: value}), NOW) == []
 
 
+@pytest.mark.parametrize("reason", ["[" * 100_000 + "]" * 100_000, '"\\ud800"', '"'])
+def test_a_word_that_cannot_be_read_is_left_alone(reason: str) -> None:
+    for body in (f'{{"reason": {reason}, "kind": "outcome"}}', f'{{"kind":"outcome","reason": {reason}}}'):
+        assert parse("m1", body, NOW) == []
+
+
+def test_of_a_reason_no_more_is_kept_than_a_reader_needs() -> None:
+    (word,) = parse("m1", encode(msgspec.structs.replace(FAILED, reason="r" * 100_000)).decode(), NOW)
+    assert isinstance(word, Word)
+    assert word.outcome.reason == "r" * MAX_REASON
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -113,7 +135,7 @@ def test_an_arrival_that_is_put_off_tells_the_same_again() -> None:
     (without,) = arrivals(event(update_key("f", 3, "a"), versionId=None))
     for said in (arrival, without):
         assert not said.put_off
-        again = msgspec.structs.replace(said, put_off=True)
+        again = msgspec.structs.replace(said, put_off=True, size=0)
         assert parse("m1", said.body.decode(), NOW + 60) == parse("m1", again.body.decode(), NOW + 60) == [again]
 
 

@@ -82,12 +82,12 @@ def test_an_object_that_is_not_the_model_is_refused_at_once(
 
 
 def test_an_update_is_uploaded(new: NewTransfer, as_device: EmbeddedAws) -> None:
-    new().upload("federations/f/updates/00000001/t.safetensors", BODY)
-    found = as_device.client("s3").get_object(Bucket=BUCKET, Key="federations/f/updates/00000001/t.safetensors")
+    new().upload("updates/f/00000001/t.safetensors", BODY)
+    found = as_device.client("s3").get_object(Bucket=BUCKET, Key="updates/f/00000001/t.safetensors")
     assert found["Body"].read() == BODY
 
 
-LARGE = "federations/f/updates/00000002/t.safetensors"
+LARGE = "updates/f/00000002/t.safetensors"
 
 
 def test_a_large_update_whose_upload_was_cut_off_goes_on_with_the_part_that_is_missing(
@@ -95,11 +95,11 @@ def test_a_large_update_whose_upload_was_cut_off_goes_on_with_the_part_that_is_m
 ) -> None:
     body = BODY * 5  # 32 MB: four parts
     puts: list[str] = []
-    tags: list[str | None] = []
+    posts: list[str] = []
 
     def cut_the_third(request: Request) -> bytes | None:
         if request.method == "POST":
-            tags.append(request.headers.get("x-amz-tagging"))
+            posts.append(request.path)
         if request.method != "PUT":
             return None
         puts.append(request.path)
@@ -120,7 +120,7 @@ def test_a_large_update_whose_upload_was_cut_off_goes_on_with_the_part_that_is_m
     assert len(puts) == 5
     found = as_device.client("s3").get_object(Bucket=BUCKET, Key=LARGE)
     assert found["Body"].read() == body
-    assert tags == ["fedgrass=update", None]  # it is begun once, and completed
+    assert len(posts) == 2  # it is begun once, and completed
 
 
 def test_a_large_upload_that_s3_has_forgotten_begins_anew(
