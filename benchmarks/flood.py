@@ -2,12 +2,13 @@
 that never were.
 
 `python -m benchmarks.flood` has a client of a round upload the same junk again and again, half of it under the round's
-key and half under others, while the other clients train; then these answer. All goes through the deployed functions.
+key and half under others, while the other clients train; then these answer. In the next round it does the same, and an
+operator aborts the round while it waits in the queue. All goes through the deployed functions.
 
-The last line is JSON: {"junk", "invocations", "calls_a_junk", "ms_a_junk", "rows", "round_s", "peak_mb"}: how many junk
-uploads there were; the averager's invocations until all were refused, and of these the AWS calls and the time by junk;
-the items that they left in the responses table; how long the round took from the first good update on; and the
-averager's peak memory.
+The last line is JSON: {"junk", "invocations", "calls_a_junk", "ms_a_junk", "rows", "round_s", "peak_mb", "waiting",
+"abort_s"}: how many junk uploads there were; the averager's invocations until all were refused, and of these the AWS
+calls and the time by junk; the items that they left in the responses table; how long the round took from the first good
+update on; and the averager's peak memory; how much junk waited when the operator aborted, and how long that took.
 """
 
 import sys
@@ -41,42 +42,52 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     rows: int
     round_s: float
     peak_mb: float
+    waiting: int
+    abort_s: float
 
 
 def measure(junk: int) -> Figures:
     """Flood a round with so many uploads."""
     with Sandbox() as sandbox:
         model = {"weights": np.zeros(PARAMETERS, np.float32)}
-        clients = SimulatedClients(sandbox, FEDERATION, CLIENTS, model, rounds=2)
+        clients = SimulatedClients(sandbox, FEDERATION, CLIENTS, model, rounds=3)
         clients.join()
         clients.start()
         clients.answer(1)
         clients.opened(2)
         before = len(function_lines(sandbox.aws, sandbox.deployment.averager))
-        _send(sandbox, clients.things[0], junk)
+        _send(sandbox, clients.things[0], 2, junk)
         _drained(sandbox)
         lines = function_lines(sandbox.aws, sandbox.deployment.averager)[before:]
         rounds = sandbox.operations.rounds
         refused = [rounds.answers(FEDERATION, number).refused for number in (0, 2)]
         started = time.monotonic()
         clients.answer(2)
+        round_s = time.monotonic() - started
+        clients.opened(3)
+        _send(sandbox, clients.things[0], 3, junk)
+        waiting = _waiting(sandbox)
+        started = time.monotonic()
+        sandbox.operations.abort_round(FEDERATION, "flooded", _LIMIT_S)
         return Figures(
             junk=junk,
             invocations=len(lines),
             calls_a_junk=round(sum(sum(line.calls.values()) for line in lines) / junk, 2),
             ms_a_junk=round(1000 * sum(line.duration_s for line in lines) / junk, 2),
             rows=sum(len(responses) for responses in refused),
-            round_s=round(time.monotonic() - started, 2),
+            round_s=round(round_s, 2),
             peak_mb=round(max(line.peak_memory_mb for line in lines), 1),
+            waiting=waiting,
+            abort_s=round(time.monotonic() - started, 2),
         )
 
 
-def _send(sandbox: Sandbox, thing: str, junk: int) -> None:
+def _send(sandbox: Sandbox, thing: str, current: int, junk: int) -> None:
     s3, body = sandbox.aws.client("s3"), bytes(4 * PARAMETERS)
     life = sandbox.operations.federations.get(FEDERATION).life
 
     def upload(number: int) -> None:
-        round_number = 2 if number % 2 else 1000 + number
+        round_number = current if number % 2 else 1000 + number
         key = names.update_key(FEDERATION, round_number, thing, life)
         s3.put_object(Bucket=sandbox.deployment.bucket, Key=key, Body=body)
 
@@ -84,20 +95,24 @@ def _send(sandbox: Sandbox, thing: str, junk: int) -> None:
         list(pool.map(upload, range(junk)))
 
 
+def _waiting(sandbox: Sandbox) -> int:
+    """How many messages are in the averager's queue, or are being worked on."""
+    counts = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    url = sandbox.deployment.updates_queue
+    attributes = sandbox.aws.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=counts)["Attributes"]
+    return sum(int(attributes[count]) for count in counts)
+
+
 def _drained(sandbox: Sandbox) -> None:
     """Returns when the averager's queue is empty, and nothing of it is being worked on."""
-    sqs, url = sandbox.aws.client("sqs"), sandbox.deployment.updates_queue
-    counts = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
     deadline = time.monotonic() + _LIMIT_S
-    while any(
-        int(count) for count in sqs.get_queue_attributes(QueueUrl=url, AttributeNames=counts)["Attributes"].values()
-    ):
+    while _waiting(sandbox):
         if time.monotonic() > deadline:
             raise SimulationError(f"the averager's queue is not empty after {_LIMIT_S:.0f} s")
         time.sleep(0.1)
 
 
-def main(junk: Annotated[int, typer.Option(min=1, help="How many updates that do not count.")] = 1000) -> None:
+def main(junk: Annotated[int, typer.Option(min=1, help="How many updates that do not count.")] = 5000) -> None:
     """Print the figures as JSON."""
     sys.stdout.write(msgspec.json.encode(measure(junk)).decode() + "\n")
 

@@ -335,7 +335,7 @@ class Rounds:
         )
 
     def responses_of(self, federation: str, rounds: Iterable[int], things: Iterable[str]) -> list[ResponseRecord]:
-        """What came back from some clients in some rounds, in whatever life: what counts, what does not, what is early."""
+        """What came back from some clients in some rounds and any life: what counts, what does not, what is early."""
         kinds = ("", "#refused", *_EARLY.values())
         ways = [thing + kind for thing in sorted(things) for kind in kinds]
         keys = [_response_key(federation, round_number, way) for round_number in rounds for way in ways]
