@@ -44,7 +44,7 @@ class Member:
 
     def update_key(self, members: "Members", round_number: int = 1) -> str:
         """Where it may write, in a round."""
-        return names.update_key(members.simulated.name, round_number, self.thing)
+        return names.update_key(members.simulated.name, round_number, self.thing, members.simulated.life)
 
     def is_denied(self, operation: str, **arguments: Any) -> bool:
         """Whether S3 refuses the member an operation."""

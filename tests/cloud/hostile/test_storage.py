@@ -176,7 +176,7 @@ def test_an_update_that_an_older_component_put_where_updates_lay_counts(
     members.begin()
     simulated, updates = members.simulated, members.updates()
     for thing in ("d0", "d1"):
-        simulated.put_object(names.former_update_key(simulated.name, 1, thing), updates[thing])
+        simulated.put_object(names.former_update_key(simulated.name, 1, thing, simulated.life), updates[thing])
     simulated.accepted_count(1, 2)
     forget_the_keys(simulated)
     simulated.put("d2", 1, updates["d2"])

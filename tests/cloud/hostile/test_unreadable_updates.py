@@ -20,7 +20,7 @@ def deliver_with_the_others(members: Members, version: str) -> None:
     simulated.settled()
     things = [*HONEST, HOSTILE]
     simulated.claim(*things)
-    hostile = simulated.arrival_of(names.update_key(simulated.name, 1, HOSTILE), version)
+    hostile = simulated.arrival_of(names.update_key(simulated.name, 1, HOSTILE, simulated.life), version)
     assert simulated.invoke(simulated.deployed.averager, hostile=hostile, **events) == set()
 
 
@@ -37,7 +37,9 @@ def test_an_update_that_lies_where_it_cannot_be_read_is_refused_alone(
 ) -> None:
     """The embedded AWS does not know these conditions of the device's policy: so the object is there."""
     members.create()
-    version = hostile.put(names.update_key(members.simulated.name, 1, HOSTILE), b"out of reach", **headers)
+    version = hostile.put(
+        names.update_key(members.simulated.name, 1, HOSTILE, members.simulated.life), b"out of reach", **headers
+    )
     deliver_with_the_others(members, version)
     closed = members.simulated.ended(1)
     assert (closed.status, closed.accepted, closed.refused) == ("closed", 3, 1)
@@ -68,7 +70,7 @@ def test_whatever_s3_says_of_one_object_refuses_that_update_alone(
     members: Members, hostile: Member, calm: dict[str, bytes], line: Line, status: str, code: str
 ) -> None:
     members.create()
-    key = names.update_key(members.simulated.name, 1, HOSTILE)
+    key = names.update_key(members.simulated.name, 1, HOSTILE, members.simulated.life)
     version = hostile.put(key, b"out of reach")
     members.simulated.settled()
     line.fault = Answering(key, status, code)
@@ -91,7 +93,7 @@ def test_an_update_that_cannot_be_read_just_now_comes_again_alone(
 ) -> None:
     members.create()
     simulated, updates = members.simulated, members.updates()
-    key = names.update_key(simulated.name, 1, HOSTILE)
+    key = names.update_key(simulated.name, 1, HOSTILE, simulated.life)
     arrivals = {thing: simulated.arrival(thing, 1, simulated.put(thing, 1, data)) for thing, data in updates.items()}
     event = simulated.arrival_of(key, hostile.put(key, b"some bytes"))
     simulated.settled()
@@ -119,7 +121,9 @@ def test_what_an_object_says_of_itself_changes_nothing(
     members: Members, hostile: Member, calm: dict[str, bytes], headers: dict[str, Any]
 ) -> None:
     members.create()
-    version = hostile.put(names.update_key(members.simulated.name, 1, HOSTILE), b"no tensors", **headers)
+    version = hostile.put(
+        names.update_key(members.simulated.name, 1, HOSTILE, members.simulated.life), b"no tensors", **headers
+    )
     members.simulated.settled()
     deliver_with_the_others(members, version)
     assert members.simulated.ended(1).accepted == 3
@@ -139,7 +143,7 @@ def test_a_member_cannot_choose_the_key_that_its_update_is_encrypted_with(
     members: Members, hostile: Member, headers: dict[str, Any]
 ) -> None:
     members.create()
-    key = names.update_key(members.simulated.name, 1, HOSTILE)
+    key = names.update_key(members.simulated.name, 1, HOSTILE, members.simulated.life)
     assert hostile.is_denied("put_object", Key=key, Body=b"1", **headers)
     assert hostile.is_denied("create_multipart_upload", Key=key, **headers)
     assert not hostile.is_denied("put_object", Key=key, Body=b"1", ServerSideEncryption="AES256")
@@ -150,7 +154,11 @@ def test_a_round_goes_on_with_an_unreadable_update_among_real_events(
     members: Members, hostile: Member, calm: dict[str, bytes]
 ) -> None:
     members.begin()
-    hostile.put(names.update_key(members.simulated.name, 1, HOSTILE), b"cold", StorageClass="DEEP_ARCHIVE")
+    hostile.put(
+        names.update_key(members.simulated.name, 1, HOSTILE, members.simulated.life),
+        b"cold",
+        StorageClass="DEEP_ARCHIVE",
+    )
     eventually(lambda: members.simulated.reason(HOSTILE, 1), "the refusal")
     members.answer()
     assert members.simulated.ended(1).accepted == 3

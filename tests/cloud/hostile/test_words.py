@@ -104,7 +104,7 @@ def test_an_outcome_of_any_shape_changes_no_round(
 ) -> None:
     members.begin()
     simulated = members.simulated
-    progress = {"round": 1, "phase": "declined"} | report
+    progress = {"round": 1, "life": simulated.life, "phase": "declined"} | report
     aws.client("iot-data").update_thing_shadow(
         thingName=HOSTILE,
         shadowName=names.shadow_name(simulated.name),
@@ -122,7 +122,14 @@ def test_an_outcome_that_is_nested_too_deep_is_left_alone_in_its_batch(
 ) -> None:
     members.begin()
     simulated = members.simulated
-    good = Outcome(thing=HOSTILE, shadow=names.shadow_name(simulated.name), round=1, phase="declined", reason="no")
+    good = Outcome(
+        thing=HOSTILE,
+        shadow=names.shadow_name(simulated.name),
+        life=simulated.life,
+        round=1,
+        phase="declined",
+        reason="no",
+    )
     bad = f'{{"kind": "outcome", "thing": "{HOSTILE}", "reason": {DEEP}}}'
     assert simulated.invoke(simulated.deployed.averager, bad=bad, good=encode(good).decode()) == set()
     assert simulated.round(1).failed == 1
