@@ -212,8 +212,9 @@ def configuration_of(s3: Any, bucket: str) -> dict[str, Any]:
         "versioning": s3.get_bucket_versioning(Bucket=bucket)["Status"],
         "public": s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"],
     }
-    (told,) = s3.get_bucket_notification_configuration(Bucket=bucket)["QueueConfigurations"]
-    return answers | {"notified": told["QueueArn"]}
+    told = s3.get_bucket_notification_configuration(Bucket=bucket)["QueueConfigurations"]
+    filters = [rule["Value"] for one in told for rule in one["Filter"]["Key"]["FilterRules"]]
+    return answers | {"notified": sorted({one["QueueArn"] for one in told}), "of": sorted(filters)}
 
 
 def test_a_stack_that_could_not_be_made_is_made_when_the_cause_is_mended(

@@ -593,7 +593,7 @@ class Schedules(RuleBasedStateMachine):
             "deliver": 12 * bool(self.visible()),
             "go_on": 6 * bool(self.world.invocations),
             "answer": 9 * (record is not None and record.status == "open") + (record is not None),
-            "answer_late": 20 * bool(self.busy()),
+            "answer_late": 40 * bool(self.busy()),
             "repeat": 2 * bool(messages),
             "lose": bool(messages) and not self.reliable,
             "wake": 2 * (not self.reliable),
