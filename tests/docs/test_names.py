@@ -22,7 +22,7 @@ FILES += [path for path in ROOT.iterdir() if path.is_file()]
 PATHS = [f"/{path.relative_to(ROOT)}" for path in FILES]
 
 OF_USERS = {"labels.json", "json.py", "queue.py", "protocol.py", "torch/", "data/"}
-IN_THE_BUCKET = {"partial/", "ema/"}
+IN_THE_BUCKET = {"partial/", "ema/", "models/", "updates/", "federations/", "federations/.../updates/"}
 
 
 @each_document
@@ -50,6 +50,15 @@ def test_modules_that_are_named_exist(document: Path) -> None:
             assert find_spec(span) is not None, span
 
 
+@each_document
+def test_tests_that_are_named_exist(document: Path) -> None:
+    for span in spans(prose(document)):
+        path, is_test, name = span.partition("::")
+        if is_test:
+            (file,) = (found for found in FILES if f"/{found}".endswith("/" + path))
+            assert f"def {name}(" in file.read_text(), span
+
+
 @cache
 def sources() -> str:
     """All that is no document and no test."""
@@ -64,7 +73,8 @@ PUT_TOGETHER = {"loss_before"}
 
 @each_document
 def test_names_in_code_font_occur_in_the_code(document: Path) -> None:
-    words = {word for span in spans(prose(document)) for word in re.findall(r"(?<![\w<-])[A-Za-z]\w*(?![\w>*-])", span)}
+    named = (span for span in spans(prose(document)) if "::" not in span and not span.endswith(".py"))
+    words = {word for span in named for word in re.findall(r"(?<![\w<-])[A-Za-z]\w*(?![\w>*-])", span)}
     ours = {word for word in words - OF_AWS - PUT_TOGETHER if "_" in word or re.search(r"[a-z][A-Z]", word)}
     assert sorted(word for word in ours if not re.search(rf"\b{word}\b", sources())) == []
 
