@@ -202,7 +202,7 @@ def test_what_the_functions_told_themselves_in_the_queue_of_an_earlier_version_i
     members.begin(deadline_s=500.0)
     simulated = members.simulated
     members.simulated.set_time(1, "deadline", 1.0)
-    check = encode(CheckRound(federation=simulated.name, round=1, at=1.0)).decode()
+    check = encode(CheckRound(federation=simulated.name, life=simulated.life, round=1, at=1.0)).decode()
     aws.client("sqs").send_message(QueueUrl=simulated.deployed.updates_queue, MessageBody=check)
     simulated.round_with(1, "extended", lambda record: record.extended)
 
