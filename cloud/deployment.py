@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from botocore.exceptions import ClientError
 
-from cloud import package, stacks
+from cloud import buckets, package, stacks
 from cloud.stacks import DeploymentError
 
 TEMPLATE = Path(__file__).with_name("template.yaml")
@@ -46,15 +46,22 @@ def deploy(
         DeploymentError: CloudFormation refused, or a bucket is another account's.
     """
     s3, account = client("s3"), client("sts").get_caller_identity()["Account"]
-    code_bucket = _code_bucket(s3, stack, account)
+    code_bucket = f"{stack}-code-{account}-{s3.meta.region_name}"
+    buckets.make_for_code(s3, code_bucket, account)
+    functions, layer = (
+        buckets.upload(s3, code_bucket, account, f"{kind}/{hashlib.sha256(data).hexdigest()}.zip", data)
+        for kind, data in (("code", code), ("dependencies", dependencies.read_bytes()))
+    )
     parameters = {
         "CodeBucket": code_bucket,
-        "CodeKey": _upload(s3, code_bucket, account, "code", code),
+        "CodeKey": functions.key,
+        "CodeVersion": functions.version_id,
+        "DependenciesKey": layer.key,
+        "DependenciesVersion": layer.version_id,
         "UpdateRetentionDays": str(update_retention_days),
-        "DependenciesKey": _upload(s3, code_bucket, account, "dependencies", dependencies.read_bytes()),
     }
     bucket = f"{stack}-{account}-{s3.meta.region_name}"  # as the template names it
-    outlived = {"Bucket": bucket} if _is_there(s3, bucket, account) else {}
+    outlived = {"Bucket": bucket} if buckets.exists(s3, bucket, account) else {}
     stacks.apply(client("cloudformation"), stack, TEMPLATE.read_text(), parameters, outlived)
     return find(client, stack)
 
@@ -69,10 +76,11 @@ def deployed_policies(client: Callable[[str], Any], stack: str) -> dict[str, byt
     if "CodeKey" not in parameters:  # it was cut off when it had taken over its bucket, and nothing else
         return {}
     account = client("sts").get_caller_identity()["Account"]
-    answer = client("s3").get_object(
-        Bucket=parameters["CodeBucket"], Key=parameters["CodeKey"], ExpectedBucketOwner=account
+    # A stack that an older fedgrass has made names no version.
+    code = buckets.read(
+        client("s3"), parameters["CodeBucket"], account, parameters["CodeKey"], parameters.get("CodeVersion")
     )
-    return package.policies_in(answer["Body"].read())
+    return package.policies_in(code)
 
 
 def find(client: Callable[[str], Any], stack: str) -> Deployment:
@@ -98,41 +106,3 @@ def find(client: Callable[[str], Any], stack: str) -> Deployment:
 
 def _output_of(field: str) -> str:
     return "".join(word.capitalize() for word in field.split("_"))
-
-
-def _is_there(s3: Any, bucket: str, account: str) -> bool:
-    """Whether the account has this bucket.
-
-    Raises:
-        DeploymentError: another account has it. Names of buckets can be guessed: it may wait for what we put there.
-    """
-    try:
-        s3.head_bucket(Bucket=bucket, ExpectedBucketOwner=account)
-    except ClientError as error:
-        if error.response["Error"]["Code"] in ("404", "NoSuchBucket"):
-            return False
-        if error.response["Error"]["Code"] in ("403", "AccessDenied"):
-            raise DeploymentError(
-                f"bucket {bucket} is another account's, or your credentials may not look at it (s3:ListBucket): take "
-                "another name for the stack, or mend the credentials"
-            ) from error
-        raise
-    return True
-
-
-def _code_bucket(s3: Any, stack: str, account: str) -> str:
-    region = s3.meta.region_name
-    bucket = f"{stack}-code-{account}-{region}"
-    if not _is_there(s3, bucket, account):
-        location = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
-        s3.create_bucket(Bucket=bucket, **location)
-    return bucket
-
-
-def _upload(s3: Any, bucket: str, account: str, kind: str, data: bytes) -> str:
-    key = f"{kind}/{hashlib.sha256(data).hexdigest()}.zip"
-    try:
-        s3.head_object(Bucket=bucket, Key=key, ExpectedBucketOwner=account)
-    except ClientError:
-        s3.put_object(Bucket=bucket, Key=key, Body=data, ExpectedBucketOwner=account)
-    return key
