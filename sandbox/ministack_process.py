@@ -54,6 +54,8 @@ def main() -> None:
     _close_ministacks_back_doors()
     _give_ranges_of_versions()
     _let_starting_functions_start()
+    _authorize_named_shadows_by_name()
+    _tell_policies_of_conditional_writes()
 
     config = Config()
     config.bind = [f"fd://{http.detach()}"]
@@ -166,6 +168,42 @@ def _let_starting_functions_start() -> None:
     lambda_runtime.Worker._spawn = spawn_undisturbed
     lambda_runtime.kill_workers = kill_what_has_started
     lambda_svc.release_worker = release_or_kill
+
+
+def _authorize_named_shadows_by_name() -> None:
+    """Make ministack's IAM ask for thing/THING/SHADOW where a named shadow is used, as AWS IoT does."""
+    from ministack.core import iam_actions
+
+    extract = iam_actions.extract_resource_arn
+
+    def extract_with_shadow(
+        service: str, method: str, path: str, headers: Any, body: Any, query: Any, *more: Any
+    ) -> Any:
+        arn = extract(service, method, path, headers, body, query, *more)
+        name = (query or {}).get("name")
+        if name and re.fullmatch(r"/things/[^/]+/shadow", path):
+            return f"{arn}/{name[0] if isinstance(name, list) else name}"
+        return arn
+
+    iam_actions.extract_resource_arn = extract_with_shadow
+
+
+def _tell_policies_of_conditional_writes() -> None:
+    """Make ministack's IAM know of a write whether it makes an object, and on which condition, as S3's does."""
+    from ministack.core import iam_actions
+
+    context_of = iam_actions._s3_object_context
+
+    def context_with_condition(action: str, query: Any, path: str, headers: Any) -> Any:
+        context = context_of(action, query, path, headers)
+        if action == "s3:PutObject":
+            is_step = "uploads" in query or "partNumber" in query
+            context["s3:ObjectCreationOperation"] = str(not is_step).lower()
+            if "if-none-match" in headers:
+                context["s3:if-none-match"] = headers["if-none-match"]
+        return context
+
+    iam_actions._s3_object_context = context_with_condition
 
 
 def _shut_down_with_parent() -> None:

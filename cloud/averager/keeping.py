@@ -31,7 +31,7 @@ from cloud.state.lifecycle import (
     next_check,
     step,
 )
-from cloud.state.models import MissingUploadError
+from cloud.state.models import MissingUploadError, OtherModelError
 from cloud.state.records import CohortMember, ResponseRecord, RoundRecord
 from cloud.state.rounds import ROOM_AT_END, Answers, KnownResponsesError, StaleRoundError
 from protocol.messages import AverageShard, CheckRound
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _MAX_REASON = 1000
-_HOPELESS = (InvalidPolicyError, NotFiniteModelError, TooMuchWorkError)
+_HOPELESS = (InvalidPolicyError, NotFiniteModelError, OtherModelError, TooMuchWorkError)
 """Errors that another try would only repeat."""
 
 

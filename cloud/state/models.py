@@ -57,6 +57,10 @@ class CorruptModelError(Exception):
     """A global model whose bytes are not the ones its reference names."""
 
 
+class OtherModelError(Exception):
+    """There is an object under this name already, with other bytes: it stays as it is."""
+
+
 class Fetched(msgspec.Struct, frozen=True, kw_only=True):
     """An object's bytes, and the version they are of."""
 
@@ -160,9 +164,20 @@ class Models:
         self._s3.delete_object(Bucket=self._bucket, Key=key, VersionId=version_id)
 
     def put(self, key: str, data: bytes) -> ModelReference:
-        """Write a model, and tell how to refer to it."""
-        self._s3.put_object(Bucket=self._bucket, Key=key, Body=data)
-        return ModelReference(key=key, sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
+        """Write a model, and tell how to refer to it. If it has been written already, nothing happens.
+
+        Raises:
+            OtherModelError: another one has this name.
+        """
+        written = ModelReference(key=key, sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
+        try:
+            self._s3.put_object(Bucket=self._bucket, Key=key, Body=data, IfNoneMatch="*")
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "PreconditionFailed":
+                raise
+            if hashlib.sha256(self.fetch(key).data).hexdigest() != written.sha256:
+                raise self._other(key) from error
+        return written
 
     def put_bytes(self, key: str, data: bytes) -> None:
         """Write an object that is an intermediate result: it expires as updates do."""
@@ -184,10 +199,11 @@ class Models:
             self._s3.upload_part(Bucket=self._bucket, Key=key, UploadId=upload, PartNumber=number + 1, Body=data)
 
     def complete(self, key: str, upload: str) -> None:
-        """Make the object of the parts that were written. If it has been made already, nothing happens.
+        """Make the object of the parts that were written. If it is made of the same parts already, nothing happens.
 
         Raises:
             MissingUploadError: the upload is over, and there is no such object.
+            OtherModelError: another one has this name.
         """
         try:
             with _upload_of(key):
@@ -195,14 +211,26 @@ class Models:
                 parts: Any = [
                     {"PartNumber": part["PartNumber"], "ETag": part["ETag"]} for page in pages for part in page["Parts"]
                 ]
-                self._s3.complete_multipart_upload(
-                    Bucket=self._bucket, Key=key, UploadId=upload, MultipartUpload={"Parts": parts}
-                )
+                try:
+                    self._s3.complete_multipart_upload(
+                        Bucket=self._bucket, Key=key, UploadId=upload, MultipartUpload={"Parts": parts}, IfNoneMatch="*"
+                    )
+                except ClientError as error:
+                    if error.response["Error"]["Code"] != "PreconditionFailed":
+                        raise
+                    there = self._s3.head_object(Bucket=self._bucket, Key=key)["ETag"]
+                    if there.strip('"') != _etag_of([part["ETag"] for part in parts]):
+                        raise self._other(key) from error
         except MissingUploadError as over:
             try:
                 self.range(key, 0, 1)
             except MissingObjectError:
                 raise over from None
+
+    def _other(self, key: str) -> OtherModelError:
+        return OtherModelError(
+            f"{key} in bucket {self._bucket} is there already, with other bytes: it is left as it is"
+        )
 
     def give_up(self, key: str) -> None:
         """Abort the multipart uploads of an object that are still under way. Those of other objects, whose keys begin
@@ -217,6 +245,12 @@ def _is_of_the_object(error: ClientError) -> bool:
     code, status = error.response["Error"]["Code"], error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     passes = code in _NOT_OF_THE_OBJECT or any(word in code for word in _THROTTLING) or status in (408, 429)
     return 400 <= status < 500 and not passes
+
+
+def _etag_of(parts: list[str]) -> str:
+    """What S3 calls an object that was uploaded in parts (Amazon S3 User Guide, "Checking object integrity")."""
+    digests = b"".join(bytes.fromhex(etag.strip('"')) for etag in parts)
+    return f"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(parts)}"
 
 
 @contextmanager

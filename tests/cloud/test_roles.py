@@ -1,5 +1,6 @@
 """What the deployed roles may do, asked of IAM: what they need, and nothing that a mistake in one could spoil."""
 
+from collections.abc import Callable
 from typing import Any
 
 import boto3
@@ -38,7 +39,10 @@ def arns(deployed: Deployment) -> dict[str, str]:
         "the updates queue": queue(deployed.updates_queue),
         "the hello queue": queue(f"{deployed.stack}-hello"),
         "another queue": queue("another"),
-        "a shadow": f"arn:aws:iot:us-east-1:{account}:thing/thing",
+        "a shadow": f"arn:aws:iot:us-east-1:{account}:thing/thing/{names.shadow_name('f')}",
+        "a shadow of something else": f"arn:aws:iot:us-east-1:{account}:thing/thing/locks",
+        "a classic shadow": f"arn:aws:iot:us-east-1:{account}:thing/thing",
+        "a thing": f"arn:aws:iot:us-east-1:{account}:thing/thing",
         "the round topic": f"arn:aws:iot:us-east-1:{account}:topic/{names.round_topic('f')}",
         "the hello topic": f"arn:aws:iot:us-east-1:{account}:topic/{names.hello_topic('f', 'thing')}",
         "a role": f"arn:aws:iam::{account}:role/any",
@@ -88,6 +92,8 @@ def is_allowed(aws: EmbeddedAws, role: str, action: str, resource: str) -> bool:
         ("sqs:SendMessage", "the control queue", True),
         ("sqs:SendMessage", "the hello queue", False),
         ("iot:UpdateThingShadow", "a shadow", True),
+        ("iot:UpdateThingShadow", "a shadow of something else", False),
+        ("iot:UpdateThingShadow", "a classic shadow", False),
         ("iot:Publish", "the round topic", True),
         ("iot:Publish", "the hello topic", False),
         ("iam:PassRole", "a role", False),
@@ -121,10 +127,12 @@ def test_the_averager(aws: EmbeddedAws, deployed: Deployment, action: str, resou
         ("sqs:SendMessage", "the updates queue", False),
         ("sqs:ReceiveMessage", "the control queue", False),
         ("iot:UpdateThingShadow", "a shadow", True),
+        ("iot:UpdateThingShadow", "a shadow of something else", False),
+        ("iot:UpdateThingShadow", "a classic shadow", False),
         ("iot:GetThingShadow", "a shadow", False),
-        ("iot:ListThingGroupsForThing", "a shadow", True),
-        ("iot:AddThingToThingGroup", "a shadow", False),
-        ("iot:DeleteThing", "a shadow", False),
+        ("iot:ListThingGroupsForThing", "a thing", True),
+        ("iot:AddThingToThingGroup", "a thing", False),
+        ("iot:DeleteThing", "a thing", False),
         ("iot:Publish", "the round topic", True),
         ("iot:Publish", "the hello topic", False),
     ],
@@ -133,9 +141,21 @@ def test_the_initiator(aws: EmbeddedAws, deployed: Deployment, action: str, reso
     assert is_allowed(aws, role_of(aws, deployed.initiator), action, arns(deployed)[resource]) is allowed
 
 
+@pytest.mark.parametrize("function", ["initiator", "averager"])
+def test_a_function_writes_the_shadows_of_fedgrass_only(aws: EmbeddedAws, deployed: Deployment, function: str) -> None:
+    role = role_of(aws, getattr(deployed, function))
+    data = session_as(aws, role).client("iot-data", endpoint_url=aws.endpoint)
+    aws.client("iot").create_thing(thingName="of-shadows")
+    payload = b'{"state": {"desired": {"open": true}}}'
+    data.update_thing_shadow(thingName="of-shadows", shadowName=names.shadow_name("f"), payload=payload)
+    for other in ({}, {"shadowName": "locks"}, {"shadowName": "not-fedgrass-f"}):
+        with pytest.raises(ClientError, match=r"AccessDenied|Forbidden|Unauthorized"):
+            data.update_thing_shadow(thingName="of-shadows", payload=payload, **other)
+
+
 def test_what_iam_answers_is_what_happens(aws: EmbeddedAws, deployed: Deployment) -> None:
     s3 = bucket_of(aws, role_of(aws, deployed.averager))
-    s3.put_object(Bucket=deployed.bucket, Key=MODEL, Body=b"1")
+    s3.put_object(Bucket=deployed.bucket, Key=MODEL, Body=b"1", IfNoneMatch="*")
     assert s3.get_object(Bucket=deployed.bucket, Key=MODEL)["Body"].read() == b"1"
     with pytest.raises(ClientError, match="AccessDenied"):
         s3.put_object(Bucket=deployed.bucket, Key=UPDATE, Body=b"1")
@@ -143,13 +163,36 @@ def test_what_iam_answers_is_what_happens(aws: EmbeddedAws, deployed: Deployment
         bucket_of(aws, role_of(aws, deployed.initiator)).get_object(Bucket=deployed.bucket, Key=MODEL)
 
 
+@pytest.mark.parametrize("key", [names.model_key, names.optimizer_key, names.ema_key, names.copy_key])
+def test_the_averager_cannot_replace_what_is_finished(
+    aws: EmbeddedAws, deployed: Deployment, key: Callable[[str, int, str], str]
+) -> None:
+    finished = key("finished", 1, "0a1b2c3d")
+    s3 = bucket_of(aws, role_of(aws, deployed.averager))
+    s3.put_object(Bucket=deployed.bucket, Key=finished, Body=b"ours", IfNoneMatch="*")
+    for condition, refusal in (({}, "AccessDenied"), ({"IfNoneMatch": "*"}, "PreconditionFailed")):
+        with pytest.raises(ClientError, match=refusal):
+            s3.put_object(Bucket=deployed.bucket, Key=finished, Body=b"other", **condition)
+        upload = {"Bucket": deployed.bucket, "Key": finished}
+        upload["UploadId"] = s3.create_multipart_upload(**upload)["UploadId"]
+        etag = s3.upload_part(**upload, PartNumber=1, Body=b"other")["ETag"]
+        with pytest.raises(ClientError, match=refusal):
+            parts = {"Parts": [{"PartNumber": 1, "ETag": etag}]}
+            s3.complete_multipart_upload(**upload, MultipartUpload=parts, **condition)
+        s3.abort_multipart_upload(**upload)
+    assert s3.get_object(Bucket=deployed.bucket, Key=finished)["Body"].read() == b"ours"
+
+
 def bucket_of(aws: EmbeddedAws, role: str) -> Any:
     """S3 as a role sees it."""
+    return session_as(aws, role).client("s3", endpoint_url=aws.endpoint)
+
+
+def session_as(aws: EmbeddedAws, role: str) -> boto3.Session:
     credentials = aws.client("sts").assume_role(RoleArn=role, RoleSessionName="test-of-roles")["Credentials"]
-    session = boto3.Session(
+    return boto3.Session(
         aws_access_key_id=credentials["AccessKeyId"],
         aws_secret_access_key=credentials["SecretAccessKey"],
         aws_session_token=credentials["SessionToken"],
         region_name=aws.region,
     )
-    return session.client("s3", endpoint_url=aws.endpoint)

@@ -7,6 +7,7 @@ dictionaries, each call to which is atomic.
 """
 
 import functools
+import hashlib
 import io
 import itertools
 import logging
@@ -17,7 +18,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import redirect_stdout, suppress
 from datetime import UTC, datetime
@@ -224,6 +225,14 @@ def plain(attribute: dict[str, Any]) -> Any:
     return float(value) if kind == "N" else value
 
 
+def etag(data: bytes) -> str:
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()
+
+
+def joint_etag(parts: Sequence[bytes]) -> str:
+    return f"{etag(b''.join(bytes.fromhex(etag(part)) for part in parts))}-{len(parts)}"
+
+
 class S3:
     """A bucket that keeps versions."""
 
@@ -231,6 +240,7 @@ class S3:
 
     def __init__(self) -> None:
         self.objects: dict[str, list[bytes]] = {}
+        self.etags: dict[str, str] = {}
         self.uploads: dict[str, tuple[str, dict[int, bytes]]] = {}
         self.reads: Counter[str] = Counter()
 
@@ -242,10 +252,20 @@ class S3:
     def upload_part(self, *, Key: str, UploadId: str, PartNumber: int, Body: bytes, **_: str) -> None:  # noqa: N803
         self._parts(Key, UploadId)[PartNumber] = Body
 
-    def complete_multipart_upload(self, *, Key: str, UploadId: str, MultipartUpload: Any, **_: str) -> None:  # noqa: N803
+    def complete_multipart_upload(
+        self,
+        *,
+        Key: str,  # noqa: N803
+        UploadId: str,  # noqa: N803
+        MultipartUpload: Any,  # noqa: N803
+        IfNoneMatch: str = "",  # noqa: N803
+        **_: str,
+    ) -> None:
         parts = self._parts(Key, UploadId)
         assert [part["PartNumber"] for part in MultipartUpload["Parts"]] == sorted(parts)
-        self.put_object(Key=Key, Body=b"".join(parts[number] for number in sorted(parts)))
+        whole = b"".join(parts[number] for number in sorted(parts))
+        self.put_object(Key=Key, Body=whole, IfNoneMatch=IfNoneMatch)
+        self.etags[Key] = joint_etag([parts[number] for number in sorted(parts)])
         self.uploads[UploadId] = "", {}
 
     def abort_multipart_upload(self, *, Key: str, UploadId: str, **_: str) -> None:  # noqa: N803
@@ -256,7 +276,7 @@ class S3:
         def paginate(*, Prefix: str = "", Key: str = "", UploadId: str = "", **_: str) -> list[dict[str, Any]]:  # noqa: N803
             if operation == "list_parts":
                 parts = self._parts(Key, UploadId)
-                return [{"Parts": [{"PartNumber": number, "ETag": "e"} for number in sorted(parts)]}]
+                return [{"Parts": [{"PartNumber": n, "ETag": etag(parts[n])} for n in sorted(parts)]}]
             found = [{"Key": key, "UploadId": upload} for upload, (key, _) in self.uploads.items() if key == Prefix]
             return [{"Uploads": found}] if found else [{}]
 
@@ -267,9 +287,14 @@ class S3:
             raise ClientError({"Error": {"Code": "NoSuchUpload"}}, "Parts")
         return self.uploads[upload][1]
 
-    def put_object(self, *, Key: str, Body: bytes, **_: str) -> dict[str, Any]:  # noqa: N803
+    def put_object(self, *, Key: str, Body: bytes, IfNoneMatch: str = "", **_: str) -> dict[str, Any]:  # noqa: N803
+        if IfNoneMatch and Key in self.objects:
+            raise ClientError({"Error": {"Code": "PreconditionFailed"}}, "PutObject")
         self.objects.setdefault(Key, []).append(Body)
         return {"VersionId": str(len(self.objects[Key]))}
+
+    def head_object(self, *, Key: str, **_: str) -> dict[str, Any]:  # noqa: N803
+        return {"ETag": self.etags[Key]}
 
     def get_object(self, *, Key: str, VersionId: str | None = None, Range: str = "", **_: str) -> dict[str, Any]:  # noqa: N803
         self.reads[Key] += 1

@@ -75,7 +75,7 @@ class Stored:
         report = decode(header.message, Report)
         # Where S3 tells no one of it: there is no such federation, and the deployed averager would delete it.
         key = f"elsewhere/{self.record.federation}/{report.thing}"
-        self.services.models.put(key, update)
+        self.services.models.put_bytes(key, update)
         return ResponseRecord(
             thing=report.thing,
             key=key,
@@ -170,7 +170,7 @@ def test_a_second_round_goes_on_from_the_state_of_the_first(services: Services) 
     stored.record = msgspec.structs.replace(stored.record, base=first, round=2)
     updates = updates_to(before["model"], 5, base=first.sha256)
     for response, update in zip(stored.answers.accepted, updates, strict=True):
-        services.models.put(response.key or "", update)
+        services.models.put_bytes(response.key or "", update)
     reports = [msgspec.structs.replace(r.report, base=first.sha256) for r in stored.answers.accepted if r.report]
     responses = zip(stored.answers.accepted, reports, strict=True)
     stored.answers = Answers(accepted=tuple(msgspec.structs.replace(r, report=report) for r, report in responses))
