@@ -39,9 +39,9 @@ class SlowIndex(PackageIndex):
             time.sleep(max(0.0, began + done / self._bytes_per_s - time.monotonic()))
 
 
-def run_try(arguments: list[str], environment: dict[str, str], limit_s: float) -> bool:
+def run_try(arguments: list[str], limit_s: float) -> bool:
     """Whether the installation came to its end."""
-    process = subprocess.Popen(arguments, env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
+    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, start_new_session=True)
     try:
         return process.wait(limit_s) == 0
     except subprocess.TimeoutExpired:
@@ -69,13 +69,15 @@ def _measure(index: SlowIndex, directory: Path, try_s: float) -> int:
     files = [index.offer(name, "1.0", size) for name, size in zip(names, WHEEL_BYTES, strict=True)]
     total = sum(map(index.size, files))
     requirements = directory / "requirements.txt"
-    requirements.write_text("".join(f"{name}==1.0\n" for name in names))
+    requirements.write_text(
+        "".join(f"{name}==1.0 --hash=sha256:{index.sha256(file)}\n" for name, file in zip(names, files, strict=True))
+    )
     work = directory / "work"
     work.mkdir()
-    environment = os.environ | {"PIP_INDEX_URL": index.url, "PIP_CONFIG_FILE": os.devnull}
+    arguments = ["/bin/sh", str(INSTALL), str(requirements), str(work), index.url]
     for number in range(1, MAX_TRIES + 1):
         before = index.sent
-        done = run_try(["/bin/sh", str(INSTALL), str(requirements), str(work)], environment, try_s)
+        done = run_try(arguments, try_s)
         noted = len(list(work.glob("venv-*/installed/*")))
         sys.stdout.write(
             f"try {number}: {(index.sent - before) / 1e6:.1f} MB came, {noted} of {len(files)} wheels installed\n"

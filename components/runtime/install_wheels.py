@@ -1,11 +1,15 @@
-"""Installs wheels into the environment whose Python runs it:  install_wheels.py REQUIREMENTS WHEELS
+"""Installs wheels into the environment whose Python runs it:  install_wheels.py REQUIREMENTS WHEELS INDEX_URL
+
+Each wheel has one of the hashes that the list names for it, and comes from this one index; a list that names none is
+refused. What pip is told on this machine, by its configuration or by PIP_ variables, does not count. The environment's
+proxies do.
 
 One wheel after the other is downloaded into the directory WHEELS, verified, installed, noted in the environment, and
 deleted. Run again after it was cut off, it goes on with the wheel that it was at, where the download was; so a card
 needs room for one wheel besides the environment.
 
 pip alone begins each download anew, and keeps nothing of a run that was cut off. It does the rest: this asks its finder
-where a wheel is, and gets it in its session, with the indexes, proxies and certificates that pip is set up with here.
+where a wheel is, and gets it in its session.
 These are pip's own modules, not an interface that it promises: the names used are the same from pip 22.3 to 26.
 """
 
@@ -15,8 +19,7 @@ import shutil
 import subprocess
 import sys
 import time
-import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,19 +53,33 @@ class Installation:
     for the waits."""
 
     def __init__(
-        self, environment: Path, requirements: Path, wheels: Path, sleep: Callable[[float], None] = time.sleep
+        self,
+        environment: Path,
+        requirements: Path,
+        wheels: Path,
+        index_url: str,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        """
+        Raises:
+            InstallError: a requirement has no hash, or leaves open which version it is.
+        """
         self._wheels = wheels
         self._sleep = sleep
         self._noted = environment / "installed"
-        # The list is complete: pip must neither add to it nor compile.
-        self._command = DownloadCommand("download", "")
-        self._options, _ = self._command.parse_args(
-            ["--requirement", str(requirements), "--no-deps", "--only-binary", ":all:", "--no-cache-dir", "--no-input"]
-        )
+        # `isolated` leaves out PIP_ variables and the user's configuration; this leaves out the machine's as well.
+        os.environ["PIP_CONFIG_FILE"] = os.devnull
+        # The list is complete: pip must neither add to it nor compile. What fails is tried again here.
+        self._command = DownloadCommand("download", "", isolated=True)
+        arguments = ["--requirement", str(requirements), "--index-url", index_url, "--retries", "0"]
+        arguments += ["--no-deps", "--only-binary", ":all:", "--no-cache-dir", "--no-input"]
+        self._options, _ = self._command.parse_args(arguments)
         self._session: Any = self._command._build_session(self._options)
         parsed = parse_requirements(str(requirements), session=self._session)
-        every: Iterator[Any] = map(install_req_from_parsed_requirement, parsed)
+        every: list[Any] = list(map(install_req_from_parsed_requirement, parsed))
+        for requirement in every:
+            if not requirement.hash_options or not requirement.is_pinned:
+                raise InstallError(f"{requirements} has to say which version and which hashes {requirement.req} has")
         self._requirements = [requirement for requirement in every if requirement.match_markers()]
 
     def run(self) -> None:
@@ -93,7 +110,7 @@ class Installation:
     def _get(self, requirement: Any) -> Path:
         """A wheel that is all here, and is the one that was asked for."""
         link = self._persist(lambda: self._find(requirement), lambda: 0, f"cannot find {requirement.req}")
-        hashes = requirement.hash_options or ({link.hash_name: [link.hash]} if link.hash else {})
+        hashes = requirement.hash_options
         wheel = Path(link.file_path) if link.is_file else self._wheels / Path(link.filename).name
         resumed = wheel.exists()
         if resumed and _is_whole(wheel, hashes):
@@ -106,8 +123,9 @@ class Installation:
             if not resumed:
                 break
             resumed = False  # its beginning was of another file, or spoilt by a power cut
-        expected = f"has none of the hashes that it should have, {hashes}" if hashes else "is no whole wheel"
-        raise InstallError(f"what {link.url_without_fragment} gives {expected}")
+        raise InstallError(
+            f"what {link.url_without_fragment} gives has none of the hashes that it should have, {hashes}"
+        )
 
     def _find(self, requirement: Any) -> Any:
         # pip remembers what a finder found, so each time it is a new one.
@@ -121,8 +139,6 @@ class Installation:
         others = {str(candidate.version) for candidate in finder.find_all_candidates(requirement.name)}
         if others:
             raise InstallError(f"{failure}, for this Python and machine; there are {', '.join(sorted(others))}")
-        if self._options.no_index:
-            raise InstallError(failure)
         raise _LineError(f"{failure}: the index has none of that name, or was not reached")
 
     def _download(self, link: Any, wheel: Path) -> None:
@@ -190,21 +206,15 @@ def _size(path: Path) -> int:
 
 
 def _is_whole(wheel: Path, hashes: dict[str, list[str]]) -> bool:
-    """By its hash; by what the archive says of itself if the index tells none."""
     with wheel.open("rb") as file:
-        if hashes:
-            return any(hashlib.file_digest(file, name).hexdigest() in known for name, known in hashes.items())
-        try:
-            with zipfile.ZipFile(file) as archive:
-                return archive.testzip() is None
-        except (zipfile.BadZipFile, EOFError):
-            return False
+        return any(hashlib.file_digest(file, name).hexdigest() in known for name, known in hashes.items())
 
 
 def main(arguments: Sequence[str]) -> int:
     """The command line; returns the exit status."""
     try:
-        Installation(Path(sys.prefix), Path(arguments[0]), Path(arguments[1])).run()
+        requirements, wheels, index_url = arguments
+        Installation(Path(sys.prefix), Path(requirements), Path(wheels), index_url).run()
     except (InstallError, PipError) as error:
         sys.stderr.write(f"{error}\n")
         return 1

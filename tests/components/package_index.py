@@ -37,7 +37,6 @@ class PackageIndex:
     """
 
     def __init__(self) -> None:
-        self.hashes = True
         self.ranges = True
         self.claimed_bytes = 0
         self.spoilt: set[str] = set()
@@ -68,7 +67,7 @@ class PackageIndex:
 
     @property
     def url(self) -> str:
-        """PIP_INDEX_URL."""
+        """Of its simple API."""
         return f"http://127.0.0.1:{self._server.server_port}/simple"
 
     def offer(self, name: str, version: str, size_bytes: int = 0) -> str:
@@ -78,6 +77,10 @@ class PackageIndex:
         file = f"{name}-{version}-py3-none-any.whl"
         self._wheels[file] = wheel.getvalue()
         return file
+
+    def sha256(self, file: str) -> str:
+        """A wheel's hash."""
+        return hashlib.sha256(self._wheels[file]).hexdigest()
 
     def size(self, file: str) -> int:
         """A wheel's bytes."""
@@ -92,8 +95,7 @@ class PackageIndex:
 
     def _list(self, handler: BaseHTTPRequestHandler, project: str) -> None:
         files = [file for file in self._wheels if file.split("-")[0] == project]
-        fragments = {file: f"#sha256={hashlib.sha256(self._wheels[file]).hexdigest()}" for file in files}
-        links = [f'<a href="/files/{file}{fragments[file] if self.hashes else ""}">{file}</a>' for file in files]
+        links = [f'<a href="/files/{file}">{file}</a>' for file in files]
         body = f"<!DOCTYPE html><html><body>{''.join(links)}</body></html>".encode()
         handler.send_response(200 if files else 404)
         handler.send_header("Content-Type", "text/html")

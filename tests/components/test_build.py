@@ -224,7 +224,11 @@ def test_recipe_serves_both_nuclei_on_both_architectures_and_no_other(built: Bui
 def test_scripts_have_no_brace_but_recipe_variables_that_both_nuclei_know(built: BuiltComponent) -> None:
     for script in scripts(parse(built)):
         assert "${" not in script
-        assert set(re.findall(r"\{[^}]*\}?", script)) <= {"{artifacts:path}", "{work:path}"}
+        assert set(re.findall(r"\{[^}]*\}?", script)) <= {
+            "{artifacts:path}",
+            "{work:path}",
+            "{configuration:/index_url}",
+        }
 
 
 def test_lifecycle_keeps_to_what_both_nuclei_have(built: BuiltComponent) -> None:

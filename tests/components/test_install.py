@@ -1,6 +1,10 @@
 """com.fedgrass.Runtime's install.sh, with real pip and real virtual environments."""
 
+import functools
+import hashlib
+import io
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,17 +21,20 @@ from tests.components.package_index import PackageIndex, write_wheel
 RUNTIME = Path(__file__).parents[2] / "components" / "runtime"
 LIMIT_S = 120.0
 LARGE = 400_000
+SIZES = (0, LARGE, 4_000_000)
 
 
 class Device:
     """A work directory, and the command that the recipe runs. Its packages are in the folder `index`, unless it is
-    given the address of a package index. `made` is an environment that was made before."""
+    given the address of a package index. `made` is an environment that was made before, `hostile` what else is in its
+    own environment. Requirements without a hash are given that of a package as `write_wheel` makes it."""
 
     def __init__(self, directory: Path, made: Path) -> None:
         self.made = made
         self.work = directory / "work"
         self.index = directory / "index"
-        self.index_url: str | None = None
+        self.index_url = self.index.as_uri()
+        self.hostile: dict[str, str] = {}
         self.requirements = directory / "requirements.txt"
         self._bin = directory / "bin"
         for folder in (self.work, self.index, self._bin):
@@ -41,26 +48,24 @@ class Device:
 
     def offer(self, name: str, version: str) -> None:
         """Put a package into the folder."""
-        with (self.index / f"{name}-{version}-py3-none-any.whl").open("wb") as file:
+        project = self.index / name
+        project.mkdir(exist_ok=True)
+        with (project / f"{name}-{version}-py3-none-any.whl").open("wb") as file:
             write_wheel(file, name, version)
+        links = [f'<a href="{path.name}">{path.name}</a>' for path in project.glob("*.whl")]
+        (project / "index.html").write_text(f"<!DOCTYPE html><html><body>{''.join(links)}</body></html>")
 
     @property
     def environment(self) -> dict[str, str]:
-        index = {"PIP_INDEX_URL": self.index_url} if self.index_url else {"PIP_NO_INDEX": "1"}
-        return {
-            "PATH": f"{self._bin}{os.pathsep}{os.environ['PATH']}",
-            "PIP_FIND_LINKS": str(self.index),
-            "PIP_CONFIG_FILE": os.devnull,
-            "PIP_RETRIES": "0",
-            **index,
-        }
+        return {"PATH": f"{self._bin}{os.pathsep}{os.environ['PATH']}", **self.hostile}
 
     def start(self, requirements: str, before: str = "") -> "subprocess.Popen[str]":
         """Runs it in a process group of its own; `before` is what the shell does first."""
-        self.requirements.write_text(requirements)
-        command = f'{before}exec /bin/sh "$1" "$2" "$3"'
+        self.requirements.write_text(with_hashes(requirements))
+        command = f'{before}exec /bin/sh "$1" "$2" "$3" "$4"'
+        arguments = [RUNTIME / "install.sh", self.requirements, self.work, self.index_url]
         return subprocess.Popen(
-            ["/bin/sh", "-c", command, "sh", str(RUNTIME / "install.sh"), str(self.requirements), str(self.work)],
+            ["/bin/sh", "-c", command, "sh", *map(str, arguments)],
             env=self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -75,9 +80,9 @@ class Device:
 
     def install_wheels(self, requirements: str, before: str = "") -> "subprocess.CompletedProcess[str]":
         """Only that part of it which fills an environment."""
-        self.requirements.write_text(requirements)
-        command = f'{before}exec "$1/bin/python" -I "$2" "$3" "$4"'
-        arguments = [self.made, RUNTIME / "install_wheels.py", self.requirements, self.work / "wheels"]
+        self.requirements.write_text(with_hashes(requirements))
+        command = f'{before}exec "$1/bin/python" -I "$2" "$3" "$4" "$5"'
+        arguments = [self.made, RUNTIME / "install_wheels.py", self.requirements, self.work / "wheels", self.index_url]
         return subprocess.run(
             ["/bin/sh", "-c", command, "sh", *map(str, arguments)],
             env=self.environment,
@@ -100,6 +105,23 @@ class Device:
     def kept(self) -> dict[str, int]:
         """The wheels that are kept, with their bytes."""
         return {path.name: path.stat().st_size for path in self.work.glob("wheels/*")}
+
+
+def with_hashes(requirements: str) -> str:
+    """The list, with the hashes of what the indexes here offer: of small packages, and of large ones."""
+
+    def hashed(match: re.Match[str]) -> str:
+        hashes = [hash_of(match[1], match[2], size) for size in SIZES]
+        return f"{match[0]} {' '.join(f'--hash=sha256:{one}' for one in hashes)}"
+
+    return re.sub(r"^(\w+)==(\S+)$", hashed, requirements, flags=re.MULTILINE)
+
+
+@functools.cache
+def hash_of(name: str, version: str, size_bytes: int) -> str:
+    wheel = io.BytesIO()
+    write_wheel(wheel, name, version, size_bytes)
+    return hashlib.sha256(wheel.getvalue()).hexdigest()
 
 
 @pytest.fixture(scope="session")
@@ -182,7 +204,7 @@ def test_a_python_that_is_too_old_is_named(device: Device) -> None:
 def test_a_python_without_venv_is_told_and_nothing_of_the_attempt_is_used_later(device: Device) -> None:
     device.offer("grass", "1.0")
     device.provide_python(
-        f'[ "$1" = -m ] && {{ mkdir -p "$3/bin"; echo "install the python3-venv package"; exit 1; }}; '
+        f'[ "$2" = -m ] && {{ mkdir -p "$4/bin"; echo "install the python3-venv package"; exit 1; }}; '
         f'exec "{sys.executable}" "$@"'
     )
     run = device.install("grass==1.0\n")
@@ -228,11 +250,9 @@ def test_a_line_that_breaks_off_is_gone_on_with_in_the_same_try(device: Device, 
     assert "cannot download grass-1.0-py3-none-any.whl: " in run.stderr
 
 
-@pytest.mark.parametrize("hashes", [True, False])
 @pytest.mark.parametrize("length", [1000, LARGE * 2])
-def test_a_beginning_of_another_file_is_dropped(device: Device, index: PackageIndex, hashes: bool, length: int) -> None:
+def test_a_beginning_of_another_file_is_dropped(device: Device, index: PackageIndex, length: int) -> None:
     file = index.offer("grass", "1.0", LARGE)
-    index.hashes = hashes
     (device.work / "wheels").mkdir()
     (device.work / "wheels" / file).write_bytes(b"x" * length)
     run = device.install_wheels("grass==1.0\n")
@@ -260,13 +280,14 @@ def test_an_index_that_knows_no_ranges_gives_all_of_it_again(device: Device, ind
     assert index.sent == index.size(file)
 
 
-def test_a_wheel_that_is_not_what_the_index_says_is_refused(device: Device, index: PackageIndex) -> None:
+def test_a_wheel_that_is_not_the_one_of_the_list_is_refused(device: Device, index: PackageIndex) -> None:
     file = index.offer("grass", "1.0", LARGE)
     index.spoilt.add(file)
     run = device.install_wheels("grass==1.0\n")
     assert run.returncode == 1
     assert f"/files/{file} gives has none of the hashes that it should have, {{'sha256': " in run.stderr
     assert device.kept() == {}
+    assert not (device.made / "installed" / "grass==1.0").exists()
 
 
 def test_hashes_in_the_list_go_before_those_of_the_index(device: Device, index: PackageIndex) -> None:
@@ -338,6 +359,82 @@ def test_hashes_in_the_list_hold_for_a_wheel_on_the_disk(device: Device) -> None
     assert "has none of the hashes" in run.stderr
 
 
+# --- where others have a say ---
+
+
+@pytest.mark.parametrize(
+    "requirements",
+    [
+        "grass==1.0 # no hash\n",
+        "meadow==1.0\ngrass==1.0 ; python_version < '3' # no hash, and not for this device\n",
+        f"grass --hash=sha256:{'0' * 64}\n",
+        f"grass>=1.0 --hash=sha256:{'0' * 64}\n",
+        f"grass @ http://127.0.0.1:1/grass-1.0-py3-none-any.whl --hash=sha256:{'0' * 64}\n",
+        f"grass==1.0 --hash=md5:{'0' * 32}\n",
+    ],
+)
+def test_a_list_that_leaves_open_what_is_installed_is_refused_before_anything_is(
+    device: Device, index: PackageIndex, requirements: str
+) -> None:
+    for name in ("grass", "meadow"):
+        index.offer(name, "1.0")
+    run = device.install_wheels(requirements)
+    assert run.returncode != 0
+    assert "grass" in run.stderr or "md5" in run.stderr
+    assert index.asked == []
+
+
+@pytest.fixture
+def stranger() -> Iterator[PackageIndex]:
+    """An index with a newer version of everything, and another file under the name of the one that is asked for."""
+    served = PackageIndex()
+    served.offer("grass", "1.0", 1)
+    served.offer("grass", "9.0")
+    yield served
+    served.close()
+
+
+@pytest.mark.parametrize("option", ["index-url", "extra-index-url", "find-links"])
+@pytest.mark.parametrize("by", ["variable", "user", "machine"])
+def test_what_pip_is_told_on_the_device_does_not_count(
+    device: Device, index: PackageIndex, stranger: PackageIndex, tmp_path: Path, option: str, by: str
+) -> None:
+    file = index.offer("grass", "1.0")
+    constraints = tmp_path / "constraints.txt"
+    constraints.write_text("grass==9.0\n")
+    configuration = tmp_path / "xdg" / "pip" / "pip.conf"
+    configuration.parent.mkdir(parents=True)
+    configuration.write_text(
+        f"[global]\n{option} = {stranger.url}\nconstraint = {constraints}\ntarget = {tmp_path / 'target'}\n"
+    )
+    device.hostile = {
+        "variable": {
+            f"PIP_{option.upper().replace('-', '_')}": stranger.url,
+            "PIP_CONSTRAINT": str(constraints),
+            "PIP_TARGET": str(tmp_path / "target"),
+            "PIP_REQUIREMENT": str(constraints),
+        },
+        "user": {"XDG_CONFIG_HOME": str(tmp_path / "xdg")},
+        "machine": {"XDG_CONFIG_DIRS": str(tmp_path / "xdg")},
+    }[by]
+    run = device.install_wheels("grass==1.0\n")
+    assert run.returncode == 0, run.stderr
+    assert device.version("grass", device.made) == "1.0"
+    assert index.asked == [(file, None)]
+    assert stranger.asked == []
+    assert not (tmp_path / "target").exists()
+
+
+def test_what_lies_in_the_work_directory_is_not_run(device: Device) -> None:
+    device.offer("grass", "1.0")
+    for module in ("fcntl", "venv", "pip", "sysconfig", "zipfile", "hashlib", "sitecustomize"):
+        (device.work / f"{module}.py").write_text("raise SystemExit('hijacked')\n")
+    device.hostile = {"PYTHONPATH": str(device.work), "PYTHONSTARTUP": str(device.work / "pip.py")}
+    run = device.install("grass==1.0\n")
+    assert run.returncode == 0, run.stderr
+    assert device.version("grass") == "1.0"
+
+
 # --- without one ---
 
 
@@ -352,10 +449,9 @@ def installation(
 ) -> Installation:
     """Of grass 1.0, from an index that is not there, in this process: waits take no time."""
     device.index_url = f"http://127.0.0.1:{closed_port}/simple"
-    for name, value in device.environment.items():
-        monkeypatch.setenv(name, value)
-    device.requirements.write_text("grass==1.0\n")
-    return Installation(tmp_path, device.requirements, tmp_path / "wheels", waits.append)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)  # which it sets
+    device.requirements.write_text(with_hashes("grass==1.0\n"))
+    return Installation(tmp_path, device.requirements, tmp_path / "wheels", device.index_url, waits.append)
 
 
 def test_an_index_that_cannot_be_reached_is_asked_again_with_longer_and_longer_waits(

@@ -21,6 +21,7 @@ class Component:
         traits: LifecycleTraits = CLASSIC.lifecycle,
         skip_if: Mapping[str, str] | None = None,
         environment: Mapping[str, str] | None = None,
+        configuration: Mapping[str, str] | None = None,
         **scripts: str | tuple[str, float],
     ) -> None:
         steps = {}
@@ -54,7 +55,7 @@ class Component:
                 decompressed=directory,
                 work=directory,
                 root=directory,
-                configuration=Configuration(),
+                configuration=Configuration(configuration),
             ),
             self.log,
             self._environment,

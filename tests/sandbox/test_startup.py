@@ -68,7 +68,6 @@ def test_the_runtime_comes_up_on_lite_although_its_installation_takes_longer_tha
 ) -> None:
     for name in ("install.sh", "install_wheels.py"):
         shutil.copy(REPOSITORY / "components" / "runtime" / name, tmp_path)
-    (tmp_path / "requirements.txt").write_text("awscrt==1.0\nnumpy==1.0\n")
     (tmp_path / "python").mkdir()
     (tmp_path / "python" / "python3").symlink_to(sys.executable)
     steps = read(RECIPE, LITE.recipes).steps
@@ -77,20 +76,29 @@ def test_the_runtime_comes_up_on_lite_although_its_installation_takes_longer_tha
     index = PackageIndex()
     small, large = index.offer("awscrt", "1.0"), index.offer("numpy", "1.0", 400_000)
     index.held_up[large] = 200_000
-    environment = {
-        "PATH": f"{tmp_path / 'python'}{os.pathsep}{os.environ['PATH']}",
-        "PIP_INDEX_URL": index.url,
-        "PIP_CONFIG_FILE": os.devnull,
-    }
+    (tmp_path / "requirements.txt").write_text(
+        f"awscrt==1.0 --hash=sha256:{index.sha256(small)}\nnumpy==1.0 --hash=sha256:{index.sha256(large)}\n"
+    )
+    environment = {"PATH": f"{tmp_path / 'python'}{os.pathsep}{os.environ['PATH']}"}
+    configuration = {"index_url": index.url}
 
     async def scenario() -> None:
-        component = Component(tmp_path, traits, environment=environment, install=install, startup=startup)
+        component = Component(
+            tmp_path, traits, environment=environment, configuration=configuration, install=install, startup=startup
+        )
         component.lifecycle.start()
         await component.until(ComponentState.INSTALLING)
         assert await asyncio.to_thread(index.reached.wait, 60)
         await component.lifecycle.cut_power()
 
-        component = Component(tmp_path, LITE.lifecycle, environment=environment, install=install, startup=startup)
+        component = Component(
+            tmp_path,
+            LITE.lifecycle,
+            environment=environment,
+            configuration=configuration,
+            install=install,
+            startup=startup,
+        )
         component.lifecycle.start()
         await component.until(RUNNING, times=2, limit_s=100)
         await component.lifecycle.stop()
