@@ -59,6 +59,15 @@ def _wait_for_nucleus() -> None:
         time.sleep(1.0)
 
 
+def _keep_others_out(work: Path) -> None:
+    """What this process writes, and what an earlier one wrote, is for its own user: models and updates tell of data."""
+    os.umask(0o077)
+    try:
+        work.chmod(0o700)
+    except OSError as error:
+        log.warning("cannot close the work directory to other users", extra={"error": error})
+
+
 def _end(number: int, _frame: FrameType | None) -> None:
     """Ends the process, wherever the main thread is: all that has to survive is written in one step."""
     signal.signal(number, signal.SIG_IGN)  # a second one shall not cut short what the first one began
@@ -73,6 +82,7 @@ def main(arguments: list[str]) -> int:
         return 2
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
+    _keep_others_out(Path.cwd())
     thing = os.environ["AWS_IOT_THING_NAME"]
     try:
         while True:

@@ -9,7 +9,7 @@ from protocol.messages import Assignment, Progress
 
 
 class Workplace(msgspec.Struct, frozen=True, kw_only=True):
-    """What stays the same from round to round: the training process gets it on its command line.
+    """What stays the same from round to round: the training process gets it before all requests.
 
     `held_out` is the share of examples that is kept for evaluation if the task gives no test set; `work` is a directory
     that outlives the process; a checkpoint is made each `checkpoint_steps` steps, after each epoch if that is 0, but at

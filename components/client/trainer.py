@@ -1,4 +1,5 @@
-"""The training process: takes requests from the agent on stdin, one at a time, and says how they go.
+"""The training process: takes its workplace and then requests from the agent on stdin, one at a time, and says how they
+go.
 
 It never outlives the agent: it ends when its input does, and Linux kills it when the agent has died. A request is
 called off by an exception, raised wherever the main thread is; what has been loaded stays. Told to end, by the agent or
@@ -12,11 +13,10 @@ import logging
 import os
 import queue
 import signal
-import sys
 import threading
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
 import msgspec
 
@@ -48,12 +48,12 @@ PR_SET_PDEATHSIG = 1
 
 
 class Trainer:
-    """Serves requests until its input ends."""
+    """Serves the requests that come in by `lines` until these end."""
 
-    def __init__(self, workplace: Workplace) -> None:
+    def __init__(self, workplace: Workplace, lines: BinaryIO) -> None:
         self._workplace = workplace
         self._events: int | None = workplace.events
-        self._input = _take_stdin()
+        self._lines = lines
         self._requests: queue.SimpleQueue[Train] = queue.SimpleQueue()
         self._running: int | None = None
         self._cancelled = 0
@@ -132,7 +132,7 @@ class Trainer:
 
     def _read(self, main_thread: int) -> None:
         decoder = msgspec.json.Decoder(exchange.Request)
-        for line in os.fdopen(self._input, "rb"):
+        for line in self._lines:
             match decoder.decode(line):
                 case Train() as request:
                     self._requests.put(request)
@@ -159,7 +159,7 @@ class Trainer:
         if self._events is not None:
             os.close(self._events)  # or the agent would not see that this process's parent has ended
             self._events = None
-            os.close(self._input)
+            os.close(self._lines.fileno())
 
     def _on_cancel(self, _number: int, _frame: FrameType | None) -> None:
         if self._running is not None and self._running <= self._cancelled:
@@ -171,14 +171,14 @@ class Trainer:
             os.write(self._events, msgspec.json.encode(event) + b"\n")  # in one piece: it is shorter than PIPE_BUF
 
 
-def _take_stdin() -> int:
-    """The file descriptor of stdin, which is /dev/null from here on. A task that reads its input gets none of the
+def _take_stdin() -> BinaryIO:
+    """What comes by stdin, which is /dev/null from here on. A task that reads its input gets none of the
     agent's requests; and a process that it forks can close its stdin, though a thread of this one waits for more."""
     taken = os.dup(0)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
-    return taken
+    return os.fdopen(taken, "rb")
 
 
 def _volunteer_for_the_oom_killer() -> None:
@@ -196,8 +196,9 @@ def _die_with_the_agent() -> None:
 
 
 def main() -> None:
-    """`python -m components.client.trainer WORKPLACE`, where that is `exchange.Workplace` as JSON."""
-    workplace = msgspec.json.decode(sys.argv[1], type=Workplace)
+    """`python -m components.client.trainer`; the first line of its input is `exchange.Workplace`."""
+    lines = _take_stdin()
+    workplace = msgspec.json.decode(lines.readline(), type=Workplace)
     logs.configure(federation=workplace.federation, thing=workplace.thing)
     _die_with_the_agent()
     _volunteer_for_the_oom_killer()
@@ -205,7 +206,7 @@ def main() -> None:
     os.set_inheritable(workplace.events, False)
     if workplace.memory_mb:
         memory.limit(workplace.memory_mb)
-    Trainer(workplace).serve()
+    Trainer(workplace, lines).serve()
 
 
 if __name__ == "__main__":

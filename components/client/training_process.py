@@ -48,9 +48,8 @@ class TrainingProcess:
     ) -> None:
         reading, writing = os.pipe()
         try:
-            argument = msgspec.json.encode(msgspec.structs.replace(workplace, events=writing)).decode()
             self._process = subprocess.Popen(
-                [*command, argument],
+                command,
                 # Threads of torch that wait shall sleep: spinning, they take the processor from the device's real work.
                 # And without a workspace of a fixed size, cuBLAS does not give the same bits again.
                 env={"OMP_WAIT_POLICY": "PASSIVE", "CUBLAS_WORKSPACE_CONFIG": ":4096:8"} | os.environ,
@@ -59,6 +58,7 @@ class TrainingProcess:
                 stdout=2,  # what a task prints goes to the component's log
                 pass_fds=(writing,),
                 process_group=0,
+                umask=0o077,
             )
         except OSError:
             os.close(reading)
@@ -72,6 +72,8 @@ class TrainingProcess:
         self.killed = False
         self.kills_before = memory_kills.count()
         self._post = post
+        # Not on the command line, which everyone on the device can see.
+        self._write(msgspec.structs.replace(workplace, events=writing))
         self._listener = threading.Thread(target=self._listen, args=(reading,), name="training-process", daemon=True)
         self._listener.start()
 
@@ -81,13 +83,7 @@ class TrainingProcess:
 
     def send(self, request: exchange.Request) -> None:
         """Hands over a request. If the process has just died, its `Exited` tells."""
-        assert self._process.stdin is not None  # noqa: S101
-        rest = memoryview(msgspec.json.encode(request) + b"\n")
-        try:
-            while rest:
-                rest = rest[self._process.stdin.write(rest) :]
-        except BrokenPipeError:
-            log.debug("the training process no longer listens")
+        self._write(request)
 
     def kill(self) -> None:
         """Ends the process and those that it started; what it may still have said does not count."""
@@ -98,6 +94,15 @@ class TrainingProcess:
     def wait(self, seconds: float) -> None:
         """Returns when the process has ended, or this time has passed."""
         self._listener.join(seconds)
+
+    def _write(self, message: Workplace | exchange.Request) -> None:
+        assert self._process.stdin is not None  # noqa: S101
+        rest = memoryview(msgspec.json.encode(message) + b"\n")
+        try:
+            while rest:
+                rest = rest[self._process.stdin.write(rest) :]
+        except BrokenPipeError:
+            log.debug("the training process no longer listens")
 
     def _listen(self, reading: int) -> None:
         decoder = msgspec.json.Decoder(exchange.Event)

@@ -1,5 +1,6 @@
-"""Says what leaves this device: `python -m components.client.what_leaves [--json] WORK`, with the component's work
-directory. On a device that is /greengrass/v2/work/com.fedgrass.Client; nothing is sent, and nothing is changed."""
+"""Says what leaves this device: `python -P -m components.client.what_leaves [--json] WORK`, with the component's work
+directory. On a device that is /greengrass/v2/work/com.fedgrass.Client; nothing is sent, and nothing is changed. Without
+-P, Python would run what lies in the current folder under a name of its library."""
 
 import argparse
 import sys

@@ -5,6 +5,7 @@ import gc
 import os
 import queue
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -124,6 +125,24 @@ def test_a_round_from_the_shadow_to_the_update(
     key = names.update_key(FEDERATION, 1, THING)
     assert as_device.client("s3").head_object(Bucket=BUCKET, Key=key)["ContentLength"] > 0
     nucleus.wait_until(lambda n: any(message.get("examples") == 32 for _, message in n.published))
+
+
+def test_other_users_of_the_device_see_nothing_of_a_round(
+    nucleus: Nucleus, start: Start, assign: Callable[..., Assignment], as_device: EmbeddedAws, tmp_path: Path
+) -> None:
+    work = tmp_path / "work"
+    left = work / "finished.json"  # by a version that let others read it
+    left.write_text("{}")
+    left.chmod(0o644)
+    agent = start()
+    nucleus.wait_until(is_idle)
+    nucleus.want(wanted(assign(1)))
+    nucleus.wait_until(lambda n: n.reported("progress", round=1, phase="done"))
+    seen = " ".join(training_process(agent).cmdline())
+    assert seen.endswith("components.client.trainer")
+    made = [path for path in work.rglob("*") if path != left]
+    assert made
+    assert [path for path in (work, *made) if stat.S_IMODE(path.lstat().st_mode) & 0o077] == []
 
 
 def test_an_assignment_that_waits_is_found_when_the_agent_starts(

@@ -1,3 +1,5 @@
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -68,6 +70,24 @@ def test_it_runs_on_a_device_by_itself_as_text_and_as_json(work: Path) -> None:
     assert "loss" in text
     line = subprocess.run([*command, "--json"], cwd=repository, capture_output=True, check=True).stdout
     assert msgspec.json.decode(line, type=what_leaves.Leaving) == what_leaves.look(work)
+
+
+def test_the_documented_command_runs_nothing_that_lies_in_the_current_folder(work: Path, tmp_path: Path) -> None:
+    repository = Path(__file__).parents[3]
+    (line,) = re.findall(
+        r"^sudo -u \$AS (env .*?) \\\n *(\S*python .*)$", (repository / "docs/operating.md").read_text(), re.MULTILINE
+    )
+    hostile = tmp_path / "hostile"
+    for name in ("argparse", "msgspec", "components"):
+        (hostile / name).mkdir(parents=True)
+        (hostile / name / "__init__.py").write_text("raise SystemExit('hijacked')")
+    command = " ".join(line)
+    command = re.sub(r"PYTHONPATH=\S+", f"PYTHONPATH={repository}", command)
+    command = re.sub(r"\S+venv/bin/python", sys.executable, command)
+    command = re.sub(r"\S+/work/com.fedgrass.Client$", str(work), command)
+    run = subprocess.run(shlex.split(command), cwd=hostile, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert "weight" in run.stdout
 
 
 @pytest.mark.parametrize("name", ["nothing", "round/update"])
