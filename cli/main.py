@@ -272,6 +272,10 @@ def deploy(
     ] = None,
     stack: Stack = "fedgrass",
     update_retention_days: Annotated[int, typer.Option(min=1, help="Days after which updates are deleted.")] = 30,
+    alarm_topic: Annotated[
+        str | None,
+        typer.Option(help="ARN of the SNS topic that alarms go to, from now on.", show_default="as it was"),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Make or update the stack in your credentials' AWS account.
@@ -284,7 +288,7 @@ def deploy(
     for path in projects or []:
         policies |= load(path).policies
     layer = package.dependencies(package.LAMBDA, package.cache_directory())
-    made = deployment.deploy(_client, stack, package.code(policies), layer, update_retention_days)
+    made = deployment.deploy(_client, stack, package.code(policies), layer, update_retention_days, alarm_topic)
     if as_json:
         write_json(made)
         return

@@ -36,11 +36,21 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     device_iot_policy_name: str
 
 
+_KEPT = ("AlarmTopic", "InitiatorConcurrency", "AveragerConcurrency")
+"""Parameters that stay as an earlier deployment, or someone in CloudFormation, has set them."""
+
+
 def deploy(
-    client: Callable[[str], Any], stack: str, code: bytes, dependencies: Path, update_retention_days: int = 30
+    client: Callable[[str], Any],
+    stack: str,
+    code: bytes,
+    dependencies: Path,
+    update_retention_days: int = 30,
+    alarm_topic: str | None = None,
 ) -> Deployment:
-    """Make the stack, or bring it up to date. `client` gives a boto3 client by its service's name. A bucket that an
-    earlier stack of this name has left, with its models, is taken over.
+    """Make the stack, or bring it up to date. `client` gives a boto3 client by its service's name; alarms go to
+    `alarm_topic` from now on, None leaves that as it is. A bucket that an earlier stack of this name has left, with its
+    models, is taken over.
 
     Raises:
         DeploymentError: CloudFormation refused, or a bucket is another account's.
@@ -60,9 +70,11 @@ def deploy(
         "DependenciesVersion": layer.version_id,
         "UpdateRetentionDays": str(update_retention_days),
     }
+    if alarm_topic is not None:
+        parameters["AlarmTopic"] = alarm_topic
     bucket = f"{stack}-{account}-{s3.meta.region_name}"  # as the template names it
     outlived = {"Bucket": bucket} if buckets.exists(s3, bucket, account) else {}
-    stacks.apply(client("cloudformation"), stack, TEMPLATE.read_text(), parameters, outlived)
+    stacks.apply(client("cloudformation"), stack, TEMPLATE.read_text(), parameters, _KEPT, outlived)
     return find(client, stack)
 
 

@@ -7,7 +7,7 @@ that a template writes as they are.)
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError, WaiterError
@@ -34,10 +34,12 @@ def apply(
     stack: str,
     template: str,
     parameters: dict[str, str],
+    kept: Sequence[str],
     outlived: dict[str, str],
 ) -> None:
-    """Make a stack of this template, or bring it up to date; returns when that is done. A new stack takes over the
-    buckets that have `outlived` an earlier one: logical id -> name.
+    """Make a stack of this template, or bring it up to date; returns when that is done. What it has of the parameters
+    `kept` stays if `parameters` don't say otherwise. A new stack takes over the buckets that have `outlived` an earlier
+    one: logical id -> name.
 
     Raises:
         DeploymentError: CloudFormation refused.
@@ -52,11 +54,19 @@ def apply(
         _log.warning("stack %s takes over what outlived an earlier one: %s", stack, ", ".join(outlived.values()))
         _take_over(cloudformation, stack, outlived)
         status = "IMPORT_COMPLETE"
+    present = set() if status is None else _parameters(cloudformation, stack)
     arguments: Any = {
         "StackName": stack,
         "TemplateBody": template,
         "Capabilities": _CAPABILITIES,
-        "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
+        "Parameters": [
+            *({"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()),
+            *(
+                {"ParameterKey": key, "UsePreviousValue": True}
+                for key in kept
+                if key in present and key not in parameters
+            ),
+        ],
     }
     try:
         if status is None:
@@ -77,6 +87,11 @@ def _status(cloudformation: "CloudFormationClient", stack: str) -> str | None:
         if "does not exist" in str(error):
             return None
         raise
+
+
+def _parameters(cloudformation: "CloudFormationClient", stack: str) -> set[str]:
+    described = cloudformation.describe_stacks(StackName=stack)["Stacks"][0]
+    return {parameter["ParameterKey"] for parameter in described.get("Parameters", [])}
 
 
 def _take_over(cloudformation: "CloudFormationClient", stack: str, outlived: dict[str, str]) -> None:

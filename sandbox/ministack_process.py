@@ -56,6 +56,7 @@ def main() -> None:
     _let_starting_functions_start()
     _authorize_named_shadows_by_name()
     _tell_policies_of_conditional_writes()
+    _take_loopback_for_tls()
 
     config = Config()
     config.bind = [f"fd://{http.detach()}"]
@@ -204,6 +205,14 @@ def _tell_policies_of_conditional_writes() -> None:
         return context
 
     iam_actions._s3_object_context = context_with_condition
+
+
+def _take_loopback_for_tls() -> None:
+    """Make ministack's IAM take every request for one that came by TLS: policies refuse others, and here is no TLS."""
+    from ministack import app
+
+    pin = app.pin_request_origin
+    app.pin_request_origin = lambda source_ip, _secure: pin(source_ip, True)
 
 
 def _shut_down_with_parent() -> None:

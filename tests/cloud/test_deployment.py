@@ -113,6 +113,22 @@ def test_what_is_deployed_again_keeps_its_data_and_runs_the_new_rules(
     assert simulated.current()[0] == closed.model
 
 
+def test_alarms_go_where_they_were_told_to_go_until_they_are_told_otherwise(
+    aws: EmbeddedAws, deployed: Deployment
+) -> None:
+    dependencies = package.dependencies(LAYER, package.cache_directory())
+
+    def heard_by() -> list[list[str]]:
+        alarms = aws.client("cloudwatch").describe_alarms(AlarmNamePrefix="fedgrass-")["MetricAlarms"]
+        return [alarm["AlarmActions"] for alarm in alarms]
+
+    assert heard_by() == [[], []]
+    topic = aws.client("sns").create_topic(Name="operators")["TopicArn"]
+    for told, heard in ((topic, [topic]), (None, [topic]), ("", [])):
+        deployment.deploy(aws.client, "fedgrass", package.code({}), dependencies, alarm_topic=told)
+        assert heard_by() == [heard, heard]
+
+
 STUCK = """
 import pathlib
 import threading

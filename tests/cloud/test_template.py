@@ -298,3 +298,42 @@ def test_the_plan_of_a_round_knows_what_an_averager_has() -> None:
         RESOURCES[queue]["Properties"]["VisibilityTimeout"] > INVOCATION_S
         for queue in ("UpdatesQueue", "ControlQueue", "ShardsQueue")
     )
+
+
+def test_the_bucket_is_used_by_tls_only() -> None:
+    (statement,) = statements("BucketPolicy")
+    assert (statement["Effect"], statement["Principal"], statement["Action"]) == ("Deny", "*", "s3:*")
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    assert statement["Resource"] == [{"Fn::GetAtt": "Bucket.Arn"}, {"Fn::Sub": "${Bucket.Arn}/*"}]
+
+
+def test_a_bucket_of_this_name_in_another_account_is_not_ours() -> None:
+    for name in ("AveragerRole", "DevicePolicy"):
+        of_s3 = [s for s in statements(name) if s["Effect"] == "Allow" and as_list(s["Action"])[0].startswith("s3:")]
+        assert of_s3
+        for statement in of_s3:
+            assert statement["Condition"] == {"StringEquals": {"aws:ResourceAccount": {"Ref": "AWS::AccountId"}}}
+
+
+def test_what_a_rule_cannot_pass_on_is_kept_where_an_alarm_looks() -> None:
+    watched = {
+        dimension["Value"]["Fn::GetAtt"].partition(".")[0]
+        for resource in RESOURCES.values()
+        if resource["Type"] == "AWS::CloudWatch::Alarm"
+        for dimension in resource["Properties"]["Dimensions"]
+    }
+    for rule in (resource for resource in RESOURCES.values() if resource["Type"] == "AWS::IoT::TopicRule"):
+        assert rule["Properties"]["TopicRulePayload"]["ErrorAction"]["Sqs"]["QueueUrl"]["Ref"] in watched
+
+
+def test_every_table_can_be_brought_back_and_every_alarm_can_be_heard() -> None:
+    kinds = {"AWS::DynamoDB::Table": 0, "AWS::CloudWatch::Alarm": 0}
+    for resource in RESOURCES.values():
+        if resource["Type"] == "AWS::DynamoDB::Table":
+            assert resource["Properties"]["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+        elif resource["Type"] == "AWS::CloudWatch::Alarm":
+            assert resource["Properties"]["AlarmActions"]["Fn::If"][:2] == ["IsAlarmed", [{"Ref": "AlarmTopic"}]]
+        else:
+            continue
+        kinds[resource["Type"]] += 1
+    assert all(kinds.values())
