@@ -250,6 +250,7 @@ def test_a_device_stores_only_what_the_averager_can_read() -> None:
     (write,) = [s for s in statements("DevicePolicy") if s["Sid"] == "WriteOwnUpdate"]
     assert write["Action"] == "s3:PutObject"
     assert write["Condition"] == {
+        "StringEquals": {"aws:ResourceAccount": {"Ref": "AWS::AccountId"}},
         "StringEqualsIfExists": {"s3:x-amz-storage-class": "STANDARD", "s3:x-amz-server-side-encryption": "AES256"},
         "Null": {"s3:x-amz-server-side-encryption-customer-algorithm": "true"},
     }
@@ -301,7 +302,7 @@ def test_the_plan_of_a_round_knows_what_an_averager_has() -> None:
 
 
 def test_the_bucket_is_used_by_tls_only() -> None:
-    (statement,) = statements("BucketPolicy")
+    (statement,) = [s for s in statements("BucketPolicy") if s["Sid"] == "TlsOnly"]
     assert (statement["Effect"], statement["Principal"], statement["Action"]) == ("Deny", "*", "s3:*")
     assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
     assert statement["Resource"] == [{"Fn::GetAtt": "Bucket.Arn"}, {"Fn::Sub": "${Bucket.Arn}/*"}]
@@ -312,14 +313,14 @@ def test_a_bucket_of_this_name_in_another_account_is_not_ours() -> None:
         of_s3 = [s for s in statements(name) if s["Effect"] == "Allow" and as_list(s["Action"])[0].startswith("s3:")]
         assert of_s3
         for statement in of_s3:
-            assert statement["Condition"] == {"StringEquals": {"aws:ResourceAccount": {"Ref": "AWS::AccountId"}}}
+            assert statement["Condition"]["StringEquals"] == {"aws:ResourceAccount": {"Ref": "AWS::AccountId"}}
 
 
 def test_what_a_rule_cannot_pass_on_is_kept_where_an_alarm_looks() -> None:
     watched = {
         dimension["Value"]["Fn::GetAtt"].partition(".")[0]
         for resource in RESOURCES.values()
-        if resource["Type"] == "AWS::CloudWatch::Alarm"
+        if resource["Type"] == "AWS::CloudWatch::Alarm" and resource["Properties"]["Namespace"] == "AWS/SQS"
         for dimension in resource["Properties"]["Dimensions"]
     }
     for rule in (resource for resource in RESOURCES.values() if resource["Type"] == "AWS::IoT::TopicRule"):
