@@ -99,9 +99,11 @@ class Averaging(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     out the share `trim` at each end; `krum`, the update that is nearest to the others, or `multi_krum`, the mean of the
     nearest ones, for `byzantine` clients that may send anything; or `own` (average in policies.py).
 
-    Before that, updates whose L2 norm is over `clip_norm` are scaled down to it, and with `normalize_steps` parameters
-    are scaled to the steps that the average client took (FedNova). After it, the server `optimizer` takes a step with
-    the change. `ema` is the decay of a moving average of the global models, which is kept beside them; 0 is none.
+    Under `weighted` no client counts for more than `max_examples`; None is ten times the median of the round's clients.
+    Before that, with `normalize_steps` parameters are scaled to the steps that the median client took (FedNova), unless
+    the rule takes no one's word on it; and updates whose L2 norm is over `clip_norm` are scaled down to it. After it,
+    the server `optimizer` takes a step with the change. `ema` is the decay of a moving average of the global models,
+    which is kept beside them; 0 is none.
 
     With `carry_over` the updates of a round that was aborted below its quorum count in the next one, at a weight of
     1 / sqrt(age + 1), where age is the number of rounds that they are late by. They don't count toward its quorum.
@@ -115,6 +117,7 @@ class Averaging(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     byzantine: Annotated[int, msgspec.Meta(ge=0)] = 1
     clip_norm: Annotated[float, msgspec.Meta(gt=0)] | None = None
     normalize_steps: bool = False
+    max_examples: Positive | None = None
     optimizer: ServerOptimizer = FedAvg()
     ema: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
     carry_over: bool = False

@@ -138,8 +138,9 @@ class RoundCounts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RoundNotice(Message, frozen=True, kw_only=True):
-    """The state of a round, for dashboards: published, retained, on `names.round_topic`. `metrics` are means over the
-    clients whose metric was finite, `not_finite` counts the others; `warnings` are of the new model."""
+    """The state of a round, for dashboards: published, retained, on `names.round_topic`. `metrics` are means, or
+    medians, over the clients whose metric was finite, `not_finite` counts the others; `warnings` are of the new model
+    and of what it was made of."""
 
     federation: str
     life: Life = ""

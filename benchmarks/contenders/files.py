@@ -17,13 +17,14 @@ from cloud.averaging.sources import Fill, Request, Source, Stored
 from cloud.averaging.weighing import weigh
 from cloud.settings import Averaging
 from protocol.encodings import FLOAT_DTYPES, UpdateLayout, check_layout, update_layout
-from protocol.messages import ModelHeader, Report, decode
+from protocol.messages import ModelHeader, Report, Training, decode
 from protocol.tensors import DTYPES, InvalidTensorsError, encode_header, header_length, parse_header
 
 _HEAD_BYTES = 4096
 _METADATA_AT = 8 + len('{"__metadata__":{"fedgrass":')
 _METADATA_END = b'"},'
 _OPEN_FILES = 512
+_TRAINING = Training(epochs=1, batch_size=1, learning_rate=0.1)
 
 
 class FileReader:
@@ -79,7 +80,7 @@ def average_files(updates: Sequence[Path], base: Path, new: Path, settings: Aver
         layout = update_layout(header, "float32")
         sources = list(_sources(reader, len(updates), layout))
         grid = grid_of(header, decode(header.message, ModelHeader), 0)
-        weighing = weigh(settings, sources)
+        weighing = weigh(settings, _TRAINING, sources)
         blocks = list(blocks_of(grid.parts, FileReader.block_bytes // DTYPES[FLOAT_DTYPES["float32"]].itemsize))
         clients = range(len(sources))
         sums = GroupSums(Updates(layout, reader, blocks, clients), weighing, weighing.total(clients))

@@ -3,13 +3,16 @@
 import logging
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from cloud.averager.outputs import key_of
 from cloud.averager.pacing import not_before
 from cloud.averaging.new_parts import FILES
+from cloud.averaging.rules import is_robust
+from cloud.averaging.weighing import counted_examples
 from cloud.policies import InvalidPolicyError, round_view
 from cloud.services import Services
+from cloud.settings import Averaging
 from cloud.state.handover import given_up, unanswered
 from cloud.state.records import RoundRecord
 from cloud.state.rounds import Answers
@@ -78,8 +81,10 @@ def notice_of(record: RoundRecord) -> RoundNotice:
     return notice
 
 
-def mean_metrics(reports: Iterable[Report]) -> tuple[dict[str, float], dict[str, int]]:
-    """The clients' own metrics, averaged by their examples: `before` of the global model, `after` of the local ones.
+def pooled_metrics(settings: Averaging, reports: Sequence[Report]) -> tuple[dict[str, float], dict[str, int]]:
+    """The clients' own metrics: `before` of the global model, `after` of the local ones. They are averaged by the
+    examples that count; of a robust rule it is the median, which takes no one's word.
+
     Those that are not finite are not averaged, but counted: how many clients had one, by metric.
 
     A metric that only some clients report is averaged over these. One with a name longer than MAX_METRIC_NAME is left
@@ -87,20 +92,21 @@ def mean_metrics(reports: Iterable[Report]) -> tuple[dict[str, float], dict[str,
     up as many as it likes, and a round's record has to stay small.
     """
     reported: dict[str, list[tuple[float | None, int]]] = {}
-    for report in reports:
+    counted = counted_examples(settings, [report.examples for report in reports])
+    for report, examples in zip(reports, counted, strict=True):
         for when, metrics in (("before", report.before), ("after", report.after)):
             for name, value in metrics.items():
                 if len(name) <= MAX_METRIC_NAME:
-                    reported.setdefault(f"{name}_{when}", []).append((value, report.examples))
-    means: dict[str, float] = {}
+                    reported.setdefault(f"{name}_{when}", []).append((value, examples))
+    pooled: dict[str, float] = {}
     not_finite: dict[str, int] = {}
     for key in sorted(reported, key=lambda key: (-len(reported[key]), key))[:MAX_METRICS]:
         finite = [(value, examples) for value, examples in reported[key] if value is not None and math.isfinite(value)]
         if finite:
-            means[key] = _mean(finite)
+            pooled[key] = _median(finite) if is_robust(settings.rule) else _mean(finite)
         if len(finite) < len(reported[key]):
             not_finite[key] = len(reported[key]) - len(finite)
-    return means, not_finite
+    return pooled, not_finite
 
 
 def _mean(values: Sequence[tuple[float, int]]) -> float:
@@ -108,6 +114,12 @@ def _mean(values: Sequence[tuple[float, int]]) -> float:
     least, largest = min(value for value, _ in values), max(value for value, _ in values)
     mean = sum(value * (examples / total) for value, examples in values)  # of shares, that none becomes infinite
     return min(max(mean, least), largest)
+
+
+def _median(values: Sequence[tuple[float, int]]) -> float:
+    ordered = sorted(value for value, _ in values)
+    middle = ordered[(len(ordered) - 1) // 2], ordered[len(ordered) // 2]
+    return middle[0] if middle[0] == middle[1] else middle[0] / 2 + middle[1] / 2  # whose sum may be infinite
 
 
 def next_round_at(services: Services, record: RoundRecord, answers: Answers) -> float:

@@ -116,7 +116,7 @@ def gather(
         answers=answers,
         sources=sources,
         layout=layout,
-        weighing=weigh(settings, sources),
+        weighing=weigh(settings, record.settings.training, sources),
         grid=grid,
         files=files,
         before=before,

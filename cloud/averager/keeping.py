@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from cloud.averager.closing import follow_up, mean_metrics, next_round_at, notice_of, vanished
+from cloud.averager.closing import follow_up, next_round_at, notice_of, pooled_metrics, vanished
 from cloud.averager.history import histories_of
 from cloud.averager.inputs import Inputs, fetch_head, gather
 from cloud.averager.outputs import read_back
@@ -219,7 +219,8 @@ class Keeper:
             model = read_back(services, record, inputs.grid)
         averaged_at = time.time()
         remembering.result()
-        metrics, not_finite = mean_metrics(r.report for r in inputs.answers.accepted if r.report is not None)
+        reports = [response.report for response in inputs.answers.accepted if response.report is not None]
+        metrics, not_finite = pooled_metrics(record.settings.averaging, reports)
         return Averaged(
             owner=self._owner,
             model=model,

@@ -1,6 +1,7 @@
 """How much each update counts: pure functions of the settings and of what was recorded of the updates."""
 
 import math
+import statistics
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -8,10 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloud.averaging.robust import clipping_factors
+from cloud.averaging.rules import is_robust
 from cloud.averaging.sources import Source
 from cloud.settings import Averaging
+from protocol.local_steps import count_steps
+from protocol.messages import Training
 
 Weights = NDArray[np.float64]
+
+EXAMPLES_RATIO = 10
+"""A client counts for so many times the examples of the median one at most, if the settings don't say otherwise."""
+
+STEPS_RATIO = 10.0
+"""To the steps of the median client no update is scaled up, or down, by more."""
 
 
 class Weighing(msgspec.Struct, frozen=True, eq=False):
@@ -33,27 +43,42 @@ class Weighing(msgspec.Struct, frozen=True, eq=False):
         return math.fsum(self.value_weights[client] for client in clients)
 
 
-def weigh(settings: Averaging, sources: Sequence[Source]) -> Weighing:
+def weigh(settings: Averaging, training: Training, sources: Sequence[Source]) -> Weighing:
     """How the updates of a round count.
 
-    A weight is 1, or the number of examples (McMahan et al., 2017, algorithm 1), divided by sqrt(age + 1) if the update
-    is late (Nguyen et al., FedBuff, 2022, section 5). What is late so counts for less beside what is not; but the step
-    that all take together is no smaller, where FedBuff's algorithm 1 divides the weighted sum by the number of updates.
+    A weight is 1, or the number of examples (McMahan et al., 2017, algorithm 1) as `counted_examples` has it, divided
+    by sqrt(age + 1) if the update is late (Nguyen et al., FedBuff, 2022, section 5). What is late so counts for less
+    beside what is not; but the step that all take together is no smaller, where FedBuff's algorithm 1 divides the
+    weighted sum by the number of updates.
 
     If `normalize_steps` says so, parameters are scaled by tau_eff / tau_i, where tau_i are the steps that a client took
-    and tau_eff their weighted mean (Wang et al., FedNova, 2020, eq. 8). With a `clip_norm`, they are scaled by
-    min(1, clip_norm / norm). Buffers and integers are values, not steps: nothing scales them. They don't count if it
-    can't be known any more which values they are.
+    (Wang et al., FedNova, 2020, eq. 8). Steps are a client's own word: none are more than the training's settings ask
+    for, tau_eff is their median where FedNova takes the mean, and a scale is at most STEPS_RATIO, and at least its
+    inverse. Robust rules do without. With a `clip_norm`, what has been scaled so is scaled by min(1, clip_norm / norm):
+    at last, so that nothing undoes it.
+
+    Buffers and integers are values, not steps: nothing scales them. They don't count if it can't be known any more
+    which values they are.
     """
-    by_examples = settings.rule in ("weighted", "median", "trimmed_mean")
-    counts = [source.report.examples if by_examples else 1 for source in sources]
+    examples = counted_examples(settings, [source.report.examples for source in sources])
+    counts = examples if settings.rule == "weighted" else [1] * len(sources)
     weights = np.array(counts, np.float64) / np.sqrt([source.age + 1.0 for source in sources])
     value_weights = np.where([source.base is None for source in sources], 0.0, weights)
     scales = np.ones(len(sources))
     norms = np.array([source.norm for source in sources])
+    if settings.normalize_steps and not is_robust(settings.rule):
+        asked_for = (count_steps(training, source.report.examples) for source in sources)
+        steps = np.array([min(s.report.steps, most) for s, most in zip(sources, asked_for, strict=True)], np.float64)
+        scales = np.clip(np.median(steps) / steps, 1 / STEPS_RATIO, STEPS_RATIO)
     if settings.clip_norm is not None:
-        scales = clipping_factors(norms, settings.clip_norm)
-    if settings.normalize_steps:
-        steps = np.array([source.report.steps for source in sources], np.float64)
-        scales = scales * (math.fsum(weights * steps) / math.fsum(weights) / steps)
+        scales = scales * clipping_factors(norms * scales, settings.clip_norm)
     return Weighing(weights, value_weights, scales, norms * scales)
+
+
+def counted_examples(settings: Averaging, examples: Sequence[int]) -> list[int]:
+    """How many examples of each client count, of those that all of a round say that they have: `max_examples` at most,
+    or without it EXAMPLES_RATIO times their median, of an even number the lower one of the middle two."""
+    if not examples:
+        return []
+    most = settings.max_examples or EXAMPLES_RATIO * statistics.median_low(examples)
+    return [min(count, most) for count in examples]

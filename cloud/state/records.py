@@ -132,8 +132,9 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True):
     the clients that a round which ended at its deadline never heard of; `carry` says that its updates go into the next
     round. `work` is there when more than one invocation averages it.
 
-    `metrics` are means over the clients whose metric was a finite number; `not_finite` is how many had another one, by
-    metric. `warnings` say what is wrong with the new model, or with what it was made of (`cloud.state.round_warnings`).
+    `metrics` are means, or medians if the rule is robust, over the clients whose metric was a finite number;
+    `not_finite` is how many had another one, by metric. `warnings` say what is wrong with the new model, or with what
+    it was made of (`cloud.state.round_warnings`).
     """
 
     federation: str

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from components.client import __version__, device, durable, logs, randomness, state_dict, training
+from components.client import __version__, device, durable, logs, randomness, state_dict
 from components.client.checkpoints import Checkpoints
 from components.client.exchange import Workplace
 from components.client.interruptions import NotReadyError, StoppedError
@@ -29,6 +29,7 @@ from components.client.unpacking import unpack
 from components.client.upload_description import SENT, describe
 from protocol import names, tensors
 from protocol.encodings import LOSSY, Floats, Integers, UpdateLayout, update_layout
+from protocol.local_steps import count_steps
 from protocol.messages import (
     MAX_INTEGER,
     MAX_REPORT_BYTES,
@@ -191,7 +192,7 @@ class LocalTrainer:
             base=assignment.model.sha256,
             encoding=assignment.encoding,
             examples=data.examples,
-            steps=int(steps) if 1 <= steps <= MAX_INTEGER else training.count_steps(assignment.training, data.examples),
+            steps=int(steps) if 1 <= steps <= MAX_INTEGER else count_steps(assignment.training, data.examples),
             before=before,
             after=reportable({f"train_{name}": value for name, value in trained.items()} | after),
             describe=reportable(task.describe(model, data)),

@@ -12,6 +12,7 @@ from components.client.classification import IGNORED, check, count_targets, loss
 from components.client.evaluation import without_trace
 from components.client.state_dict import DivergedError
 from components.client.task import Data, Metrics, Training, checkpoint, checkpoint_due, report_progress, resume
+from protocol.local_steps import limits
 
 EVALUATION_BATCH = 512
 
@@ -39,7 +40,7 @@ def train(model: nn.Module, data: Data, settings: Training) -> Metrics:
 
 
 def _train(model: nn.Module, data: Data, settings: Training, device: torch.device) -> Metrics:
-    epochs, steps = _limits(settings)
+    epochs, steps = limits(settings)
     sgd = _Sgd(model, settings)
     generator = torch.Generator().manual_seed(settings.seed)
     epoch = 1
@@ -191,21 +192,3 @@ def validate(model: nn.Module, data: Data) -> None:
 def best_device() -> torch.device:
     """Where the default training and evaluation compute: on the GPU, if torch can use one."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def count_steps(settings: Training, examples: int) -> int:
-    """How many optimizer steps these settings ask for."""
-    epochs, steps = _limits(settings)
-    if epochs == _ENDLESS:
-        return steps
-    in_epochs = epochs * math.ceil(examples / settings.batch_size)
-    return min(steps, in_epochs) if steps else in_epochs
-
-
-_ENDLESS = 1 << 62
-
-
-def _limits(settings: Training) -> tuple[int, int]:
-    """The number of epochs, and of steps, 0 if these are not limited."""
-    steps = settings.steps or 0
-    return settings.epochs or (_ENDLESS if steps else 1), steps

@@ -23,6 +23,7 @@ from tests.docs.markdown import ROOT, spans, table
 
 ROOMS = ("training", "selection", "averaging", "pacing")
 WITHOUT_VALUE = {
+    "averaging.max_examples": "10 x the median",
     "averaging.shards": "by size",
     "training.epochs": "one is required",
     "training.steps": "one is required",

@@ -24,8 +24,10 @@ from cloud.averaging.values import Base, BaseReader
 from cloud.averaging.weighing import Weighing, weigh
 from cloud.settings import Averaging
 from protocol.encodings import UpdateLayout, update_layout
-from protocol.messages import ModelHeader, Report, decode
+from protocol.messages import ModelHeader, Report, Training, decode
 from protocol.tensors import Header, parse_header
+
+TRAINING = Training(epochs=1, batch_size=1, learning_rate=0.1)
 
 
 class MemoryReader:
@@ -65,6 +67,7 @@ class Round:
         copied: bool = False,
         bases: Sequence[bytes] = (),
         trained_from: dict[str, int | None] | None = None,
+        training: Training | None = None,
     ) -> None:
         self.settings = settings or Averaging()
         self.header: Header = parse_header(base, len(base))
@@ -91,7 +94,7 @@ class Round:
         things = sorted(by_thing)
         self.sources = [by_thing[thing][0] for thing in things]
         self.layout: UpdateLayout = update_layout(self.header, self.sources[0].report.encoding)
-        self.weighing: Weighing = weigh(self.settings, self.sources)
+        self.weighing: Weighing = weigh(self.settings, training or TRAINING, self.sources)
         self.reader = MemoryReader([by_thing[thing][1] for thing in things])
         self.everyone = range(len(things))
 

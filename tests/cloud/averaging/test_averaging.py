@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.averager.closing import MAX_METRIC_NAME, MAX_METRICS, mean_metrics
+from cloud.averager.closing import MAX_METRIC_NAME, MAX_METRICS, pooled_metrics
 from cloud.averaging.changes import GROUP, Given
 from cloud.averaging.new_parts import NotFiniteModelError, store
 from cloud.settings import Averaging, FedAdam, FedAvg, FedAvgM
@@ -127,9 +127,8 @@ def test_the_mean_of_updates_of_mixed_ages_is_that_of_float64(late: list[int], e
     ]
     expected = np.average(np.asarray(deltas, np.float64), axis=0, weights=weights)
     ages = {f"t{number:03d}": age for number, age in enumerate(late)}
-    np.testing.assert_allclose(
-        w_of(Round(base, updates, Averaging(rule=rule), ages=ages).average()), expected, rtol=1e-6
-    )
+    settings = Averaging(rule=rule, max_examples=MAX_INTEGER)
+    np.testing.assert_allclose(w_of(Round(base, updates, settings, ages=ages).average()), expected, rtol=1e-6)
 
 
 def test_updates_that_are_all_equally_late_count_as_if_they_were_not() -> None:
@@ -385,10 +384,10 @@ def test_metrics_are_averaged_by_examples() -> None:
         report("b", examples=3, before={"loss": 8.0}, after={"loss": 2.0}),
     ]
     expected = {"loss_before": 7.0, "loss_after": 1.75, "accuracy_after": 0.5}
-    means, not_finite = mean_metrics(reports)
+    means, not_finite = pooled_metrics(Averaging(), reports)
     assert means == pytest.approx(expected)
     assert not_finite == {}
-    assert mean_metrics([]) == ({}, {})
+    assert pooled_metrics(Averaging(), []) == ({}, {})
 
 
 def test_metrics_that_are_not_finite_are_counted_beside_the_mean_of_those_that_are() -> None:
@@ -397,14 +396,17 @@ def test_metrics_that_are_not_finite_are_counted_beside_the_mean_of_those_that_a
         report("b", examples=3, before={"loss": None}, after={"loss": 2.0}),
         report("c", examples=1, before={"loss": None}, after={"loss": 6.0}),
     ]
-    assert mean_metrics(reports) == ({"accuracy_after": 0.5, "loss_after": 3.0}, {"loss_before": 3, "loss_after": 1})
+    assert pooled_metrics(Averaging(), reports) == (
+        {"accuracy_after": 0.5, "loss_after": 3.0},
+        {"loss_before": 3, "loss_after": 1},
+    )
 
 
 def test_the_mean_of_metrics_near_the_largest_float_is_one_that_can_be_recorded() -> None:
     largest = float(np.finfo(np.float64).max)
     for values in ([largest] * 3, [largest, -largest, largest], [1e308]):
         reports = [report(f"t{n}", examples=7, after={"loss": value}) for n, value in enumerate(values)]
-        metrics, not_finite = mean_metrics(reports)
+        metrics, not_finite = pooled_metrics(Averaging(), reports)
         assert min(values) <= metrics["loss_after"] <= max(values)
         assert not_finite == {}
         assert msgspec.json.decode(msgspec.json.encode(metrics), type=dict[str, float]) == metrics
@@ -415,7 +417,7 @@ def test_made_up_metrics_do_not_displace_those_that_most_clients_report_nor_make
     made_up += [report("nan", after={f"nan-{m:0>50}": None for m in range(500)})]
     long = report("long", after={"x" * (MAX_METRIC_NAME + 1): 1.0})
     good = [report(f"good{n}", before={"loss": None}, after={"loss": 0.5}) for n in range(2)]
-    metrics, not_finite = mean_metrics([*made_up, long, *good])
+    metrics, not_finite = pooled_metrics(Averaging(), [*made_up, long, *good])
     assert (not_finite["loss_before"], metrics["loss_after"]) == (2, 0.5)
     assert len(metrics.keys() | not_finite.keys()) == MAX_METRICS
     assert len(msgspec.json.encode((metrics, not_finite))) < MAX_MESSAGE_BYTES

@@ -12,6 +12,7 @@ from components.client import training
 from components.client.local_round import local_seed
 from components.client.state_dict import DivergedError
 from components.client.task import Checkpoint, Data, Training, Value, keep_checkpoints, listen_to_progress
+from protocol.local_steps import count_steps
 
 SETTINGS = Training(batch_size=16, learning_rate=0.1, epochs=2, seed=3)
 
@@ -130,7 +131,7 @@ def test_the_proximal_term_is_that_of_fedprox() -> None:
 )
 def test_it_stops_after_epochs_or_steps_whichever_comes_first(changes: dict[str, int | None], steps: int) -> None:
     assert train(**changes)[1]["steps"] == steps
-    assert training.count_steps(msgspec.structs.replace(SETTINGS, **changes), 203) == steps
+    assert count_steps(msgspec.structs.replace(SETTINGS, **changes), 203) == steps
 
 
 def test_a_dataset_without_tensors_gives_the_same_as_one_with() -> None:
