@@ -57,9 +57,9 @@ def trimmed_mean(values: Matrix, share: float) -> Values:
 
 
 def trimmed_count(clients: int, share: float) -> int:
-    """How many values are left out at each end: `share` of the clients, rounded down; at least one value stays, of an
-    even number two."""
-    return min(math.floor(share * clients + 1e-9), (clients - 1) // 2)
+    """How many values are left out at each end: `share` of the clients, rounded up, since so many may be bad; but at
+    least one value stays, of an even number two."""
+    return min(math.ceil(share * clients - 1e-9), (clients - 1) // 2)
 
 
 def gram(values: Matrix, norms: Values) -> Values:

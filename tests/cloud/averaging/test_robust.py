@@ -21,6 +21,7 @@ from cloud.averaging.robust import (
     trimmed_count,
     trimmed_mean,
 )
+from cloud.settings import Averaging
 
 CLIENTS = st.integers(1, 9)
 NUMBERS = st.floats(width=32, allow_nan=False, allow_infinity=False, min_value=-(2.0**100), max_value=2.0**100)
@@ -76,7 +77,13 @@ def test_the_median_of_many_clients_is_that_of_numpy() -> None:
     [
         (1, 0.4, 0),
         (2, 0.49, 0),
-        (3, 0.3, 0),
+        (2, 0.1, 0),
+        (3, 0.01, 1),
+        (3, 0.3, 1),
+        (4, 0.1, 1),
+        (9, 0.1, 1),
+        (11, 0.1, 2),
+        (40, 1e-6, 1),
         (3, 0.34, 1),
         (10, 0.1, 1),
         (10, 0.3, 3),
@@ -90,6 +97,16 @@ def test_a_share_of_the_clients_is_left_out_at_each_end_and_some_always_stay(
     clients: int, share: float, count: int
 ) -> None:
     assert trimmed_count(clients, share) == count
+
+
+@pytest.mark.parametrize("clients", range(3, 12))
+def test_at_its_default_trimmed_mean_bears_one_bad_client_of_however_few(clients: int) -> None:
+    values = normal(clients, 100)
+    honest = values[1:].copy()
+    values[0] = 1e30
+    found = trimmed_mean(values, Averaging().trim)
+    assert (found >= honest.min(axis=0)).all()
+    assert (found <= honest.max(axis=0)).all()
 
 
 def test_without_trimming_it_is_the_mean() -> None:
