@@ -10,6 +10,8 @@ from protocol.messages import Encoding, Positive, Training
 Amount = Positive | str
 """A number of clients, or a share such as "80%"."""
 
+DEFAULT_QUORUM = "50%"
+
 MAX_WAIT_S = 366 * 86_400
 """The longest time that a setting may name: a year."""
 
@@ -158,7 +160,7 @@ class Federation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     selection: Selection = Selection()
     completion: Literal["target", "own"] = "target"
     target: Amount = "100%"
-    quorum: Amount = "50%"
+    quorum: Amount = DEFAULT_QUORUM
     deadline_s: Annotated[float, msgspec.Meta(gt=0, le=MAX_WAIT_S)] = 600.0
     extension_s: Annotated[float, msgspec.Meta(ge=0, le=MAX_WAIT_S)] = 60.0
     max_staleness: Annotated[int, msgspec.Meta(ge=0, le=MAX_STALENESS)] = 0

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from cli.settings.problems import Problem
-from cloud.settings import MAX_COHORT, Amount, Federation, amount_of
+from cloud.averaging.rules import least_updates
+from cloud.settings import DEFAULT_QUORUM, MAX_COHORT, Amount, Federation, amount_of
 from protocol import names
 
 
@@ -38,7 +39,9 @@ def contradictions(settings: Federation, raw: Mapping[str, Any]) -> Iterator[Pro
     yield from _amounts(settings, raw)
     known = cohort if isinstance(cohort, int) else None
     target = amount_of(settings.target, known) if known is not None else settings.target
-    yield from _byzantine(settings, known, target if isinstance(target, int) else None)
+    too_few = list(_too_few(settings, known, target if isinstance(target, int) else None))
+    # By default the quorum is what the rule needs, if that is more.
+    yield from too_few or (_low_quorum(settings, known) if "quorum" in raw else ())
 
 
 def fleet_contradictions(settings: Federation, clients: int) -> Iterator[Problem]:
@@ -50,7 +53,8 @@ def fleet_contradictions(settings: Federation, clients: int) -> Iterator[Problem
             f"{minimum} is more than the {clients} clients that there are: no round could open",
         )
     cohort = amount_of(settings.selection.cohort, max(clients, 1))
-    yield from _byzantine(settings, cohort, amount_of(settings.target, cohort))
+    too_few = list(_too_few(settings, cohort, amount_of(settings.target, cohort)))
+    yield from too_few or (_low_quorum(settings, cohort) if settings.quorum != DEFAULT_QUORUM else ())
 
 
 def _amounts(settings: Federation, raw: Mapping[str, Any]) -> Iterator[Problem]:
@@ -86,17 +90,35 @@ def _over(first: Amount, second: Amount, cohort: Amount) -> bool:
     return isinstance(first, str) and float(first.removesuffix("%")) == 100
 
 
-def _byzantine(settings: Federation, cohort: int | None, target: int | None) -> Iterator[Problem]:
+def _too_few(settings: Federation, cohort: int | None, target: int | None) -> Iterator[Problem]:
+    """Whether rounds of so many clients, or of so many updates, could never have what the rule needs."""
     averaging = settings.averaging
-    if averaging.rule not in ("krum", "multi_krum"):
-        return
-    needed = 2 * averaging.byzantine + 3
+    needed = least_updates(averaging)
     counts = {"selection.cohort": cohort, "target": None if settings.completion == "own" else target}
     for name, clients in counts.items():
-        if clients is not None and clients < needed:
+        if clients is None or clients >= needed:
+            continue
+        if averaging.rule in ("krum", "multi_krum"):
             yield Problem(
                 ("averaging", "byzantine"),
                 f"{averaging.byzantine} with {name} {clients}: {averaging.rule} needs {needed} clients, "
                 "2 * byzantine + 3",
             )
-            return
+        else:
+            yield Problem(
+                ("averaging", "rule"),
+                f"{averaging.rule} with {name} {clients}: of fewer than {needed} updates it would be a mean",
+            )
+        return
+
+
+def _low_quorum(settings: Federation, cohort: int | None) -> Iterator[Problem]:
+    needed, quorum = least_updates(settings.averaging), settings.quorum
+    if isinstance(quorum, str) and cohort is None:
+        return
+    updates = quorum if cohort is None else amount_of(quorum, cohort)
+    if isinstance(updates, int) and updates < needed:
+        yield Problem(
+            ("quorum",),
+            f"{quorum} is fewer than the {needed} updates that averaging.rule {settings.averaging.rule} needs",
+        )

@@ -27,6 +27,7 @@ round's events are handled.
 
 import msgspec
 
+from cloud.averaging.rules import least_updates
 from cloud.state.records import RoundRecord, Work
 from cloud.state.round_warnings import merged
 from protocol.messages import ModelReference
@@ -108,7 +109,7 @@ def step(record: RoundRecord, event: Event, now: float, lease: Lease) -> RoundRe
     match event:
         case Counted() if record.status == "open":
             return _settle(_count(record, event), now, lease)
-        case Satisfied() if record.status == "open" and record.accepted:
+        case Satisfied() if record.status == "open" and record.accepted >= needed(record):
             return _average(record, now, lease)
         case Checked():
             return _check(record, now, lease)
@@ -146,6 +147,11 @@ def lease_s(bytes_to_read: float, limit_s: float) -> float:
     return min(limit_s, MIN_LEASE_S + bytes_to_read / _BYTES_PER_S)
 
 
+def needed(record: RoundRecord) -> int:
+    """How many updates a round has to have, whatever ends it: its quorum, or more if its rule takes no fewer."""
+    return max(record.quorum, least_updates(record.settings.averaging))
+
+
 def next_check(record: RoundRecord) -> float | None:
     """When the round has to be looked at, should nothing happen before; None if it has ended."""
     if record.status == "open":
@@ -163,11 +169,12 @@ def _count(record: RoundRecord, event: Counted) -> RoundRecord:
 
 def _settle(record: RoundRecord, now: float, lease: Lease) -> RoundRecord:
     """Ends an open round that has its target, or that no more can come to."""
-    if record.accepted >= record.target and record.settings.completion == "target":
+    least = least_updates(record.settings.averaging)
+    if record.accepted >= max(record.target, least) and record.settings.completion == "target":
         return _average(record, now, lease)
     if record.accepted + record.failed < len(record.cohort):
         return record
-    if record.accepted >= record.quorum:
+    if record.accepted >= needed(record):
         return _average(record, now, lease)
     return _abort(record, f"all clients have answered, with {_below_quorum(record)}", now, carry=True)
 
@@ -179,7 +186,7 @@ def _check(record: RoundRecord, now: float, lease: Lease) -> RoundRecord:
         return _average(record, now, lease)
     if record.status != "open" or now < record.deadline:
         return record
-    if record.accepted >= record.quorum:
+    if record.accepted >= needed(record):
         return _average(record, now, lease)
     if not record.extended and record.settings.extension_s > 0:
         return msgspec.structs.replace(record, extended=True, deadline=record.deadline + record.settings.extension_s)
@@ -223,6 +230,8 @@ def _abort(record: RoundRecord, reason: str, now: float, *, carry: bool = False)
 
 
 def _below_quorum(record: RoundRecord) -> str:
+    if record.accepted >= record.quorum:
+        return f"{record.accepted} updates; averaging.rule {record.settings.averaging.rule} needs {needed(record)}"
     return f"{record.accepted} updates; the quorum is {record.quorum} of {len(record.cohort)} clients"
 
 

@@ -169,8 +169,8 @@ def test_a_client_that_failed_and_then_answered_is_not_two_clients() -> None:
 # Open: one's own rule
 
 
-def test_a_satisfied_rule_starts_averaging_below_target_and_quorum() -> None:
-    before = opened(settings=settings(completion="own"), accepted=1)
+def test_a_satisfied_rule_starts_averaging_below_target() -> None:
+    before = opened(settings=settings(completion="own"), accepted=2)
     assert changes_of(before, step(before, Satisfied(), EARLY, MINE)) == taken(EARLY)
 
 
@@ -484,3 +484,46 @@ def test_a_round_has_to_be_looked_at_when_its_deadline_or_lease_ends_and_never_a
     assert next_check(averaging(lease_until=0.0)) == 0.0
     for ended in ("closed", "aborted"):
         assert next_check(opened(status=ended, lease_until=1120.0)) is None
+
+
+# ---- Rules that need more updates than the quorum
+
+
+KRUM = settings(averaging=Averaging(rule="krum", byzantine=1))
+
+
+def seven(**changes: Any) -> RoundRecord:
+    return opened(settings=KRUM, cohort=tuple(CohortMember(thing=f"t{i}") for i in range(7)), **changes)
+
+
+def test_a_round_below_what_its_rule_needs_is_aborted_and_says_so() -> None:
+    at_deadline = seven(accepted=4, extended=True)
+    after = step(at_deadline, Checked(), LATE, MINE)
+    assert (after.status, after.reason) == (
+        "aborted",
+        "the extended deadline was reached with 4 updates; averaging.rule krum needs 5",
+    )
+    after = step(seven(accepted=3, failed=3), Counted(accepted=1), EARLY, MINE)
+    assert (after.status, after.reason) == (
+        "aborted",
+        "all clients have answered, with 4 updates; averaging.rule krum needs 5",
+    )
+
+
+def test_no_target_and_no_rule_of_one_s_own_ends_a_round_below_what_its_rule_needs() -> None:
+    assert step(seven(accepted=3), Counted(accepted=1), EARLY, MINE).status == "open"
+    assert step(seven(accepted=4), Counted(accepted=1), EARLY, MINE).status == "averaging"
+    before = seven(accepted=4)
+    assert step(before, Satisfied(), EARLY, MINE) is before
+    assert step(seven(accepted=5), Satisfied(), EARLY, MINE).status == "averaging"
+
+
+def test_a_round_below_what_its_rule_needs_is_extended_first() -> None:
+    assert step(seven(accepted=4), Checked(), LATE, MINE).extended
+    assert step(seven(accepted=5), Checked(), LATE, MINE).status == "averaging"
+
+
+def test_one_s_own_rule_ends_no_round_below_its_quorum() -> None:
+    before = opened(accepted=1)
+    assert step(before, Satisfied(), EARLY, MINE) is before
+    assert step(opened(accepted=2), Satisfied(), EARLY, MINE).status == "averaging"
