@@ -3,7 +3,8 @@
     def choose_clients(clients: list[Client], cohort: int, round_number: int) -> list[str]
         Names of the things that take part. `cohort` is what selection.cohort asks for.
     def is_complete(current: Round) -> bool
-        Whether the round has all it needs. Asked after every update that counted.
+        Whether the round has all it needs. Asked after every update that counted, once its quorum is there: reports are
+        what clients say of themselves, and no one of them ends a round alone.
     def average(updates: Iterator[Update], model: dict[str, Array]) -> dict[str, Array]
         The change to make to the global model, by tensor. Updates come one at a time, in the order of their things'
         names; each is read when it is asked for, so keep sums, not updates.

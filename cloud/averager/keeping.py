@@ -28,6 +28,7 @@ from cloud.state.lifecycle import (
     Planned,
     Satisfied,
     lease_s,
+    needed,
     next_check,
     step,
 )
@@ -167,7 +168,7 @@ class Keeper:
                 after.accepted,
                 after.quorum,
             )
-        elif after.settings.completion == "own" and after.accepted > before.accepted and self._is_satisfied(after):
+        elif self._may_be_satisfied(before, after) and self._is_satisfied(after):
             return self.advance(after, Satisfied())
         return after
 
@@ -281,6 +282,11 @@ class Keeper:
 
     def _answers(self, record: RoundRecord) -> Answers:
         return self._services.rounds.answers(record.federation, record.round)
+
+    @staticmethod
+    def _may_be_satisfied(before: RoundRecord, after: RoundRecord) -> bool:
+        is_news = after.accepted > before.accepted and after.accepted >= needed(after)
+        return after.settings.completion == "own" and is_news
 
     def _is_satisfied(self, record: RoundRecord) -> bool:
         rule = self._services.policy(record.settings, "is_complete")

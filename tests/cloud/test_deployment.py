@@ -83,6 +83,7 @@ def test_what_is_deployed_again_keeps_its_data_and_runs_the_new_rules(
         rounds=2,
         selection={"policy": "own", "cohort": 4},
         completion="own",
+        quorum=1,
         averaging={"rule": "own"},
         pacing={"policy": "own"},
     )

@@ -9,6 +9,7 @@ import pytest
 from cloud import policies
 from cloud.policies import InvalidPolicyError, call, load, round_view
 from cloud.state.records import ResponseRecord
+from protocol.messages import MAX_INTEGER
 from tests.cloud.examples import federation, report, round_record
 
 OWN = federation(completion="own", pacing={"policy": "own"})
@@ -105,3 +106,30 @@ def test_a_rule_sees_the_reports_of_the_accepted_updates_only() -> None:
     assert view.reports == {"a": report("a")}
     assert (view.federation, view.number, view.cohort) == ("f", 1, ("a", "b"))
     assert (view.accepted, view.refused, view.target, view.quorum, view.elapsed_s) == (1, 1, 2, 1, 10.0)
+
+
+def test_the_documented_is_complete_takes_no_one_client_s_word(tmp_path: Path) -> None:
+    page = Path(policies.__file__).parents[1] / "docs" / "tasks.md"
+    example = next(block for block in page.read_text().split("```python\n") if "def is_complete" in block)
+    (tmp_path / "policies.py").write_text(example.partition("```")[0])
+    module = load(tmp_path, OWN)
+    assert module is not None
+
+    def is_complete(*examples: int) -> bool:
+        answers = [
+            ResponseRecord(
+                thing=f"t{n}",
+                state="accepted",
+                arrived_at=1.0,
+                inspected_at=1.0,
+                report=report(f"t{n}", examples=count),
+            )
+            for n, count in enumerate(examples)
+        ]
+        record = round_record(*(f"t{n}" for n in range(20)), accepted=len(answers))
+        return bool(module.is_complete(round_view(record, answers, 0.0)))
+
+    assert not is_complete(MAX_INTEGER)
+    assert not is_complete(MAX_INTEGER, *[50] * 17)
+    assert is_complete(*[100] * 10)
+    assert is_complete(*[1] * 20)
