@@ -7,17 +7,19 @@ still. Names are those of botocore, as `calls` in the functions' own lines has t
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Literal
 
 import msgspec
 
 from cloud.averager.inputs import HEAD_BYTES, block_elements
 from cloud.averager.outputs import PIECE_BYTES, files_of
 from cloud.averager.plan import Plan
-from cloud.averaging.blocks import Slices, blocks_of
+from cloud.averaging.blocks import Block, Slices, blocks_of
 from cloud.averaging.changes import groups_of
 from cloud.averaging.grid import MIN_PART_BYTES, Grid, Part
 from cloud.averaging.new_parts import FILES, File
+from cloud.averaging.rules import is_robust
 from cloud.settings import Averaging
 from cloud.state.rounds import ROOM_AT_END
 from cloud.state.transactions import TRANSACTION_ITEMS
@@ -166,10 +168,12 @@ def _parts(planned: Round) -> Counter[str]:
         elements = block_elements(planned.layout.encoding, planned.clients, of_all_clients=False)
         reads = len(list(blocks_of(grid.parts, elements))) * len(groups_of(range(planned.clients)))
     else:
-        kept = {"krum": 1, "multi_krum": max(1, planned.clients - planned.settings.byzantine)}.get(
-            rule, planned.clients
-        )
-        reads = _update_reads(planned, kept, of_all_clients=rule in ("median", "trimmed_mean"))
+        kept = {"krum": 1, "multi_krum": max(1, planned.clients - planned.settings.byzantine)}
+        if rule in kept:
+            reads = _update_reads(planned, kept[rule], of_all_clients=True, kind="parameters")
+            reads += _update_reads(planned, planned.clients, of_all_clients=True, kind="values")
+        else:
+            reads = _update_reads(planned, planned.clients, of_all_clients=is_robust(rule))
     filled = [part for part in grid.parts if part.pieces]
     in_head = min(planned.model_bytes, HEAD_BYTES) - len(grid.model_start(1))
     reads += sum(part.end > in_head for part in filled) + (len(planned.files) - 1 - planned.grid.copied) * len(filled)
@@ -177,9 +181,18 @@ def _parts(planned: Round) -> Counter[str]:
     return Counter({"s3.GetObject": reads, write: len(grid.parts) * len(planned.files)})
 
 
-def _update_reads(planned: Round, clients: int, *, of_all_clients: bool, parts: Sequence[Part] | None = None) -> int:
+def _update_reads(
+    planned: Round,
+    clients: int,
+    *,
+    of_all_clients: bool,
+    parts: Sequence[Part] | None = None,
+    kind: Literal["parameters", "values"] | None = None,
+) -> int:
     elements = block_elements(planned.layout.encoding, planned.clients, of_all_clients=of_all_clients)
-    blocks = blocks_of(planned.grid.parts if parts is None else parts, elements)
+    blocks: Iterable[Block] = blocks_of(planned.grid.parts if parts is None else parts, elements)
+    if kind is not None:
+        blocks = (block.of_parameters if kind == "parameters" else block.of_values for block in blocks)
     return clients * sum(len(Slices(planned.layout, block).ranges) for block in blocks)
 
 

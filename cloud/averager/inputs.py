@@ -164,6 +164,7 @@ def _source(services: Services, record: RoundRecord, response: ResponseRecord) -
         thing=response.thing,
         report=response.report,
         norm=response.norm or 0.0,
+        integer_change=response.integer_change,
         stored=Stored(key=key, data_start=response.data_start, version_id=version_id, head=kept),
         age=record.round - assigned_in,
     )

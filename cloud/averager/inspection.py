@@ -18,6 +18,7 @@ from protocol.encodings import (
     buffer_range,
     check_layout,
     decode,
+    integer_range,
     parameter_range,
     scale_range,
 )
@@ -47,11 +48,12 @@ class RefusedError(Exception):
 
 
 class Inspected(msgspec.Struct, frozen=True, kw_only=True):
-    """What inspection learned of a good update. `norm` is the L2 norm of its parameters' changes; its data begins at
-    byte `data_start` of the file."""
+    """What inspection learned of a good update. `norm` is the L2 norm of its parameters' changes, `integer_change`
+    the largest magnitude of its integers' ones; its data begins at byte `data_start` of the file."""
 
     report: Report
     norm: float
+    integer_change: int
     data_start: int
 
 
@@ -122,7 +124,8 @@ def inspect(data: bytes, name: UpdateName, round_record: RoundRecord, expected: 
     body = memoryview(data)[length:]
     norm = _norm(body, expected)
     _check_buffers(body, expected)
-    return Inspected(report=report, norm=norm, data_start=length)
+    integer_change = _largest_integer(body, expected)
+    return Inspected(report=report, norm=norm, integer_change=integer_change, data_start=length)
 
 
 def _explained(data: bytes, longer: int, expected: UpdateLayout) -> RefusedError:
@@ -172,6 +175,34 @@ def _check_buffers(data: memoryview, layout: UpdateLayout) -> None:
         finite = np.isfinite(np.frombuffer(data[slice(*buffer_range(layout, start, end))], DTYPES["F32"]))
         if not finite.all():
             raise RefusedError(f"non-finite: tensor {layout.tensor_of(first + int(np.argmin(finite)))!r}")
+
+
+def _largest_integer(data: memoryview, layout: UpdateLayout) -> int:
+    """The largest magnitude of an integer's change.
+
+    Raises:
+        RefusedError: an integer is changed by more than its dtype has room for.
+    """
+    largest = 0
+    for tensor in layout.integers:
+        for first in range(tensor.start, tensor.stop, _AT_ONCE):
+            stop = min(first + _AT_ONCE, tensor.stop)
+            part = np.frombuffer(data[slice(*integer_range(first, stop))], DTYPES["I64"])
+            change = max(int(part.max()), -int(part.min()))
+            if change > (limit := _room(tensor.dtype)):
+                raise RefusedError(f"out of range: tensor {tensor.name!r} is changed by {change}; {limit} is possible")
+            largest = max(largest, change)
+    return largest
+
+
+def _room(dtype: str) -> int:
+    """By how much an integer can change; by half of that those of 64 bits, lest one overflows."""
+    if dtype == "BOOL":
+        return 1
+    if dtype == "I64":
+        return 2**62
+    limits = np.iinfo(DTYPES[dtype].name)
+    return int(limits.max) - int(limits.min)
 
 
 def _check_scales(raw: memoryview, first: int) -> None:

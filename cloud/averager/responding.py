@@ -226,6 +226,7 @@ class Responder:
             bytes=len(update.data),
             data_start=inspected.data_start,
             norm=inspected.norm,
+            integer_change=inspected.integer_change,
             report=inspected.report,
         )
 

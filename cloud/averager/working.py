@@ -22,8 +22,10 @@ from cloud.averaging.changes import (
     groups_of,
 )
 from cloud.averaging.grid import Part
+from cloud.averaging.krum import Krum
 from cloud.averaging.new_parts import Before, new_parts
 from cloud.averaging.own import base_values, own_change, read_updates
+from cloud.averaging.rules import is_robust
 from cloud.averaging.sources import ObjectReader, Stored
 from cloud.services import Services
 from cloud.state.records import Work
@@ -97,12 +99,14 @@ class Averager:
         """Write these parts of the files; `summed` is the shard whose sums are there already."""
         inputs, services = self._inputs, self._services
         is_matrix = self._settings.rule in ("median", "trimmed_mean")
-        blocks = inputs.blocks(parts, of_all_clients=is_matrix)
+        blocks = inputs.blocks(parts, of_all_clients=is_robust(self._settings.rule))
         changes: Changes
         if self._settings.rule == "own":
             changes = self._own(blocks)
         elif is_matrix:
             changes = Robust(self._updates(blocks, clients), inputs.weighing, self._settings)
+        elif self._settings.rule in ("krum", "multi_krum"):
+            changes = Krum(self._updates, blocks, clients, inputs.weighing)
         elif summed is not None:
             changes = Mean(self._stored_sums(blocks, summed), inputs.weighing.value_total(clients))
         else:

@@ -63,6 +63,20 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
         """Number of buffers and integers."""
         return self.n_buffers + self.integers[1] - self.integers[0]
 
+    @property
+    def of_parameters(self) -> "Block":
+        """The same without what are values."""
+        return self._without(is_values=True, buffers=(0, 0), integers=(0, 0))
+
+    @property
+    def of_values(self) -> "Block":
+        """Buffers and integers alone."""
+        return self._without(is_values=False, parameters=(0, 0))
+
+    def _without(self, *, is_values: bool, **spans: tuple[int, int]) -> "Block":
+        pieces = tuple(piece for piece in self.pieces if (piece.kind == "parameter") == is_values)
+        return msgspec.structs.replace(self, pieces=pieces, **spans)
+
     def runs(self) -> Iterator[Run]:
         """All elements, in their order, no run longer than CACHED."""
         ends: dict[Kind, int] = {"parameter": 0, "buffer": 0, "integer": self.n_buffers}

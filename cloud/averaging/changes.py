@@ -19,6 +19,7 @@ from cloud.averaging.values import BaseReader, ModelValues, Values, rebased_buff
 from cloud.averaging.weighing import Weighing, Weights
 from cloud.settings import Averaging
 from protocol.encodings import Floats, Integers, UpdateLayout
+from protocol.messages import MAX_INTEGER
 from protocol.tensors import Array, Kind
 
 GROUP = 64
@@ -66,12 +67,13 @@ class Rows:
         self._bases = bases
         self._models = models
 
-    def values(self, run: Run) -> Values:
-        """The changes of a run's buffers or integers, as changes of the present model: float64 [clients, elements]."""
+    def values(self, run: Run, integer_limit: float = np.inf) -> Values:
+        """The changes of a run's buffers or integers, as changes of the present model: float64 [clients, elements].
+        Those that were made to integers are at most `integer_limit`, up or down."""
         is_buffer = run.kind == "buffer"
         before = 0 if is_buffer else self._buffers.shape[1]
         part = slice(run.start - before, run.end - before)
-        raw = self._buffers[:, part] if is_buffer else self._integers[:, part]
+        raw = self._buffers[:, part] if is_buffer else self._limited(self._integers[:, part], integer_limit)
         # A negative zero would be neither the smaller nor the larger one of two.
         changes = np.add(raw, 0.0, dtype=np.float64)
         for row, base in enumerate(self._bases):
@@ -83,6 +85,10 @@ class Rows:
                     else rebased_integers(raw[row], of.integers[part], present.integers[part])
                 )
         return changes
+
+    @staticmethod
+    def _limited(integers: Integers, limit: float) -> Integers:
+        return np.clip(integers, -int(limit), int(limit)) if limit < MAX_INTEGER else integers
 
 
 class Rebasing(NamedTuple):
@@ -189,6 +195,7 @@ class GroupSums:
         self._updates = updates
         self._shares = weighing.weights / total * weighing.scales
         self._value_weights = weighing.value_weights
+        self._integer_limit = weighing.integer_limit
         self.groups = -(-len(updates.clients) // GROUP)
         self._space = _Space()
         self._product = np.empty(0)
@@ -213,7 +220,7 @@ class GroupSums:
 
     def _add_values(self, weights: Weights, rows: Rows, run: Run, sums: BlockSums, *, is_first: bool) -> None:
         part = slice(run.start, run.end)
-        values = rows.values(run)
+        values = rows.values(run, self._integer_limit)
         self._add(weights, values, sums.values[part], is_first=is_first)
         counted = values[weights > 0]
         np.minimum(sums.least[part], counted.min(axis=0, initial=np.inf), out=sums.least[part])

@@ -24,7 +24,7 @@ _AT_ONCE = 1 << 17
 _UNITS_LOG2 = 26
 
 
-def coordinate_median(values: Matrix) -> Values:
+def coordinate_median(values: Matrix | Values) -> Values:
     """The median of each column (Yin et al., 2018, algorithm 1, option I); of an even number, the mean of the middle
     two.
 
@@ -33,7 +33,7 @@ def coordinate_median(values: Matrix) -> Values:
     return trimmed_mean(values, 0.5)
 
 
-def trimmed_mean(values: Matrix, share: float) -> Values:
+def trimmed_mean(values: Matrix | Values, share: float) -> Values:
     """The mean of each column without its `trimmed_count` largest and smallest values (Yin et al., 2018, algorithm 1,
     option II). `values` is [clients, coordinates], finite."""
     clients, coordinates = values.shape

@@ -27,7 +27,8 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
-    """An accepted update. `norm` is the L2 norm of its parameters' changes; it is `age` rounds late.
+    """An accepted update. `norm` is the L2 norm of its parameters' changes, `integer_change` the largest
+    magnitude of its integers' ones, None if it was inspected when none was noted; it is `age` rounds late.
 
     `base` is the place of the model that it was trained from among those that the round's updates were trained from:
     0 is the present one, and None one that can't be read any more.
@@ -38,6 +39,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     norm: float
     stored: Stored
     age: int = 0
+    integer_change: int | None = None
     base: int | None = 0
 
 

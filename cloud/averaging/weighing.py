@@ -20,6 +20,9 @@ Weights = NDArray[np.float64]
 EXAMPLES_RATIO = 10
 """A client counts for so many times the examples of the median one at most, if the settings don't say otherwise."""
 
+INTEGER_RATIO = 10
+"""In a mean a client's counter grows by no more than so many times the largest change of the median client."""
+
 STEPS_RATIO = 10.0
 """To the steps of the median client no update is scaled up, or down, by more."""
 
@@ -27,12 +30,14 @@ STEPS_RATIO = 10.0
 class Weighing(msgspec.Struct, frozen=True, eq=False):
     """How updates count, all float64 [clients]: `weights` of their parameters in a mean, and `value_weights` of their
     buffers and integers, 0 of those that don't count; `scales`, which the changes of parameters are multiplied with
-    before any rule sees them. No update's L2 norm is over its `norms` then."""
+    before any rule sees them. No update's L2 norm is over its `norms` then. In a mean no integer
+    counts for a change of more than `integer_limit`, up or down."""
 
     weights: Weights
     value_weights: Weights
     scales: Weights
     norms: Weights
+    integer_limit: float = np.inf
 
     def total(self, clients: Iterable[int]) -> float:
         """The sum of some clients' weights."""
@@ -58,7 +63,7 @@ def weigh(settings: Averaging, training: Training, sources: Sequence[Source]) ->
     at last, so that nothing undoes it.
 
     Buffers and integers are values, not steps: nothing scales them. They don't count if it can't be known any more
-    which values they are.
+    which values they are. An integer's change is bounded, for one client's of 2^62 would outdo all others.
     """
     examples = counted_examples(settings, [source.report.examples for source in sources])
     counts = examples if settings.rule == "weighted" else [1] * len(sources)
@@ -72,7 +77,14 @@ def weigh(settings: Averaging, training: Training, sources: Sequence[Source]) ->
         scales = np.clip(np.median(steps) / steps, 1 / STEPS_RATIO, STEPS_RATIO)
     if settings.clip_norm is not None:
         scales = scales * clipping_factors(norms * scales, settings.clip_norm)
-    return Weighing(weights, value_weights, scales, norms * scales)
+    return Weighing(weights, value_weights, scales, norms * scales, _integer_limit(sources))
+
+
+def _integer_limit(sources: Sequence[Source]) -> float:
+    """INTEGER_RATIO times what the median client changed an integer by at most, of an even number the lower one of the
+    middle two."""
+    known = [source.integer_change for source in sources if source.integer_change is not None]
+    return INTEGER_RATIO * statistics.median_low(known) if known else math.inf
 
 
 def counted_examples(settings: Averaging, examples: Sequence[int]) -> list[int]:

@@ -199,6 +199,7 @@ class ResponseRecord(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int | None = None
     data_start: int = 0
     norm: float | None = None
+    integer_change: int | None = None
     report: Report | None = None
 
 

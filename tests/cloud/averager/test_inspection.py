@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from cloud.averager.inspection import RefusedError, inspect, max_bytes, round_for
 from cloud.state.records import CohortMember, RoundRecord
-from protocol.encodings import BLOCK, Encoded, UpdateLayout
+from protocol.encodings import BLOCK, Encoded, UpdateLayout, update_layout
 from protocol.encodings import dump as dump_update
-from protocol.messages import MAX_REPORT_BYTES, Encoding, RoundState, encode
+from protocol.messages import MAX_REPORT_BYTES, Encoding, ModelHeader, RoundState, encode
 from protocol.names import UpdateName
-from protocol.tensors import Array, TensorSpec, dump, encode_header, header_length
+from protocol.tensors import Array, Header, TensorSpec, dump, encode_header, header_length
 from tests.cloud.examples import federation, layout_of, report, round_record, update_of
 
 ROUND = round_record("a", "b")
@@ -248,6 +248,23 @@ def test_buffers_that_are_not_finite_are_refused_with_their_tensor(value: float,
     start = len(data) - layout.data_bytes + layout.buffers_start + 4 * 70_001
     data[start : start + 4] = np.array([value], "<f4").tobytes()
     assert refusal(bytes(data), layout) == "non-finite: tensor 'var'"
+
+
+def integers_of(**dtypes: str) -> UpdateLayout:
+    tensors = tuple(TensorSpec(name, dtype, (3,), 0, 0) for name, dtype in dtypes.items())
+    about = ModelHeader(federation="f", round=0)
+    return update_layout(Header(tensors, 0, encode(about).decode()), "float32")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "change"), [("BOOL", 2), ("U8", 256), ("I8", -256), ("I16", 2**16), ("I32", -(2**32)), ("I64", -(2**63))]
+)
+def test_integers_changed_by_more_than_their_dtype_has_room_for_are_refused(dtype: str, change: int) -> None:
+    layout = integers_of(fine="I64", n=dtype)
+    delta: dict[str, Array] = {"fine": np.array([1, -5, 2]), "n": np.array([0, change, 1])}
+    assert refusal(update_of(delta, report()), layout).startswith("out of range: tensor 'n' is changed by ")
+    delta["n"][1] = 1
+    assert inspect(update_of(delta, report()), NAME, ROUND, layout).integer_change == 5
 
 
 def test_an_update_of_an_older_component_is_refused_and_says_which_tensor_is_not_as_it_has_to_be() -> None:

@@ -18,6 +18,7 @@ from cloud.averaging.changes import (
     groups_of,
 )
 from cloud.averaging.grid import Grid, Part, grid_of
+from cloud.averaging.krum import Krum
 from cloud.averaging.new_parts import Before, File, new_parts
 from cloud.averaging.sources import Fill, Request, Source, Stored
 from cloud.averaging.values import Base, BaseReader
@@ -68,6 +69,7 @@ class Round:
         bases: Sequence[bytes] = (),
         trained_from: dict[str, int | None] | None = None,
         training: Training | None = None,
+        integer_changes: dict[str, int] | None = None,
     ) -> None:
         self.settings = settings or Averaging()
         self.header: Header = parse_header(base, len(base))
@@ -89,6 +91,7 @@ class Round:
                 stored=Stored(key=report.thing, data_start=header.length),
                 age=(ages or {}).get(report.thing, 0),
                 base=(trained_from or {}).get(report.thing, 0),
+                integer_change=(integer_changes or {}).get(report.thing),
             )
             by_thing[report.thing] = source, update[header.length :]
         things = sorted(by_thing)
@@ -132,7 +135,7 @@ class Round:
             return Robust(self.updates(blocks, self.everyone), self.weighing, self.settings)
         clients: Sequence[int] = self.everyone
         if self.settings.rule in ("krum", "multi_krum"):
-            clients = self.chosen()
+            return Krum(self.updates, blocks, self.chosen(), self.weighing)
         sums: Any = GroupSums(self.updates(blocks, clients), self.weighing, self.weighing.total(clients))
         if summed:
             files = [self._group_file(blocks, group) for group in groups_of(self.everyone)]
