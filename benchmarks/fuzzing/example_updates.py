@@ -50,7 +50,7 @@ def example_update(
     )
     generator = np.random.default_rng(seed)
     floats = generator.standard_normal(where.n_float, np.float32)
-    integers = generator.integers(-1000, 1000, where.n_int, np.int64)
+    integers = generator.integers(-1, 2, where.n_int, np.int64)  # what a boolean can change by
     return ExampleUpdate(
         name=name,
         record=_record(name, encoding),

@@ -43,6 +43,16 @@ def accepted_wrongly(good: ExampleUpdate, data: bytes, inspected: Inspected) -> 
     buffers = good.layout.floats[len(_parameters(good)) :]
     if not np.isfinite(np.concatenate([floats, *(_floats(tensors[place.name]) for place in buffers)])).all():
         return "it has values that are not finite"
+    by_tensor = {place.name: floats[place.start : place.stop] for place in _parameters(good)}
+    by_tensor |= {place.name: _floats(tensors[place.name]).astype(np.float64) for place in buffers}
+    if any((np.abs(by_tensor[p.name]) > (4096 if p.dtype == "F16" else 2.0**60)).any() for p in good.layout.floats):
+        return "it has changes that no training makes"
+    integers = {p.name: np.frombuffer(bytes(tensors[p.name]["data"]), "<i8").tolist() for p in good.layout.integers}
+    for place in good.layout.integers:
+        if any(abs(value) > (1 if place.dtype == "BOOL" else 2**62) for value in integers[place.name]):
+            return "it has changes that an integer's type has no room for"
+    if inspected.integer_change != max((abs(value) for found in integers.values() for value in found), default=0):
+        return f"its largest change of an integer is not {inspected.integer_change}"
     if not math.isclose(inspected.norm, float(np.linalg.norm(floats)), rel_tol=1e-9, abs_tol=1e-300):
         return f"its norm is {np.linalg.norm(floats)}, not {inspected.norm}"
     return None

@@ -14,6 +14,7 @@ from cloud.state.handover import assignment_of
 from cloud.state.records import RoundRecord
 from protocol.encodings import (
     BLOCK,
+    Floats,
     UpdateLayout,
     buffer_range,
     check_layout,
@@ -91,7 +92,8 @@ def inspect(data: bytes, name: UpdateName, round_record: RoundRecord, expected: 
     """Read an update once and check all that the average depends on.
 
     Raises:
-        RefusedError: malformed, wrong encoding, wrong schema, sender mismatch, wrong base, wrong scales, or not finite.
+        RefusedError: malformed, wrong encoding, wrong schema, sender mismatch, wrong base, wrong scales, not finite, or
+            out of range.
     """
     try:
         length = header_length(data[:8])
@@ -145,9 +147,10 @@ def _norm(data: memoryview, layout: UpdateLayout) -> float:
     """The L2 norm of the parameters' coordinates.
 
     Raises:
-        RefusedError: one of them is not finite, or a scale is not finite, or negative.
+        RefusedError: one of them is not finite, or too large, or a scale is not finite, or negative.
     """
     square = 0.0
+    least_limit = min((largest_change(tensor.dtype) for tensor in layout.floats), default=0.0)
     size = min(layout.n_parameters, _AT_ONCE)
     values, wide = np.empty(size, np.float32), np.empty(size, np.float64)
     for first in range(0, layout.n_parameters, _AT_ONCE):
@@ -164,6 +167,8 @@ def _norm(data: memoryview, layout: UpdateLayout) -> float:
         if not math.isfinite(square_part):
             coordinate = first + int(np.argmin(np.isfinite(part)))
             raise RefusedError(f"non-finite: tensor {layout.tensor_of(coordinate)!r}")
+        if square_part > least_limit**2:  # else no number of them is larger either
+            _check_range(part, first, layout)
         square += square_part
     return math.sqrt(square)
 
@@ -172,9 +177,29 @@ def _check_buffers(data: memoryview, layout: UpdateLayout) -> None:
     for first in range(layout.n_parameters, layout.n_float, _AT_ONCE):
         stop = min(first + _AT_ONCE, layout.n_float)
         start, end = (place - layout.n_parameters for place in (first, stop))
-        finite = np.isfinite(np.frombuffer(data[slice(*buffer_range(layout, start, end))], DTYPES["F32"]))
+        values: Floats = np.frombuffer(data[slice(*buffer_range(layout, start, end))], np.float32)
+        finite = np.isfinite(values)
         if not finite.all():
             raise RefusedError(f"non-finite: tensor {layout.tensor_of(first + int(np.argmin(finite)))!r}")
+        _check_range(values, first, layout)
+
+
+def _check_range(values: Floats, first: int, layout: UpdateLayout) -> None:
+    """Passes if no change of these coordinates, from `first` on, is larger than one that counts."""
+    for tensor in layout.floats:
+        part = values[max(tensor.start - first, 0) : max(tensor.stop - first, 0)]
+        if not part.size:
+            continue
+        change, limit = max(float(part.max()), -float(part.min())), largest_change(tensor.dtype)
+        if change > limit:
+            raise RefusedError(f"out of range: tensor {tensor.name!r} is changed by {change:g}; at most {limit:g}")
+
+
+def largest_change(dtype: str) -> float:
+    """The largest change of a floating-point number that counts. No training makes a larger one; and whatever one
+    client sends, the model, its copy in bfloat16 and the optimizer's squares, which are float32, hold what is made of
+    it, even scaled up to others' steps: an update that is out of range is refused, and does not abort its round."""
+    return 2.0**12 if dtype == "F16" else 2.0**60
 
 
 def _largest_integer(data: memoryview, layout: UpdateLayout) -> int:

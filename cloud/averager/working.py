@@ -24,6 +24,7 @@ from cloud.averaging.changes import (
 from cloud.averaging.grid import Part
 from cloud.averaging.krum import Krum
 from cloud.averaging.new_parts import Before, new_parts
+from cloud.averaging.outliers import far_norms
 from cloud.averaging.own import base_values, own_change, read_updates
 from cloud.averaging.rules import is_robust
 from cloud.averaging.sources import ObjectReader, Stored
@@ -56,7 +57,8 @@ class Averager:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What is not as it should be in what was written so far, or in what it was made of."""
-        return merged(without_base(self._inputs.sources), map(negative_variance, self._negative))
+        sources = self._inputs.sources
+        return merged(without_base(sources), far_norms(sources), map(negative_variance, self._negative))
 
     def begin_uploads(self) -> dict[str, str]:
         """Begin a multipart upload of each file of the new model: their ids, by key. None if a file is in one part."""

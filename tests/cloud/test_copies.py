@@ -12,7 +12,7 @@ from protocol.messages import ModelReference
 from protocol.narrowing import narrow_model
 from protocol.tensors import parse_header
 from tests.cloud.examples import report, update_of
-from tests.cloud.simulated import SimulatedFederation
+from tests.cloud.simulated import INITIAL, SimulatedFederation
 
 THINGS = ("d0", "d1")
 NUMBERS = 6 << 20
@@ -45,6 +45,20 @@ def test_assignments_name_the_copy_and_updates_start_from_it(simulated: Simulate
     assert stored(simulated, model.copy) == narrow_model(stored(simulated, model))
     second = simulated.assignment("d1", 2)
     assert (second.model, simulated.opened(2).base) == (model.copy, model)
+
+
+def test_an_update_that_no_copy_could_hold_is_refused_and_the_round_goes_on(simulated: SimulatedFederation) -> None:
+    simulated.create((*THINGS, "d2"), download="bfloat16", target=2, rounds=1)
+    simulated.start()
+    about = simulated.report("d1", 1, base=simulated.assignment("d1", 1).model.sha256)
+    huge = {"w": np.full((2, 3), 3.4e38, "<f4"), "s": np.zeros((), "<f4"), "n": np.array(0, "<i8")}
+    simulated.put("d1", 1, update_of(huge, about))
+    assert simulated.reason("d1", 1).startswith("out of range: tensor 'w' is changed by 3.4e+38")
+    for thing in ("d0", "d2"):
+        simulated.answer(thing, 1)
+    closed = simulated.ended(1)
+    assert (closed.status, closed.accepted, closed.refused) == ("closed", 2, 1)
+    assert np.array_equal(simulated.current()[1]["w"], INITIAL["w"] + 1)
 
 
 def test_rolling_back_takes_the_copy_back_as_well(simulated: SimulatedFederation) -> None:

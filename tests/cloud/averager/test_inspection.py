@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.averager.inspection import RefusedError, inspect, max_bytes, round_for
+from cloud.averager.inspection import RefusedError, inspect, largest_change, max_bytes, round_for
 from cloud.state.records import CohortMember, RoundRecord
 from protocol.encodings import BLOCK, Encoded, UpdateLayout, update_layout
 from protocol.encodings import dump as dump_update
@@ -224,10 +224,35 @@ def test_infinities_that_cancel_are_refused() -> None:
     assert refusal(update_of(DELTA | {"w": bad}, report())) == "non-finite: tensor 'w'"
 
 
-def test_huge_but_finite_values_have_a_finite_norm() -> None:
-    huge = np.full((2, 2), np.finfo(np.float32).max, "<f4")
-    inspected = inspect(update_of(DELTA | {"w": huge}, report()), NAME, ROUND, LAYOUT)
-    assert inspected.norm == pytest.approx(2 * float(np.finfo(np.float32).max))
+def test_the_largest_changes_that_count_have_a_finite_norm() -> None:
+    large = np.full((2, 2), largest_change("F32"), "<f4")
+    inspected = inspect(update_of(DELTA | {"w": large}, report()), NAME, ROUND, LAYOUT)
+    assert inspected.norm == pytest.approx(2 * largest_change("F32"))
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("value", [3.38e38, -3.38e38, 1e30, 2.0**60 * 1.1])
+@pytest.mark.parametrize("place", ["first", "w", "mean", "var"])
+def test_changes_that_no_training_makes_are_out_of_range(encoding: Encoding, value: float, place: str) -> None:
+    delta: dict[str, Array] = {
+        "first": np.ones(70_000, "<f4"),
+        "w": np.ones(3, "<f4"),
+        "mean": np.ones(5, "<f4"),
+        "var": np.ones(3, "<f4"),
+    }
+    delta[place][-1] = value
+    buffers = ("mean", "var")
+    data = update_of(delta, report(encoding=encoding), buffers)
+    reason = refusal(data, layout_of(delta, encoding, buffers))
+    assert reason.startswith(f"out of range: tensor {place!r} is changed by ")
+
+
+@pytest.mark.parametrize(("dtype", "value"), [("F16", 5000.0), ("BF16", 1e19), ("F64", 1e19), ("F32", 1e19)])
+def test_what_is_out_of_range_depends_on_the_models_dtype(dtype: str, value: float) -> None:
+    layout = specified(wide="F64", w=dtype)
+    fine = {"wide": np.full(3, 1e18, "<f4"), "w": np.full(3, value / 10, "<f4")}
+    inspect(update_of(fine, report()), NAME, ROUND, layout)
+    assert "'w'" in refusal(update_of(fine | {"w": np.full(3, value, "<f4")}, report()), layout)
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
@@ -250,7 +275,7 @@ def test_buffers_that_are_not_finite_are_refused_with_their_tensor(value: float,
     assert refusal(bytes(data), layout) == "non-finite: tensor 'var'"
 
 
-def integers_of(**dtypes: str) -> UpdateLayout:
+def specified(**dtypes: str) -> UpdateLayout:
     tensors = tuple(TensorSpec(name, dtype, (3,), 0, 0) for name, dtype in dtypes.items())
     about = ModelHeader(federation="f", round=0)
     return update_layout(Header(tensors, 0, encode(about).decode()), "float32")
@@ -260,7 +285,7 @@ def integers_of(**dtypes: str) -> UpdateLayout:
     ("dtype", "change"), [("BOOL", 2), ("U8", 256), ("I8", -256), ("I16", 2**16), ("I32", -(2**32)), ("I64", -(2**63))]
 )
 def test_integers_changed_by_more_than_their_dtype_has_room_for_are_refused(dtype: str, change: int) -> None:
-    layout = integers_of(fine="I64", n=dtype)
+    layout = specified(fine="I64", n=dtype)
     delta: dict[str, Array] = {"fine": np.array([1, -5, 2]), "n": np.array([0, change, 1])}
     assert refusal(update_of(delta, report()), layout).startswith("out of range: tensor 'n' is changed by ")
     delta["n"][1] = 1
