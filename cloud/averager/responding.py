@@ -100,6 +100,7 @@ class Responder:
         for said in group:
             try:
                 is_early = round_for(record, latest, said.thing) is None
+                self._check_membership(record, said.thing)
             except RefusedError as error:
                 if isinstance(said, Arrival):
                     unwanted[said.thing] = _refusal(said, str(error))
@@ -162,6 +163,11 @@ class Responder:
             self._refuse(assigned.federation, assigned.life, round_number, responses_to_it)
         # At last: had something failed after it, each would come twice.
         self._put_off(assigned, coming, waiting_before)
+
+    def _check_membership(self, record: RoundRecord, thing: str) -> None:
+        group = record.settings.thing_group
+        if group is not None and thing not in self._services.groups.recent_members(group, time.time()):
+            raise RefusedError(f"not in thing group {group}")
 
     def _latest(self, assigned: RoundRecord) -> RoundRecord:
         """The round in which responses to an assignment count: in a buffered federation the last one that was opened,

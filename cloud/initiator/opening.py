@@ -12,7 +12,7 @@ from cloud.services import Services
 from cloud.settings import amount_of
 from cloud.state.federations import UnknownFederationError
 from cloud.state.handover import busy_after, carried_after, carrying_what_fits
-from cloud.state.records import Carried, CohortMember, FederationRecord, RoundRecord
+from cloud.state.records import Carried, ClientRecord, CohortMember, FederationRecord, RoundRecord
 from cloud.state.rounds import NotClaimedError, UnknownRoundError
 from protocol.messages import Assignment, CheckRound, OpenRound, RoundCounts, RoundNotice
 
@@ -63,9 +63,17 @@ def open_round(services: Services, request: OpenRound) -> None:
         services.notices.ask_for_round(msgspec.structs.replace(request, not_before=earliest), now)
         return
     settings = federation.settings
+    group = settings.thing_group
+    listing = None if group is None else services.parallel.submit(services.groups.members, group)
     busy, carried = _handed_over(services, federation)
+    clients: Sequence[ClientRecord] = candidates.result()
+    if listing is not None:
+        # One may have said hello before there was the federation, or have left the group since.
+        members = listing.result()
+        clients = [client for client in clients if client.thing in members]
+        busy = [member for member in busy if member.thing in members]
+        carried = tuple(update for update in carried if update.thing in members)
     try:
-        clients = candidates.result()
         expiring = [client for client in clients if client.expires_at is not None]
         list(services.parallel.map(services.clients.keep, expiring))
         choose = services.policy(settings, "choose_clients")

@@ -9,9 +9,13 @@ if TYPE_CHECKING:
 
     from types_boto3_iot import IoTClient
 
-
 KNOWN_S = 60.0
-"""What AWS IoT says of a thing's groups is asked again after a minute: a device says hello as often as it likes."""
+"""What AWS IoT says of a thing's groups is asked again after a minute: a device says hello as often as it likes. So old
+may what is known of a group's members be, too, when an update is counted: its cohort was checked when the round opened.
+"""
+
+_PAGE = 250
+"""AWS IoT lists no more things in one call."""
 
 
 class Groups:
@@ -19,8 +23,9 @@ class Groups:
 
     def __init__(self, connect: "Callable[[], IoTClient]") -> None:
         self._connect = connect
-        self._iot: IoTClient | None = None
+        self._client: IoTClient | None = None
         self._known: Recent[str, set[str]] = Recent(KNOWN_S)
+        self._kept: dict[str, tuple[float, frozenset[str]]] = {}
 
     def of(self, thing: str) -> set[str]:
         """The names of the groups that a thing is in, or was in a minute ago; none, if there is no such thing."""
@@ -31,10 +36,31 @@ class Groups:
         return groups
 
     def _ask(self, thing: str) -> set[str]:
-        if self._iot is None:
-            self._iot = self._connect()
         try:
             pages = self._iot.get_paginator("list_thing_groups_for_thing").paginate(thingName=thing)
             return {group["groupName"] for page in pages for group in page["thingGroups"]}
         except self._iot.exceptions.ResourceNotFoundException:
             return set()
+
+    def members(self, group: str) -> frozenset[str]:
+        """The things that are in a group; none, if there is no such group."""
+        paginator = self._iot.get_paginator("list_things_in_thing_group")
+        try:
+            pages = paginator.paginate(thingGroupName=group, PaginationConfig={"PageSize": _PAGE})
+            return frozenset(thing for page in pages for thing in page["things"])
+        except self._iot.exceptions.ResourceNotFoundException:
+            return frozenset()
+
+    def recent_members(self, group: str, now: float) -> frozenset[str]:
+        """The same as it was a minute before `now`, or later."""
+        read_at, members = self._kept.get(group, (None, frozenset()))
+        if read_at is None or now - read_at > KNOWN_S:
+            members = self.members(group)
+            self._kept[group] = now, members
+        return members
+
+    @property
+    def _iot(self) -> "IoTClient":
+        if self._client is None:
+            self._client = self._connect()
+        return self._client
