@@ -81,6 +81,7 @@ bench: setup
 	@.venv/bin/python -m benchmarks.aws_calls
 	@.venv/bin/python -m benchmarks.crash_points
 	@.venv/bin/python -m benchmarks.flood
+	@.venv/bin/python -m benchmarks.poisoning
 	@.venv/bin/python -m benchmarks.largest_cohort
 	@.venv/bin/python -m benchmarks.inspection
 	@OPENBLAS_NUM_THREADS=1 .venv/bin/python -m benchmarks.arithmetic
