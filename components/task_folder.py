@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ast
 import fnmatch
-import os
 import re
 import stat
 import sys
@@ -17,6 +16,9 @@ from typing import Iterator, NamedTuple  # noqa: UP035 - collections.abc's can't
 from protocol.text import printable
 
 ARTIFACT_NAME = re.compile(r"[a-zA-Z0-9_.-]+")
+_MODULE = re.compile(r"([^./]+)(?:/__init__)?(?:\.py|(?:\.[^./]+)?\.so)")
+"""The name of a file, compiled or not, that is imported as a module of this name."""
+
 LARGE_BYTES = 20_000_000
 """What is larger is warned of: each device downloads it, and keeps it twice."""
 
@@ -118,18 +120,27 @@ def look(task: Path) -> TaskFolder:
     """What is in a task's folder.
 
     Raises:
-        TaskError: it has no task.py, or what this imports does not compile; a file is named like a module that the
-            device's process imports; a link leaves the folder; data/ holds what can't be an artifact.
+        TaskError: it can't be read or has no task.py; what this imports does not compile, or stays behind; a file is
+            named like a module that the device's process imports; a link leaves the folder; data/ holds what can't be
+            an artifact.
     """
     root = task.resolve()
-    if not (root / "task.py").is_file():
+    if not _is_file(root / "task.py"):
         raise TaskError(f"{task} has no task.py: name the folder that has it")
+    try:
+        list(root.iterdir())
+    except OSError as error:
+        raise TaskError(f"{task} cannot be read: {error.strerror}") from error
     found = TaskFolder({}, {}, {})
     imported = _imported(root)
     for name in sorted(imported):
         if name.startswith("data/"):
             raise TaskError(f"{root / name} is imported, and data/ is for files that are no code: move it")
     _walk(root, root, imported, (), found)
+    for name in sorted(imported - found.packed.keys()):
+        for left, reason in found.left_out.items():
+            if f"{name}/".startswith(f"{left}/"):
+                raise TaskError(f"{root / name} is imported, and can't go along: {reason}")
     _check_names(root, found.packed, imported)
     return found
 
@@ -178,23 +189,24 @@ def _reason_by_name(name: str, path: Path, imported: set[str]) -> str | None:
 def _reason_by_kind(root: Path, path: Path, around: tuple[Path, ...]) -> str | None:
     try:
         mode = path.stat().st_mode
+        target = path.resolve()
+        if target != root and root not in target.parents:
+            raise TaskError(f"{path} is a link that leaves the task's folder, to {target}: put a copy in its place")
+        if stat.S_ISDIR(mode):
+            if target in around:
+                return "a link to a folder that it is in"
+            for reason, marks in _MARKS.items():
+                if any(all((path / mark).exists() for mark in together) for together in marks):
+                    return reason
+            return None
+        if not stat.S_ISREG(mode):
+            return "neither a file nor a folder"
+        path.open("rb").close()
     except FileNotFoundError:
         return "a link to nothing"
     except OSError as error:
         return f"cannot be read: {error.strerror}"
-    target = path.resolve()
-    if target != root and root not in target.parents:
-        raise TaskError(f"{path} is a link that leaves the task's folder, to {target}: put a copy in its place")
-    if stat.S_ISDIR(mode):
-        if target in around:
-            return "a link to a folder that it is in"
-        for reason, marks in _MARKS.items():
-            if any(all((path / mark).exists() for mark in together) for together in marks):
-                return reason
-        return None
-    if not stat.S_ISREG(mode):
-        return "neither a file nor a folder"
-    return None if os.access(path, os.R_OK) else "cannot be read: permission denied"
+    return None
 
 
 def _artifact(path: Path) -> str:
@@ -213,13 +225,12 @@ def _check_names(root: Path, packed: dict[str, Path], imported: set[str]) -> Non
     these are imported already: then the task's are never found."""
     taken = OURS | LIBRARIES | getattr(sys, "stdlib_module_names", frozenset(sys.builtin_module_names))
     for name in packed:
-        first, _, rest = name.partition("/")
-        module = first if rest else first[: -len(".py")] if first.endswith(".py") else ""
-        if module == "task" and rest == "__init__.py":
-            raise TaskError(
-                f"{root / first} is a package beside task.py, and would be imported in its place: rename it"
-            )
-        if module in taken and (not rest or rest == "__init__.py" or name in imported):
+        first = name.partition("/")[0]
+        itself = _MODULE.fullmatch(name)
+        module = itself[1] if itself else first if name in imported else ""
+        if itself and module == "task" and name != "task.py":
+            raise TaskError(f"{root / first} is found before task.py, and would be imported in its place: rename it")
+        if module in taken:
             raise TaskError(
                 f"{root / first} is named like the module {module} of {_owner(module)}: on a device, one would be "
                 "imported for the other; rename it"
@@ -251,9 +262,9 @@ def _parsed(file: Path) -> ast.Module:
         compile(source, str(file), "exec", dont_inherit=True)
         return ast.parse(source)
     except SyntaxError as error:
-        raise TaskError(
-            f"{file}:{error.lineno}: {error.msg} (as Python {sys.version_info[0]}.{sys.version_info[1]} reads it)"
-        ) from error
+        place = f"{file}:{error.lineno}" if error.lineno else str(file)
+        version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+        raise TaskError(f"{place}: {error.msg} (as Python {version} reads it)") from error
     except (OSError, ValueError) as error:  # ValueError is a null byte, before Python 3.12
         raise TaskError(f"{file}: {error}") from error
 
@@ -279,6 +290,16 @@ def _files_of(root: Path, module: tuple[str, ...]) -> Iterator[str]:
     for length in range(1, len(module) + 1):
         path = PurePosixPath(*module[:length])
         for candidate in (path / "__init__.py", path.with_name(f"{path.name}.py")):
-            if path.name and (root / candidate).is_file():
+            if path.name and _is_file(root / candidate):
                 yield str(candidate)
                 break
+
+
+def _is_file(path: Path) -> bool:
+    """Whether what would be imported is there: unlike Path.is_file(), this does not take what is hidden for missing."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except PermissionError as error:
+        raise TaskError(f"{path.parent} cannot be read, but is imported from: {error.strerror}") from error
+    except (OSError, ValueError):  # ValueError is a null byte
+        return False

@@ -1,11 +1,14 @@
 """components/task_folder.py: what of a folder, as people have them, goes to devices."""
 
+import contextlib
 import importlib.metadata
 import os
 import re
 import socket
 import sys
+import tempfile
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -134,7 +137,9 @@ def test_what_a_sibling_imports_goes_along_too(folder: Path) -> None:
 @pytest.mark.parametrize("text", ["def broken(:\n", "x = 1\n\0", "# coding: nonsense\n", "return 1\n"])
 def test_a_sibling_that_is_imported_and_does_not_compile_is_named(folder: Path, text: str) -> None:
     written(folder, {"helper.py": text})
-    assert refusal(folder).startswith("/helper.py")
+    told = refusal(folder)
+    assert told.startswith("/helper.py")
+    assert "None" not in told
 
 
 @pytest.mark.parametrize("name", ["link.txt", "link.py", "data/link.csv", "deep/er/link"])
@@ -212,6 +217,13 @@ def test_what_cannot_be_packed_is_named_and_stops_nothing(folder: Path) -> None:
         "queue.py",
         "types.py",
         "task/__init__.py",
+        "queue.so",
+        "random.cpython-311-x86_64-linux-gnu.so",
+        "msgspec.abi3.so",
+        "json/__init__.so",
+        "task.so",
+        "task.cpython-311-x86_64-linux-gnu.so",
+        "task/__init__.abi3.so",
     ],
 )
 def test_a_module_named_like_one_of_the_devices_process_is_refused_by_name(folder: Path, name: str) -> None:
@@ -219,6 +231,79 @@ def test_a_module_named_like_one_of_the_devices_process_is_refused_by_name(folde
     told = refusal(folder)
     assert told.startswith(f"/{name.partition('/')[0]} is ")
     assert "rename it" in told
+
+
+def test_other_compiled_modules_go_along(folder: Path) -> None:
+    written(folder, {"fast.abi3.so": "", "nets/queue.so": "", "taskmaster.so": ""})
+    assert {"fast.abi3.so", "nets/queue.so", "taskmaster.so"} <= set(packed(folder))
+
+
+@contextlib.contextmanager
+def unreadable(path: Path, mode: int = 0o000) -> Iterator[None]:
+    """For a while this process is not root's, and may do with a path what its mode says."""
+    for above in path.parents[: len(path.parents) - len(Path(tempfile.gettempdir()).parts)]:
+        above.chmod(0o755)  # pytest's own are the owner's alone
+    before, is_root = path.stat().st_mode, os.geteuid() == 0
+    path.chmod(mode)
+    if is_root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if is_root:
+            os.seteuid(0)
+        path.chmod(before)
+
+
+@pytest.mark.parametrize("name", ["secret", "secret.txt", "nets/secret", "data/secret.csv", "data/secret", "data"])
+def test_what_may_not_be_read_stays_behind(folder: Path, name: str) -> None:
+    written(folder, {name if "." in name else f"{name}/file.txt": ""})
+    with unreadable(folder / name):
+        found = look(folder)
+    assert found.left_out == {name: "cannot be read: Permission denied"}
+    assert sorted(found.packed) == ["helper.py", "task.py"]
+    assert not found.data
+
+
+@pytest.mark.parametrize("mode", [0o444, 0o111])
+def test_so_does_a_folder_that_may_be_listed_or_entered_only(folder: Path, mode: int) -> None:
+    written(folder, {"secret/file.txt": ""})
+    with unreadable(folder / "secret", mode):
+        found = look(folder)
+    assert set(found.left_out.values()) == {"cannot be read: Permission denied"}
+    assert sorted(found.packed) == ["helper.py", "task.py"]
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o444, 0o111])
+@pytest.mark.parametrize("name", ["secret", "deep/secret"])
+def test_what_is_imported_and_may_not_be_read_is_refused_by_name(folder: Path, name: str, mode: int) -> None:
+    module = name.replace("/", ".")
+    written(folder, {"task.py": f"import {module}.net\n", f"{name}/__init__.py": "", f"{name}/net.py": ""})
+    with unreadable(folder / name, mode):
+        assert refusal(folder).startswith(f"/{name}")
+
+
+def test_so_is_an_imported_file_that_may_not_be_read(folder: Path) -> None:
+    with unreadable(folder / "helper.py"):
+        assert refusal(folder).startswith("/helper.py")
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o444, 0o111])
+@pytest.mark.parametrize("below", ["", "below"])
+def test_a_task_that_may_not_be_read_itself_is_refused(tmp_path: Path, below: str, mode: int) -> None:
+    folder = tmp_path / "folder"
+    written(folder / below, {"task.py": ""})
+    with unreadable(folder, mode):
+        if below and mode == 0o111:
+            assert packed(folder / below) == ["task.py"]
+            return
+        with pytest.raises(TaskError, match=f"{re.escape(str(folder))}.* cannot be read.*: Permission denied"):
+            look(folder / below)
+
+
+def test_what_is_imported_from_what_stays_behind_is_refused(folder: Path) -> None:
+    written(folder, {"task.py": "import env.net\n", "env/net.py": "", "env/pyvenv.cfg": ""})
+    assert refusal(folder) == "/env/net.py is imported, and can't go along: a virtual environment"
 
 
 def test_a_folder_without_code_may_be_named_like_a_module_unless_it_is_imported_from(folder: Path) -> None:
