@@ -14,7 +14,7 @@ import psutil
 from cloud.operations import Operations
 from cloud.state.records import RoundRecord
 from cloud.state.rounds import Answers
-from protocol.messages import Phase, RoundNotice
+from protocol.messages import Phase, Progress, RoundNotice
 from sandbox.console import Console
 from sandbox.embedded_aws import EmbeddedAws
 from sandbox.fleet import Fleet
@@ -59,13 +59,19 @@ class RoundFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class View(msgspec.Struct, kw_only=True):
-    """What an onlooker can see at any moment: the round, each client's phase in it, and the rounds that have ended."""
+    """What an onlooker can see at any moment: the round, what each client said last in it, and the rounds that have
+    ended."""
 
     round: int = 0
     rounds: int = 0
     state: str = "starting"
-    phases: dict[str, Phase] = msgspec.field(default_factory=dict)
+    heard: dict[str, Progress] = msgspec.field(default_factory=dict)
     ended: list[RoundFigures] = msgspec.field(default_factory=list)
+
+    @property
+    def phases(self) -> dict[str, Phase]:
+        """Each client's phase in the round."""
+        return {thing: progress.phase for thing, progress in self.heard.items()}
 
 
 def wait_for_clients(operations: Operations, federation: str, fleet: Fleet, limit_s: float = _JOIN_LIMIT_S) -> None:
@@ -125,15 +131,15 @@ def run_rounds(
             heard_at = time.monotonic()
             if not isinstance(news, RoundNotice):
                 if news.progress.round == view.round:
-                    view.phases[news.thing] = news.progress.phase
+                    view.heard[news.thing] = news.progress
                 continue
             if news.round > view.round:
-                view.round, view.phases = news.round, {}
+                view.round, view.heard = news.round, {}
             if news.round == view.round:
                 view.state = news.state
             if news.state in ("closed", "aborted") and all(figures.round != news.round for figures in view.ended):
                 record = operations.rounds.get(federation, news.round)
-                figures = _figures(operations, record, previous_end or started_at, view.phases)
+                figures = _figures(operations, record, previous_end or started_at, view.heard)
                 previous_end = record.closed_at
                 try:
                     metrics = {} if scorer is None else _score(operations, record, scorer, sandbox.path)
@@ -236,7 +242,7 @@ def _score(operations: Operations, record: RoundRecord, scorer: Scorer, director
 
 
 def _figures(
-    operations: Operations, record: RoundRecord, previous_end: float, phases: Mapping[str, Phase]
+    operations: Operations, record: RoundRecord, previous_end: float, heard: Mapping[str, Progress]
 ) -> RoundFigures:
     answers = operations.rounds.answers(record.federation, record.round)
     responses = answers.accepted
@@ -271,17 +277,15 @@ def _figures(
         metrics={},
         not_finite=record.not_finite,
         warnings=record.warnings,
-        failing=_failing(record, answers, phases),
+        failing=failing_of(record, answers, heard),
         reason=record.reason,
     )
 
 
-def _failing(record: RoundRecord, answers: Answers, phases: Mapping[str, Phase]) -> list[Failing]:
-    """In the order of the things' names. Who was still at it when enough others had answered has not failed."""
-    found = {
-        thing: Failing(thing=thing, state="silent", reason=f"no answer until the deadline; {_last_word(phases, thing)}")
-        for thing in record.vanished
-    }
+def failing_of(record: RoundRecord, answers: Answers, heard: Mapping[str, Progress]) -> list[Failing]:
+    """In the order of the things' names. Who was still at it when enough others had answered has not failed; `heard` is
+    what each said last, which may have come too late for the round to know of it."""
+    found = {thing: _vanished(thing, heard.get(thing)) for thing in record.vanished}
     for response in (*answers.refused, *answers.failed):
         found[response.thing] = Failing(thing=response.thing, state=response.state, reason=response.reason or "")
     for response in answers.accepted:
@@ -289,5 +293,8 @@ def _failing(record: RoundRecord, answers: Answers, phases: Mapping[str, Phase])
     return [found[thing] for thing in sorted(found)]
 
 
-def _last_word(phases: Mapping[str, Phase], thing: str) -> str:
-    return f"last heard of: {phases[thing]}" if thing in phases else "nothing was heard of it"
+def _vanished(thing: str, last: Progress | None) -> Failing:
+    if last is not None and last.phase in ("failed", "declined"):
+        return Failing(thing=thing, state=last.phase, reason=last.reason or "it gave no reason")
+    word = "nothing was heard of it" if last is None else f"last heard of: {last.phase}"
+    return Failing(thing=thing, state="silent", reason=f"no answer until the deadline; {word}")

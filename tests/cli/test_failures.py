@@ -6,7 +6,10 @@ import pytest
 from cli.display import Display
 from cli.failures import LINES, lines, verdict
 from cli.screen import Screen
-from sandbox.federated_run import Failing, RoundFigures, View
+from cloud.state.rounds import Answers
+from protocol.messages import Progress
+from sandbox.federated_run import Failing, RoundFigures, View, failing_of
+from tests.cloud.examples import round_record
 
 
 def failing(count: int, reason: str = "train() of task.py: ValueError: [x]", first: int = 0) -> list[Failing]:
@@ -78,3 +81,21 @@ def test_each_rounds_line_is_followed_by_the_devices_that_failed(capsys: pytest.
         "  d001 failed: train() of task.py: ValueError: [x]",
         "round   2 closed: 8 of 8 updates, loss 0.5000, 1.00 s (open 0.25 train 0.75)",
     ]
+
+
+@pytest.mark.parametrize(
+    ("last", "told"),
+    [
+        (None, "d silent: no answer until the deadline; nothing was heard of it"),
+        (Progress(round=1, phase="training"), "d silent: no answer until the deadline; last heard of: training"),
+        (
+            Progress(round=1, phase="failed", reason="deadline passed in train() of task.py"),
+            "d failed: deadline passed in train() of task.py",
+        ),
+        (Progress(round=1, phase="declined", reason="battery low"), "d declined: battery low"),
+        (Progress(round=1, phase="failed"), "d failed: it gave no reason"),
+    ],
+)
+def test_a_device_that_no_answer_counts_of_is_told_with_its_last_word(last: Progress | None, told: str) -> None:
+    record = round_record("d", status="aborted", vanished=("d",))
+    assert list(lines(failing_of(record, Answers(), {} if last is None else {"d": last}))) == [told]
