@@ -1,16 +1,20 @@
 """A federation's settings, as federation.yaml gives them and the federations table keeps them."""
 
 import math
+import re
 from typing import Annotated, Literal
 
 import msgspec
 
-from protocol.messages import Encoding, Positive, Training
+from protocol.messages import Encoding, LearningRate, Positive, Training
+from protocol.names import MAX_ROUND
 
 Amount = Positive | str
 """A number of clients, or a share such as "80%"."""
 
 DEFAULT_QUORUM = "50%"
+
+_SHARE = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+) ?%")
 
 MAX_WAIT_S = 366 * 86_400
 """The longest time that a setting may name: a year."""
@@ -48,7 +52,7 @@ class _Optimizer(
 ):
     """What all server optimizers have in common: a name, and the server's learning rate, eta."""
 
-    learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 1.0
+    learning_rate: LearningRate = 1.0
 
     @property
     def name(self) -> str:
@@ -69,7 +73,7 @@ class FedAvgM(_Optimizer, frozen=True):
 class _Adaptive(_Optimizer, frozen=True):
     """A step for each coordinate (Reddi et al., 2021, algorithm 2): `beta1` is the momentum's, `tau` the adaptivity."""
 
-    learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 0.01
+    learning_rate: LearningRate = 0.01
     beta1: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.9
     tau: Annotated[float, msgspec.Meta(gt=0)] = 1e-3
 
@@ -156,12 +160,12 @@ class Federation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     thing_group: str | None = None
     task: str = "."
     initial_model: str | None = None
-    rounds: Positive = 10
+    rounds: Annotated[int, msgspec.Meta(ge=1, le=MAX_ROUND)] = 10
     selection: Selection = Selection()
     completion: Literal["target", "own"] = "target"
     target: Amount = "100%"
     quorum: Amount = DEFAULT_QUORUM
-    deadline_s: Annotated[float, msgspec.Meta(gt=0, le=MAX_WAIT_S)] = 600.0
+    deadline_s: Annotated[float, msgspec.Meta(ge=1, le=MAX_WAIT_S)] = 600.0
     extension_s: Annotated[float, msgspec.Meta(ge=0, le=MAX_WAIT_S)] = 60.0
     max_staleness: Annotated[int, msgspec.Meta(ge=0, le=MAX_STALENESS)] = 0
     averaging: Averaging = Averaging()
@@ -201,15 +205,18 @@ def cohort_of(selection: Selection, clients: int) -> int:
 def amount_of(amount: Amount, whole: int) -> int:
     """How many of `whole` clients an amount is: shares round up; at least 1, at most `whole`."""
     if isinstance(amount, str):
-        return min(whole, max(1, math.ceil(_share(amount) * whole - 1e-9)))
+        return min(whole, max(1, math.ceil(share_of(amount) * whole - 1e-9)))
     return min(whole, amount)
 
 
-def _share(amount: str) -> float:
-    try:
-        share = float(amount.removesuffix("%")) / 100
-    except ValueError:
-        share = math.nan
-    if not amount.endswith("%") or not 0 < share <= 1:
+def share_of(amount: str) -> float:
+    """What a text such as "80%" is of a whole.
+
+    Raises:
+        InvalidSettingsError: it is no such text.
+    """
+    number = _SHARE.fullmatch(amount)
+    share = float(number[1]) / 100 if number else 0.0
+    if not 0 < share <= 1:
         raise InvalidSettingsError(f"{amount!r} is neither a number of clients nor a share like 80%")
     return share

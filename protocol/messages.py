@@ -21,6 +21,10 @@ MAX_INTEGER = 2**53
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_INTEGER)]
 Positive = Annotated[int, msgspec.Meta(ge=1, le=MAX_INTEGER)]
+Seed = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+"""What torch's generators take."""
+
+LearningRate = Annotated[float, msgspec.Meta(gt=0, le=1e6)]
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
@@ -74,12 +78,12 @@ class Training(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     batch_size: Positive
-    learning_rate: Annotated[float, msgspec.Meta(gt=0)]
+    learning_rate: LearningRate
     momentum: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
     proximal: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     epochs: Positive | None = None
     steps: Positive | None = None
-    seed: int = 0
+    seed: Seed = 0
 
 
 class Assignment(Message, frozen=True, kw_only=True):

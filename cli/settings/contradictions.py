@@ -1,12 +1,25 @@
 """Settings that are each of the right kind, and make no sense together."""
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from cli.settings.problems import Problem
+from cli.settings.problems import Problem, shown
 from cloud.averaging.rules import least_updates
-from cloud.settings import DEFAULT_QUORUM, MAX_COHORT, Amount, Federation, amount_of
+from cloud.settings import DEFAULT_QUORUM, MAX_COHORT, Amount, Federation, amount_of, share_of
 from protocol import names
+
+_GROUP = re.compile(r"[a-zA-Z0-9:_-]{1,128}")
+"""What AWS IoT takes for the name of a thing group."""
+
+_USED_WITH = {
+    ("selection", "policy", "cohort"): ("random", "fastest", "own"),
+    ("selection", "policy", "dropout"): ("random", "fastest", "own"),
+    ("averaging", "rule", "trim"): ("trimmed_mean",),
+    ("averaging", "rule", "byzantine"): ("krum", "multi_krum"),
+    ("pacing", "policy", "interval_s"): ("fixed_rate",),
+}
+"""With which choices a field beside them counts."""
 
 
 def contradictions(settings: Federation, raw: Mapping[str, Any]) -> Iterator[Problem]:
@@ -15,6 +28,11 @@ def contradictions(settings: Federation, raw: Mapping[str, Any]) -> Iterator[Pro
         names.check_federation(settings.name)
     except names.InvalidNameError as error:
         yield Problem(("name",), str(error))
+    group = settings.thing_group
+    if group is not None and not _GROUP.fullmatch(group):
+        yield Problem(
+            ("thing_group",), f"{shown(group)}: use 1 to 128 of a-z, A-Z, 0-9, ':', '_' and '-', or leave it out"
+        )
     training, pacing = settings.training, settings.pacing
     if training.epochs is None and training.steps is None:
         yield Problem(("training",), "is without epochs and steps: give one of them")
@@ -36,6 +54,7 @@ def contradictions(settings: Federation, raw: Mapping[str, Any]) -> Iterator[Pro
             f"{cohort} clients, with a dropout of {dropout:g}, are more than the {MAX_COHORT} that a round can have: "
             "ask for fewer; with policy random they are others in each round",
         )
+    yield from _ignored(settings)
     yield from _amounts(settings, raw)
     known = cohort if isinstance(cohort, int) else None
     target = amount_of(settings.target, known) if known is not None else settings.target
@@ -55,6 +74,19 @@ def fleet_contradictions(settings: Federation, clients: int) -> Iterator[Problem
     cohort = amount_of(settings.selection.cohort, max(clients, 1))
     too_few = list(_too_few(settings, cohort, amount_of(settings.target, cohort)))
     yield from too_few or (_low_quorum(settings, cohort) if settings.quorum != DEFAULT_QUORUM else ())
+
+
+def _ignored(settings: Federation) -> Iterator[Problem]:
+    """What would be heeded by nothing. A default that is written out asks for nothing."""
+    for (part, choice, name), users in _USED_WITH.items():
+        values = getattr(settings, part)
+        chosen, value = getattr(values, choice), getattr(values, name)
+        if chosen not in users and value != getattr(type(values)(), name):
+            yield Problem(
+                (part, name),
+                f"{value} with {part}.{choice} {chosen}, which does not heed it: leave it out, or choose "
+                f"{' or '.join(users)}",
+            )
 
 
 def _amounts(settings: Federation, raw: Mapping[str, Any]) -> Iterator[Problem]:
@@ -86,8 +118,8 @@ def _over(first: Amount, second: Amount, cohort: Amount) -> bool:
     if isinstance(first, int) and isinstance(second, int):
         return first > second
     if isinstance(first, str) and isinstance(second, str):
-        return float(first.removesuffix("%")) > float(second.removesuffix("%"))
-    return isinstance(first, str) and float(first.removesuffix("%")) == 100
+        return share_of(first) > share_of(second)
+    return isinstance(first, str) and share_of(first) == 1
 
 
 def _too_few(settings: Federation, cohort: int | None, target: int | None) -> Iterator[Problem]:

@@ -15,7 +15,9 @@ from msgspec import inspect
 from cli.settings.problems import Path, Problem, shown
 from cli.settings.yaml_file import is_number
 from cloud.settings import Federation, InvalidSettingsError, amount_of
-from protocol.messages import MAX_INTEGER
+
+_NEAR = 0.7
+"""How alike two words are, from 0 to 1, for one to have been meant by the other."""
 
 
 def checked(raw: Mapping[str, Any], found: list[Problem]) -> dict[str, Any]:
@@ -111,9 +113,14 @@ def _allowed(information: inspect.Type) -> str:
 
 
 def _bounds(kind: inspect.IntType | inspect.FloatType) -> str:
+    if kind.ge is not None and kind.le is not None:
+        return f" from {_bound(kind.ge)} to {_bound(kind.le)}"
     bounds = {"above": kind.gt, "from": kind.ge, "below": kind.lt, "up to": kind.le}
-    texts = [f" {word} {bound}" for word, bound in bounds.items() if bound is not None and bound != MAX_INTEGER]
-    return ",".join(texts)
+    return ",".join(f" {word} {_bound(bound)}" for word, bound in bounds.items() if bound is not None)
+
+
+def _bound(value: float) -> str:
+    return str(int(value)) if float(value).is_integer() else f"{value:g}"
 
 
 def _hint(raw: Any, information: inspect.Type) -> str:
@@ -124,8 +131,9 @@ def _hint(raw: Any, information: inspect.Type) -> str:
         return "; a number stands without quotes"
     if isinstance(raw, str) and takes_numbers and is_number(raw.removesuffix("%")):
         return f"; did you mean {float(raw[:-1]) / 100:g}?" if isinstance(kinds[0], inspect.FloatType) else ""
-    if isinstance(raw, float) and 0 < raw < 1 and isinstance(information, inspect.UnionType) and takes_numbers:
-        return f"; did you mean {100 * raw:g}%?" if isinstance(kinds[0], inspect.IntType) else ""
+    takes_shares = takes_numbers and any(isinstance(kind, inspect.StrType) for kind in kinds)
+    if isinstance(raw, float) and 0 < raw < 1 and takes_shares:
+        return f"; did you mean {100 * raw:g}%?"
     if isinstance(raw, bool | int | float) and isinstance(kinds[0], inspect.StrType):
         return "; put it in quotes"
     if isinstance(information, inspect.LiteralType):
@@ -143,7 +151,7 @@ def _unknown(name: str, path: Path, known: Iterable[str]) -> str:
 
 
 def _near(name: str, known: Iterable[str]) -> str:
-    matches = difflib.get_close_matches(name.lower().replace("-", "_"), list(known), n=1)
+    matches = difflib.get_close_matches(name.lower().replace("-", "_"), list(known), n=1, cutoff=_NEAR)
     return f"; did you mean {matches[0]}?" if matches else ""
 
 

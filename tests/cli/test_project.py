@@ -30,22 +30,22 @@ def test_numbers_are_read_as_people_write_them(folder: Path) -> None:
 def test_all_that_is_wrong_is_told_at_once_with_file_line_field_and_value(folder: Path) -> None:
     text = "name: f\ntraining:\n  epochs: 1\n  batch_size: 0\n  learning_rate: fast\nquorom: 3\n"
     assert refusal(folder, text) == [
-        "/federation.yaml:4: training.batch_size: 0: use a whole number from 1",
-        '/federation.yaml:5: training.learning_rate: "fast": use a number above 0',
+        "/federation.yaml:4: training.batch_size: 0: use a whole number from 1 to 9007199254740992",
+        '/federation.yaml:5: training.learning_rate: "fast": use a number above 0, up to 1000000',
         "/federation.yaml:6: quorom: there is no such field in federation.yaml; did you mean quorum?",
     ]
 
 
 def test_a_field_that_is_missing_is_told_with_the_line_of_what_lacks_it(folder: Path) -> None:
     assert refusal(folder, "name: f\ntraining:\n  epochs: 1\n  batch_size: 1\n") == [
-        "/federation.yaml:2: training.learning_rate: is missing: use a number above 0"
+        "/federation.yaml:2: training.learning_rate: is missing: use a number above 0, up to 1000000"
     ]
 
 
 def test_what_was_given_on_the_command_line_has_no_line(folder: Path) -> None:
     text = f"name: f\n{TRAINING}rounds: 3\ntarget: 0\n"
     told = refusal(folder, text, rounds=-1)
-    assert told[0] == "/federation.yaml: rounds: -1: use a whole number from 1"
+    assert told[0] == "/federation.yaml: rounds: -1: use a whole number from 1 to 99999999"
     assert told[1].startswith("/federation.yaml:4: target: 0: ")
 
 

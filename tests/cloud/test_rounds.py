@@ -98,7 +98,7 @@ def test_the_target_closes_a_round_and_leftover_assignments_are_withdrawn(simula
 
 
 def test_the_deadline_ends_every_round_that_no_one_answers(simulated: SimulatedFederation) -> None:
-    simulated.create(THINGS[:1], rounds=2, quorum=1, deadline_s=0.5, extension_s=0.5)
+    simulated.create(THINGS[:1], rounds=2, quorum=1, deadline_s=1.0, extension_s=0.5)
     initial, _ = simulated.current()
     simulated.start()
     for number in (1, 2):

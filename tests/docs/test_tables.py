@@ -88,9 +88,13 @@ def bounds_of(kind: inspect.IntType | inspect.FloatType) -> str:
     if kind.ge == 1 and kind.le == MAX_INTEGER:
         return "number"
     if kind.le == MAX_WAIT_S:
-        return "seconds, up to a year"
+        return "seconds, 1 to a year" if kind.ge == 1 else "seconds, up to a year"
+    if kind.gt is not None and kind.le is not None:
+        return f"> {kind.gt}, up to {kind.le:,.0f}"
+    if kind.le == 2**63 - 1:
+        return f"{kind.ge} to 2^63 - 1"
     if kind.le is not None or kind.lt is not None:
-        upper = f"{kind.le}" if kind.le is not None else f"< {kind.lt}"
+        upper = f"{kind.le:,}" if kind.le is not None else f"< {kind.lt}"
         return f"{kind.ge} to {upper}"
     return f">= {kind.ge}" if kind.ge is not None else f"> {kind.gt}" if kind.gt is not None else "integer"
 

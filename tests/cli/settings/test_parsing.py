@@ -72,6 +72,24 @@ MINIMAL: dict[str, Any] = {"name": "digits", "training": TRAINING}
         ({"training": TRAINING | {"learning_rate": math.inf}}, r"training\.learning_rate"),
         ({"training": TRAINING | {"momentum": 1.0}}, r"training\.momentum"),
         ({"training": TRAINING | {"proximal": -1.0}}, r"training\.proximal"),
+        ({"training": TRAINING | {"learning_rate": 1e7}}, r"training\.learning_rate"),
+        (
+            {"training": TRAINING | {"seed": -1}},
+            r"training\.seed: -1: use a whole number from 0 to 9223372036854775807",
+        ),
+        ({"training": TRAINING | {"seed": 2**63}}, r"training\.seed: 9223372036854775808"),
+        ({"training": TRAINING | {"seed": 10**30}}, r"training\.seed: 1000"),
+        (
+            {"averaging": {"optimizer": {"name": "fedavg", "learning_rate": 1e9}}},
+            r"averaging\.optimizer\.learning_rate",
+        ),
+        ({"rounds": 100_000_000}, "rounds: 100000000: use a whole number from 1 to 99999999"),
+        ({"deadline_s": 0.5}, "deadline_s: 0.5: use a number from 1 to 31622400"),
+        ({"thing_group": ""}, 'thing_group: ""'),
+        ({"thing_group": "north fleet"}, 'thing_group: "north fleet"'),
+        ({"target": "1_0%"}, 'target: "1_0%"'),
+        ({"target": "٨٠%"}, "target: "),
+        ({"quorum": "1e1%"}, "quorum: "),
         ({"training": TRAINING | {"epochs": 0}}, r"training\.epochs"),
         ({"training": TRAINING | {"steps": 5}}, r"training\.steps: epochs 1 and steps 5: give either"),
         ({"training": {"batch_size": 8, "learning_rate": 0.1}}, "training: is without epochs and steps"),
@@ -103,7 +121,7 @@ def problems(**changes: Any) -> list[str]:
 def test_all_wrong_fields_are_told_at_once_with_value_and_what_is_allowed() -> None:
     assert problems(rounds="ten", selection={"policy": "best", "dropout": 1.5}, name=7, encoding=None) == [
         "name: 7: use a text; put it in quotes",
-        'rounds: "ten": use a whole number from 1',
+        'rounds: "ten": use a whole number from 1 to 99999999',
         'selection.policy: "best": use one of all, fastest, own, probabilistic, random',
         "selection.dropout: 1.5: use a number from 0, below 1",
         "encoding: it is empty: use one of bfloat16, float32, int8",
@@ -134,15 +152,25 @@ def test_what_was_meant_is_guessed(change: dict[str, Any], meant: str) -> None:
     assert told.endswith(f"; did you mean {meant}?")
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"version": 1}, {"training": TRAINING | {"epochs": 0.5}}, {"rounds": 0.5}, {"selection": {"minimum": 0.5}}],
+    ids=repr,
+)
+def test_nothing_is_guessed_that_would_be_no_better(change: dict[str, Any]) -> None:
+    (told,) = problems(**change)
+    assert "did you mean" not in told
+
+
 def test_a_number_in_quotes_is_told_to_stand_without_them() -> None:
     assert problems(training=TRAINING | {"learning_rate": "1e-3"}) == [
-        'training.learning_rate: "1e-3": use a number above 0; a number stands without quotes'
+        'training.learning_rate: "1e-3": use a number above 0, up to 1000000; a number stands without quotes'
     ]
 
 
 def test_a_whole_number_may_be_written_as_a_float_is() -> None:
     assert parse(MINIMAL | {"rounds": 1e3, "target": 2.0}).rounds == 1000
-    assert problems(rounds=10.5) == ["rounds: 10.5: use a whole number from 1"]
+    assert problems(rounds=10.5) == ["rounds: 10.5: use a whole number from 1 to 99999999"]
 
 
 def test_an_optimizer_is_told_apart_by_its_name() -> None:
@@ -163,12 +191,21 @@ def test_a_value_of_any_length_is_told_shortened() -> None:
         ({"quorum": "60%", "target": "50%"}, "quorum: 60% is more than target, 50%"),
         ({"quorum": "50%", "target": "40%"}, "quorum: 50% is more than target, 40%"),
         ({"quorum": 4, "target": 3}, "quorum: 4 is more than target, 3"),
-        ({"quorum": "60%", "target": 5, "selection": {"cohort": 10}}, "quorum: 60% is more than target, 5"),
-        ({"quorum": 6, "target": "50%", "selection": {"cohort": 10}}, "quorum: 6 is more than target, 50%"),
-        ({"quorum": "100%", "target": 5}, "quorum: 100% is more than target, 5"),
-        ({"target": 11, "selection": {"cohort": 10}}, "target: 11 is more than selection.cohort, 10"),
         (
-            {"averaging": {"rule": "krum"}, "selection": {"cohort": 4}},
+            {"quorum": "60%", "target": 5, "selection": {"policy": "random", "cohort": 10}},
+            "quorum: 60% is more than target, 5",
+        ),
+        (
+            {"quorum": 6, "target": "50%", "selection": {"policy": "random", "cohort": 10}},
+            "quorum: 6 is more than target, 50%",
+        ),
+        ({"quorum": "100%", "target": 5}, "quorum: 100% is more than target, 5"),
+        (
+            {"target": 11, "selection": {"policy": "random", "cohort": 10}},
+            "target: 11 is more than selection.cohort, 10",
+        ),
+        (
+            {"averaging": {"rule": "krum"}, "selection": {"policy": "random", "cohort": 4}},
             "averaging.byzantine: 1 with selection.cohort 4: krum needs 5 clients",
         ),
         (
@@ -178,18 +215,30 @@ def test_a_value_of_any_length_is_told_shortened() -> None:
         ({"averaging": {"rule": "krum", "byzantine": 50}, "target": 4}, "averaging.byzantine: 50 with target 4"),
         ({"averaging": {"rule": "median"}, "target": 2}, "averaging.rule: median with target 2"),
         (
-            {"averaging": {"rule": "trimmed_mean"}, "selection": {"cohort": 2}},
+            {"averaging": {"rule": "trimmed_mean"}, "selection": {"policy": "random", "cohort": 2}},
             "averaging.rule: trimmed_mean with selection.cohort 2",
         ),
         ({"averaging": {"rule": "median"}, "quorum": 2}, "quorum: 2 is fewer than the 3 updates that averaging.rule"),
         (
-            {"averaging": {"rule": "krum"}, "selection": {"cohort": 8}, "quorum": "50%"},
+            {"averaging": {"rule": "krum"}, "selection": {"policy": "random", "cohort": 8}, "quorum": "50%"},
             "quorum: 50% is fewer than the 5 updates that averaging.rule krum needs",
         ),
         ({"max_staleness": 3}, "max_staleness: 3 with target 100%"),
-        ({"max_staleness": 3, "target": 20, "selection": {"cohort": 20}}, "max_staleness: 3 with target 20"),
+        (
+            {"max_staleness": 3, "target": 20, "selection": {"policy": "random", "cohort": 20}},
+            "max_staleness: 3 with target 20",
+        ),
         ({"extension_s": 90, "deadline_s": 60}, "extension_s: 90 is more than deadline_s, 60"),
         ({"pacing": {"policy": "fixed_rate"}}, "pacing.interval_s: is 0"),
+        ({"pacing": {"interval_s": 60}}, "pacing.interval_s: 60.0 with pacing.policy at_once, which does not heed it"),
+        ({"averaging": {"rule": "median", "trim": 0.2}}, "averaging.trim: 0.2 with averaging.rule median"),
+        ({"averaging": {"byzantine": 0}}, "averaging.byzantine: 0 with averaging.rule weighted"),
+        ({"selection": {"cohort": 10}}, "selection.cohort: 10 with selection.policy all"),
+        (
+            {"selection": {"policy": "probabilistic", "cohort": "50%"}},
+            "selection.cohort: 50% with selection.policy prob",
+        ),
+        ({"selection": {"dropout": 0.2}}, "selection.dropout: 0.2 with selection.policy all"),
     ],
     ids=repr,
 )
@@ -208,13 +257,20 @@ def test_settings_that_make_no_sense_together_are_told_with_both_values(changes:
         {"quorum": 4, "target": 3, "completion": "own"},
         {"averaging": {"rule": "krum"}},
         {"averaging": {"rule": "krum", "byzantine": 0}, "target": 3},
-        {"averaging": {"rule": "median"}, "selection": {"cohort": 4}},
-        {"averaging": {"rule": "median"}, "selection": {"cohort": 4}, "quorum": "75%"},
+        {"averaging": {"rule": "median"}, "selection": {"policy": "random", "cohort": 4}},
+        {"averaging": {"rule": "median"}, "selection": {"policy": "random", "cohort": 4}, "quorum": "75%"},
         {"averaging": {"rule": "trimmed_mean", "trim": 0}, "target": 1},
         {"averaging": {"rule": "weighted"}, "target": 1, "quorum": 1},
         {"deadline_s": 10},
         {"max_staleness": 1, "target": "99%"},
         {"max_staleness": 1, "completion": "own"},
+        {"averaging": {"rule": "trimmed_mean", "trim": 0.2}},
+        {"averaging": {"rule": "median", "trim": 0.1, "byzantine": 1}},
+        {"pacing": {"policy": "at_once", "interval_s": 0}},
+        {"selection": {"policy": "all", "cohort": "100%", "dropout": 0}},
+        {"selection": {"policy": "fastest", "cohort": "50%", "dropout": 0.2}},
+        {"training": TRAINING | {"seed": 2**63 - 1}},
+        {"thing_group": "Fleet:north_1-2"},
     ],
     ids=repr,
 )
