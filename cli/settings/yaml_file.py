@@ -17,6 +17,7 @@ _TEXT = "tag:yaml.org,2002:str"
 _INTEGER = re.compile(r"[-+]?[0-9][0-9_]*")
 _SPECIAL = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9][0-9_]*|[0-9][0-9_]*(?:\.[0-9_]*)?)(?:[eE][-+]?[0-9]+)?")
+_NOTHING = re.compile(r"[ \t]*[#\r\n\0]")
 _LONGEST_NUMBER = 100
 _KEPT_TAGS = ("bool", "null", "merge")
 
@@ -57,6 +58,20 @@ class _Loader(yaml.reader.Reader, yaml.scanner.Scanner, yaml.parser.Parser, yaml
         yaml.parser.Parser.__init__(self)
         yaml.composer.Composer.__init__(self)
         _Resolver.__init__(self)
+
+    def scan_to_next_token(self) -> None:
+        """As YAML 1.2 has it, and PyYAML does not: a tab may separate what stands on one line; it never indents."""
+        super().scan_to_next_token()
+        while self.peek() == "\t" and not self._is_indentation():
+            while self.peek() in " \t":
+                self.forward()
+            if not self.flow_level:
+                self.allow_simple_key = False
+            super().scan_to_next_token()
+
+    def _is_indentation(self) -> bool:
+        begins_line = not self.buffer[self.pointer - self.column : self.pointer].strip(" \t")
+        return begins_line and not self.flow_level and _NOTHING.match(self.buffer, self.pointer) is None
 
 
 class YamlFile:

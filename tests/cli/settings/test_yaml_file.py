@@ -69,6 +69,21 @@ def test_any_unicode_encoding_and_line_end_is_read(tmp_path: Path, encoding: str
     assert read(tmp_path, "name: größe\r\nrounds: 3\r\n".encode(encoding)).value == {"name": "größe", "rounds": 3}
 
 
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("name:\tdigits\nrounds: \t3\t# of them\n", {"name": "digits", "rounds": 3}),
+        ("a\t:\t{x:\t1,\ty: 2}\t\n", {"a": {"x": 1, "y": 2}}),
+        ("a:\t\n  -\t1\n\t\n\t# a comment\n  - \t2\n", {"a": [1, 2]}),
+        ("a: {\n\tx: 1,\n\ty: [1,\n\t\t2]\n}\n", {"a": {"x": 1, "y": [1, 2]}}),
+        ("a: &b\t1\nc: *b\t\n", {"a": 1, "c": 1}),
+        ("a: 'x\ty'\n\t", {"a": "x\ty"}),
+    ],
+)
+def test_tabs_may_separate_what_stands_on_a_line(tmp_path: Path, text: str, value: object) -> None:
+    assert read(tmp_path, text).value == value
+
+
 def test_anchors_and_merge_keys_are_read_and_a_mappings_own_fields_win(tmp_path: Path) -> None:
     text = "a: &a {x: 1, y: 2}\nb: {<<: *a, y: 3}\nc: *a\nd: {<<: [*a, {z: 4}]}\n"
     value = read(tmp_path, text).value
@@ -98,6 +113,9 @@ def test_aliases_of_aliases_take_no_more_time_than_they_have_lines(tmp_path: Pat
         ("? [a, b]\n: 1\n", 1, "what stands before the colon is no name of a field"),
         ("a:\n\tb: 1\n", 2, "a tab"),
         ("a: 1\n\tb: 1\n", 2, "a tab"),
+        ("a:\n  b: 1\n  \tc: 1\n", 3, "a tab"),
+        ("a:\n  - 1\n\t- 2\n", 3, "a tab"),
+        ("a:\n  -\tb: 1\n    c: 2\n", 2, "not allowed here"),
         ("a: 1\n---\nb: 2\n", 2, "another document begins"),
         ("a: &x [*x]\n", 1, "stands for what it is itself a part of"),
         ("a: *x\n", 1, "undefined alias"),
