@@ -7,7 +7,9 @@ from cloud.operations import Operations
 from cloud.state.records import FederationRecord
 from protocol.messages import ModelHeader, decode, encode
 from protocol.narrowing import TooLargeNumberError, narrow_model
-from protocol.tensors import InvalidTensorsError, check_schema, dump, load, parse_header, schema_id
+from protocol.tensors import InvalidTensorsError, SchemaMismatchError, check_schema, dump, load, parse_header, schema_id
+
+_MAKE_ONE = 'make one of a model by safetensors.torch.save_file(model.state_dict(), "model.safetensors")'
 
 
 def initial_model(project: Project) -> bytes:
@@ -31,7 +33,8 @@ def initial_model(project: Project) -> bytes:
         offered = model if settings.download == "model" else narrow_model(model)
         travel(task, offered, seed, settings.encoding)
     except (TaskError, UnsupportedModelError) as error:
-        raise ProjectError(f"{project.task}: {error}") from error
+        origin = "" if settings.initial_model is None else f" with initial_model {settings.initial_model}"
+        raise ProjectError(f"{project.task}{origin}: {error}") from error
     except TooLargeNumberError as error:
         raise ProjectError(f"download: bfloat16 does not fit the initial model: {error}") from error
     return model
@@ -45,8 +48,10 @@ def _from_file(path: Path, built: bytes, federation: str) -> bytes:
         check_schema(header, own.schema)
     except OSError as error:
         raise ProjectError(f"initial_model: {path} can't be read: {error.strerror}") from error
-    except InvalidTensorsError as error:
+    except SchemaMismatchError as error:
         raise ProjectError(f"initial_model: {path} does not fit build_model: {error}") from error
+    except InvalidTensorsError as error:
+        raise ProjectError(f"initial_model: {path} is no safetensors file: {error}; {_MAKE_ONE}") from error
     about = decode(own.message, ModelHeader)
     dtypes = {tensor.name: tensor.dtype for tensor in own.tensors}
     return dump(

@@ -76,5 +76,30 @@ def test_a_file_to_start_from_is_looked_at_as_well(tmp_path: Path) -> None:
     arrays["bias"] = np.array([1.0, np.nan], np.float32)
     dtypes = {tensor.name: tensor.dtype for tensor in header.tensors}
     (tmp_path / "start.safetensors").write_bytes(dump(arrays, dtypes, encode(header)))
-    with pytest.raises(ProjectError, match=r"tensor 'bias' is not a number \(nan\)"):
+    with pytest.raises(ProjectError, match=r"start\.safetensors: tensor 'bias' is not a number \(nan\)"):
         made(tmp_path, "return nn.Linear(2, 2)", initial_model="start.safetensors")
+
+
+@pytest.mark.parametrize("name", ["x.pt", "x.safetensors"])
+@pytest.mark.parametrize(
+    "content", [b"", b"PK\x03\x04" + bytes(100), b"{}", b"\x10" + bytes(7) + b"no JSON, but long enough"]
+)
+def test_what_is_no_safetensors_file_is_told_with_how_to_make_one(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(
+        ProjectError, match=f"{name} is no safetensors file: .*; make one .* safetensors.torch.save_file"
+    ):
+        made(tmp_path, "return nn.Linear(2, 2)", initial_model=name)
+
+
+def test_so_is_what_torch_saves(tmp_path: Path) -> None:
+    torch.save(torch.nn.Linear(2, 2).state_dict(), tmp_path / "x.pt")
+    with pytest.raises(ProjectError, match=r"x\.pt is no safetensors file"):
+        made(tmp_path, "return nn.Linear(2, 2)", initial_model="x.pt")
+
+
+def test_a_file_of_other_tensors_does_not_fit(tmp_path: Path) -> None:
+    (tmp_path / "x.safetensors").write_bytes(made(tmp_path, "return nn.Linear(2, 3)"))
+    sys.modules.pop("task", None)
+    with pytest.raises(ProjectError, match=r"x\.safetensors does not fit build_model"):
+        made(tmp_path, "return nn.Linear(2, 2)", initial_model="x.safetensors")
