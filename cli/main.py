@@ -25,6 +25,7 @@ from cli.table import Table
 from cli.timeline import show_timeline
 from cloud import deployment, package
 from cloud.averager.plan import TooMuchWorkError
+from cloud.averaging.grid import MAX_MODEL_BYTES
 from cloud.operations import NoModelError, NoRoundError, Operations, RoundUnderWayError
 from cloud.package import PackagingError
 from cloud.settings import MAX_COHORT, Averaging, Download, Rule
@@ -186,7 +187,9 @@ def demo(
 @app.command("plan")
 def plan_command(
     clients: Annotated[int, typer.Option(min=1, max=MAX_COHORT, help="How many clients send an update.")],
-    model_bytes: Annotated[int | None, typer.Option(min=1, help="Size of the model, taken as float32.")] = None,
+    model_bytes: Annotated[
+        int | None, typer.Option(min=1, max=MAX_MODEL_BYTES, help="Size of the model, taken as float32.")
+    ] = None,
     model: Annotated[
         Path | None, typer.Option(help="Instead of the size: a model's safetensors file.", exists=True, dir_okay=False)
     ] = None,

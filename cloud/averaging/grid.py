@@ -18,6 +18,9 @@ from protocol.tensors import DTYPES, FLOATING, Header, Kind, TensorSpec, encode_
 MIN_PART_BYTES = 5 << 20
 """S3 takes no smaller part of a multipart upload, but as the last one."""
 
+MAX_MODEL_BYTES = 10_000 * MIN_PART_BYTES
+"""S3 takes no more parts of a multipart upload."""
+
 _STATE_BYTES = 4
 
 

@@ -16,6 +16,7 @@ from cli.planning.forecast import ALARMS, INITIATOR_MB, METRICS, forecast, model
 from cli.planning.prices import ALL, Price
 from cloud import metrics
 from cloud.averager.plan import MEMORY_MB
+from cloud.averaging.grid import MAX_MODEL_BYTES
 from cloud.deployment import TEMPLATE
 from cloud.settings import Averaging
 from protocol import tensors
@@ -41,6 +42,10 @@ def test_the_same_question_has_the_same_answer() -> None:
     assert found["dollars_a_thousand_rounds"] == pytest.approx(1000 * found["dollars_a_round"])
 
 
+def test_the_largest_model_is_planned() -> None:
+    assert told("--model-bytes", str(MAX_MODEL_BYTES), "--clients", "1500")["parts"] == 10_000
+
+
 def test_a_models_own_file_is_asked_for_its_tensors(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     path.write_bytes(tensors.dump({"w": np.zeros(10, "<i8")}, {"w": "I64"}, encode(ABOUT)))
@@ -54,6 +59,7 @@ def test_a_models_own_file_is_asked_for_its_tensors(tmp_path: Path) -> None:
         (["--clients", "3"], "either --model-bytes or --model"),
         (["--clients", "1501", "--model-bytes", "1000"], "less than or equal to 1500"),
         (["--clients", "300", "--model-bytes", str(RESNET18), "--rule", "own"], "smaller cohort"),
+        (["--clients", "3", "--model-bytes", "99999999999999"], "less than or equal to 52428800000"),
     ],
 )
 def test_what_cannot_be_planned_is_refused_with_a_remedy(arguments: list[str], said: str) -> None:
