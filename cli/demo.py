@@ -18,6 +18,7 @@ import yaml
 
 from cli import chaos as chaotic
 from cli import digits
+from cli.counting import counted
 from cli.display import Display
 from cli.failures import verdict
 from cli.outcome import Outcome
@@ -151,7 +152,7 @@ def run(
     if problems := list(fleet_contradictions(project.settings, devices)):
         raise DemoError(f"{project.path}: {told(problems)}")
     with contextlib.ExitStack() as stack:
-        display.say(f"sharing {len(source.train.labels):,} examples out among {devices} devices")
+        display.say(f"sharing {len(source.train.labels):,} examples out among {counted(devices, 'device')}")
         scratch = stack.enter_context(Scratch()).path
         things = [f"device-{number:03d}" for number in range(devices)]
         shards = write_shards(source, scratch / "shards", things, split, seed)
@@ -169,7 +170,7 @@ def run(
         component = build_component(project, sandbox.path / "greengrass-build", display.screen.line)
         devices_come = sandbox.fleet(component, project.settings, shards.clients, nuclei, threads=1)
         with ThreadPoolExecutor(1) as beside:
-            display.say(f"registering {devices} devices and starting a nucleus on each")
+            display.say(f"registering {counted(devices, 'device')} and starting a nucleus on each")
             if project.settings.thing_group is None:
                 made = beside.submit(init_federation, project, sandbox)
                 fleet = stack.enter_context(devices_come)

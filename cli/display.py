@@ -5,6 +5,7 @@ from collections import Counter
 from rich.progress_bar import ProgressBar
 
 from cli import failures, model_warnings
+from cli.counting import counted
 from cli.outcome import Outcome
 from cli.screen import Screen
 from cli.table import Table
@@ -66,7 +67,7 @@ class Display:
             ("memory of everything together", f"{outcome.memory_mb:,.0f} MB"),
             ("from the command to the first round", f"{outcome.started_s:.1f} s"),
         ]
-        title = f"{outcome.rounds} rounds with {outcome.devices} devices"
+        title = f"{counted(outcome.rounds, 'round')} with {counted(outcome.devices, 'device')}"
         self.screen.table(Table(title=title, columns=("", ""), rows=rows))
         if outcome.chaos:
             self._report_chaos(outcome)

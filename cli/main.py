@@ -13,6 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from typer.exceptions import TyperException
 
 from cli import federations, model_warnings, readiness, split
+from cli.counting import counted
 from cli.digits import DigitsError, from_directory, packaged
 from cli.failures import HELP
 from cli.planning.forecast import forecast, headers_of, model_of, round_of
@@ -334,7 +335,7 @@ def start(federation: FederationName, stack: Stack = "fedgrass") -> None:
     operations = _operations(stack)
     readiness.check(_client, stack, operations.federations.get(federation).settings)
     record = operations.start(federation)
-    Screen().line(f"federation {federation} runs: {record.settings.rounds - record.round} rounds to go")
+    Screen().line(f"federation {federation} runs: {counted(record.settings.rounds - record.round, 'round')} to go")
 
 
 @app.command()

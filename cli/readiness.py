@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from cli.counting import counted
 from cli.settings.contradictions import fleet_contradictions
 from cli.settings.problems import told
 from cloud import deployment
@@ -30,7 +31,9 @@ def check(client: Callable[[str], Any], stack: str, settings: Federation, polici
     if settings.thing_group is not None:
         clients = _count(client("iot"), settings.thing_group)
         if problems := list(fleet_contradictions(settings, clients)):
-            raise NotReadyError(f"thing group {settings.thing_group} has {clients} things:\n{told(problems)}")
+            raise NotReadyError(
+                f"thing group {settings.thing_group} has {counted(clients, 'thing')}:\n{told(problems)}"
+            )
 
 
 def _check_rules(deployed: bytes | None, settings: Federation, stack: str, policies: bytes | None) -> None:

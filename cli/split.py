@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cli import digits
+from cli.counting import counted
 from cli.digits import Digits, Source
 from protocol import names
 
@@ -111,8 +112,8 @@ def by_labels(labels: Labels, clients: int, labels_per_client: int, seed: int) -
         )
     if clients * labels_per_client < len(values):
         raise ImpossibleSplitError(
-            f"{clients} clients with {labels_per_client} labels each cannot hold all {len(values)} labels: "
-            f"use {-(-len(values) // labels_per_client)} clients or more"
+            f"{counted(clients, 'client')} with {counted(labels_per_client, 'label')} each cannot hold all "
+            f"{len(values)} labels: use {-(-len(values) // labels_per_client)} clients or more"
         )
     generator = np.random.default_rng(seed)
     holders = _deal(len(values), clients, labels_per_client, generator)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from cli.counting import counted
 from cli.planning.forecast import Forecast
 from cli.table import Table
 
@@ -18,7 +19,7 @@ def tables(found: Forecast) -> Iterator[Table | str]:
         "read by a job": f"{plan.read_bytes:,}",
         "invocations": ", ".join(f"{name} {count}" for name, count in found.invocations.items()),
     }
-    title = f"{found.clients} clients, a model of {found.model_bytes:,} bytes, rule {found.rule}"
+    title = f"{counted(found.clients, 'client')}, a model of {found.model_bytes:,} bytes, rule {found.rule}"
     yield Table(title=title, columns=("", ""), rows=list(how.items()))
     yield _amounts("seconds, besides the devices' own", found.seconds, "{:.2f}")
     yield _amounts(f"memory in MiB, of {found.limit_mb}", found.memory_mb, "{:.0f}")

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from cli.counting import counted
 from cli.settings.problems import Problem, shown
 from cloud.averaging.rules import least_updates
 from cloud.settings import DEFAULT_QUORUM, MAX_COHORT, Amount, Federation, amount_of, share_of
@@ -69,7 +70,7 @@ def fleet_contradictions(settings: Federation, clients: int) -> Iterator[Problem
     if minimum > clients:
         yield Problem(
             ("selection", "minimum"),
-            f"{minimum} is more than the {clients} clients that there are: no round could open",
+            f"{minimum} is more than the {counted(clients, 'client')} that there are: no round could open",
         )
     cohort = amount_of(settings.selection.cohort, max(clients, 1))
     too_few = list(_too_few(settings, cohort, amount_of(settings.target, cohort)))

@@ -13,11 +13,14 @@ _OURS = (str(Path(__file__).parent), str(Path(__file__).parents[2] / "protocol")
 _LIBRARIES = ("site-packages", "dist-packages")
 """A virtual environment may lie in the task's folder."""
 
+_LONGEST = 2000
+
 
 def describe(error: BaseException, root: Path) -> str:
     """An exception on one line, with the last line of the task in `root`, a folder or zip file, that had a part in it;
-    then the one that it was raised from, if the task says so."""
-    return _describe(error, root, set())
+    then the one that it was raised from, if the task says so. A long text is cut in its middle."""
+    told = _describe(error, root, set())
+    return told if len(told) <= _LONGEST else f"{told[: _LONGEST // 2]} ... {told[-_LONGEST // 2 :]}"
 
 
 def _describe(error: BaseException, root: Path, seen: set[int]) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from cli.display import Display
-from cli.model_warnings import lines
+from cli.model_warnings import lines, text_of
 from cli.screen import Screen
 from cloud.deployment import Deployment
 from sandbox.embedded_aws import EmbeddedAws
@@ -73,3 +73,12 @@ def test_a_demo_tells_of_them_below_the_line_of_the_round(capsys: pytest.Capture
     assert "loss not finite accuracy 0.5000" in shown
     for line in lines(figures.not_finite, figures.warnings):
         assert f"  {line}\n" in shown
+
+
+def test_a_metric_of_any_size_takes_little_room() -> None:
+    assert text_of({"loss": 0.5, "max": 1e308, "min": -1e12}) == "loss 0.5000 max 1.0000e+308 min -1.0000e+12"
+
+
+def test_one_client_is_no_clients() -> None:
+    assert lines({"loss": 1}, ()) == ["warning: loss was not finite on 1 client"]
+    assert lines({"loss": 1200}, ()) == ["warning: loss was not finite on 1,200 clients"]

@@ -202,3 +202,11 @@ def test_an_error_of_no_line_of_the_task_has_no_place(task_of: TaskOf) -> None:
     model = nn.Linear(2, 2)
     reason = told(lambda: task_of("return 1").train(model, None, None))  # type: ignore[arg-type]
     assert reason == "train() of task.py: AttributeError: 'NoneType' object has no attribute 'steps'"
+
+
+def test_a_text_of_any_length_is_told_shortened_and_with_its_place(task_of: TaskOf) -> None:
+    with pytest.raises(TaskError) as told:
+        task_of("raise ValueError('x' * 100_000)").build_model(0)
+    assert len(str(told.value)) < 3000
+    assert str(told.value).startswith("build_model() of task.py: ValueError: xxx")
+    assert str(told.value).endswith("(task.py, line 6)")
