@@ -31,8 +31,11 @@ NAMES = {dtype: name for name, dtype in DTYPES.items()}
 _REMEDIES = {"_extra_state": ": have get_extra_state() give a tensor, or take it away"}
 
 _WIDE = 2_000
-"""torch looks through all names once for each child of a module: with more names than this, they are shared out among
-the children first."""
+"""torch's own load looks through all names once for each module: with more names than this, they are copied directly
+where that comes to the same."""
+
+_LOADING = ("load_state_dict", "_load_from_state_dict", "set_extra_state")
+"""The methods of a module that have a part in its load."""
 
 
 class UnsupportedModelError(Exception):
@@ -121,45 +124,40 @@ def _keeps(model: nn.Module, values: Mapping[str, Tensor]) -> bool:
 def _load_state(model: nn.Module, values: Mapping[str, Tensor]) -> None:
     state = copy.copy(model.state_dict())  # with what torch says in it of the modules' versions
     state.update(values)
-    if len(state) > _WIDE:
-        _load_by_children(model, state)
+    if len(state) > _WIDE and _loads_plainly(model):
+        _copy(values, model.state_dict())
         if _first_difference(model, values) is None:
             return
     _load(model, state)
 
 
-def _load(module: nn.Module, state: Mapping[str, Any]) -> None:
-    """Names that the module has besides are not missed: what its state_dict() leaves out is no part of its state."""
-    if not _is_torchs(module):
+def _load(model: nn.Module, state: Mapping[str, Any]) -> None:
+    """Names that the model has besides are not missed: what its state_dict() leaves out is no part of its state."""
+    if getattr(model.load_state_dict, "__func__", None) is not nn.Module.load_state_dict:
         try:
-            inspect.signature(module.load_state_dict).bind(state, strict=False)
+            inspect.signature(model.load_state_dict).bind(state, strict=False)
         except TypeError:  # it asks for no more than the state
-            module.load_state_dict(state)
+            model.load_state_dict(state)
             return
-    module.load_state_dict(state, strict=False)
+    model.load_state_dict(state, strict=False)
 
 
-def _is_torchs(module: nn.Module) -> bool:
-    """Whether load_state_dict() of the module is the one that all have."""
-    return getattr(module.load_state_dict, "__func__", None) is nn.Module.load_state_dict
+def _loads_plainly(model: nn.Module) -> bool:
+    """Whether a load does no more than copy numbers: no module of the model has a hook, or a method of its own, that
+    would see it."""
+    return not any(
+        module._load_state_dict_pre_hooks
+        or module._load_state_dict_post_hooks
+        or any(not getattr(module, name).__module__.startswith("torch.nn.modules.") for name in _LOADING)
+        for module in model.modules()
+    )
 
 
-def _load_by_children(module: nn.Module, state: Mapping[str, Any]) -> None:
-    parts: dict[str, dict[str, Any]] = {}
-    rest = {}
-    for name, value in state.items():
-        child, _, below = name.partition(".")
-        if below and module._modules.get(child) is not None:
-            parts.setdefault(child, {})[below] = value
-        else:
-            rest[name] = value
-    if not parts or not _is_torchs(module):
-        _load(module, state)
-        return
-    for child, part in parts.items():
-        _load_by_children(module.get_submodule(child), part)
-    if rest:
-        _load(module, rest)
+def _copy(values: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
+    with torch.no_grad():
+        for name, value in values.items():
+            if name in state:
+                state[name].copy_(value)
 
 
 def _first_difference(model: nn.Module, values: Mapping[str, Tensor]) -> str | None:

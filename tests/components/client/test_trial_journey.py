@@ -241,6 +241,85 @@ def test_twenty_thousand_tensors_are_not_too_many(task_of: TaskOf, body: str) ->
     travel(task, first_model(task, "f", 1), 1, "int8")
 
 
+WIDE = '''
+LOADED = []
+
+class Inner(nn.Module):
+    """Without tensors of its own."""
+    def __init__(self, layers):
+        super().__init__()
+        self.layers = layers
+    def forward(self, inputs):
+        return inputs
+
+class LoadsItself(Inner):
+    def load_state_dict(self, state, strict=True):
+        raise AssertionError("torch calls that of the whole model only")
+
+class Sees(Inner):
+    def _load_from_state_dict(self, *args):
+        LOADED.append("method")
+        super()._load_from_state_dict(*args)
+
+class SeesBelow(nn.BatchNorm1d):
+    def _load_from_state_dict(self, *args):
+        LOADED.append("method of a leaf")
+        super()._load_from_state_dict(*args)
+
+def wide():
+    return nn.ParameterList(nn.Parameter(torch.randn(1)) for _ in range(2_100))
+'''
+
+
+@pytest.mark.parametrize(
+    ("body", "seen"),
+    [
+        ("model = Inner(wide())\nmodel.register_load_state_dict_pre_hook(lambda *_: LOADED.append('pre'))", "pre"),
+        (
+            "model = nn.Sequential(wide(), Inner(nn.ReLU()))\n"
+            "model[1].register_load_state_dict_pre_hook(lambda *_: LOADED.append('pre'))",
+            "pre",
+        ),
+        (
+            "model = nn.Sequential(nn.Sequential(Inner(wide())))\n"
+            "model[0].register_load_state_dict_post_hook(lambda *_: LOADED.append('post'))",
+            "post",
+        ),
+        ("model = nn.Sequential(Sees(wide()))", "method"),
+        ("model = nn.Sequential(wide(), SeesBelow(3))", "method of a leaf"),
+        (
+            "model = Inner(wide())\n"
+            "whole = model._load_from_state_dict\n"
+            "model._load_from_state_dict = lambda *args: (LOADED.append('own'), whole(*args))",
+            "own",
+        ),
+        (
+            "model = nn.Sequential(wide(), LoadsItself(nn.Linear(1, 1)))\n"
+            "model.register_load_state_dict_post_hook(lambda *_: LOADED.append('post'))",
+            "post",
+        ),
+    ],
+)
+def test_a_model_of_many_tensors_loads_them_with_its_own_hooks_and_methods(
+    task_of: TaskOf, body: str, seen: str
+) -> None:
+    task = task_of(f"{body}\nreturn model", more=WIDE)
+    travel(task, first_model(task, "f", 1), 1, "float32")
+    loads = sys.modules["task"].LOADED
+    assert loads == [seen] * 3
+
+
+def test_a_model_of_many_tensors_has_the_global_model_then(task_of: TaskOf) -> None:
+    for body in ("Inner(wide())", "nn.Sequential(wide(), nn.BatchNorm1d(2))", "nn.Sequential(wide(), Halves(4, 2))"):
+        task = task_of(f"return {body}", more=WIDE)
+        file = bytearray(first_model(task, "f", 1))
+        header = tensors.parse_header(file, len(file))
+        device = task.build_model(2)
+        state_dict.load(device, header, state_dict.views(header, file))
+        for name, value in task.build_model(1).state_dict().items():
+            assert torch.equal(device.state_dict()[name], value), name
+
+
 def test_what_does_not_travel_is_the_same_on_every_device(task_of: TaskOf) -> None:
     task = task_of("return Adapted()")
     torch.randn(7)
