@@ -39,7 +39,7 @@ class LocalData:
         self._held_out = held_out
         self._loaded = loaded
         self._data: Data | None = None
-        self._fingerprint = ""
+        self._fingerprint = self._loaded_as = ""
         self._unread: tuple[str, ...] = ()
 
     def get(self, model: nn.Module) -> Data:
@@ -61,18 +61,20 @@ class LocalData:
                 if error.__cause__ is None:
                     raise  # no fault of the data: a function of the task returned something else
                 raise DataError(f"dataset {self._directory}: {error}") from error
-            self._data, self._fingerprint = data, fingerprint
+            self._data, self._fingerprint, self._loaded_as = data, fingerprint, self._look()
             self._loaded(data.examples)
         return self._data
 
-    def check_unchanged(self) -> None:
-        """Passes if the files are still those that were loaded.
-
-        Raises:
-            DataError: they are not.
-        """
-        if self._look() != self._fingerprint:
-            raise DataError(f"dataset {self._directory} has changed while the round was under way")
+    def change(self) -> str | None:
+        """What has happened to the files since they were loaded, if they were. What load_data() itself has written
+        there is no change."""
+        if self._data is None:
+            return None
+        try:
+            is_same = self._look() == self._loaded_as
+        except DataError as error:
+            return str(error)
+        return None if is_same else f"dataset {self._directory} has changed while the round was under way"
 
     def _look(self) -> str:
         try:

@@ -131,9 +131,11 @@ class LocalTrainer:
                 raise NotReadyError
             try:
                 update = self._make_update(assignment, accepted_at, files)
-            except TaskError:
-                self._data.check_unchanged()  # what the task stumbled over may be files that are gone
-                raise
+            except TaskError as error:
+                change = self._data.change()
+                if change is None:
+                    raise
+                raise DataError(f"{error}; {change}") from error  # it may have stumbled over files that are gone
         self._entered("the upload")
         self._advance("uploading")
         self._transfer.upload(update.state.key, update.body)

@@ -364,7 +364,38 @@ def test_files_that_vanish_while_they_are_trained_on_are_no_failure_of_the_task(
     agent.train(assign(1))
     declined = agent.end()
     assert declined.phase == "declined"
-    assert (declined.reason or "").endswith("data has changed while the round was under way")
+    reason = declined.reason or ""
+    assert reason.startswith("train() of task.py: FileNotFoundError: ")
+    assert reason.endswith("data has changed while the round was under way")
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("def build_model():\n    open('/weights.pt')\n", "build_model() of task.py: FileNotFoundError: "),
+        ("def build_model():\n    pass\n", "build_model() of task.py returned NoneType"),
+        ("def load_data(directory, client):\n    return 1, 2\n", "load_data() of task.py returned tuple"),
+        (
+            "was = load_data\n"
+            "def load_data(directory, client):\n"
+            "    (directory / 'cache').write_text('1')\n"
+            "    return was(directory, client)\n"
+            "def train(model, data, settings):\n"
+            "    raise KeyError('weights')\n",
+            "train() of task.py: KeyError: 'weights' (task.py, line ",
+        ),
+    ],
+)
+def test_what_a_task_does_wrong_is_not_blamed_on_its_data(
+    agent_of: AgentOf, assign: Callable[..., Assignment], tmp_path: Path, source: str, reason: str
+) -> None:
+    (tmp_path / "data").mkdir()
+    agent = agent_of(TASK + source, dataset=tmp_path / "data")
+    agent.train(assign(1))
+    failed = agent.end()
+    assert failed.phase == "failed"
+    assert (failed.reason or "").startswith(reason)
+    assert "dataset" not in (failed.reason or "")
 
 
 def test_a_task_that_is_not_ready_says_so_and_can_be_asked_again(
