@@ -167,9 +167,10 @@ def main() -> None:
     client = Client(thing="scorer", federation="scorer")
     try:
         task = load_task(path, lambda step: say(_Answer(step=step)))
-        network = task.build_model(int(sys.argv[4]))
-        task.validate(network, task.load_data(device_data, client))
+        seed = int(sys.argv[4])
+        task.validate(task.build_model(seed), task.load_data(device_data, client))
         data = task.load_data(held_out, client)
+        network = task.build_model(seed)
     except TaskError as error:
         say(_Answer(error=str(error)))
         return

@@ -12,15 +12,20 @@ from components.client import randomness
 
 @contextlib.contextmanager
 def without_trace(model: nn.Module) -> Iterator[None]:
-    """The model in evaluation mode; afterwards the modes of its modules, its device and the random number generators
-    are what they were."""
+    """The model in evaluation mode; afterwards the modes of its modules, which parameters take gradients, its device, the
+    random number generators and whether gradients are recorded are what they were."""
     modes = [(module, module.training) for module in model.modules()]
+    gradients = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     devices = _devices(model)
     states = randomness.capture()
     model.eval()
     try:
-        yield
+        with torch.set_grad_enabled(torch.is_grad_enabled()):
+            yield
     finally:
+        for parameter, takes_gradients in gradients:
+            if parameter.requires_grad != takes_gradients:
+                parameter.requires_grad_(takes_gradients)
         for module, mode in modes:
             module.training = mode
         if devices and _devices(model) != devices:

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
+import torch
 from torch import nn
 
 from components.client import randomness, training, values
@@ -88,9 +89,10 @@ class Task:
             self._call("validate", getattr(self._module, "validate", default), object, model, data)
 
     def train(self, model: nn.Module, data: Data, settings: Training) -> Metrics:
-        """Trains the model in place; it is in training mode then."""
+        """Trains the model in place; it is in training mode then, and gradients are recorded."""
         model.train()
-        metrics = self._metrics("train", training.train, model, data, settings)
+        with torch.enable_grad():
+            metrics = self._metrics("train", training.train, model, data, settings)
         loss = metrics.get("loss", 0.0)
         if not math.isfinite(loss):
             raise DivergedError(f"training diverged: train() of {self._file.name} returned the loss {loss}")

@@ -42,8 +42,8 @@ class LocalData:
         self._fingerprint = self._loaded_as = ""
         self._unread: tuple[str, ...] = ()
 
-    def get(self, model: nn.Module) -> Data:
-        """The data, checked against the model.
+    def get(self, build_model: Callable[[], nn.Module]) -> Data:
+        """The data, checked against a model, which is built if the data has to be loaded.
 
         Raises:
             DataError: the directory is missing, or the task finds no usable data there; the text says why.
@@ -54,6 +54,7 @@ class LocalData:
             if self._data is not None:
                 log.info("the dataset has changed: loading it again")
             self._data = None
+            model = build_model()
             try:
                 data = hold_out(self._task.load_data(self._directory, self._client), self._held_out, self._client)
                 self._task.validate(model, data)

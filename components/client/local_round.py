@@ -51,7 +51,8 @@ PROGRESS_PER_S = 10.0
 
 
 class LocalTrainer:
-    """Does local rounds for one device. What is loaded in the first round is kept for the next ones.
+    """Does local rounds for one device. The data that is loaded in the first round is kept for the next ones. The model
+    is built anew for each use, so that none sees what another has left in it.
 
     `say` is called with the progress, `loaded` with the number of examples, `entered` with each step's name.
 
@@ -84,7 +85,6 @@ class LocalTrainer:
         else:
             self._task = load_task(artifacts, entered)
         self._checkpoints: Checkpoints | None = None
-        self._model: nn.Module | None = None
         self._data = LocalData(
             self._task,
             Path(workplace.dataset),
@@ -152,8 +152,7 @@ class LocalTrainer:
 
     def _make_update(self, assignment: Assignment, accepted_at: float, files: RoundFiles) -> Update:
         task = self._task
-        model = self._load_model(task, assignment.training.seed)
-        data = self._data.get(model)
+        data = self._data.get(lambda: task.build_model(assignment.training.seed))
         checkpoints = Checkpoints(
             files,
             data.examples,
@@ -165,16 +164,20 @@ class LocalTrainer:
         downloaded_at = time.time()
         header = tensors.parse_header(file, len(file))
         base = state_dict.views(header, file)
-        state_dict.load(model, header, base)
         seed = local_seed(assignment.training.seed, assignment.round, self._workplace.thing)
-        randomness.seed(seed)
+
+        def global_model() -> nn.Module:
+            model = task.build_model(assignment.training.seed)
+            state_dict.load(model, header, base)
+            randomness.seed(seed)
+            return model
+
         found = checkpoints.find()
-        if found is None:
-            before = reportable(self._evaluate(model, data))
-            if data.has_test:
-                state_dict.load(model, header, base)  # an evaluation of the task's own may have changed its buffers
-        else:
+        if found is not None:
             before, downloaded_at = found.before, found.downloaded_at
+        else:
+            before = reportable(self._evaluate(global_model(), data)) if data.has_test else {}
+        model = global_model()
 
         self._advance("training")
         checkpoints.begin(before, downloaded_at)
@@ -236,7 +239,6 @@ class LocalTrainer:
         yield
         change = state_dict.first_change(before, state_dict.schema(model))
         if change is not None:
-            self._model = None  # the next round has it built again
             raise TaskError(f"{name}() of task.py has made another model of it: {change}")
 
     def _encode(
@@ -296,11 +298,6 @@ class LocalTrainer:
             encoding=assignment.encoding,
             component=__version__,
         )
-
-    def _load_model(self, task: Task, seed: int) -> nn.Module:
-        if self._model is None:
-            self._model = task.build_model(seed)
-        return self._model
 
     def _enter(self, phase: Phase) -> None:
         self._phase = phase

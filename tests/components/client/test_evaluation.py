@@ -205,3 +205,84 @@ def test_a_training_of_ones_own_gives_the_same_bits_with_and_without_a_test_set_
         found.append(tensor_bytes(aws, 1))
         assert read_update(aws, 1)[1].before == ({"accuracy": 0.5} if test else {})
     assert found[0] == found[1] == found[2]
+
+
+LEAVES = (
+    TASK
+    + """
+class Model(nn.Linear):
+    def __init__(self):
+        super().__init__(4, 2)
+        self.dropout = nn.Dropout(0.5)
+        self.register_buffer("count", torch.zeros(()), persistent=False)
+        self.register_buffer("seen", torch.zeros(0))
+
+    def forward(self, inputs):
+        return super().forward(self.dropout(inputs)) * (1 + self.count)
+
+def build_model():
+    return Model()
+
+def leave(model):
+    model.count += 1
+    model.dropout.p = 0.0
+    model.register_forward_hook(lambda module, inputs, output: output * 2)
+    model.requires_grad_(False)
+    torch.set_grad_enabled(False)
+
+def validate(model, data):
+    if LEAVING:
+        leave(model)
+        model.seen = torch.ones(3)
+
+def evaluate(model, data):
+    if LEAVING:
+        leave(model)
+    return {}
+
+describe = evaluate
+
+def train(model, data, settings):
+    inputs, targets = data.train.tensors
+    nn.functional.cross_entropy(model(inputs), targets).backward()
+    with torch.no_grad():
+        model.weight -= 0.1 * model.weight.grad
+    leave(model)
+    return {}
+"""
+)
+
+
+def test_nothing_that_is_left_in_a_model_reaches_the_update_in_a_warm_process_or_a_cold_one(
+    agent_of: AgentOf, assign: Callable[..., Assignment], aws: EmbeddedAws
+) -> None:
+    model = nn.Linear(4, 2)
+    model.register_buffer("seen", torch.zeros(0))
+    found = []
+    for leaving, rounds in ((True, (1, 2)), (True, (2,)), (False, (2,))):
+        agent = agent_of(f"LEAVING = {leaving}\n{LEAVES}")
+        for number in rounds:
+            agent.train(assign(number, model, seed=5))
+            assert agent.end().phase == "done"
+        found.append(tensor_bytes(aws, 2))
+    assert found[0] == found[1] == found[2]
+
+
+def test_what_evaluation_freezes_or_turns_off_is_as_it_was_afterwards() -> None:
+    model = model_of()
+    model.body[0].requires_grad_(False)
+    wanted = [parameter.requires_grad for parameter in model.parameters()]
+    with without_trace(model):
+        model.requires_grad_(not model.body[0].weight.requires_grad).body[3].requires_grad_(False)
+        torch.set_grad_enabled(False)
+    assert torch.is_grad_enabled()
+    assert [parameter.requires_grad for parameter in model.parameters()] == wanted
+
+
+def test_gradients_are_on_in_training_whatever_the_task_has_left(task_of: Callable[[str], Task]) -> None:
+    task = task_of("def train(model, data, settings):\n    return {'on': torch.is_grad_enabled()}\n")
+    torch.set_grad_enabled(False)
+    try:
+        assert task.train(model_of(), Data(EXAMPLES), SETTINGS) == {"on": 1.0}
+    finally:
+        torch.set_grad_enabled(True)

@@ -77,8 +77,8 @@ def test_what_cannot_be_looked_at_is_told_once_and_the_data_loaded(
     deed(directory)
     data = local_data(directory)
     with caplog.at_level(logging.INFO):
-        first = data.get(nn.Linear(1, 1))
-        assert data.get(nn.Linear(1, 1)) is first
+        first = data.get(lambda: nn.Linear(1, 1))
+        assert data.get(lambda: nn.Linear(1, 1)) is first
         assert data.change() is None
     assert [record.reason[: len(named)] for record in caplog.records] == ([named] if named else [])  # type: ignore[attr-defined]
 
@@ -93,7 +93,7 @@ def test_a_directory_that_only_root_may_read_is_told_and_stops_nothing(
     if is_root:
         os.seteuid(65534)
     try:
-        local_data(directory).get(nn.Linear(1, 1))
+        local_data(directory).get(lambda: nn.Linear(1, 1))
     finally:
         if is_root:
             os.seteuid(0)
@@ -129,7 +129,7 @@ def test_many_that_cannot_be_looked_at_are_counted(
 ) -> None:
     for number in range(200):
         (directory / f"{number:03d}").symlink_to("gone")
-    local_data(directory).get(nn.Linear(1, 1))
+    local_data(directory).get(lambda: nn.Linear(1, 1))
     (record,) = caplog.records
     assert record.reason.startswith("000: No such file or directory; 001: ")  # type: ignore[attr-defined]
     assert record.reason.endswith("; and 197 more")  # type: ignore[attr-defined]
@@ -161,7 +161,7 @@ def test_what_is_added_removed_or_changed_is_seen_behind_links_too(directory: Pa
 def test_a_dataset_that_is_missing_or_no_directory_is_told(directory: Path, local_data: LocalDataOf) -> None:
     for path in (directory / "none", directory / "data.csv"):
         with pytest.raises(DataError, match="is not a directory: set `dataset`"):
-            local_data(path).get(nn.Linear(1, 1))
+            local_data(path).get(lambda: nn.Linear(1, 1))
 
 
 def test_a_dataset_may_be_a_link_and_have_very_many_files(directory: Path) -> None:
