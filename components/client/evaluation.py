@@ -12,8 +12,8 @@ from components.client import randomness
 
 @contextlib.contextmanager
 def without_trace(model: nn.Module) -> Iterator[None]:
-    """The model in evaluation mode; afterwards the modes of its modules, which parameters take gradients, its device, the
-    random number generators and whether gradients are recorded are what they were."""
+    """The model in evaluation mode; afterwards the modes of its modules, its device, which parameters take gradients,
+    whether these are recorded, and the random number generators are what they were."""
     modes = [(module, module.training) for module in model.modules()]
     gradients = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     devices = _devices(model)

@@ -17,7 +17,7 @@ from components.client import __version__, device, durable, logs, randomness, st
 from components.client.checkpoints import Checkpoints
 from components.client.exchange import Workplace
 from components.client.interruptions import NotReadyError, StoppedError
-from components.client.loading import Task, TaskError, load_task, reportable
+from components.client.loading import TaskError, load_task, reportable
 from components.client.local_data import DataError, LocalData
 from components.client.reasons import shorten
 from components.client.residual import Owner, Residuals

@@ -3,7 +3,8 @@
 A tensor that a model holds under two names (tied weights) travels under both, so that the names of both sides agree.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
 import numpy as np
@@ -38,22 +39,31 @@ def _schema(values: Mapping[str, Tensor]) -> Schema:
 
 
 def buffers(model: nn.Module) -> tuple[str, ...]:
-    """The floating-point tensors of the model's state that are no parameters: averaged, never optimized. A name that
-    only its state_dict() knows is told by its last part, as of a wrapper that adds a prefix."""
-    parameters = {name for name, _ in model.named_parameters(remove_duplicate=False)}
+    """The floating-point tensors of the model's state that are no parameters: averaged, never optimized. Told by the
+    memory that they lie in; copies, by their name; and by its last part, if only state_dict() knows it, as of a wrapper
+    that adds a prefix."""
+    state = tensors_of(model)
+    names = {name for name, _ in model.named_parameters(remove_duplicate=False)}
     own = {name for name, _ in model.named_buffers(remove_duplicate=False)}
-    last = {_last_part(name) for name in own} - {_last_part(name) for name in parameters} | {"_extra_state"}
-    return tuple(
-        sorted(
-            name
-            for name, value in tensors_of(model).items()
-            if value.is_floating_point() and name not in parameters and (name in own or _last_part(name) in last)
-        )
-    )
+    last = {_last_part(name) for name in own} - {_last_part(name) for name in names} | {"_extra_state"}
+    of_parameters, of_buffers = _memory(model.parameters()), _memory(model.buffers())
+
+    def is_buffer(name: str, value: Tensor) -> bool:
+        lies_in = _memory([value])
+        if (lies_in <= of_parameters) != (lies_in <= of_buffers):
+            return lies_in <= of_buffers
+        return name not in names and (name in own or _last_part(name) in last)
+
+    return tuple(sorted(name for name, value in state.items() if value.is_floating_point() and is_buffer(name, value)))
+
+
+def _memory(values: Iterable[Tensor]) -> set[int]:
+    """Where these lie."""
+    return {value.untyped_storage().data_ptr() for value in values if value.layout == torch.strided}
 
 
 def _last_part(name: str) -> str:
-    return name.rpartition(".")[2]
+    return re.split(r"\W", name)[-1]
 
 
 def views(header: Header, data: bytearray) -> dict[str, Tensor]:

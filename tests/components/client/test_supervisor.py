@@ -376,12 +376,14 @@ def test_files_that_vanish_while_they_are_trained_on_are_no_failure_of_the_task(
         ("def build_model():\n    pass\n", "build_model() of task.py returned NoneType"),
         ("def load_data(directory, client):\n    return 1, 2\n", "load_data() of task.py returned tuple"),
         (
-            "was = load_data\n"
-            "def load_data(directory, client):\n"
-            "    (directory / 'cache').write_text('1')\n"
-            "    return was(directory, client)\n"
-            "def train(model, data, settings):\n"
-            "    raise KeyError('weights')\n",
+            (
+                "was = load_data\n"
+                "def load_data(directory, client):\n"
+                "    (directory / 'cache').write_text('1')\n"
+                "    return was(directory, client)\n"
+                "def train(model, data, settings):\n"
+                "    raise KeyError('weights')\n"
+            ),
             "train() of task.py: KeyError: 'weights' (task.py, line ",
         ),
     ],

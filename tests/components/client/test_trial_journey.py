@@ -276,26 +276,34 @@ def wide():
     [
         ("model = Inner(wide())\nmodel.register_load_state_dict_pre_hook(lambda *_: LOADED.append('pre'))", "pre"),
         (
-            "model = nn.Sequential(wide(), Inner(nn.ReLU()))\n"
-            "model[1].register_load_state_dict_pre_hook(lambda *_: LOADED.append('pre'))",
+            (
+                "model = nn.Sequential(wide(), Inner(nn.ReLU()))\n"
+                "model[1].register_load_state_dict_pre_hook(lambda *_: LOADED.append('pre'))"
+            ),
             "pre",
         ),
         (
-            "model = nn.Sequential(nn.Sequential(Inner(wide())))\n"
-            "model[0].register_load_state_dict_post_hook(lambda *_: LOADED.append('post'))",
+            (
+                "model = nn.Sequential(nn.Sequential(Inner(wide())))\n"
+                "model[0].register_load_state_dict_post_hook(lambda *_: LOADED.append('post'))"
+            ),
             "post",
         ),
         ("model = nn.Sequential(Sees(wide()))", "method"),
         ("model = nn.Sequential(wide(), SeesBelow(3))", "method of a leaf"),
         (
-            "model = Inner(wide())\n"
-            "whole = model._load_from_state_dict\n"
-            "model._load_from_state_dict = lambda *args: (LOADED.append('own'), whole(*args))",
+            (
+                "model = Inner(wide())\n"
+                "whole = model._load_from_state_dict\n"
+                "model._load_from_state_dict = lambda *args: (LOADED.append('own'), whole(*args))"
+            ),
             "own",
         ),
         (
-            "model = nn.Sequential(wide(), LoadsItself(nn.Linear(1, 1)))\n"
-            "model.register_load_state_dict_post_hook(lambda *_: LOADED.append('post'))",
+            (
+                "model = nn.Sequential(wide(), LoadsItself(nn.Linear(1, 1)))\n"
+                "model.register_load_state_dict_post_hook(lambda *_: LOADED.append('post'))"
+            ),
             "post",
         ),
     ],
@@ -345,6 +353,43 @@ def test_training_does_not_change_the_global_model_that_was_loaded(task_of: Task
 
 def test_the_names_of_a_wrapper_do_not_make_buffers_of_parameters(task_of: TaskOf) -> None:
     assert state_dict.buffers(task_of("return Renames()").build_model()) == ("net.1.running_mean", "net.1.running_var")
+
+
+RENAMED = [
+    ('name.replace(".", "/")', ["1/running_mean", "1/running_var", "scale"]),
+    ('name.replace(".", "::")', ["1::running_mean", "1::running_var", "scale"]),
+    ('"net." + name', ["net.1.running_mean", "net.1.running_var", "net.scale"]),
+]
+
+
+def renamed(name: str, value: str) -> str:
+    return (
+        "model = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3), nn.Linear(3, 2))\n"
+        "model.register_buffer('scale', torch.ones(2))\n"
+        "model._register_state_dict_hook(\n"
+        f"    lambda module, state, *_: {{{name}: {value} for name, value in state.items()}})\n"
+        "return model"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        *RENAMED,
+        ('name + ":0"', ["1.running_mean:0", "1.running_var:0", "scale:0"]),
+        ("name.upper()", ["1.RUNNING_MEAN", "1.RUNNING_VAR", "SCALE"]),
+        ('{"1.weight": "scale", "scale": "weight"}.get(name, name)', ["1.running_mean", "1.running_var", "weight"]),
+    ],
+)
+def test_a_state_that_is_renamed_has_the_same_buffers(task_of: TaskOf, name: str, expected: list[str]) -> None:
+    assert list(state_dict.buffers(task_of(renamed(name, "value")).build_model())) == expected
+
+
+@pytest.mark.parametrize(("name", "expected"), RENAMED)
+def test_buffers_of_a_state_of_copies_are_told_by_the_last_part_of_their_name(
+    task_of: TaskOf, name: str, expected: list[str]
+) -> None:
+    assert list(state_dict.buffers(task_of(renamed(name, "value.clone()")).build_model())) == expected
 
 
 def test_tied_weights_that_int8_has_made_differ_are_loaded_as_one_of_them(task_of: TaskOf) -> None:
