@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from components.client import randomness, state_dict
 from components.client.interruptions import StoppedError
-from components.client.model_tensors import fault_of, put, tensors_of
+from components.client.model_tensors import fault_of, left_out, put, put_left_out, takes_left_out, tensors_of
 from components.client.round_files import CheckpointState, RoundFiles
 from components.client.task import Checkpoint
 from components.client.values import ValueRefusedError, checkpoint_values
@@ -19,7 +19,7 @@ from protocol.tensors import Array, InvalidTensorsError
 
 log = logging.getLogger(__name__)
 
-_MODEL, _RANDOM, _TASK = "model/", "random/", "task/"
+_MODEL, _LEFT_OUT, _RANDOM, _TASK = "model/", "left out/", "random/", "task/"
 
 
 class Checkpoints:
@@ -103,13 +103,14 @@ class Checkpoints:
             return None
         (state, header, body), self._found = self._found, None
         values = state_dict.views(header, body)
-        saved = _under(_MODEL, values)
+        saved, beside = _under(_MODEL, values), _under(_LEFT_OUT, values)
         if {name: (value.dtype, value.shape) for name, value in saved.items()} != {
             name: (value.dtype, value.shape) for name, value in tensors_of(model).items()
-        }:
+        } or not takes_left_out(model, beside):
             self._files.drop_checkpoint("its tensors are not the model's")
             return None
         put(model, saved)
+        put_left_out(model, beside)
         randomness.restore({name: value.numpy() for name, value in _under(_RANDOM, values).items()})
         self._train_s = state.train_s
         log.info("training goes on from its checkpoint", extra={"reason": f"trained for {state.train_s:.1f} s before"})
@@ -135,6 +136,7 @@ class Checkpoints:
                 raise ValueRefusedError(f"checkpoint(): {fault}")
         arrays, dtypes = state_dict.to_arrays(
             {_MODEL + name: value for name, value in tensors_of(model).items()}
+            | {_LEFT_OUT + name: value for name, value in left_out(model).items()}
             | {_TASK + name: value for name, value in own.items()}
         )
         states: dict[str, Array] = {_RANDOM + name: array for name, array in randomness.capture().items()}

@@ -61,6 +61,57 @@ def tensors_of(model: nn.Module) -> dict[str, Tensor]:
     return {name: (value.detach() if value.requires_grad else value).cpu() for name, value in state.items()}
 
 
+def left_out(model: nn.Module) -> dict[str, Tensor]:
+    """Name -> the model's own parameter or buffer, of those that its state_dict() leaves out or gives as copies."""
+    given = {_place(value) for value in model.state_dict().values() if isinstance(value, Tensor)}
+    own = [*model.named_parameters(), *model.named_buffers()]
+    return {name: value.detach() for name, value in own if _can_be_kept(name, value) and _place(value) not in given}
+
+
+def takes_left_out(model: nn.Module, values: Mapping[str, Tensor]) -> bool:
+    """Whether `put_left_out` can put these back."""
+    own, buffers = left_out(model), _buffers(model)
+    return own.keys() <= values.keys() and all(
+        name in buffers or (name in own and _is_alike(own[name], value)) for name, value in values.items()
+    )
+
+
+def put_left_out(model: nn.Module, values: Mapping[str, Tensor]) -> None:
+    """Puts back what `left_out` gave. A buffer may have been of another shape then, or none may be there, if a forward
+    makes it."""
+    own, buffers = left_out(model), _buffers(model)
+    device = next((value.device for value in model.parameters()), torch.device("cpu"))
+    for name, value in values.items():
+        if name in own and _is_alike(own[name], value):
+            own[name].copy_(value)
+        else:
+            module, last = buffers[name]
+            module._buffers[last] = value.clone().to(device)
+
+
+def _buffers(model: nn.Module) -> dict[str, tuple[nn.Module, str]]:
+    """Name -> where each buffer belongs, those that are not made yet as well."""
+    return {
+        f"{path}.{name}".removeprefix("."): (module, name)
+        for path, module in model.named_modules()
+        for name in module._buffers
+    }
+
+
+def _is_alike(one: Tensor, other: Tensor) -> bool:
+    return (one.dtype, one.shape) == (other.dtype, other.shape)
+
+
+def _can_be_kept(name: str, value: Tensor) -> bool:
+    return fault_of(name, value) is None and _overlap_of(name, value) is None
+
+
+def _place(value: Tensor) -> object:
+    if value.layout != torch.strided or value.is_nested:
+        return None
+    return value.device, value.data_ptr(), value.dtype, value.shape, value.stride()
+
+
 def fault_of(name: object, value: object) -> str | None:
     """Why this cannot be written to a file of tensors."""
     if not isinstance(name, str) or not _is_text(name):
@@ -175,7 +226,7 @@ def _first_difference(model: nn.Module, values: Mapping[str, Tensor]) -> str | N
 
 def _equal(one: Tensor, other: Tensor) -> bool:
     """Whether two tensors have the same numbers; a nan is one of them."""
-    if one.dtype != other.dtype or one.shape != other.shape:
+    if not _is_alike(one, other):
         return False
     if torch.equal(one, other):
         return True

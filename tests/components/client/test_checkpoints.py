@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from components.client.checkpoints import Checkpoints
 from components.client.interruptions import StoppedError
-from components.client.model_tensors import UnsupportedModelError
+from components.client.model_tensors import UnsupportedModelError, left_out
 from components.client.round_files import CHECKPOINT, Belonging, RoundFiles
 from components.client.task import Training, keep_checkpoints
 
@@ -113,6 +113,53 @@ def test_a_model_goes_on_by_its_own_load_state_dict_or_says_which_tensor_does_no
         else:
             assert after.resume(model) is not None
             assert torch.equal(model.weight, saved.weight)
+
+
+class Personal(nn.Module):
+    """A body that travels in half as many bytes, a head that stays, and buffers that are no part of its state."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.head = nn.Linear(3, 4), nn.Linear(4, 2)
+        self.register_buffer("momentum", torch.rand(4), persistent=False)
+        self.register_buffer("angles", None, persistent=False)
+        self.register_buffer("seen", torch.zeros(0), persistent=False)
+        self.register_buffer("mask", torch.zeros(1).expand(4), persistent=False)
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:  # type: ignore[override]
+        found = super().state_dict(*args, **kwargs)
+        return {name: value.half() for name, value in found.items() if name.startswith("body")}
+
+
+def test_what_is_no_part_of_the_state_or_a_copy_in_it_comes_back_bit_by_bit(process: Process) -> None:
+    saved, model = Personal(), Personal()
+    saved.angles, saved.seen = torch.rand(2), torch.rand(5)
+    before = process()
+    before.begin({}, 0.0)
+    before.save(saved, {}, {})
+    after = process()
+    assert after.find() is not None
+    assert after.resume(model) is not None
+    expected = dict([*saved.named_parameters(), *saved.named_buffers()])
+    found = dict([*model.named_parameters(), *model.named_buffers()])
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(value, expected[name]) for name, value in found.items())
+
+
+def test_a_tensor_that_the_state_gives_is_saved_once() -> None:
+    assert left_out(model_of(1)) == {}
+
+
+def test_a_checkpoint_of_a_model_with_other_tensors_outside_of_its_state_is_dropped(process: Process) -> None:
+    before = process()
+    before.begin({}, 0.0)
+    before.save(Personal(), {}, {})
+    after, other = process(), Personal()
+    other.head = nn.Linear(4, 3)
+    weight = other.head.weight.clone()
+    assert after.find() is not None
+    assert after.resume(other) is None
+    assert torch.equal(other.head.weight, weight)
 
 
 def test_training_that_begins_has_nothing_to_resume(process: Process) -> None:
