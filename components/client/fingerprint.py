@@ -9,8 +9,8 @@ import msgspec
 
 
 class Fingerprint(msgspec.Struct, frozen=True):
-    """`digest` changes with any file that is added, removed or changed. `unread` says what could not be looked at, and
-    why: that it changes is not seen."""
+    """`digest` changes with any file that is added, removed or changed, and with where links lead. `unread` says what
+    could not be looked at, and why: that it changes is not seen."""
 
     digest: str
     unread: tuple[str, ...]
@@ -43,6 +43,9 @@ def of(directory: Path) -> Fingerprint:
         for entry in found:
             name = os.path.join(below, entry.name)  # noqa: PTH118
             try:
+                if entry.is_symlink():  # it may lead elsewhere by now, to what is counted in its own place
+                    target = os.readlink(os.path.join(root, name))  # noqa: PTH115, PTH118
+                    digest.update(b"%s\0-> %s\0\n" % (name, target))
                 about = entry.stat()
             except OSError as error:  # a dangling link or a loop; or it is gone
                 unread.append(_noted(name, error))

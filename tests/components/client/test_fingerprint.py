@@ -158,6 +158,24 @@ def test_what_is_added_removed_or_changed_is_seen_behind_links_too(directory: Pa
     assert fingerprint.of(directory).digest != before.digest
 
 
+@pytest.mark.parametrize(("first", "then"), [("2024-01", "2024-02"), ("./2024-01", "gone"), ("a.csv", "b.csv")])
+def test_a_link_that_leads_elsewhere_is_a_change(directory: Path, first: str, then: str) -> None:
+    for name in ("2024-01", "2024-02"):
+        (directory / name).mkdir()
+        (directory / name / "data.csv").write_text(name)
+        os.utime(directory / name / "data.csv", (1, 1))
+    for name in ("a.csv", "b.csv"):
+        (directory / name).write_text("1")
+        os.utime(directory / name, (1, 1))
+    link = directory / "current"
+    link.symlink_to(first)
+    before = fingerprint.of(directory).digest
+    assert fingerprint.of(directory).digest == before
+    link.unlink()
+    link.symlink_to(then)
+    assert fingerprint.of(directory).digest != before
+
+
 def test_a_dataset_that_is_missing_or_no_directory_is_told(directory: Path, local_data: LocalDataOf) -> None:
     for path in (directory / "none", directory / "data.csv"):
         with pytest.raises(DataError, match="is not a directory: set `dataset`"):
