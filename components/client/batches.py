@@ -1,6 +1,7 @@
 """A dataset in batches of inputs and targets, as a DataLoader gives them."""
 
 import copy
+import operator
 from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any, TypeAlias
 
@@ -55,7 +56,7 @@ def batches(dataset: "Dataset[Any]", size: int, generator: torch.Generator | Non
     whole: Any = dataset
     at = chosen
     while type(whole) in (Subset, Share):
-        at = torch.as_tensor(whole.indices)[at]
+        at = _whole_numbers(whole.indices)[at]
         whole = whole.dataset
     if type(whole) is TensorDataset:
         for part in torch.split(at, size)[skip:]:
@@ -63,6 +64,12 @@ def batches(dataset: "Dataset[Any]", size: int, generator: torch.Generator | Non
     else:
         for part in torch.split(chosen, size)[skip:]:
             yield _pair(default_collate(_fetch(dataset, part.tolist())))
+
+
+def _whole_numbers(indices: Any) -> Tensor:
+    """Indices in whatever they are given in: an array of numpy may be of any integers, and be reversed."""
+    given = indices.tolist() if hasattr(indices, "tolist") else indices
+    return torch.tensor([operator.index(index) for index in given], dtype=torch.int64)
 
 
 def move(inputs: Any, device: torch.device) -> Any:

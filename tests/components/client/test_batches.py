@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -176,3 +177,29 @@ def test_inputs_are_moved_in_the_containers_that_they_are_in() -> None:
     assert move(MappingProxyType({"a": ones}), there)["a"].device == there
     assert move(Packed(ones), there).values.device == there
     assert ones.device == torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    "indices",
+    [
+        np.arange(20)[::-1],
+        *(np.arange(20)[3:15].astype(kind) for kind in ("u1", "i1", "i2", "u2", "i4", "u4", "u8", ">i8", object)),
+        torch.arange(20, dtype=torch.uint8),
+        torch.arange(20).flip(0),
+        range(19, 0, -2),
+        (4, -1, 0),
+        [np.int64(3), np.uint8(1), True, torch.tensor(7)],
+        list(torch.arange(5)),
+        np.flatnonzero(np.arange(20) % 3 == 0),
+    ],
+)
+@pytest.mark.parametrize("kind", [Subset, Share])
+def test_a_subset_may_have_its_indices_in_whatever_holds_whole_numbers(kind: Any, indices: Any) -> None:
+    wanted = [int(index) % 20 for index in indices]
+    found = [target for _, targets in batches(kind(plain(), indices), 8, None) for target in targets.tolist()]
+    assert found == wanted
+
+
+def test_indices_that_are_no_whole_numbers_are_refused() -> None:
+    with pytest.raises(TypeError, match="float"):
+        next(batches(Subset(plain(), [0.0, 1.5]), 8, None))  # type: ignore[list-item]
