@@ -157,6 +157,9 @@ def main() -> None:
     def say(answer: _Answer) -> None:
         answers.write(msgspec.json.encode(answer) + b"\n")
 
+    def say_error(error: Exception) -> None:
+        say(_Answer(error=str(error).encode(errors="backslashreplace").decode()))  # its text may hold half a character
+
     say(_Answer(step="the import of torch and task.py"))
     from components.client import state_dict
     from components.client.loading import TaskError, load_task, reportable
@@ -172,7 +175,7 @@ def main() -> None:
         data = task.load_data(held_out, client)
         network = task.build_model(seed)
     except TaskError as error:
-        say(_Answer(error=str(error)))
+        say_error(error)
         return
     say(_Answer(ready=True))
     for line in sys.stdin.buffer:
@@ -182,7 +185,7 @@ def main() -> None:
             state_dict.load(network, header, state_dict.views(header, content))
             say(_Answer(metrics=reportable(task.evaluate(network, data))))
         except (OSError, InvalidTensorsError, TaskError) as error:
-            say(_Answer(error=str(error)))
+            say_error(error)
 
 
 if __name__ == "__main__":

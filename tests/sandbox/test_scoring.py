@@ -45,6 +45,14 @@ def refusal(directory: Path, source: str, limit_s: float = LIMIT_S) -> str:
             TASK.replace("return nn.Linear(4, 2)", "return nn.Linear(5, 2)"),
             "does not take the first training example",
         ),
+        (
+            TASK + "def load_data(directory, client):\n    raise OSError('caf\\udce9')\n",
+            r"load_data() of task.py: OSError: caf\udce9",
+        ),
+        (
+            TASK.replace("return nn.Linear(4, 2)", "raise ValueError('\\ud800\\nx')"),
+            "build_model() of task.py: ValueError: \\ud800",
+        ),
     ],
 )
 def test_a_mistake_in_the_task_is_told_before_the_block_begins(tmp_path: Path, source: str, told: str) -> None:
