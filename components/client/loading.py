@@ -1,12 +1,13 @@
 """Finds a task's functions, calls them, and says clearly what is wrong with them."""
 
+import contextlib
 import hashlib
 import importlib
 import linecache
 import math
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
@@ -71,11 +72,15 @@ class Task:
         randomness.seed(_seed_of(client))  # a split that load_data draws is the same again after a restart
         data = self._call("load_data", self._module.load_data, Data, directory, client)
         where = f"load_data() of {self._file.name}"
-        try:
-            examples, _ = data.examples, data.has_test
-        except TypeError as error:
-            kind = "an IterableDataset" if is_iterable(data.train) or is_iterable(data.test) else "a set of examples"
-            raise TaskError(f"{where} gives {kind} without a length, which a device has to tell: {error}") from error
+        with self._blaming("load_data"):
+            try:
+                examples, _ = data.examples, data.has_test
+            except TypeError as error:
+                kind = (
+                    "an IterableDataset" if is_iterable(data.train) or is_iterable(data.test) else "a set of examples"
+                )
+                told = f"{where} gives {kind} without a length, which a device has to tell: {error}"
+                raise TaskError(told) from error
         if examples < 1:
             found = ValueError("no training examples")
             raise TaskError(f"{where} found no training examples in {directory}") from found
@@ -118,19 +123,17 @@ class Task:
         return self._converted(values.metrics, metrics, name)
 
     def _converted(self, convert: Callable[[Any, str], _Result], value: object, name: str) -> _Result:
-        try:
-            return convert(value, f"{name}() of {self._file.name}")
-        except ValueRefusedError as error:
-            raise TaskError(str(error)) from error
+        with self._blaming(name):
+            try:
+                return convert(value, f"{name}() of {self._file.name}")
+            except ValueRefusedError as error:
+                raise TaskError(str(error)) from error
 
     def _call(self, name: str, function: Callable[..., Any], expected: type[_Result], *arguments: Any) -> _Result:
         self._entered(f"{name}() of {self._file.name}")
         try:
-            result = function(*arguments)
-        except (DivergedError, InterruptionError):
-            raise
-        except BaseException as error:  # sys.exit() as well: a process that just ends tells nobody why
-            raise TaskError(f"{name}() of {self._file.name}: {describe(error, self.root)}") from error
+            with self._blaming(name):
+                result = function(*arguments)
         finally:
             if os.getpid() != self._process:
                 os._exit(0)  # a process that the task has forked, and lets return: the round is not its own
@@ -139,6 +142,16 @@ class Task:
                 f"{name}() of {self._file.name} returned {type(result).__name__}, it has to return {expected.__name__}"
             )
         return result
+
+    @contextlib.contextmanager
+    def _blaming(self, name: str) -> Iterator[None]:
+        """What is raised is the task's: in its function, or in a method of what that has given."""
+        try:
+            yield
+        except (TaskError, DivergedError, InterruptionError):
+            raise
+        except BaseException as error:  # sys.exit() as well: a process that just ends tells nobody why
+            raise TaskError(f"{name}() of {self._file.name}: {describe(error, self.root)}") from error
 
 
 def load_task(path: Path, entered: Callable[[str], object] = _nothing, packed: Path | None = None) -> Task:

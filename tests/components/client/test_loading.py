@@ -179,3 +179,36 @@ def test_the_digest_of_a_task_is_that_of_all_its_code(tmp_path: Path) -> None:
     digests.add(task_of(tmp_path, TASK).sha256)
     digests.add(task_of(tmp_path, TASK + "\n").sha256)
     assert len(digests) == 4
+
+
+STRANGE = """
+class Strange:
+    def __init__(self, error): self.error = error
+    def __float__(self): raise self.error
+    def __len__(self): raise self.error
+    def __repr__(self): raise self.error
+    def __getitem__(self, index): raise self.error
+
+def evaluate(model, data): return {"loss": Strange(ERROR)}
+def train(model, data, settings): return {Strange(ERROR): 1.0}
+def describe(model, data): return {"x": Strange(ERROR)}
+def ready(device): return Strange(ERROR)
+def load_data(directory, client): return Data(Strange(ERROR))
+"""
+
+
+@pytest.mark.parametrize("error", ["KeyError('x')", "ZeroDivisionError()", "NotImplementedError()", "SystemExit(3)"])
+def test_an_object_that_raises_when_it_is_looked_at_is_blamed_on_the_function_that_gave_it(
+    tmp_path: Path, error: str
+) -> None:
+    task = task_of(tmp_path, TASK + STRANGE.replace("ERROR", error))
+    model = nn.Linear(4, 2)
+    for name, arguments in (
+        ("load_data", (tmp_path, CLIENT)),
+        ("ready", (DEVICE,)),
+        ("evaluate", (model, data())),
+        ("train", (model, data(), SETTINGS)),
+        ("describe", (model, data())),
+    ):
+        with pytest.raises(TaskError, match=rf"^{name}\(\) of task.py"):
+            getattr(task, name)(*arguments)
