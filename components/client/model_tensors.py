@@ -158,10 +158,32 @@ def put(model: nn.Module, values: Mapping[str, Tensor]) -> None:
         _load_state(model, {name: value.clone() for name, value in values.items()})
     name = _first_difference(model, values)
     if name is not None:
+        other = _sharing(model.state_dict(), name)
+        if other is not None:
+            raise UnsupportedModelError(
+                f"tensor {name!r} is not what was loaded into it: it shares memory with {other!r}, in another order or "
+                "part; give it its own by clone(), or keep one of them only, and make the other of it in forward()"
+            )
         raise UnsupportedModelError(
             f"tensor {name!r} is not what was loaded into it: load_state_dict() of the model does not undo what its "
             "state_dict() does; let it take what that gives"
         )
+
+
+def _sharing(state: Mapping[str, Any], name: str) -> str | None:
+    """The first other tensor that lies, in part or in another order, in the memory of this one."""
+    value = state.get(name)
+    if value is None or not value.numel():
+        return None
+    start = value.untyped_storage().data_ptr()
+    return next(
+        (
+            other
+            for other, its in state.items()
+            if other != name and its.untyped_storage().data_ptr() == start and _place(its) != _place(value)
+        ),
+        None,
+    )
 
 
 def _keeps(model: nn.Module, values: Mapping[str, Tensor]) -> bool:

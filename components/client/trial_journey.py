@@ -12,7 +12,7 @@ from torch import Tensor
 from components.client import state_dict
 from components.client.error_places import describe
 from components.client.loading import Task, TaskError
-from components.client.model_tensors import DTYPES, UnsupportedModelError, put
+from components.client.model_tensors import DTYPES, UnsupportedModelError, put, tensors_of
 from protocol import messages, tensors
 from protocol.encodings import update_layout
 from protocol.messages import MAX_REPORT_BYTES, Encoding, Report, Timings
@@ -68,7 +68,12 @@ def travel(task: Task, offered: bytes, seed: int, encoding: Encoding) -> None:
             )
         own = state_dict.schema(model)
         state_dict.load(model, header, base)
-        put(model, {name: _changed(base[name].to(DTYPES[own[name][0]]), i) for i, name in enumerate(own)})
+        try:
+            put(model, {name: _changed(base[name].to(DTYPES[own[name][0]]), i) for i, name in enumerate(own)})
+        except UnsupportedModelError:
+            raise
+        except Exception:  # it may look whether numbers make sense: those that it makes itself do
+            put(model, tensors_of(task.build_model(seed + 1)))
         state_dict.load(model, header, base)
         update, _ = state_dict.dump_update(model, base, layout, _REPORT)
         changed = _first_change(update)

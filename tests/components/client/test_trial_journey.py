@@ -126,6 +126,22 @@ class Raises(nn.Linear):
     def load_state_dict(self, state, strict=True):
         raise KeyError("weights")
 
+class Checks(nn.Module):
+    """Loads probabilities only."""
+    def __init__(self):
+        super().__init__()
+        self.p = nn.Parameter(torch.rand(4).softmax(0))
+    def _load_from_state_dict(self, state, prefix, *args):
+        if not torch.isclose(state[prefix + "p"].sum(), torch.ones(())):
+            raise ValueError("probabilities must sum to one")
+        super()._load_from_state_dict(state, prefix, *args)
+
+class Transposed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.encoder, self.decoder = nn.Linear(4, 2), nn.Linear(2, 4)
+        self.decoder.weight = nn.Parameter(self.encoder.weight.t())
+
 class Overlaps(nn.Module):
     """Two of its tensors are parts of one."""
     def __init__(self):
@@ -149,6 +165,7 @@ class Overlaps(nn.Module):
         "return nn.Sequential(Adapted(), nn.Linear(2, 2))",
         "return Hooked()",
         "return Assigns(4, 2)",
+        "return Checks()",
         "return Tied()",
         "return Tied(Copies)",
         "return Extra(4, 2)",
@@ -190,6 +207,10 @@ def test_these_pass_and_a_device_has_the_global_model_then(task_of: TaskOf, body
         ("return Deaf(4, 2)", r"tensor 'weight' is not what was loaded into it"),
         ("return OneWay(4, 2)", r"tensor 'net.weight' is not what was loaded into it"),
         ("return Overlaps()", r"tensor '(first_row|layer.weight)' is not what was loaded into it"),
+        (
+            "return Transposed()",
+            r"tensor '(en|de)coder.weight' is not .*shares memory with '(en|de)coder.weight', .* in forward\(\)",
+        ),
         ("return Unpicklable(4, 2)", r"'_extra_state' is dict, no tensor: have get_extra_state"),
         ("return Raises(4, 2)", r"the model cannot be loaded: KeyError: 'weights' \(task.py, line \d+\)"),
         ("return nn.LazyLinear(2)", r"tensor 'weight' has no shape yet"),
