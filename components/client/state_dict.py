@@ -117,11 +117,20 @@ def _text(kind: tuple[str, tuple[int, ...]] | None) -> str:
 
 
 def delta(model: nn.Module, base: Mapping[str, Tensor], layout: UpdateLayout) -> tuple[Floats, Integers]:
-    """Local minus global: all float coordinates, and all integer coordinates, flat."""
+    """Local minus global: all float coordinates, and all integer coordinates, flat.
+
+    Raises:
+        DivergedError: a tensor was not finite in the global model, and has changed; the text names it.
+    """
     state = tensors_of(model)
     floats, integers = np.empty(layout.n_float, np.float32), np.empty(layout.n_int, np.int64)
     for place in layout.floats:
         difference = _difference(state[place.name], base[place.name])
+        if not difference[~base[place.name].isfinite()].isfinite().all():
+            raise DivergedError(
+                f"tensor {place.name!r} was infinite in the global model, and training has changed it: there is no "
+                "difference that could be sent; have build_model() start it with finite numbers"
+            )
         is_buffer = place.start >= layout.n_parameters
         rounded = _towards_zero(difference) if is_buffer else difference
         torch.from_numpy(floats[place.start : place.stop]).copy_(rounded.flatten())

@@ -220,6 +220,20 @@ def test_an_infinite_constant_does_not_change() -> None:
         state_dict.dump_update(model, base, layout, report())
 
 
+@pytest.mark.parametrize("value", [torch.inf, -torch.inf])
+@pytest.mark.parametrize("now", [1.0, 0.0, torch.nan])
+def test_a_buffer_that_was_infinite_and_is_not_any_more_is_to_start_finite(value: float, now: float) -> None:
+    model = nn.Linear(2, 2)
+    model.register_buffer("least", torch.tensor([1.0, value]))
+    file = bytearray(state_dict.dump_model(model, "f"))
+    header = tensors.parse_header(file, len(file))
+    base = state_dict.views(header, file)
+    state_dict.load(model, header, base)
+    model.get_buffer("least")[1] = now
+    with pytest.raises(DivergedError, match=r"'least' was infinite in the global model, .* start it with finite"):
+        state_dict.delta(model, base, update_layout(header, "float32"))
+
+
 def test_a_variance_of_float64_plus_its_difference_in_float32_is_never_negative() -> None:
     model = Normalized()
     with torch.no_grad():
