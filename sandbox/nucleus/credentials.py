@@ -43,7 +43,7 @@ class TokenExchangeRole:
         version = iam.get_policy(PolicyArn=policy_arn)["Policy"]["DefaultVersionId"]
         policy = iam.get_policy_version(PolicyArn=policy_arn, VersionId=version)["PolicyVersion"]["Document"]
         self._policy = policy if isinstance(policy, str) else json.dumps(policy)
-        self._arn = self._create(iam)
+        self._arn = self._create(iam, policy_arn.rpartition("/")[2])
 
     def assume(self, thing: str) -> Credentials:
         """New credentials of one device."""
@@ -60,7 +60,7 @@ class TokenExchangeRole:
             expiration=answer["Expiration"],
         )
 
-    def _create(self, iam: Any) -> str:
+    def _create(self, iam: Any, policy_name: str) -> str:
         account = self._sts.get_caller_identity()["Account"]
         trust = {
             "Version": "2012-10-17",
@@ -77,7 +77,7 @@ class TokenExchangeRole:
         except iam.exceptions.EntityAlreadyExistsException:
             role = iam.get_role(RoleName=ROLE_NAME)["Role"]
         any_thing = self._policy.replace(THING_NAME_VARIABLE, "*")
-        iam.put_role_policy(RoleName=ROLE_NAME, PolicyName="any-device", PolicyDocument=any_thing)
+        iam.put_role_policy(RoleName=ROLE_NAME, PolicyName=policy_name, PolicyDocument=any_thing)
         return str(role["Arn"])
 
 

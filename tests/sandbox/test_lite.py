@@ -284,7 +284,7 @@ def test_a_reported_error_changes_nothing(lite_probe: Probe, lite_device: Device
 def test_refused_credentials_are_null_which_botocore_stumbles_over(
     lite_probe: Probe, lite_device: Device, aws: EmbeddedAws
 ) -> None:
-    key = "federations/f/updates/00000001/thing-2.safetensors"
+    key = "updates/f/00000001/thing-2.safetensors"
     lite_device.refuse_credentials()
     with pytest.raises(ProbeError, match="TypeError"):
         lite_probe.call("put_object", bucket=BUCKET, key=key)
