@@ -32,7 +32,7 @@ LARGEST_ASSIGNMENT = Assignment(
         proximal=1.2345678901234567e-300,
         epochs=LARGEST,
         steps=LARGEST,
-        seed=-LARGEST,
+        seed=2**63 - 1,
     ),
     deadline=1234567890.1234567,
 )

@@ -279,9 +279,9 @@ def test_a_round_that_is_called_off_leaves_nothing_on_the_disk(
 
 def test_training_that_diverges_is_reported(agent_of: AgentOf, assign: Callable[..., Assignment]) -> None:
     agent = agent_of()
-    agent.train(assign(1, learning_rate=3e38, momentum=0.9, epochs=5))
+    agent.train(assign(1, learning_rate=1e6, proximal=1e6, epochs=5))
     assert agent.end() == Progress(
-        round=1, phase="failed", reason="training diverged: the loss is nan in epoch 1, at step 4"
+        round=1, phase="failed", reason="training diverged: the loss is nan in epoch 2, at step 8"
     )
 
 
