@@ -9,7 +9,7 @@ import pytest
 
 from protocol.messages import CheckRound, OpenRound, encode
 from tests.cloud.examples import update_of
-from tests.cloud.simulated import INITIAL, SimulatedFederation, delta
+from tests.cloud.simulated import DTYPES, INITIAL, SimulatedFederation, delta
 
 
 def test_an_update_that_is_put_and_told_of_many_times_counts_once(simulated: SimulatedFederation) -> None:
@@ -138,17 +138,23 @@ def test_a_client_that_was_never_registered_keeps_no_one_from_being_told(simulat
 
 
 def test_a_round_whose_mean_no_model_can_hold_is_aborted_and_the_next_goes_on(simulated: SimulatedFederation) -> None:
-    simulated.create(["d0"], rounds=2)
+    """An update alone can't be too large for its model: it would be refused. The server's step can be."""
+    simulated.create(
+        ["d0"],
+        INITIAL | {"s": np.array(1.0, "<f2")},
+        DTYPES | {"s": "F16"},
+        rounds=2,
+        averaging={"optimizer": {"name": "fedavgm", "learning_rate": 100.0}},
+    )
     initial, _ = simulated.current()
     simulated.start()
     simulated.assignment("d0", 1)
-    largest = float(np.finfo(np.float32).max)
-    huge = delta(0.0) | {"s": np.array(largest, "<f4")}  # finite, but bfloat16 ends earlier
-    simulated.put("d0", 1, update_of(huge, simulated.report("d0", 1)))
+    large = delta(0.0) | {"s": np.array(4000.0, "<f4")}
+    simulated.put("d0", 1, update_of(large, simulated.report("d0", 1)))
     aborted = simulated.ended(1)
     assert (aborted.status, aborted.accepted) == ("aborted", 1)
-    assert aborted.reason == "averaging failed: tensor 's' has values that BF16 can't hold"
+    assert aborted.reason == "averaging failed: tensor 's' has values that F16 can't hold"
     assert simulated.current()[0] == initial
     simulated.answer("d0", 2, value=1.0)
     assert simulated.ended(2).status == "closed"
-    np.testing.assert_allclose(simulated.current()[1]["w"], INITIAL["w"] + 1)
+    np.testing.assert_allclose(simulated.current()[1]["w"], INITIAL["w"] + 100)
