@@ -12,7 +12,7 @@ PINNED = $(PYTHON) -c 'import sys, tomllib; \
   print("\n".join(sorted({line for name in sys.argv[1:] for line in groups[name]})))'
 GROUPS := agent training functions sandbox development
 
-.PHONY: help setup demo test test-aarch64 lint build bench bench-peers clean python
+.PHONY: help setup demo test test-aarch64 lint build trials bench bench-peers clean python
 
 help:
 	@echo 'make demo    set up, then run 10 federated rounds with 8 devices on this machine'
@@ -20,6 +20,7 @@ help:
 	@echo 'make lint    ruff, mypy and cfn-lint'
 	@echo 'make test-aarch64    the tests of what runs on devices, on emulated 64-bit ARM (as root; needs debootstrap and qemu-user)'
 	@echo 'make build   the Greengrass components: recipes and artifacts in greengrass-build/ and components/runtime/greengrass-build/'
+	@echo 'make trials  what takes longer to prove: functions killed at each call, days of trouble, hostile bytes, tasks of all shapes'
 	@echo 'make bench   print the figures that README.md and docs/ state'
 	@echo 'make bench-peers   before make bench: install Flower and NVIDIA FLARE, to compare with'
 	@echo 'make setup   only set up: leaves .venv/bin/fedgrass'
@@ -76,24 +77,27 @@ build: setup
 	@.venv/bin/python components/build.py
 	@cd components/runtime && ../../.venv/bin/python ../build.py
 
+trials: setup
+	@.venv/bin/python -m trials.crash_points
+	@.venv/bin/python -m trials.fuzz_inspection
+	@.venv/bin/python -m trials.task_shapes
+	@.venv/bin/python -m trials.soak
+
 bench: setup
 	@.venv/bin/python -m benchmarks.round --devices 8 --rounds 10
 	@.venv/bin/python -m benchmarks.round --devices 40 --rounds 5
 	@.venv/bin/python -m benchmarks.round --devices 40 --rounds 5 --call-latency-ms 30
 	@.venv/bin/python -m benchmarks.aws_calls
-	@.venv/bin/python -m benchmarks.crash_points
 	@.venv/bin/python -m benchmarks.flood
 	@.venv/bin/python -m benchmarks.poisoning
 	@.venv/bin/python -m benchmarks.largest_cohort
 	@.venv/bin/python -m benchmarks.inspection
 	@OPENBLAS_NUM_THREADS=1 .venv/bin/python -m benchmarks.arithmetic
-	@.venv/bin/python -m benchmarks.fuzz_inspection
 	@.venv/bin/python -m benchmarks.averaging
 	@.venv/bin/python -m benchmarks.averaging_scale
 	@.venv/bin/python -m benchmarks.sharding
 	@.venv/bin/python -m benchmarks.device
 	@.venv/bin/python -m benchmarks.resumed_install
-	@.venv/bin/python -m benchmarks.task_shapes
 
 # The peers have an environment of their own: what they pull in is much, and not ours.
 bench-peers: setup

@@ -33,10 +33,10 @@ import typer
 from benchmarks import footprint
 from benchmarks.footprint import Peak
 from benchmarks.lone_device import LocalRound, LoneDevice
-from benchmarks.soak import STEADY, soak
 from cli.demo import EXAMPLE
 from cli.project import load
 from sandbox.nucleus.personality import FLEETS, Personality
+from trials.soak import STEADY, soak
 
 MOBILENET = Path(__file__).parent / "tasks" / "mobilenet"
 RECONCILE_S = 10

@@ -14,10 +14,10 @@ import torch
 import torchvision
 import typer
 
-from benchmarks.fuzzing.example_updates import ExampleUpdate, example_update
-from cloud.averager.inspection import inspect
-from components.client.state_dict import schema
+from cloud.averager.responses.inspection import inspect
+from components.client.trainer.model.state_dict import schema
 from protocol.messages import Encoding
+from trials.fuzzing.example_updates import ExampleUpdate, example_update
 
 
 def main(

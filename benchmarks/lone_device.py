@@ -152,7 +152,9 @@ class LoneDevice:
         if pid in (None, killed):
             return False
         with contextlib.suppress(psutil.NoSuchProcess):
-            return any("components.client.trainer" in child.cmdline() for child in psutil.Process(pid).children())
+            return any(
+                "components.client.trainer.process" in child.cmdline() for child in psutil.Process(pid).children()
+            )
         return False
 
     def _wait_for_round(self, number: int, reached: Callable[[RoundRecord], bool]) -> RoundRecord:

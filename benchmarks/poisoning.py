@@ -15,10 +15,11 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from cli import digits
-from cloud.averager.inspection import inspect
+from cloud.averager.responses.inspection import inspect
 from cloud.settings import Averaging
-from components.client import state_dict, training
-from components.client.task import Data
+from components.client.trainer.learning import defaults as training
+from components.client.trainer.model import state_dict
+from fedgrass.task import Data
 from protocol.encodings import update_layout
 from protocol.local_steps import count_steps
 from protocol.messages import MAX_INTEGER, Training

@@ -20,7 +20,7 @@ from rich.table import Table
 
 from benchmarks.contenders import inputs
 from benchmarks.simulated_clients import SimulatedClients, SimulationError
-from cloud.averager.plan import Plan, plan
+from cloud.averager.work.sharding import Plan, plan
 from cloud.averaging.grid import grid_of
 from cloud.settings import Averaging
 from cloud.state.records import RoundRecord

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from cli.project import Project, ProjectError
-from cloud.operations import Operations
 from cloud.state.records import FederationRecord
+from operations.federations import Operations
 from protocol.messages import ModelHeader, decode, encode
 from protocol.narrowing import TooLargeNumberError, narrow_model
 from protocol.tensors import InvalidTensorsError, SchemaMismatchError, check_schema, dump, load, parse_header, schema_id
@@ -19,9 +19,9 @@ def initial_model(project: Project) -> bytes:
     Raises:
         ProjectError: the file is no model, the task gives none, or devices could not train it.
     """
-    from components.client.loading import TaskError, load_task
-    from components.client.model_tensors import UnsupportedModelError
-    from components.client.trial_journey import first_model, travel
+    from components.client.trainer.model.model_tensors import UnsupportedModelError
+    from components.client.trainer.model.trial_journey import first_model, travel
+    from components.client.trainer.task.loading import TaskError, load_task
 
     settings = project.settings
     seed = settings.training.seed

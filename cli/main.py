@@ -24,19 +24,20 @@ from cli.screen import Screen, write_json
 from cli.split import ImpossibleSplitError, InvalidSplitError, ShardsExistError
 from cli.table import Table
 from cli.timeline import show_timeline
-from cloud import deployment, package
-from cloud.averager.plan import TooMuchWorkError
+from cloud.averager.work.sharding import TooMuchWorkError
 from cloud.averaging.grid import MAX_MODEL_BYTES
-from cloud.operations import NoModelError, NoRoundError, Operations, RoundUnderWayError
-from cloud.package import PackagingError
 from cloud.settings import MAX_COHORT, Averaging, Download, Rule
-from cloud.stacks import DeploymentError
 from cloud.state.federations import FederationExistsError, UnknownFederationError, WrongStatusError
 from cloud.state.records import CorruptRecordError, FederationRecord, RoundRecord
 from cloud.state.rounds import UnknownRoundError
 from components.client import what_leaves as what_leaves_a_device
 from components.client.sealed import TornFileError
 from components.client.what_leaves import NoWorkDirectoryError
+from operations import deployment
+from operations import packaging as package
+from operations.federations import NoModelError, NoRoundError, Operations, RoundUnderWayError
+from operations.packaging import PackagingError
+from operations.stacks import DeploymentError
 from protocol.messages import Encoding, InvalidMessageError, ModelHeader
 from protocol.names import InvalidNameError
 from protocol.tensors import InvalidTensorsError

@@ -8,7 +8,7 @@ import msgspec
 from cli.settings.parsing import look
 from cli.settings.problems import Problem
 from cli.settings.yaml_file import InvalidYamlError, YamlFile
-from cloud import policies
+from cloud import custom_policies
 from cloud.settings import Federation
 from components import task_folder
 from components.task_folder import TaskError
@@ -42,7 +42,7 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
         """Federation -> policies.py, if the settings ask for own rules: what the functions' package takes along."""
         if not self.settings.own_rules:
             return {}
-        return {self.settings.name: (self.directory / policies.FILE_NAME).read_bytes()}
+        return {self.settings.name: (self.directory / custom_policies.FILE_NAME).read_bytes()}
 
 
 def load(path: Path, **changes: Any) -> Project:
@@ -78,8 +78,8 @@ def load(path: Path, **changes: Any) -> Project:
     if settings.initial_model is not None and not (project.directory / settings.initial_model).is_file():
         raise refusal([Problem(("initial_model",), f"there is no file {project.directory / settings.initial_model}")])
     try:
-        policies.load(project.directory, settings)
-    except policies.InvalidPolicyError as error:
+        custom_policies.load(project.directory, settings)
+    except custom_policies.InvalidPolicyError as error:
         raise ProjectError(f"{path}: {error}") from error
     return project
 

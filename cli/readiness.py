@@ -6,9 +6,9 @@ from typing import Any
 from cli.counting import counted
 from cli.settings.contradictions import fleet_contradictions
 from cli.settings.problems import told
-from cloud import deployment
-from cloud.policies import FILE_NAME
+from cloud.custom_policies import FILE_NAME
 from cloud.settings import MAX_COHORT, Federation
+from operations import deployment
 
 
 class NotReadyError(Exception):

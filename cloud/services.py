@@ -14,7 +14,7 @@ import boto3
 import msgspec
 from botocore.config import Config
 
-from cloud import policies
+from cloud import custom_policies
 from cloud.averaging.grid import MIN_PART_BYTES
 from cloud.settings import Federation
 from cloud.state.clients import Clients
@@ -50,7 +50,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         """One's own rule of this name, None where the settings don't ask for one.
 
         Raises:
-            InvalidPolicyError: as `policies.load`.
+            InvalidPolicyError: as `custom_policies.load`.
         """
         if name not in settings.own_rules:
             return None
@@ -59,7 +59,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
 @functools.lru_cache
 def _policies(directory: Path, settings: Federation) -> Any:
-    return policies.load(directory, settings)
+    return custom_policies.load(directory, settings)
 
 
 @functools.cache

@@ -173,7 +173,7 @@ def _artifact(name: str, root: Path) -> Path | dict[str, Path]:
 def _client_files(root: Path) -> dict[str, Path]:
     """The agent and what it imports of this project, under the names that it is imported by."""
     files = [root / "components" / "__init__.py"]
-    for package in (root / "components" / "client", root / "protocol"):
+    for package in (root / "components" / "client", root / "fedgrass", root / "protocol"):
         if not (package / "__init__.py").is_file():
             raise RecipeError(f"client.zip needs the package {package}, which is missing")
         files += package.rglob("*.py")

@@ -11,9 +11,9 @@ from pathlib import Path
 import msgspec
 import psutil
 
-from cloud.operations import Operations
 from cloud.state.records import RoundRecord
 from cloud.state.rounds import Answers
+from operations.federations import Operations
 from protocol.messages import Phase, Progress, RoundNotice
 from sandbox.console import Console
 from sandbox.embedded_aws import EmbeddedAws

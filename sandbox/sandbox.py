@@ -6,10 +6,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from cloud import deployment, package
-from cloud.deployment import Deployment
-from cloud.operations import Operations
 from cloud.settings import Federation
+from operations import deployment
+from operations import packaging as package
+from operations.deployment import Deployment
+from operations.federations import Operations
 from sandbox.embedded_aws import EmbeddedAws
 from sandbox.fleet import Access, BuiltComponent, Fleet
 from sandbox.gateway import Fault, Gateway

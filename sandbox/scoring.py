@@ -161,9 +161,9 @@ def main() -> None:
         say(_Answer(error=str(error).encode(errors="backslashreplace").decode()))  # its text may hold half a character
 
     say(_Answer(step="the import of torch and task.py"))
-    from components.client import state_dict
-    from components.client.loading import TaskError, load_task, reportable
-    from components.client.task import Client
+    from components.client.trainer.model import state_dict
+    from components.client.trainer.task.loading import TaskError, load_task, reportable
+    from fedgrass.task import Client
     from protocol.tensors import InvalidTensorsError, parse_header
 
     path, device_data, held_out = map(Path, sys.argv[1:4])

@@ -1,15 +1,19 @@
 """What all tests share: the embedded AWS with fedgrass deployed on it, started once, by the first test that asks."""
 
+import itertools
+import re
 import signal
 from collections.abc import Iterator
 
 import hypothesis
 import pytest
 
-from cloud import deployment, package
-from cloud.deployment import Deployment
+from operations import deployment
+from operations import packaging as package
+from operations.deployment import Deployment
 from sandbox.embedded_aws import EmbeddedAws
 from sandbox.gateway import Fault, Gateway, Request
+from tests.cloud.simulated import SimulatedFederation
 
 # A busy machine is no failure.
 hypothesis.settings.register_profile("fedgrass", deadline=None, print_blob=True)
@@ -17,6 +21,9 @@ hypothesis.settings.load_profile("fedgrass")
 
 # What a script starts in the background ignores Ctrl-C, and so would all that the tests start and send it to.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+_numbers = itertools.count(1)
 
 
 class Line:
@@ -59,3 +66,12 @@ def deployed(aws: EmbeddedAws) -> Deployment:
     """cloud/template.yaml, deployed as `fedgrass deploy` does it."""
     dependencies = package.dependencies(package.this_machine(), package.cache_directory())
     return deployment.deploy(aws.client, "fedgrass", package.code({}), dependencies)
+
+
+@pytest.fixture
+def simulated(aws: EmbeddedAws, deployed: Deployment, request: pytest.FixtureRequest) -> Iterator[SimulatedFederation]:
+    """A federation that no other test has; stopped when the test is over."""
+    words = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower())
+    federation = SimulatedFederation(aws, deployed, f"{words[:30].strip('-')}-{next(_numbers)}")
+    yield federation
+    federation.stop()

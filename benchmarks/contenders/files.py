@@ -9,10 +9,10 @@ from typing import Self
 
 import msgspec
 
+from cloud.averaging.applying import Before, new_parts
 from cloud.averaging.blocks import blocks_of
-from cloud.averaging.changes import GroupSums, Mean, Updates
+from cloud.averaging.combining import GroupSums, Mean, Updates
 from cloud.averaging.grid import grid_of
-from cloud.averaging.new_parts import Before, new_parts
 from cloud.averaging.sources import Fill, Request, Source, Stored
 from cloud.averaging.weighing import weigh
 from cloud.settings import Averaging

@@ -12,13 +12,13 @@ from typing import Literal
 
 import msgspec
 
-from cloud.averager.inputs import HEAD_BYTES, block_elements
-from cloud.averager.outputs import PIECE_BYTES, files_of
-from cloud.averager.plan import Plan
+from cloud.averager.work.files import PIECE_BYTES, files_of
+from cloud.averager.work.inputs import HEAD_BYTES, block_elements
+from cloud.averager.work.sharding import Plan
+from cloud.averaging.applying import FILES, File
 from cloud.averaging.blocks import Block, Slices, blocks_of
-from cloud.averaging.changes import groups_of
+from cloud.averaging.combining import groups_of
 from cloud.averaging.grid import MIN_PART_BYTES, Grid, Part
-from cloud.averaging.new_parts import FILES, File
 from cloud.averaging.rules import is_robust
 from cloud.settings import Averaging
 from cloud.state.rounds import ROOM_AT_END

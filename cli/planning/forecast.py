@@ -8,14 +8,14 @@ import msgspec
 
 from cli.planning import calls, prices
 from cli.planning.calls import Round
-from cloud.averager.plan import FIXED_MB, MEMORY_MB, READ_BYTES_PER_S, Plan, plan, read_s
-from cloud.averager.responding import FETCHED_BYTES
+from cloud.averager.responses.receiving import FETCHED_BYTES
+from cloud.averager.work.sharding import FIXED_MB, MEMORY_MB, READ_BYTES_PER_S, Plan, plan, read_s
 from cloud.averaging import optimizers
-from cloud.averaging.changes import groups_of
+from cloud.averaging.combining import groups_of
 from cloud.averaging.grid import grid_of
 from cloud.settings import Averaging
-from components.client.resumable_upload import PART_BYTES
-from components.client.transfer import IN_PARTS_BYTES
+from components.client.trainer.s3.resumable_upload import PART_BYTES
+from components.client.trainer.s3.transfer import IN_PARTS_BYTES
 from protocol.encodings import update_layout
 from protocol.messages import Encoding, ModelHeader, decode, encode
 from protocol.tensors import Header, TensorSpec, encode_header, header_length, parse_header

@@ -16,11 +16,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from cloud import metrics, services
-from cloud.averager.events import Arrival, Junk, Word, parse
-from cloud.averager.keeping import Keeper
-from cloud.averager.responding import Responder
-from cloud.averager.schemas import Schemas
-from cloud.averager.storage import Storage
+from cloud.averager.responses.messages import Arrival, Junk, Word, parse
+from cloud.averager.responses.receiving import Responder
+from cloud.averager.responses.schemas import Schemas
+from cloud.averager.responses.storage import Storage
+from cloud.averager.round.steps import Keeper
 from cloud.services import Services
 from cloud.state.federations import UnknownFederationError
 from cloud.state.lifecycle import Aborted

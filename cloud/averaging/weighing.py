@@ -8,8 +8,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud.averaging.robust import clipping_factors
 from cloud.averaging.rules import is_robust
+from cloud.averaging.rules.robust import clipping_factors
 from cloud.averaging.sources import Source
 from cloud.settings import Averaging
 from protocol.local_steps import count_steps

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable, Sequence
 
-from cloud.policies import InvalidPolicyError, call
+from cloud.custom_policies import InvalidPolicyError, call, client_view
 from cloud.settings import MAX_COHORT, Selection, cohort_of
 from cloud.state.records import ClientRecord, CohortMember
 
@@ -89,7 +89,7 @@ def _own(
 ) -> list[ClientRecord]:
     if choose is None:
         raise InvalidPolicyError("selection.policy is own, but no choose_clients was loaded")
-    chosen: list[str] = call(choose, list[str], list(clients), cohort, round_number)
+    chosen: list[str] = call(choose, list[str], [client_view(client) for client in clients], cohort, round_number)
     by_thing = {client.thing: client for client in clients}
     strangers = [thing for thing in chosen if thing not in by_thing]
     if strangers or not chosen or len(set(chosen)) < len(chosen):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from botocore.exceptions import ClientError
 
-from cloud.state.kept import Kept
+from cloud.state.object_cache import Kept
 from protocol import names
 from protocol.messages import ModelReference
 from protocol.tensors import Header, header_length, parse_header

@@ -10,10 +10,11 @@ import time
 from pathlib import Path
 from types import FrameType
 
-from components.client import __version__, configuration, ipc, logs
-from components.client.configuration import Configuration, ConfigurationError
-from components.client.ipc import Ipc, IpcError
-from components.client.service import ConnectionLostError, Event, Service, pause
+from components.client import __version__, logs
+from components.client.agent import configuration, ipc
+from components.client.agent.configuration import Configuration, ConfigurationError
+from components.client.agent.ipc import Ipc, IpcError
+from components.client.agent.service import ConnectionLostError, Event, Service, pause
 
 log = logging.getLogger("components.client")
 

@@ -1,4 +1,4 @@
-"""What Linux tells of this device: load, memory, disk, temperature, power, network."""
+"""What Linux tells of this device: load, memory, disk, temperature, power, network; and what it says when it joins."""
 
 import logging
 import os
@@ -6,7 +6,9 @@ import subprocess
 from datetime import datetime
 from pathlib import Path
 
-from components.client.task import DeviceState
+from components.client import __version__
+from fedgrass.task import DeviceState
+from protocol.messages import Hello
 
 log = logging.getLogger(__name__)
 
@@ -104,3 +106,14 @@ def _number(path: Path) -> float | None:
         return None if text is None else float(text)
     except ValueError:
         return None
+
+
+def hello(examples: int | None) -> Hello:
+    """This device; `examples` is None until the task's data has been loaded."""
+    return Hello(
+        component_version=__version__,
+        architecture=os.uname().machine,
+        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        cpu_count=os.cpu_count() or 1,
+        examples=examples,
+    )

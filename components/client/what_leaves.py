@@ -8,11 +8,12 @@ from pathlib import Path
 
 import msgspec
 
-from components.client import finished, sealed
-from components.client.hello import hello
-from components.client.round_files import UPDATE, Kept, UpdateState
+from components.client import sealed
+from components.client.agent import finished
+from components.client.device import hello
 from components.client.sealed import TornFileError
-from components.client.upload_description import SENT, Upload, describe
+from components.client.trainer.files.round_files import UPDATE, Kept, UpdateState
+from components.client.trainer.files.upload_description import SENT, Upload, describe
 from protocol.messages import Hello, Progress
 from protocol.tensors import InvalidTensorsError
 

@@ -72,5 +72,5 @@ fi
 # Two tests are left out. One measures the memory of a process: here it would be the emulator's as well. The other limits
 # it, which the emulator does not do for what it runs.
 enter "$environment/bin/python" -m pytest -p no:cacheprovider -o timeout=1800 "$@" \
-  --deselect tests/components/client/test_service.py::test_an_idle_agent_has_neither_torch_nor_boto3_and_stays_small \
-  --deselect tests/components/client/test_supervisor.py::test_training_that_needs_more_memory_than_it_may_have_says_so
+  --deselect tests/components/client/agent/test_service.py::test_an_idle_agent_has_neither_torch_nor_boto3_and_stays_small \
+  --deselect tests/components/client/agent/test_supervisor.py::test_training_that_needs_more_memory_than_it_may_have_says_so

@@ -11,11 +11,11 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
-from cloud.deployment import Deployment
-from cloud.operations import Operations
+from operations.deployment import Deployment
+from operations.federations import Operations
 from sandbox.embedded_aws import EmbeddedAws
+from tests.paths import ROOT
 
-ROOT = Path(__file__).parent.parent.parent
 NAME = "operated"
 
 Fedgrass = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -9,9 +9,9 @@ import pytest
 import typer.main
 
 from cli import main
-from cloud.deployment import Deployment
-from cloud.operations import Operations
 from cloud.state.records import ResponseRecord
+from operations.deployment import Deployment
+from operations.federations import Operations
 from sandbox.embedded_aws import EmbeddedAws
 from tests.cli.test_screen import HOSTILE, SHOWN
 from tests.cloud.examples import report

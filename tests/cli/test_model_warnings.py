@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,13 +11,13 @@ import pytest
 from cli.display import Display
 from cli.model_warnings import lines, text_of
 from cli.screen import Screen
-from cloud.deployment import Deployment
+from operations.deployment import Deployment
 from sandbox.embedded_aws import EmbeddedAws
 from sandbox.federated_run import RoundFigures, View
 from tests.cloud.examples import update_of
 from tests.cloud.simulated import SimulatedFederation
+from tests.paths import ROOT
 
-ROOT = Path(__file__).parent.parent.parent
 VARIANCE = "bn.[0].running_var"
 
 

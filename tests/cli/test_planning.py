@@ -15,10 +15,10 @@ from cli.main import app
 from cli.planning.forecast import ALARMS, INITIATOR_MB, METRICS, forecast, model_of, round_of
 from cli.planning.prices import ALL, Price
 from cloud import metrics
-from cloud.averager.plan import MEMORY_MB
+from cloud.averager.work.sharding import MEMORY_MB
 from cloud.averaging.grid import MAX_MODEL_BYTES
-from cloud.deployment import TEMPLATE
 from cloud.settings import Averaging
+from operations.deployment import TEMPLATE
 from protocol import tensors
 from protocol.messages import Encoding, ModelHeader, encode
 

@@ -9,9 +9,9 @@ import pytest
 
 from cli import readiness
 from cli.readiness import NotReadyError
-from cloud import package
-from cloud.deployment import Deployment
-from cloud.operations import Operations
+from operations import packaging as package
+from operations.deployment import Deployment
+from operations.federations import Operations
 from protocol.messages import ModelReference
 from sandbox.embedded_aws import EmbeddedAws
 from tests.cli.test_commands import Fedgrass, fedgrass, refused

@@ -10,7 +10,6 @@ import struct
 import subprocess
 import sys
 import termios
-from pathlib import Path
 
 import pytest
 
@@ -20,8 +19,8 @@ from cli.timeline import show_timeline
 from cloud.state.records import ResponseRecord
 from cloud.state.rounds import Answers
 from tests.cloud.examples import report, round_record
+from tests.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 HOSTILE = "[bold]x[/] [/data/*.csv] NDArray[float32] \x1b[31m\x07 \u202egnp.exe a\nerror: forged\r\x9b2J :smile: 温度"
 SHOWN = r"[bold]x[/] [/data/*.csv] NDArray[float32] \x1b[31m\x07 \u202egnp.exe a\nerror: forged\r\x9b2J :smile: 温度"
 

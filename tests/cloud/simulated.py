@@ -11,12 +11,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud.deployment import Deployment
-from cloud.operations import Operations
 from cloud.settings import amount_of
 from cloud.state.federations import UnknownFederationError
 from cloud.state.records import ClientRecord, ResponseRecord, RoundRecord, to_attribute
 from cloud.state.rounds import Answers, UnknownRoundError
+from operations.deployment import Deployment
+from operations.federations import Operations
 from protocol import names
 from protocol.messages import (
     AbortRound,

@@ -5,7 +5,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from components.client import state_dict
+from components.client.trainer.model import state_dict
 from protocol import names
 from protocol.encodings import update_layout
 from protocol.messages import ModelReference

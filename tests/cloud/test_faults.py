@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cloud.deployment import Deployment
+from operations.deployment import Deployment
 from sandbox.embedded_aws import EmbeddedAws
 from sandbox.gateway import Request
 from tests.cloud.simulated import SimulatedFederation, attributes_of, eventually

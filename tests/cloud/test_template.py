@@ -10,9 +10,9 @@ import yaml
 from cfnlint.config import ManualArgs  # type: ignore[import-untyped]
 
 from cloud import metrics
-from cloud.averager.plan import INVOCATION_S, MEMORY_MB
-from cloud.deployment import TEMPLATE, Deployment
+from cloud.averager.work.sharding import INVOCATION_S, MEMORY_MB
 from cloud.state.records import ClientRecord
+from operations.deployment import TEMPLATE, Deployment
 from protocol import names
 
 DEPLOYMENT_FIELDS = [field for field in Deployment.__struct_fields__ if field != "stack"]

@@ -23,9 +23,9 @@ from components import client
 from components.build import BuiltComponent, ConfigError, RecipeError, build
 from components.task_folder import TaskError
 from protocol import names
+from tests.paths import ROOT
 
-REPOSITORY = Path(__file__).parents[2]
-ROOTS = {"com.fedgrass.Client": REPOSITORY, "com.fedgrass.Runtime": REPOSITORY / "components" / "runtime"}
+ROOTS = {"com.fedgrass.Client": ROOT, "com.fedgrass.Runtime": ROOT / "components" / "runtime"}
 SCHEMA = json.loads((Path(__file__).parent / "recipe_schema.json").read_text())
 
 
@@ -55,8 +55,8 @@ def built(request: pytest.FixtureRequest, tmp_path: Path, task: Path) -> BuiltCo
 
 
 def copy_checkout(target: Path, task: Path) -> Path:
-    for name in ("components/client", "components/runtime", "protocol", "recipes"):
-        shutil.copytree(REPOSITORY / name, target / name, symlinks=True)
+    for name in ("components/client", "components/runtime", "fedgrass", "protocol", "recipes"):
+        shutil.copytree(ROOT / name, target / name, symlinks=True)
     for name in (
         "components/__init__.py",
         "components/build.py",
@@ -64,7 +64,7 @@ def copy_checkout(target: Path, task: Path) -> Path:
         "gdk-config.json",
         "recipe.yaml",
     ):
-        shutil.copy2(REPOSITORY / name, target / name, follow_symlinks=False)
+        shutil.copy2(ROOT / name, target / name, follow_symlinks=False)
     shutil.copytree(task, target / "components/tasks/mnist")
     return target
 
@@ -114,13 +114,13 @@ def test_client_zip_holds_the_agent_and_the_protocol_and_nothing_else(checkout: 
     packed = zipfile.ZipFile(artifacts / "client.zip").namelist()
 
     expected = ["components/__init__.py"]
-    expected += [f"components/client/{file.name}" for file in (checkout / "components/client").glob("*.py")]
-    expected += [f"protocol/{file.name}" for file in (checkout / "protocol").glob("*.py")]
+    for package in ("components/client", "fedgrass", "protocol"):
+        expected += [file.relative_to(checkout).as_posix() for file in (checkout / package).rglob("*.py")]
     assert packed == sorted(expected)
 
 
 def test_task_zip_holds_the_task_at_its_root_and_data_files_lie_beside_it(task: Path, tmp_path: Path) -> None:
-    artifacts = build(REPOSITORY, tmp_path / "output", task).artifacts
+    artifacts = build(ROOT, tmp_path / "output", task).artifacts
 
     assert zipfile.ZipFile(artifacts / "task.zip").namelist() == ["models/net.py", "task.py"]
     assert {file.name for file in artifacts.iterdir()} == {"client.zip", "task.zip", "words.txt", "numbers.bin"}
@@ -128,7 +128,7 @@ def test_task_zip_holds_the_task_at_its_root_and_data_files_lie_beside_it(task: 
 
 
 def test_python_runs_the_agent_from_the_zip(task: Path, tmp_path: Path) -> None:
-    built = build(REPOSITORY, tmp_path / "output", task)
+    built = build(ROOT, tmp_path / "output", task)
     archive = built.artifacts / "client.zip"
     (module,) = {match[1] for script in scripts(parse(built)) if (match := re.search(r" -m (\S+)", script))}
     code = (
@@ -159,10 +159,10 @@ def test_the_task_named_in_gdk_config_is_the_one_that_is_built(checkout: Path, t
 
 
 def test_what_an_earlier_build_left_is_gone(task: Path, tmp_path: Path) -> None:
-    first = build(REPOSITORY, tmp_path / "output", task)
+    first = build(ROOT, tmp_path / "output", task)
     first.recipe.with_name("com.fedgrass.Client-0.0.9.yaml").write_text("as GDK published it")
     (task / "data" / "words.txt").unlink()
-    again = build(REPOSITORY, tmp_path / "output", task)
+    again = build(ROOT, tmp_path / "output", task)
     assert not (again.artifacts / "words.txt").exists()
     assert list(again.recipe.parent.iterdir()) == [again.recipe]
 
@@ -170,13 +170,13 @@ def test_what_an_earlier_build_left_is_gone(task: Path, tmp_path: Path) -> None:
 def test_a_build_of_one_component_leaves_the_other_alone(task: Path, tmp_path: Path) -> None:
     runtime = build(ROOTS["com.fedgrass.Runtime"], tmp_path / "output")
     before = digests(runtime.artifacts)
-    build(REPOSITORY, tmp_path / "output", task)
+    build(ROOT, tmp_path / "output", task)
     assert digests(runtime.artifacts) == before
     assert runtime.recipe.is_file()
 
 
 def test_this_checkout_builds_with_its_own_task(tmp_path: Path) -> None:
-    built = build(REPOSITORY, tmp_path / "output")
+    built = build(ROOT, tmp_path / "output")
     assert "task.py" in zipfile.ZipFile(built.artifacts / "task.zip").namelist()
 
 
@@ -270,7 +270,7 @@ def test_recipe_survives_an_author_with_quotes(checkout: Path, tmp_path: Path) -
 
 
 def test_client_may_use_what_it_needs_of_mqtt_and_no_more(task: Path, tmp_path: Path) -> None:
-    configuration = parse(build(REPOSITORY, tmp_path / "output", task))["ComponentConfiguration"]
+    configuration = parse(build(ROOT, tmp_path / "output", task))["ComponentConfiguration"]
     policies = configuration["DefaultConfiguration"]["accessControl"]["aws.greengrass.ipc.mqttproxy"].values()
 
     def allowed(operation: str, topic: str) -> bool:
@@ -294,13 +294,13 @@ def test_client_may_use_what_it_needs_of_mqtt_and_no_more(task: Path, tmp_path: 
 
 
 def test_access_control_has_no_variable_that_a_nucleus_may_not_fill_in(task: Path, tmp_path: Path) -> None:
-    configuration = parse(build(REPOSITORY, tmp_path / "output", task))["ComponentConfiguration"]
+    configuration = parse(build(ROOT, tmp_path / "output", task))["ComponentConfiguration"]
     assert "{iot:" not in json.dumps(configuration)
 
 
 def test_versions_are_in_step(task: Path, tmp_path: Path) -> None:
-    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
-    built = build(REPOSITORY, tmp_path / "output", task)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    built = build(ROOT, tmp_path / "output", task)
     assert built.version == project["version"] == client.__version__
 
     runtime = build_command.read_config(ROOTS["com.fedgrass.Runtime"]).version
@@ -344,39 +344,39 @@ def test_a_semantic_version_is_taken(checkout: Path, tmp_path: Path, version: st
 def test_a_task_without_task_py_is_refused(task: Path, tmp_path: Path) -> None:
     (task / "task.py").unlink()
     with pytest.raises(TaskError, match=re.escape(f"{task} has no task.py")):
-        build(REPOSITORY, tmp_path / "output", task)
+        build(ROOT, tmp_path / "output", task)
 
 
 def test_a_task_that_does_not_compile_is_refused_with_file_and_line(task: Path, tmp_path: Path) -> None:
     (task / "task.py").write_text("import math\n\ndef build_model(:\n")
     with pytest.raises(TaskError, match=re.escape(f"{task / 'task.py'}:3: ")):
-        build(REPOSITORY, tmp_path / "output", task)
+        build(ROOT, tmp_path / "output", task)
 
 
 def test_a_task_with_a_null_byte_is_refused_with_its_file(task: Path, tmp_path: Path) -> None:
     (task / "models" / "net.py").write_bytes(b"WIDTH = 64\n\0")
     with pytest.raises(TaskError, match=re.escape(str(task / "models" / "net.py"))):
-        build(REPOSITORY, tmp_path / "output", task)
+        build(ROOT, tmp_path / "output", task)
 
 
 @pytest.mark.parametrize("name", ["client.zip", "task.zip", "a b.txt", "naïve.txt", "[1].txt"])
 def test_a_data_file_that_cannot_be_an_artifact_is_refused(task: Path, tmp_path: Path, name: str) -> None:
     (task / "data" / name).write_text("")
     with pytest.raises(TaskError, match=re.escape(str(task / "data" / name))):
-        build(REPOSITORY, tmp_path / "output", task)
+        build(ROOT, tmp_path / "output", task)
 
 
 def test_a_folder_among_the_data_files_is_refused(task: Path, tmp_path: Path) -> None:
     (task / "data" / "train").mkdir()
     with pytest.raises(TaskError, match="artifacts are a flat list"):
-        build(REPOSITORY, tmp_path / "output", task)
+        build(ROOT, tmp_path / "output", task)
 
 
 def test_a_recipe_that_greengrass_would_not_take_is_refused(task: Path, tmp_path: Path) -> None:
     for number in range(100):
         (task / "data" / f"measurements-of-one-day-{number:03d}.csv").write_text("")
     with pytest.raises(RecipeError, match=r"has \d+ bytes, AWS IoT Greengrass takes 16000"):
-        build(REPOSITORY, tmp_path / "output", task)
+        build(ROOT, tmp_path / "output", task)
 
 
 def test_an_artifact_that_nothing_makes_is_refused(checkout: Path, tmp_path: Path) -> None:
@@ -394,7 +394,7 @@ def test_an_artifact_with_another_uri_is_refused(checkout: Path, tmp_path: Path)
 
 
 def test_the_command_says_what_is_wrong_in_one_line_and_fails(tmp_path: Path) -> None:
-    script = REPOSITORY / "components" / "build.py"
+    script = ROOT / "components" / "build.py"
     run = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert run.returncode == 1
     assert run.stderr.splitlines() == [
@@ -404,6 +404,6 @@ def test_the_command_says_what_is_wrong_in_one_line_and_fails(tmp_path: Path) ->
 
 def test_the_script_needs_the_standard_library_alone() -> None:
     for name in ("components/build.py", "components/task_folder.py", "protocol/text.py"):
-        source = (REPOSITORY / name).read_text()
+        source = (ROOT / name).read_text()
         imported = set(re.findall(r"^(?:import|from) (\w+)", source, re.MULTILINE))
         assert imported <= sys.stdlib_module_names | {"components", "protocol"}

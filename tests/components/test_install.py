@@ -17,8 +17,9 @@ import pytest
 
 from components.runtime.install_wheels import CHUNK_BYTES, WAITS_S, Installation, InstallError
 from tests.components.package_index import PackageIndex, write_wheel
+from tests.paths import ROOT
 
-RUNTIME = Path(__file__).parents[2] / "components" / "runtime"
+RUNTIME = ROOT / "components" / "runtime"
 LIMIT_S = 120.0
 LARGE = 400_000
 SIZES = (0, LARGE, 4_000_000)

@@ -3,16 +3,15 @@
 import importlib.metadata
 import re
 import tomllib
-from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from components.runtime.hash_requirements import NoWheelError, hashed, requirements_of
+from tests.paths import ROOT
 
-REPOSITORY = Path(__file__).parents[2]
-RUNTIME = REPOSITORY / "components" / "runtime"
+RUNTIME = ROOT / "components" / "runtime"
 PLATFORMS = [
     {"platform_machine": machine, "sys_platform": "linux", "python_version": minor, "python_full_version": f"{minor}.1"}
     for machine in ("aarch64", "x86_64")
@@ -34,7 +33,7 @@ def pinned(environment: dict[str, str]) -> dict[str, str]:
 
 @pytest.mark.parametrize("platform", PLATFORMS, ids=lambda p: f"{p['platform_machine']}-{p['python_version']}")
 def test_requirements_are_in_step_with_pyproject(platform: dict[str, str]) -> None:
-    groups = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     installed = pinned(platform)
     for line in groups["agent"] + groups["training"]:
         requirement = Requirement(line)

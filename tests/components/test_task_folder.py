@@ -16,8 +16,7 @@ import pytest
 from components import task_folder
 from components.build import build
 from components.task_folder import LIBRARIES, TaskError, TaskFolder, look
-
-REPOSITORY = Path(__file__).parents[2]
+from tests.paths import ROOT
 
 
 @pytest.fixture
@@ -324,7 +323,7 @@ def test_code_in_data_is_refused_for_it_would_be_no_module_on_a_device(folder: P
 
 
 def test_the_names_that_are_taken_are_those_of_the_devices_packages() -> None:
-    text = (REPOSITORY / "components" / "runtime" / "requirements.txt").read_text()
+    text = (ROOT / "components" / "runtime" / "requirements.txt").read_text()
     for name in re.findall(r"^([a-z0-9-]+)==", text, re.MULTILINE):
         try:
             files = importlib.metadata.files(name) or []
@@ -368,7 +367,7 @@ def test_names_cannot_forge_lines_of_the_list(folder: Path) -> None:
 
 def test_the_zip_is_the_same_whatever_else_lies_in_the_folder(folder: Path, tmp_path: Path) -> None:
     def archive(output: str) -> bytes:
-        return (build(REPOSITORY, tmp_path / output, folder).artifacts / "task.zip").read_bytes()
+        return (build(ROOT, tmp_path / output, folder).artifacts / "task.zip").read_bytes()
 
     written(folder, {"labels.json": "[]"})
     before = archive("first")

@@ -18,18 +18,20 @@ from torch import nn
 from cli.planning.forecast import forecast, model_of, round_of
 from cli.settings.fields import checked
 from cli.settings.parsing import look
-from cloud import policies
-from cloud.policies import Update, round_view
+from cloud import custom_policies
+from cloud.custom_policies import round_view
 from cloud.settings import Averaging, Federation
 from cloud.state.records import ClientRecord
-from components.client import configuration
-from components.client.checkpoints import Checkpoints
-from components.client.loading import load_task
-from components.client.round_files import Belonging, RoundFiles
-from components.client.task import Client, Training, keep_checkpoints
+from components.client.agent import configuration
+from components.client.trainer.files.checkpoints import Checkpoints
+from components.client.trainer.files.round_files import Belonging, RoundFiles
+from components.client.trainer.task.loading import load_task
+from fedgrass.policies import Update
+from fedgrass.task import Client, Training, keep_checkpoints
 from protocol.messages import ModelHeader
 from tests.cloud.examples import report, round_record
-from tests.docs.markdown import DOCUMENTS, ROOT, blocks, prose, spans
+from tests.docs.markdown import DOCUMENTS, blocks, prose, spans
+from tests.paths import ROOT
 
 EXAMPLE = yaml.safe_load((ROOT / "components" / "tasks" / "mnist" / "federation.yaml").read_text())
 
@@ -148,7 +150,7 @@ EXAMPLES = {"small": 10, "medium": 300, "large": 900}
 
 
 def test_the_rules_of_the_example_do_what_they_say(tmp_path: Path) -> None:
-    (tmp_path / policies.FILE_NAME).write_text(python("def choose_clients"))
+    (tmp_path / custom_policies.FILE_NAME).write_text(python("def choose_clients"))
     own = {
         "selection": {"policy": "own"},
         "completion": "own",
@@ -158,7 +160,7 @@ def test_the_rules_of_the_example_do_what_they_say(tmp_path: Path) -> None:
     settings, problems = look(EXAMPLE | own)
     assert problems == []
     assert settings is not None
-    rules = policies.load(tmp_path, settings)
+    rules = custom_policies.load(tmp_path, settings)
     assert rules is not None
     fleet = [ClientRecord(federation="f", thing=thing, examples=examples) for thing, examples in EXAMPLES.items()]
     reports = {thing: report(thing, examples=examples) for thing, examples in EXAMPLES.items()}

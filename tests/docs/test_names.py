@@ -10,13 +10,17 @@ from pathlib import Path
 import pytest
 
 from cloud import metrics
-from cloud.deployment import Deployment
+from operations.deployment import Deployment
 from protocol import names as protocol_names
-from tests.docs.markdown import DOCUMENTS, ROOT, anchors, blocks, links, prose, spans, table
+from tests.docs.markdown import DOCUMENTS, anchors, blocks, links, prose, spans, table
+from tests.paths import ROOT
 
 each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
 
-ROOMS = ("protocol", "cloud", "components", "sandbox", "cli", "benchmarks", "tests", "recipes", "docs")
+ROOMS = (
+    *("fedgrass", "protocol", "cloud", "components", "operations", "sandbox", "cli", "trials", "benchmarks"),
+    *("tests", "recipes", "docs"),
+)
 FILES = [path for room in ROOMS for path in (ROOT / room, *(ROOT / room).rglob("*")) if "__pycache__" not in path.parts]
 FILES += [path for path in ROOT.iterdir() if path.is_file()]
 PATHS = [f"/{path.relative_to(ROOT)}" for path in FILES]

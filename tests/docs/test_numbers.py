@@ -2,18 +2,18 @@
 
 import pytest
 
-from cloud.averaging.changes import GROUP
+from cloud.averaging.combining import GROUP
 from cloud.settings import MAX_COHORT
-from cloud.state.kept import KEPT_BYTES
 from cloud.state.lifecycle import MAX_ATTEMPTS, MIN_LEASE_S
+from cloud.state.object_cache import KEPT_BYTES
 from cloud.state.transactions import TRANSACTION_ITEMS
-from components.client.agent import CONFIRM_S
-from components.client.configuration import Configuration
+from components.client.agent.configuration import Configuration
+from components.client.agent.state_machine import CONFIRM_S
 from components.client.reasons import MAX_REASON_BYTES
-from components.client.transfer import IN_PARTS_BYTES
+from components.client.trainer.s3.transfer import IN_PARTS_BYTES
 from protocol.encodings import BLOCK
 from protocol.messages import MAX_MESSAGE_BYTES, MAX_REPORT_BYTES
-from tests.docs.markdown import ROOT
+from tests.paths import ROOT
 
 DEVICE = Configuration(federation="f", bucket="b")
 MEBIBYTE = 1 << 20

@@ -6,9 +6,10 @@ from functools import cache
 
 import pytest
 
-from tests.docs.markdown import ROOT, prose, spans, table
+from tests.docs.markdown import prose, spans, table
+from tests.paths import ROOT
 
-ROOMS = ("cloud", "components", "protocol", "cli")
+ROOMS = ("cloud", "components", "fedgrass", "operations", "protocol", "cli")
 CUT = re.compile(r"\.\.\.|`[^`]*`|\(.*?\)|\d[\d.]* ?°?C?|\bn\b|[:;,]")
 """What stands for something else in a reason, or between two of them."""
 
@@ -62,7 +63,7 @@ def test_lines_to_look_for_in_logs_are_written_there() -> None:
 
 
 def test_the_reasons_of_refusals_are_listed_where_updates_are_checked() -> None:
-    source = (ROOT / "cloud" / "averager" / "inspection.py").read_text()
+    source = (ROOT / "cloud" / "averager" / "responses" / "inspection.py").read_text()
     given = set(re.findall(r'RefusedError\(\s*f?"([a-z -]+)', source))
     assert "sender mismatch" in given
     listed = set(spans(prose(ROOT / "docs" / "security.md")))

@@ -13,13 +13,14 @@ from msgspec import inspect
 from cloud import settings
 from cloud.settings import MAX_WAIT_S, Federation, ServerOptimizer
 from cloud.state.records import ClientRecord
-from components.client.configuration import DAY_S, Configuration, parse
-from components.client.loading import Task
-from components.client.task import DeviceState
+from components.client.agent.configuration import DAY_S, Configuration, parse
+from components.client.trainer.task.loading import Task
 from components.task_folder import look
+from fedgrass.task import DeviceState
 from protocol import names
 from protocol.messages import MAX_INTEGER, Assignment, ModelReference, Phase, Training
-from tests.docs.markdown import ROOT, spans, table
+from tests.docs.markdown import spans, table
+from tests.paths import ROOT
 
 ROOMS = ("training", "selection", "averaging", "pacing")
 WITHOUT_VALUE = {

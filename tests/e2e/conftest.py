@@ -13,7 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-ROOT = Path(__file__).parent.parent.parent
+from tests.paths import ROOT
+
 LIMIT_S = 240.0
 
 

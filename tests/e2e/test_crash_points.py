@@ -1,9 +1,9 @@
-"""Rounds whose functions are killed at some of their AWS calls; `python -m benchmarks.crash_points` takes every one."""
+"""Rounds whose functions are killed at some of their AWS calls; `python -m trials.crash_points` takes every one."""
 
 from pathlib import Path
 
-from benchmarks.crash_points import CrashPoints, Point
-from benchmarks.crashes.scenarios import scenarios
+from trials.crash_points import CrashPoints, Point
+from trials.crashes.scenarios import scenarios
 
 _SAMPLE = 24
 
@@ -34,7 +34,7 @@ def test_the_harness_finds_what_a_crash_would_break() -> None:
 def _break(code: Path) -> None:
     """Count an update however often it comes, and forget a round once it is closed."""
     _replace(code / "cloud/state/rounds.py", 'is_new("thing", ', 'is_new("nothing", ')
-    _replace(code / "cloud/averager/keeping.py", "if self._comes_again:", "if False:")
+    _replace(code / "cloud/averager/round/steps.py", "if self._comes_again:", "if False:")
 
 
 def _replace(path: Path, text: str, by: str) -> None:

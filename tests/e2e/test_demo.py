@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import LIMIT_S, ROOT, Demo
+from tests.e2e.conftest import LIMIT_S, Demo
+from tests.paths import ROOT
 
 
 @pytest.mark.parametrize("nucleus", ["classic", "lite"])

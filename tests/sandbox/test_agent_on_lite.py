@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from components.client import configuration, service, watchdog
-from components.client.ipc import Ipc
-from components.client.service import Service
+from components.client.agent import configuration, service, watchdog
+from components.client.agent.ipc import Ipc
+from components.client.agent.service import Service
 from sandbox.embedded_aws import EmbeddedAws
 from sandbox.fleet import Device
 from tests.sandbox.probe import LIMIT_S, Probe

@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from sandbox.scratch import Scratch
+from tests.paths import ROOT
 
 LIMIT_S = 120.0
 
@@ -22,7 +23,7 @@ def parent(stages: int, *arguments: str) -> Iterator[tuple["subprocess.Popen[str
     """A process with a sandbox that has come this far, and what it told."""
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.sandbox.sandbox_parent", *arguments],
-        cwd=Path(__file__).parents[2],
+        cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,

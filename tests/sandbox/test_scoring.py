@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from components.client.state_dict import dump_model
+from components.client.trainer.model.state_dict import dump_model
 from sandbox.scoring import Scorer, ScoringError
 from tests.components.client.conftest import TASK
 

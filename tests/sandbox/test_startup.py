@@ -13,10 +13,10 @@ from sandbox.nucleus.lifecycle import ComponentState
 from sandbox.nucleus.personality import CLASSIC, LITE
 from sandbox.nucleus.recipe import read
 from tests.components.package_index import PackageIndex
+from tests.paths import ROOT
 from tests.sandbox.component import Component
 
-REPOSITORY = Path(__file__).parents[2]
-RECIPE = REPOSITORY / "recipes" / "com.fedgrass.Runtime.yaml"
+RECIPE = ROOT / "recipes" / "com.fedgrass.Runtime.yaml"
 SYSTEMS = {
     "classic": CLASSIC.lifecycle,
     "lite on systemd 252": LITE.lifecycle,
@@ -67,7 +67,7 @@ def test_the_runtime_comes_up_on_lite_although_its_installation_takes_longer_tha
     tmp_path: Path,
 ) -> None:
     for name in ("install.sh", "install_wheels.py"):
-        shutil.copy(REPOSITORY / "components" / "runtime" / name, tmp_path)
+        shutil.copy(ROOT / "components" / "runtime" / name, tmp_path)
     (tmp_path / "python").mkdir()
     (tmp_path / "python" / "python3").symlink_to(sys.executable)
     steps = read(RECIPE, LITE.recipes).steps

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 from torchvision.datasets.mnist import read_sn3_pascalvincent_tensor
 from torchvision.models import mobilenet_v3_small
 
-from components.client.task import Client, Data
+from fedgrass.task import Client, Data
 
 SIDE = 224
 MEAN, DEVIATION = 0.1307, 0.3081  # of MNIST's pixels, between 0 and 1

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from components.client.task import Client, Data
+from fedgrass.task import Client, Data
 
 MEAN, DEVIATION = 0.1307, 0.3081  # of MNIST's pixels, between 0 and 1
 HOLD_OUT = 10  # without test files, each tenth example is kept for evaluation

@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from cloud.averager.outputs import files_of
-from cloud.averaging import optimizers, robust
+from cloud.averager.work.files import files_of
+from cloud.averaging import optimizers
+from cloud.averaging.applying import Before, File, new_parts
 from cloud.averaging.blocks import Block, blocks_of
-from cloud.averaging.changes import (
+from cloud.averaging.combining import (
     Changes,
     GroupSums,
     Mean,
@@ -18,8 +19,8 @@ from cloud.averaging.changes import (
     groups_of,
 )
 from cloud.averaging.grid import Grid, Part, grid_of
-from cloud.averaging.krum import Krum
-from cloud.averaging.new_parts import Before, File, new_parts
+from cloud.averaging.rules import robust
+from cloud.averaging.rules.krum import Krum
 from cloud.averaging.sources import Fill, Request, Source, Stored
 from cloud.averaging.values import Base, BaseReader
 from cloud.averaging.weighing import Weighing, weigh

@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 from torchvision.models import mobilenet_v3_small, resnet18
 
-from cloud.averager.inspection import inspect
+from cloud.averager.responses.inspection import inspect
 from cloud.settings import Averaging, FedAvgM
-from components.client import state_dict, training
-from components.client.task import Data, Training
+from components.client.trainer.learning import defaults as training
+from components.client.trainer.model import state_dict
+from fedgrass.task import Data, Training
 from protocol.encodings import BLOCK, Floats, UpdateLayout, update_layout
 from protocol.messages import Encoding, ModelReference
 from protocol.names import UpdateName
@@ -25,7 +26,7 @@ from tests.cloud.averaging.in_memory import Round
 from tests.cloud.examples import report, round_record
 
 if TYPE_CHECKING:
-    from cloud.averaging.new_parts import File
+    from cloud.averaging.applying import File
 
 EXAMPLES = {"a": 3, "b": 5}
 SETTINGS = Averaging(optimizer=FedAvgM(learning_rate=0.5, beta=0.5), ema=0.75)

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.averager.closing import MAX_METRIC_NAME, MAX_METRICS, pooled_metrics
-from cloud.averaging.changes import GROUP, Given
-from cloud.averaging.new_parts import NotFiniteModelError, store
+from cloud.averager.round.closing import MAX_METRIC_NAME, MAX_METRICS, pooled_metrics
+from cloud.averaging.applying import NotFiniteModelError, store
+from cloud.averaging.combining import GROUP, Given
 from cloud.settings import Averaging, FedAdam, FedAvg, FedAvgM
 from protocol.messages import MAX_INTEGER, MAX_MESSAGE_BYTES, Encoding, ModelHeader, decode, encode
 from protocol.tensors import DTYPES, Array, dump, from_float32, load, to_float32

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from cloud.averager.inspection import inspect
-from cloud.averaging.new_parts import File, NotFiniteModelError
+from cloud.averager.responses.inspection import inspect
+from cloud.averaging.applying import File, NotFiniteModelError
 from cloud.settings import Averaging, FedAdam, FedAvgM, FedYogi
-from components.client import state_dict
+from components.client.trainer.model import state_dict
 from protocol.encodings import update_layout
 from protocol.messages import Encoding, ModelReference
 from protocol.names import UpdateName

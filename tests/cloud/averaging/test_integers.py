@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.averaging.changes import GROUP
+from cloud.averaging.combining import GROUP
 from cloud.averaging.weighing import INTEGER_RATIO
 from cloud.settings import Averaging, Rule
 from protocol.messages import MAX_INTEGER

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.averaging.changes import GROUP
-from cloud.averaging.own import base_values, own_change, read_updates
+from cloud.averaging.combining import GROUP
+from cloud.averaging.rules.custom import base_values, own_change, read_updates
 from cloud.averaging.sources import Stored
 from cloud.averaging.values import Base, BaseReader, rebased_buffers, rebased_integers
-from cloud.policies import Update
 from cloud.settings import Averaging, FedAdam, FedAvgM, Rule
+from fedgrass.policies import Update
 from protocol.messages import Encoding, ModelHeader, encode
 from protocol.tensors import Array, dump, load, parse_header, to_float32
 from tests.cloud.averaging.in_memory import MemoryReader, Round

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.averager.closing import pooled_metrics
+from cloud.averager.round.closing import pooled_metrics
 from cloud.averaging.sources import Source, Stored
 from cloud.averaging.weighing import EXAMPLES_RATIO, STEPS_RATIO, Weighing, weigh
 from cloud.settings import Averaging, Rule

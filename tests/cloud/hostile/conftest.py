@@ -7,7 +7,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from cloud.deployment import Deployment
+from operations.deployment import Deployment
 from protocol import names
 from sandbox.embedded_aws import EmbeddedAws
 from sandbox.gateway import Request

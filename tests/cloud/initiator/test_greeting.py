@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from cloud.deployment import Deployment
 from cloud.initiator.greeting import Greeter
-from cloud.operations import Operations
 from cloud.services import Services
 from cloud.state.groups import Groups
+from operations.deployment import Deployment
+from operations.federations import Operations
 from protocol.messages import encode
 from sandbox.embedded_aws import EmbeddedAws
 from tests.cloud.simulated import HELLO, SimulatedFederation

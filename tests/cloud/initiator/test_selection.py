@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
+from cloud.custom_policies import InvalidPolicyError, client_view
 from cloud.initiator.selection import NotEnoughClientsError, select
-from cloud.policies import InvalidPolicyError
 from cloud.settings import MAX_COHORT, Selection
 from cloud.state.records import ClientRecord, CohortMember
+from fedgrass.policies import Client
 from tests.cloud.examples import clients
 
 FLEET = [ClientRecord(federation="f", thing=f"t{number:02d}") for number in range(20)]
@@ -118,15 +119,15 @@ def test_a_round_waits_until_there_are_enough_clients(policy: str) -> None:
 def test_ones_own_rule_sees_all_clients_and_what_was_asked_for() -> None:
     seen: list[Any] = []
 
-    def choose_clients(candidates: list[ClientRecord], cohort: int, round_number: int) -> list[str]:
+    def choose_clients(candidates: list[Client], cohort: int, round_number: int) -> list[str]:
         seen.append((candidates, cohort, round_number))
         return ["t03", "t01"]
 
     cohort = select(FLEET, Selection(policy="own", cohort="10%"), 9, choose_clients)
     assert [member.thing for member in cohort] == ["t01", "t03"]
-    assert seen == [(FLEET, 2, 9)]
+    assert seen == [([client_view(record) for record in FLEET], 2, 9)]
     select(FLEET, Selection(policy="own", cohort="10%", dropout=0.5), 9, choose_clients)
-    assert seen[1:] == [(FLEET, 4, 9)]
+    assert seen[1:] == [([client_view(record) for record in FLEET], 4, 9)]
 
 
 @pytest.mark.parametrize(
@@ -142,7 +143,7 @@ def test_ones_own_rule_sees_all_clients_and_what_was_asked_for() -> None:
     ],
 )
 def test_what_ones_own_rule_may_not_return_is_refused(returned: Any, text: str) -> None:
-    def choose_clients(candidates: list[ClientRecord], cohort: int, round_number: int) -> Any:
+    def choose_clients(candidates: list[Client], cohort: int, round_number: int) -> Any:
         return returned
 
     with pytest.raises(InvalidPolicyError, match=rf"choose_clients.*({text})"):
@@ -150,7 +151,7 @@ def test_what_ones_own_rule_may_not_return_is_refused(returned: Any, text: str) 
 
 
 def test_an_error_of_ones_own_rule_is_told_with_its_name() -> None:
-    def choose_clients(candidates: list[ClientRecord], cohort: int, round_number: int) -> list[str]:
+    def choose_clients(candidates: list[Client], cohort: int, round_number: int) -> list[str]:
         return [candidates[99].thing]
 
     with pytest.raises(InvalidPolicyError, match=r"choose_clients failed: IndexError"):

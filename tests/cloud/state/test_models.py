@@ -2,8 +2,8 @@
 
 import pytest
 
-from cloud.deployment import Deployment
 from cloud.state.models import Models, OtherModelError
+from operations.deployment import Deployment
 from sandbox.embedded_aws import EmbeddedAws
 
 PART = b"p" * (5 << 20)

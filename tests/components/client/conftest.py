@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from components.client import supervisor
-from components.client.state_dict import dump_model
+from components.client.agent import supervisor
+from components.client.trainer.model.state_dict import dump_model
 from protocol import names
 from protocol.messages import Assignment, ModelReference, Training
 from sandbox.embedded_aws import EmbeddedAws
@@ -108,7 +108,7 @@ import torch
 from torch import nn
 from torch.utils.data import TensorDataset
 
-from components.client.task import Client, Data
+from fedgrass.task import Client, Data
 
 
 def build_model():

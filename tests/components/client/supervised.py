@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from components.client.agent.supervisor import TRAINER, Event, Supervisor
 from components.client.exchange import Entered, Loaded, NotReady, Workplace
-from components.client.supervisor import TRAINER, Event, Supervisor
 from protocol import messages, names, tensors
 from protocol.messages import FINAL_PHASES, Assignment, Progress, Report
 from sandbox.embedded_aws import EmbeddedAws

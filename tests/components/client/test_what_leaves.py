@@ -8,12 +8,14 @@ import msgspec
 import numpy as np
 import pytest
 
-from components.client import finished, what_leaves
-from components.client.finished import Finished
-from components.client.round_files import Belonging, RoundFiles, Update, UpdateState
-from components.client.upload_description import TensorDescription
+from components.client import what_leaves
+from components.client.agent import finished
+from components.client.agent.finished import Finished
+from components.client.trainer.files.round_files import Belonging, RoundFiles, Update, UpdateState
+from components.client.trainer.files.upload_description import TensorDescription
 from protocol import tensors
 from protocol.messages import Progress, Training
+from tests.paths import ROOT
 
 REPORT = b'{"v":1,"examples":32,"after":{"loss":0.5}}'
 BODY = tensors.dump(
@@ -63,26 +65,24 @@ def test_a_device_that_has_sent_nothing_says_so(tmp_path: Path, capsys: pytest.C
 
 def test_it_runs_on_a_device_by_itself_as_text_and_as_json(work: Path) -> None:
     command = [sys.executable, "-m", "components.client.what_leaves", str(work)]
-    repository = Path(__file__).parents[3]
-    text = subprocess.run(command, cwd=repository, capture_output=True, text=True, check=True).stdout
+    text = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert "weight" in text
     assert "[2, 4]" in text
     assert "loss" in text
-    line = subprocess.run([*command, "--json"], cwd=repository, capture_output=True, check=True).stdout
+    line = subprocess.run([*command, "--json"], cwd=ROOT, capture_output=True, check=True).stdout
     assert msgspec.json.decode(line, type=what_leaves.Leaving) == what_leaves.look(work)
 
 
 def test_the_documented_command_runs_nothing_that_lies_in_the_current_folder(work: Path, tmp_path: Path) -> None:
-    repository = Path(__file__).parents[3]
     (line,) = re.findall(
-        r"^sudo -u \$AS (env .*?) \\\n *(\S*python .*)$", (repository / "docs/operating.md").read_text(), re.MULTILINE
+        r"^sudo -u \$AS (env .*?) \\\n *(\S*python .*)$", (ROOT / "docs/operating.md").read_text(), re.MULTILINE
     )
     hostile = tmp_path / "hostile"
     for name in ("argparse", "msgspec", "components"):
         (hostile / name).mkdir(parents=True)
         (hostile / name / "__init__.py").write_text("raise SystemExit('hijacked')")
     command = " ".join(line)
-    command = re.sub(r"PYTHONPATH=\S+", f"PYTHONPATH={repository}", command)
+    command = re.sub(r"PYTHONPATH=\S+", f"PYTHONPATH={ROOT}", command)
     command = re.sub(r"\S+venv/bin/python", sys.executable, command)
     command = re.sub(r"\S+com\.fedgrass\.Client$", str(work), command)
     run = subprocess.run(shlex.split(command), cwd=hostile, capture_output=True, text=True, check=False)

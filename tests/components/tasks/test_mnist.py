@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from components.client import training
-from components.client.loading import TaskError, load_task
-from components.client.task import Client, Data, Training
+from components.client.trainer.learning import defaults as training
+from components.client.trainer.task.loading import TaskError, load_task
 from components.tasks.mnist import task
+from fedgrass.task import Client, Data, Training
 
 CLIENT = Client(thing="t", federation="f")
 

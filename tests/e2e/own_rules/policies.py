@@ -4,8 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from cloud.policies import Client, Round, Update
-from protocol.tensors import Array
+from fedgrass.policies import Array, Client, Round, Update
 
 
 def choose_clients(clients: list[Client], cohort: int, round_number: int) -> list[str]:

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.utils.data import TensorDataset
 
-from components.client.task import Client, Data, DeviceState, Metrics, Training
+from fedgrass.task import Client, Data, DeviceState, Metrics, Training
 
 
 def build_model() -> nn.Module:

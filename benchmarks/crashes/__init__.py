@@ -1,1 +1,0 @@
-"""What `benchmarks.crash_points` kills: rounds, and the functions that carry them through."""

@@ -1,1 +1,0 @@
-"""What `benchmarks.fuzz_inspection` and `benchmarks.inspection` feed to the inspection, and who judges the answers."""

@@ -1,1 +1,0 @@
-"""What `benchmarks.soak` is made of: a day, its clock, its nucleus and its troubles."""

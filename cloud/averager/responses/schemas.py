@@ -1,0 +1,48 @@
+"""What an update must look like, known from the model it was trained from; remembered between invocations."""
+
+from typing import TYPE_CHECKING
+
+from cloud.averager.responses.inspection import max_bytes
+from cloud.state.models import Models
+from cloud.state.records import FederationRecord, RoundRecord
+from protocol.encodings import FLOAT_DTYPES, UpdateLayout, update_layout
+
+if TYPE_CHECKING:
+    from protocol.tensors import Header
+
+
+class Schemas:
+    """The layouts of updates. A federation's model has the same tensors in all rounds of a life, so that one read of a
+    model's header serves an execution environment as long as it lasts."""
+
+    def __init__(self, models: Models) -> None:
+        self._models = models
+        self._of_schema: dict[tuple[str, str], str] = {}
+        self._of_federation: dict[tuple[str, str], Header] = {}
+
+    def of(self, record: RoundRecord) -> UpdateLayout:
+        """The layout of an update to the round's base model, in the round's encoding."""
+        return update_layout(self._header(record), record.settings.encoding)
+
+    def limit_bytes(self, federation: str, life: str) -> int | None:
+        """How many bytes an update of this life of a federation may have, in whatever encoding; None before its schema
+        is known."""
+        header = self._of_federation.get((federation, life))
+        return None if header is None else _limit_bytes(header)
+
+    def limit_of(self, record: FederationRecord | RoundRecord) -> int:
+        """As `limit_bytes`, of a federation that is known by its record, or by that of a round."""
+        return _limit_bytes(self._header(record))
+
+    def _header(self, record: FederationRecord | RoundRecord) -> "Header":
+        # Of another federation, or in another life, the same tensors may be buffers.
+        of_life = record.federation, record.life
+        if self._of_schema.get(of_life) != record.schema:
+            model = record.model if isinstance(record, FederationRecord) else record.base
+            self._of_federation[of_life] = self._models.header(model.key)
+            self._of_schema[of_life] = record.schema
+        return self._of_federation[of_life]
+
+
+def _limit_bytes(header: "Header") -> int:
+    return max(max_bytes(update_layout(header, encoding)) for encoding in FLOAT_DTYPES)

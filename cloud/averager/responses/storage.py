@@ -1,0 +1,45 @@
+"""What devices store in the bucket: how much it is, how much of it does not count, and what of it is deleted."""
+
+import logging
+from collections.abc import Collection, Iterable
+
+from cloud.averager.responses.messages import Arrival, Junk, Word
+from cloud.state.models import Models
+from protocol import names
+
+_log = logging.getLogger(__name__)
+
+
+class Storage:
+    """What one invocation is told of. `stored_bytes` is how much devices have stored, as far as it is told of for the
+    first time; `junk_bytes` how much of it does not count."""
+
+    def __init__(self, models: Models) -> None:
+        self._models = models
+        self.stored_bytes = 0
+        self.junk_bytes = 0
+
+    def count(self, group: Iterable[Arrival | Word], looked_at: Collection[Arrival | Word]) -> None:
+        """Count what was stored. What is not `looked_at` is junk; of the rest it has to be seen."""
+        versions = {said.version_id for said in looked_at if isinstance(said, Arrival)}
+        for said in group:
+            if isinstance(said, Arrival) and not said.put_off:
+                self.stored_bytes += said.size
+                self.junk_bytes += 0 if said.version_id in versions else said.size
+
+    def discard(self, stored: Arrival | Junk) -> None:
+        """Delete what is no update of any federation."""
+        self.stored_bytes += stored.size
+        self.junk_bytes += stored.size
+        self._delete(stored)
+
+    def discard_too_large(self, group: Iterable[Arrival | Word], limit: int) -> None:
+        """Delete what is larger than any update of the federation's model: what a client can store is bounded."""
+        for said in group:
+            if isinstance(said, Arrival) and said.size > limit:
+                self._delete(said)
+
+    def _delete(self, stored: Arrival | Junk) -> None:
+        if stored.version_id is not None and stored.key.startswith(names.UPDATES_PREFIX):
+            _log.warning("deleted: %s, %d bytes", stored.key, stored.size)
+            self._models.delete(stored.key, stored.version_id)

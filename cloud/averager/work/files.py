@@ -1,0 +1,146 @@
+"""The files of a new model, written to S3 as they come into being."""
+
+import hashlib
+from collections import deque
+from concurrent.futures import Executor, Future
+from typing import Any
+
+import msgspec
+
+from cloud.averaging.applying import File, NewPart
+from cloud.averaging.grid import Grid
+from cloud.averaging.sources import ObjectReader, Request, Stored, read_whole, waiting
+from cloud.services import Services
+from cloud.settings import Averaging
+from cloud.state.models import Models
+from cloud.state.records import RoundRecord
+from protocol import names
+from protocol.messages import ModelReference
+
+PIECE_BYTES = 8 << 20
+"""A model that several invocations have written is read again by so much at a time."""
+
+_REFERRED_TO: tuple[File, ...] = ("model", "copy")
+
+_UNDER_WAY = 4
+"""How many parts may be on their way to S3 at once, before more are made."""
+
+
+def files_of(settings: Averaging, vectors: int, *, copied: bool = False) -> tuple[File, ...]:
+    """The files that a federation has of each model, in the order of FILES."""
+    found: list[File] = ["model"]
+    if vectors:
+        found.append("state")
+    if settings.ema:
+        found.append("ema")
+    if copied:
+        found.append("copy")
+    return tuple(found)
+
+
+def key_of(file: File, record: RoundRecord, round_number: int) -> str:
+    """S3 key of a file that belongs to the model of a round of the same federation as `record`."""
+    keys = {"model": names.model_key, "state": names.optimizer_key, "ema": names.ema_key, "copy": names.copy_key}
+    return keys[file](record.federation, round_number, record.life)
+
+
+class _Written:
+    """What was written of a file so far."""
+
+    def __init__(self) -> None:
+        self._sha256 = hashlib.sha256()
+        self._bytes = 0
+
+    def add(self, data: bytes | bytearray) -> None:
+        self._sha256.update(data)
+        self._bytes += len(data)
+
+    def reference(self, key: str) -> ModelReference:
+        # There always is a model: what has no bytes was written elsewhere, and nobody asks how to refer to it.
+        return ModelReference(key=key, sha256=self._sha256.hexdigest(), bytes=self._bytes)
+
+
+class Outputs:
+    """Writes parts of the files of the model that the round of `record` makes: each file at once if it has one part
+    only, else to the multipart uploads given, by key. How long writing takes is added to `waited_s`."""
+
+    def __init__(
+        self,
+        models: Models,
+        parallel: Executor,
+        grid: Grid,
+        record: RoundRecord,
+        uploads: dict[str, str],
+        waited_s: dict[str, float],
+    ) -> None:
+        self._models = models
+        self._parallel = parallel
+        self._grid = grid
+        self._record = record
+        self._uploads = uploads
+        self._waited_s = waited_s
+        self._under_way: deque[Future[Any]] = deque()
+        self._written: dict[File, _Written] = {file: _Written() for file in _REFERRED_TO}
+        self._model_at_once: bytes | None = None
+
+    def write(self, new: NewPart) -> None:
+        """Write a part. It may still be on its way when this returns."""
+        for file, data in new.data.items():
+            written = (self._start(file) if not new.part.number else b"") + bytes(data)
+            if file in self._written:
+                self._written[file].add(written)
+            if file == "model" and not self._uploads:
+                self._model_at_once = written
+            self._wait(_UNDER_WAY - 1)
+            self._under_way.append(self._parallel.submit(self._put, file, new.part.number, written))
+
+    def finish(self) -> ModelReference:
+        """Return when all is written: how to refer to the model, if all of its parts were written here."""
+        self._wait(0)
+        model, copy = (
+            self._written[file].reference(key_of(file, self._record, self._record.round)) for file in _REFERRED_TO
+        )
+        if self._model_at_once is not None:
+            self._models.keep_model(model, self._model_at_once)  # the next round starts from it
+        return msgspec.structs.replace(model, copy=copy) if self._grid.copied else model
+
+    def _wait(self, until: int) -> None:
+        with waiting(self._waited_s, "write"):
+            while len(self._under_way) > until:
+                self._under_way.popleft().result()
+
+    def _put(self, file: File, number: int, data: bytes) -> None:
+        key = key_of(file, self._record, self._record.round)
+        if key in self._uploads:
+            self._models.put_part(key, self._uploads[key], number, data)
+        else:
+            self._models.put(key, data)
+
+    def _start(self, file: File) -> bytes:
+        grid = self._grid
+        starts = {"state": grid.state_start, "copy": grid.copy_start}
+        return starts.get(file, grid.model_start)(self._record.round)
+
+
+def read_back(services: Services, record: RoundRecord, grid: Grid) -> ModelReference:
+    """How to refer to the model of a round that several invocations have written: its bytes are read again, some ranges
+    at once.
+
+    Raises:
+        MissingObjectError: it isn't there.
+    """
+    model = _read_back(services, record, "model", len(grid.model_start(record.round)) + grid.parts[-1].end)
+    if not grid.copied:
+        return model
+    size = len(grid.copy_start(record.round)) + grid.parts[-1].copy[1]
+    return msgspec.structs.replace(model, copy=_read_back(services, record, "copy", size))
+
+
+def _read_back(services: Services, record: RoundRecord, file: File, size: int) -> ModelReference:
+    key = key_of(file, record, record.round)
+    ranges = [Request(0, start, min(start + PIECE_BYTES, size)) for start in range(0, size, PIECE_BYTES)]
+    reader = ObjectReader(services.models, [Stored(key=key, data_start=0)], services.parallel, services.waited_s)
+    written = _Written()
+    for data in read_whole(reader, ranges):
+        written.add(data)
+    return written.reference(key)

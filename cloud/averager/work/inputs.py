@@ -1,0 +1,170 @@
+"""All that averaging a round starts from, brought together: its updates, its base, and how the model is laid out."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from cloud.averager.work.files import files_of, key_of
+from cloud.averager.work.older_models import bases_of
+from cloud.averaging import optimizers
+from cloud.averaging.applying import File
+from cloud.averaging.blocks import Block, blocks_of
+from cloud.averaging.combining import MATRIX_BYTES, Rebasing
+from cloud.averaging.grid import Grid, Part, grid_of
+from cloud.averaging.sources import ObjectReader, Source, Stored
+from cloud.averaging.values import Base, BaseReader
+from cloud.averaging.weighing import Weighing, weigh
+from cloud.services import Services
+from cloud.state.records import Carried, CorruptRecordError, ResponseRecord, RoundRecord
+from cloud.state.rounds import Answers
+from protocol import names
+from protocol.encodings import FLOAT_DTYPES, UpdateLayout, update_layout
+from protocol.messages import Encoding, ModelHeader, decode
+from protocol.tensors import DTYPES, Header, header_length, parse_header
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+HEAD_BYTES = 6 << 20
+"""So much of the base model is read at once: its header, and all of it if it is small."""
+
+_BEFORE_BYTES = 16 << 20
+"""How much of the base model, and of what belongs to it, is read ahead."""
+
+
+class Inputs(msgspec.Struct, frozen=True, eq=False, kw_only=True):
+    """What a round's averaging starts from. `files` are those that the federation has of each model, `before` those
+    of the base that are read. `bases` are the models that the updates were trained from, the present one first."""
+
+    record: RoundRecord
+    answers: Answers
+    sources: tuple[Source, ...]
+    layout: UpdateLayout
+    weighing: Weighing
+    grid: Grid
+    files: tuple[File, ...]
+    before: tuple[Stored, ...]
+    bases: tuple[Base, ...]
+
+    def blocks(self, parts: Sequence[Part], *, of_all_clients: bool = False) -> list[Block]:
+        """Parts in blocks of the size that is best read at a time; of less, if numbers of all clients have to be in
+        memory at once."""
+        elements = block_elements(self.layout.encoding, len(self.sources), of_all_clients=of_all_clients)
+        return list(blocks_of(parts, elements))
+
+    def reader(self, services: Services) -> ObjectReader:
+        """Reads the updates."""
+        return ObjectReader(
+            services.models, [source.stored for source in self.sources], services.parallel, services.waited_s
+        )
+
+    def rebasing(self, services: Services, blocks: Sequence[Block], clients: Sequence[int]) -> Rebasing | None:
+        """What values of these clients' updates to other models than the present one are rebased with, at these blocks;
+        None if there are no such updates."""
+        if not any(self.sources[client].base for client in clients):
+            return None
+        files = [base.stored for base in self.bases]
+        reader = ObjectReader(services.models, files, services.parallel, services.waited_s, _BEFORE_BYTES)
+        return Rebasing(BaseReader(reader, self.bases, blocks), [source.base for source in self.sources])
+
+    def before_reader(self, services: Services) -> ObjectReader:
+        """Reads what the round starts from."""
+        return ObjectReader(services.models, self.before, services.parallel, services.waited_s, _BEFORE_BYTES)
+
+
+def fetch_head(services: Services, record: RoundRecord) -> "Future[bytes]":
+    """The first bytes of a round's base model, which are on their way: its header, and all of it if it is small."""
+    return services.parallel.submit(services.models.beginning, record.base, HEAD_BYTES)
+
+
+def block_elements(encoding: Encoding, clients: int, *, of_all_clients: bool) -> int:
+    """How many elements a block has at most: what is best read of an update at a time; fewer, if the numbers of so many
+    clients have to be in memory at once."""
+    elements = ObjectReader.block_bytes // DTYPES[FLOAT_DTYPES[encoding]].itemsize
+    return max(1, min(elements, MATRIX_BYTES // (4 * clients))) if of_all_clients else elements
+
+
+def gather(
+    services: Services,
+    record: RoundRecord,
+    answers: Answers | None = None,
+    fetching: "Future[bytes] | None" = None,
+) -> Inputs:
+    """The inputs of a round that is being averaged. `answers`, and `fetching`, which `fetch_head` gave, save reading.
+
+    Raises:
+        MissingObjectError: the base model is gone.
+    """
+    fetching = fetching or fetch_head(services, record)
+    if answers is None or len(answers.accepted) != record.accepted:
+        answers = services.rounds.answers(record.federation, record.round)
+    sources = sources_of(services, record, answers)
+    head = fetching.result()
+    if (length := header_length(head)) > len(head):
+        head = services.models.range(record.base.key, 0, length)
+    header = parse_header(head, record.base.bytes)
+    settings, copied = record.settings.averaging, record.settings.download == "bfloat16"
+    vectors = len(optimizers.state_names(settings.optimizer))
+    grid = grid_of(header, decode(header.message, ModelHeader), vectors, services.part_bytes, copied=copied)
+    files = files_of(settings, grid.vectors, copied=copied)
+    layout = update_layout(header, record.settings.encoding)
+    before = tuple(_before(record, header, grid, files, head))
+    sources, bases = bases_of(services, record, sources, layout, Base(before[0], header.by_name))
+    return Inputs(
+        record=record,
+        answers=answers,
+        sources=sources,
+        layout=layout,
+        weighing=weigh(settings, record.settings.training, sources),
+        grid=grid,
+        files=files,
+        before=before,
+        bases=bases,
+    )
+
+
+def _before(record: RoundRecord, header: Header, grid: Grid, files: Sequence[File], head: bytes) -> Iterator[Stored]:
+    """What is read of the base: nothing but the model, if no round made it."""
+    round_number = names.parse_model_key(record.base.key).round
+    yield Stored(key=record.base.key, data_start=header.length, head=head)
+    for file in files[1:] if round_number else ():
+        if file == "copy":
+            continue
+        start = grid.state_start(round_number) if file == "state" else grid.model_start(round_number)
+        yield Stored(key=key_of(file, record, round_number), data_start=len(start))
+
+
+def sources_of(services: Services, record: RoundRecord, answers: Answers) -> tuple[Source, ...]:
+    """What is averaged, in the order of the things' names: a client's newer update takes the place of a carried one."""
+    sources = {response.thing: _source(services, record, response) for response in answers.accepted}
+    by_round: dict[int, list[Carried]] = {}
+    for carried in record.carried:
+        by_round.setdefault(carried.round, []).append(carried)
+    for round_number, group in by_round.items():
+        accepted = {r.thing: r for r in services.rounds.answers(record.federation, round_number).accepted}
+        for carried in group:
+            if carried.thing in accepted:
+                sources.setdefault(carried.thing, _source(services, record, accepted[carried.thing]))
+    return tuple(sources[thing] for thing in sorted(sources))
+
+
+def _source(services: Services, record: RoundRecord, response: ResponseRecord) -> Source:
+    if response.report is None:
+        raise CorruptRecordError(
+            f"an accepted response of {response.thing} that round {record.round} of {record.federation!r} averages has "
+            "no report"
+        )
+    # The round of its assignment, as inspection has checked: that in which it was accepted may be a later one.
+    assigned_in = response.report.round
+    key = response.key or names.former_update_key(record.federation, assigned_in, response.thing, record.life)
+    version_id = response.version_id
+    kept = services.models.kept(key, version_id) or b""
+    return Source(
+        thing=response.thing,
+        report=response.report,
+        norm=response.norm or 0.0,
+        integer_change=response.integer_change,
+        stored=Stored(key=key, data_start=response.data_start, version_id=version_id, head=kept),
+        age=record.round - assigned_in,
+    )

@@ -1,0 +1,181 @@
+"""The work of averaging, all of it at once or job by job: reading updates, writing the files of the new model."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from cloud.averager.work.files import Outputs, key_of
+from cloud.averager.work.inputs import Inputs
+from cloud.averager.work.older_models import without_base
+from cloud.averaging.applying import Before, new_parts
+from cloud.averaging.blocks import Block
+from cloud.averaging.combining import (
+    Changes,
+    Given,
+    GroupSums,
+    Mean,
+    Robust,
+    StoredSums,
+    Sums,
+    Updates,
+    gram,
+    groups_of,
+)
+from cloud.averaging.grid import Part
+from cloud.averaging.outliers import far_norms
+from cloud.averaging.rules import is_robust, robust
+from cloud.averaging.rules.custom import base_values, own_change, read_updates
+from cloud.averaging.rules.krum import Krum
+from cloud.averaging.sources import ObjectReader, Stored
+from cloud.services import Services
+from cloud.state.records import Work
+from cloud.state.round_warnings import merged, negative_variance
+from protocol import names
+from protocol.messages import ModelReference
+
+
+class Averager:
+    """Averages one round. The same updates always give the same bytes, however the work is split, and however often a
+    part of it is done again.
+
+    Raises:
+        InvalidPolicyError: one's own average failed.
+        NotFiniteModelError: the new model would have values that are not finite.
+        MissingObjectError: an accepted update, or what belongs to the base model, is gone.
+        MissingUploadError: the round has been averaged, or given up, meanwhile.
+    """
+
+    def __init__(self, services: Services, inputs: Inputs) -> None:
+        self._services = services
+        self._inputs = inputs
+        self._record = inputs.record
+        self._settings = inputs.record.settings.averaging
+        self._everyone = range(len(inputs.sources))
+        self._negative: set[str] = set()
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is not as it should be in what was written so far, or in what it was made of."""
+        sources = self._inputs.sources
+        return merged(without_base(sources), far_norms(sources), map(negative_variance, self._negative))
+
+    def begin_uploads(self) -> dict[str, str]:
+        """Begin a multipart upload of each file of the new model: their ids, by key. None if a file is in one part."""
+        if len(self._inputs.grid.parts) == 1:
+            return {}
+        keys = [key_of(file, self._record, self._record.round) for file in self._inputs.files]
+        return dict(zip(keys, self._services.parallel.map(self._services.models.begin, keys), strict=True))
+
+    def complete_uploads(self, uploads: dict[str, str]) -> None:
+        """Make objects of what was uploaded. Doing it again changes nothing."""
+        list(self._services.parallel.map(self._services.models.complete, uploads.keys(), uploads.values()))
+
+    def do_all(self) -> ModelReference:
+        """Average the round and write the files of the new model."""
+        parts, uploads = self._inputs.grid.parts, self.begin_uploads()
+        clients: Sequence[int] = self._everyone
+        if self._settings.rule in ("krum", "multi_krum"):
+            clients = self._choose(self._gram(parts))
+        model = self._write(parts, uploads, clients)
+        self.complete_uploads(uploads)
+        return model
+
+    def do_job(self, work: Work, job: int) -> None:
+        """Do a job of the present stage of the round's work."""
+        shard, group = divmod(job, work.groups if work.present == "sums" else 1)
+        parts = self._inputs.grid.shard(shard, work.shards)
+        if work.present == "distances":
+            self._services.models.put_bytes(self._key(f"distances-{shard}"), self._gram(parts).tobytes())
+        elif work.present == "sums":
+            self._write_sums(parts, work, shard, group)
+        else:
+            clients: Sequence[int] = self._everyone
+            if "distances" in work.stages:
+                clients = self._choose(self._stored_gram(work))
+            self._write(parts, work.uploads, clients, shard if "sums" in work.stages else None)
+
+    def _write(
+        self, parts: Sequence[Part], uploads: dict[str, str], clients: Sequence[int], summed: int | None = None
+    ) -> ModelReference:
+        """Write these parts of the files; `summed` is the shard whose sums are there already."""
+        inputs, services = self._inputs, self._services
+        is_matrix = self._settings.rule in ("median", "trimmed_mean")
+        blocks = inputs.blocks(parts, of_all_clients=is_robust(self._settings.rule))
+        changes: Changes
+        if self._settings.rule == "own":
+            changes = self._own(blocks)
+        elif is_matrix:
+            changes = Robust(self._updates(blocks, clients), inputs.weighing, self._settings)
+        elif self._settings.rule in ("krum", "multi_krum"):
+            changes = Krum(self._updates, blocks, clients, inputs.weighing)
+        elif summed is not None:
+            changes = Mean(self._stored_sums(blocks, summed), inputs.weighing.value_total(clients))
+        else:
+            sums = GroupSums(self._updates(blocks, clients), inputs.weighing, inputs.weighing.total(clients))
+            changes = Mean(sums, inputs.weighing.value_total(clients))
+        before = Before(inputs.grid, parts, inputs.before_reader(services), inputs.files[: len(inputs.before)])
+        outputs = Outputs(
+            services.models,
+            services.parallel,
+            inputs.grid,
+            self._record,
+            uploads,
+            services.waited_s,
+        )
+        for new in new_parts(inputs.grid, parts, blocks, changes, before, self._settings):
+            outputs.write(new)
+            self._negative |= new.negative
+        return outputs.finish()
+
+    def _updates(self, blocks: Sequence[Block], clients: Sequence[int]) -> Updates:
+        rebasing = self._inputs.rebasing(self._services, blocks, clients)
+        return Updates(self._inputs.layout, self._inputs.reader(self._services), blocks, clients, rebasing)
+
+    def _own(self, blocks: Sequence[Block]) -> Given:
+        reader = self._inputs.reader(self._services)
+        rebasing = self._inputs.rebasing(self._services, blocks, self._everyone)
+        models = rebasing.reader.whole(blocks) if rebasing else ()
+        updates = read_updates(self._inputs.layout, reader, self._inputs.sources, models)
+        base = base_values(self._services.models.get(self._record.base))
+        return Given(own_change(self._services.policy(self._record.settings, "average"), updates, base))
+
+    # ---- What goes before the last stage
+
+    def _gram(self, parts: Sequence[Part]) -> Sums:
+        blocks = self._inputs.blocks(parts, of_all_clients=True)
+        updates = Updates(self._inputs.layout, self._inputs.reader(self._services), blocks, self._everyone)
+        return gram(updates, blocks, self._inputs.weighing)
+
+    def _stored_gram(self, work: Work) -> Sums:
+        keys = [self._key(f"distances-{shard}") for shard in range(work.shards)]
+        found = self._services.parallel.map(self._services.models.fetch, keys)
+        shape = (len(self._everyone), len(self._everyone))
+        total = np.zeros(shape)
+        for one in found:
+            total += np.frombuffer(one.data).reshape(shape)
+        return total
+
+    def _choose(self, products: Sums) -> list[int]:
+        """The clients that the rule keeps, in their order."""
+        byzantine = self._settings.byzantine
+        kept = 1 if self._settings.rule == "krum" else max(1, len(self._everyone) - byzantine)
+        return robust.krum(robust.squared_distances(products, self._inputs.weighing.norms), byzantine, kept)
+
+    def _write_sums(self, parts: Sequence[Part], work: Work, shard: int, group: int) -> None:
+        all_groups = groups_of(self._everyone)
+        first, end = (len(all_groups) * g // work.groups for g in (group, group + 1))
+        blocks, weighing = self._inputs.blocks(parts), self._inputs.weighing
+        total = weighing.total(self._everyone)
+        for number in range(first, end):
+            sums = GroupSums(self._updates(blocks, all_groups[number]), weighing, total)
+            data = b"".join(next(sums.of(block)).all.tobytes() for block in blocks)
+            self._services.models.put_bytes(self._key(f"sums-{shard}-{number}"), data)
+
+    def _stored_sums(self, blocks: Sequence[Block], shard: int) -> StoredSums:
+        groups = len(groups_of(self._everyone))
+        files = [Stored(key=self._key(f"sums-{shard}-{number}"), data_start=0) for number in range(groups)]
+        reader = ObjectReader(self._services.models, files, self._services.parallel, self._services.waited_s)
+        return StoredSums(reader, blocks, groups)
+
+    def _key(self, name: str) -> str:
+        return names.partial_key(self._record.federation, self._record.round, name, self._record.life)

@@ -1,0 +1,109 @@
+"""How a round is averaged: by how many invocations, and what that takes. Pure functions of sizes.
+
+What an invocation can do is taken from cloud/template.yaml and from what others have measured: see the constants.
+"""
+
+import math
+from typing import Annotated
+
+import msgspec
+
+from cloud.averaging.combining import GROUP, MATRIX_BYTES
+from cloud.averaging.grid import MIN_PART_BYTES
+from cloud.settings import Averaging
+from cloud.state.object_cache import KEPT_BYTES
+from cloud.state.records import Stage, Work
+
+MEMORY_MB = 1769
+"""What an averager has: at this size Lambda gives it one whole processor."""
+
+INVOCATION_S = 120.0
+"""After so long Lambda ends an averager."""
+
+READ_BYTES_PER_S = 75e6
+"""What one averager reads from S3 with many ranged GETs at once: 45 to 57 MB/s were measured by others for a single
+stream, and a function of one processor has a network that takes somewhat more."""
+
+FOLD_BYTES_PER_S = 2e9
+"""How fast float32 numbers are added up on one processor."""
+
+_SHARD_BYTES = 256 << 20
+"""A shard is worth its invocation from about so much to read on."""
+
+_JOB_S = 60.0
+"""A job that would take longer is split: half of what an invocation may take."""
+
+FIXED_MB = 110.0 + KEPT_BYTES / 2**20
+"""The interpreter, the libraries, clients of AWS, and updates that were inspected last."""
+
+_WINDOW_BYTES = 64 << 20
+
+
+class TooMuchWorkError(ValueError):
+    """A round that can't be averaged within Lambda's limits; the text says what would help."""
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """By how many invocations a round is averaged, and how long each takes at most, in seconds; `read_bytes` is what
+    one of them reads, `memory_mb` what it needs."""
+
+    stages: tuple[Stage, ...]
+    shards: Annotated[int, msgspec.Meta(ge=1)]
+    groups: Annotated[int, msgspec.Meta(ge=1)]
+    read_bytes: int
+    job_s: float
+    memory_mb: float
+
+    @property
+    def alone(self) -> bool:
+        """Whether a single invocation does it all."""
+        return self.shards == self.groups == 1
+
+    @property
+    def work(self) -> Work | None:
+        """What the round's record gets of it, None if a single invocation does it all."""
+        return None if self.alone else Work(stages=self.stages, shards=self.shards, groups=self.groups)
+
+
+def plan(settings: Averaging, parts: int, update_bytes: int, clients: int) -> Plan:
+    """How to average so many updates of so many bytes each to a model of so many parts. The same arguments always give
+    the same plan.
+
+    Raises:
+        TooMuchWorkError: no invocation could do its share in its time.
+    """
+    total = clients * update_bytes
+    is_krum = settings.rule in ("krum", "multi_krum")
+    is_mean = settings.rule in ("mean", "weighted")
+    shards = groups = 1
+    if settings.rule != "own":  # that one sees whole updates
+        wanted = max(math.ceil(total / _SHARD_BYTES), math.ceil(read_s(total) / _JOB_S), 1)
+        shards = min(parts, settings.shards or wanted)
+    if is_mean:
+        groups = max(1, min(math.ceil(clients / GROUP), math.ceil(read_s(total / shards) / _JOB_S)))
+    read = math.ceil(total / shards / groups)
+    seconds = read_s(read) * (2 if is_krum and shards == 1 else 1)
+    if seconds > INVOCATION_S:
+        raise TooMuchWorkError(
+            f"averaging {clients} updates of {update_bytes} bytes by rule {settings.rule} would take an invocation "
+            f"{seconds:.0f} s, and it has {INVOCATION_S:.0f}: take a smaller cohort, or an encoding of fewer bytes"
+        )
+    stages: list[Stage] = []
+    if is_krum:
+        stages.append("distances")
+    if groups > 1:
+        stages.append("sums")
+    stages.append("parts")
+    return Plan(
+        stages=tuple(stages),
+        shards=shards,
+        groups=groups,
+        read_bytes=read,
+        job_s=seconds,
+        memory_mb=FIXED_MB + (_WINDOW_BYTES + (0 if is_mean else MATRIX_BYTES) + 10 * MIN_PART_BYTES) / 2**20,
+    )
+
+
+def read_s(read_bytes: float) -> float:
+    """How long an invocation takes to read so much of updates, and to add it up, in seconds."""
+    return read_bytes / READ_BYTES_PER_S + read_bytes / FOLD_BYTES_PER_S

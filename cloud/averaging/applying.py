@@ -1,0 +1,200 @@
+"""A new model from the old one and a change, a block in memory at a time."""
+
+import itertools
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cloud.averaging import optimizers
+from cloud.averaging.blocks import Block, Run
+from cloud.averaging.combining import Change, Changes
+from cloud.averaging.grid import Grid, Part
+from cloud.averaging.sources import Reader, Request, read_whole
+from cloud.averaging.values import to_float64
+from cloud.settings import Averaging
+from protocol.encodings import Buffer
+from protocol.narrowing import TooLargeNumberError, narrow
+from protocol.tensors import DTYPES, Array, from_float32, to_float32
+
+File = Literal["model", "state", "ema", "copy"]
+FILES: tuple[File, ...] = ("model", "state", "ema", "copy")
+"""A global model, the server optimizer's state, the moving average of the models, and the copy of the model that is
+offered to devices: one set belongs together."""
+
+
+VARIANCES = re.compile(r"(?:running|moving)_?(?:var|variance|std)\Z", re.IGNORECASE)
+"""How the names of buffers end that batch and instance normalization divide by the root of."""
+
+
+class NotFiniteModelError(ArithmeticError):
+    """A new model would have values that its dtype can't hold."""
+
+
+class NewPart(NamedTuple):
+    """What belongs to a part of the model, in each file that the federation has; and the names of variances that are
+    negative in it, with which no evaluation gives a number."""
+
+    part: Part
+    data: dict[File, bytearray]
+    negative: frozenset[str]
+
+
+class Before:
+    """What the round starts from, at some parts, read in their order. `reader` reads those of FILES that there are, in
+    this order; of the first model there is neither a state yet nor an average."""
+
+    def __init__(self, grid: Grid, parts: Iterable[Part], reader: Reader, files: Sequence[File]) -> None:
+        self._files = files
+        requests = (
+            Request(number, *(grid.state_range(part) if file == "state" else (part.start, part.end)))
+            for part in parts
+            if part.pieces
+            for number, file in enumerate(files)
+        )
+        self._buffers = read_whole(reader, requests)
+
+    def next(self, part: Part) -> dict[File, Buffer]:
+        """What there is at the next part."""
+        return {file: next(self._buffers) if part.pieces else b"" for file in self._files}
+
+
+def new_parts(
+    grid: Grid, parts: Iterable[Part], blocks: Iterable[Block], changes: Changes, before: Before, settings: Averaging
+) -> Iterator[NewPart]:
+    """Some parts after the round; `blocks` are all of theirs.
+
+    Parameters take the optimizer's step; buffers and integers the change itself, which is a mean. Sums are float64;
+    integers and booleans are rounded to nearest, ties to even, and kept in range. Constants may be infinite.
+
+    Raises:
+        NotFiniteModelError: a sum is larger than its tensor's dtype, or that of its copy, can hold; the text names the
+            tensor.
+    """
+    of_part = {number: list(found) for number, found in itertools.groupby(blocks, lambda block: block.part.number)}
+    for part in parts:
+        writing = _Writing(part, before.next(part), grid.vectors, settings)
+        for block in of_part.get(part.number, []):
+            writing.write(block, changes.next(block))
+        if grid.copied:
+            writing.copy()
+        yield NewPart(part, writing.new, frozenset(writing.negative))
+
+
+class _Writing:
+    """Writes the new part, run by run of its blocks."""
+
+    def __init__(self, part: Part, old: dict[File, Buffer], vectors: int, settings: Averaging) -> None:
+        self._part = part
+        self._old = old
+        self._settings = settings
+        size = part.end - part.start
+        self.new: dict[File, bytearray] = {"model": bytearray(size)}
+        self.negative: set[str] = set()
+        self._state: tuple[NDArray[np.float32], ...] = ()
+        if vectors:
+            coordinates = part.floats[1] - part.floats[0]
+            initial = optimizers.initial_state(settings.optimizer, coordinates)
+            self.new["state"] = bytearray(old.get("state") or b"".join(vector.tobytes() for vector in initial))
+            self._state = tuple(np.frombuffer(self.new["state"], "<f4").reshape(vectors, coordinates))
+        if settings.ema:
+            self.new["ema"] = bytearray(size)
+
+    def write(self, block: Block, change: Change) -> None:
+        parameters, values = change
+        for run in block.runs():
+            part = slice(run.start, run.end)
+            if run.kind == "parameter":
+                self._write_parameters(block, run, parameters[part])
+            elif run.kind == "buffer":
+                self._write_buffers(block, run, values[part])
+            else:
+                self._write_integers(run, values[part])
+
+    def copy(self) -> None:
+        """Write the part of the copy, once that of the model is whole."""
+        model = memoryview(self.new["model"])
+        copied = self.new["copy"] = bytearray()
+        position = 0
+        try:
+            for piece in self._part.pieces:
+                copied += narrow(piece.tensor, piece.kind, model[position : position + piece.bytes])
+                position += piece.bytes
+        except TooLargeNumberError as error:
+            raise NotFiniteModelError(str(error)) from error
+
+    def _write_integers(self, run: Run, change: NDArray[np.float64]) -> None:
+        new = _view(self.new["model"], run)
+        new[:] = _counted(run.dtype, _view(self._old["model"], run), change)
+        if "ema" in self.new:
+            _view(self.new["ema"], run)[:] = new
+
+    def _write_parameters(self, block: Block, run: Run, change: NDArray[np.float64]) -> None:
+        state = tuple(vector[run.in_state : run.in_state + len(change)] for vector in self._state)
+        values, moved = optimizers.step(self._settings.optimizer, self._before("model", run), change, state)
+        for vector, by in zip(state, moved, strict=True):
+            vector[:] = by
+        self._write_floats(block, run, values)
+
+    def _write_buffers(self, block: Block, run: Run, change: NDArray[np.float64]) -> None:
+        self._write_floats(block, run, self._before("model", run) + change)
+        is_negative = to_float64(_view(self.new["model"], run), run.dtype) < 0
+        if is_negative.any():
+            self.negative |= {
+                name
+                for name, start, end in block.tensors_in(run)
+                if VARIANCES.search(name) and is_negative[start:end].any()
+            }
+
+    def _write_floats(self, block: Block, run: Run, values: NDArray[np.float64]) -> None:
+        self._keep(block, run, values, "model")
+        if "ema" in self.new:
+            previous = self._before("ema" if self._old.get("ema") else "model", run)
+            new = to_float64(_view(self.new["model"], run), run.dtype)
+            self._keep(block, run, optimizers.ema(previous, new, self._settings.ema), "ema")
+
+    def _before(self, file: File, run: Run) -> NDArray[np.float64]:
+        return to_float64(_view(self._old[file], run), run.dtype)
+
+    def _keep(self, block: Block, run: Run, values: NDArray[np.float64], file: File) -> None:
+        space = _view(self.new[file], run)
+        store(run.dtype, values, space)
+        good = np.isfinite(space if run.dtype == "F64" else to_float32(space, run.dtype))
+        if not good.all():
+            # An infinite constant, as a mask has them, is the same as before.
+            good |= to_float64(space, run.dtype) == self._before("model", run)
+        if not good.all():
+            place = int(np.argmin(good))
+            tensor = next(name for name, _, end in block.tensors_in(run) if place < end)
+            raise NotFiniteModelError(f"tensor {tensor!r} has values that {run.dtype} can't hold")
+
+
+def _view(data: Buffer, run: Run) -> Array:
+    return np.frombuffer(data, DTYPES[run.dtype], run.end - run.start, run.offset)
+
+
+def store(dtype: str, values: NDArray[np.float64], space: Array) -> None:
+    """Write values as a dtype stores them, rounded to float32 first if that is narrower; infinite if it can't hold
+    them."""
+    with np.errstate(over="ignore"):
+        if dtype in ("F64", "F32"):
+            np.copyto(space, values, casting="same_kind")
+        else:
+            space[:] = from_float32(values.astype(np.float32), dtype)
+
+
+def _counted(dtype: str, old: Array, change: NDArray[np.float64]) -> Array:
+    if dtype == "BOOL":
+        return np.greater(old + change, 0.5)
+    limits = np.iinfo(DTYPES[dtype].name)
+    return np.clip(_saturating_sum(old.astype(np.int64), change), limits.min, limits.max)
+
+
+def _saturating_sum(values: NDArray[np.int64], change: NDArray[np.float64]) -> NDArray[np.int64]:
+    limits = np.iinfo(np.int64)
+    by = np.rint(np.clip(change, -(2.0**62), 2.0**62)).astype(np.int64)
+    by = np.clip(by, limits.min - np.minimum(values, 0), limits.max - np.maximum(values, 0))
+    total: NDArray[np.int64] = values + by
+    return total

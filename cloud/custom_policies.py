@@ -1,0 +1,91 @@
+"""The user's own rules: loads the policies.py that stands beside federation.yaml, and calls its functions.
+
+`fedgrass.policies` tells what these are given. The functions load the file from their own package, where it lies under
+federations/<name>/, so that what was deployed is what runs.
+"""
+
+import importlib.util
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import msgspec
+
+from cloud.settings import Federation
+from cloud.state.records import ClientRecord, ResponseRecord, RoundRecord
+from fedgrass.policies import Client, Round
+
+FILE_NAME = "policies.py"
+
+
+class InvalidPolicyError(Exception):
+    """policies.py is missing, doesn't load, lacks a function, or a function of it returned what it may not."""
+
+
+def client_view(record: ClientRecord) -> Client:
+    """A client's record as rules see it."""
+    return Client(**{name: getattr(record, name) for name in Client.__struct_fields__})
+
+
+def round_view(record: RoundRecord, responses: Iterable[ResponseRecord], now: float) -> Round:
+    """A round's record as rules see it."""
+    return Round(
+        federation=record.federation,
+        number=record.round,
+        cohort=tuple(member.thing for member in record.cohort),
+        accepted=record.accepted,
+        refused=record.refused,
+        target=record.target,
+        quorum=record.quorum,
+        elapsed_s=now - record.opened_at,
+        reports={
+            response.thing: response.report
+            for response in responses
+            if response.state == "accepted" and response.report is not None
+        },
+    )
+
+
+def load(directory: Path, settings: Federation) -> ModuleType | None:
+    """The policies.py of a federation, with every function that its settings ask for; None if they ask for none.
+
+    Raises:
+        InvalidPolicyError: the file is missing, doesn't load, or lacks a function.
+    """
+    if not settings.own_rules:
+        return None
+    path = directory / FILE_NAME
+    if not path.is_file():
+        raise InvalidPolicyError(
+            f"federation {settings.name!r} asks for its own {', '.join(settings.own_rules)}, but there is no {path}"
+        )
+    spec = importlib.util.spec_from_file_location(f"policies_of_{settings.name.replace('-', '_')}", path)
+    if spec is None or spec.loader is None:
+        raise InvalidPolicyError(f"{path} can't be loaded")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their own module up
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise InvalidPolicyError(f"{path} doesn't load: {type(error).__name__}: {error}") from error
+    for name in settings.own_rules:
+        if not callable(getattr(module, name, None)):
+            raise InvalidPolicyError(f"{path} has no function {name}, which the settings of {settings.name!r} ask for")
+    return module
+
+
+def call(rule: Callable[..., Any], kind: Any, *arguments: Any) -> Any:
+    """What a rule returns, checked to be of a type.
+
+    Raises:
+        InvalidPolicyError: it raised, or returned something else; the text names the function.
+    """
+    name = getattr(rule, "__name__", "rule")
+    try:
+        return msgspec.convert(rule(*arguments), kind)
+    except msgspec.ValidationError as error:
+        raise InvalidPolicyError(f"policies.py: {name} returned a wrong value: {error}") from error
+    except Exception as error:
+        raise InvalidPolicyError(f"policies.py: {name} failed: {type(error).__name__}: {error}") from error

@@ -1,0 +1,1 @@
+"""The training process, which the agent starts for a round."""

@@ -1,0 +1,1 @@
+"""What a round keeps on the device's disk."""

@@ -1,0 +1,325 @@
+"""One client's part in a round: download, evaluate, train, evaluate, upload."""
+
+import contextlib
+import hashlib
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import torch
+from torch import nn
+
+from components.client import __version__, device, durable, logs
+from components.client.exchange import Workplace
+from components.client.reasons import shorten
+from components.client.trainer.files.checkpoints import Checkpoints
+from components.client.trainer.files.residual import Owner, Residuals
+from components.client.trainer.files.round_files import Belonging, RoundFiles, Update, UpdateState
+from components.client.trainer.files.upload_description import SENT, describe
+from components.client.trainer.interruptions import NotReadyError, StoppedError
+from components.client.trainer.learning import randomness
+from components.client.trainer.learning.local_data import DataError, LocalData
+from components.client.trainer.model import state_dict
+from components.client.trainer.s3.transfer import Transfer
+from components.client.trainer.task import values
+from components.client.trainer.task.loading import TaskError, load_task, reportable
+from components.client.trainer.task.unpacking import unpack
+from components.client.trainer.token_bucket import TokenBucket
+from fedgrass.task import Client, Data, Metrics, keep_checkpoints, listen_to_progress
+from protocol import names, tensors
+from protocol.encodings import LOSSY, Floats, Integers, UpdateLayout, update_layout
+from protocol.local_steps import count_steps
+from protocol.messages import (
+    MAX_INTEGER,
+    MAX_REPORT_BYTES,
+    Assignment,
+    Phase,
+    Progress,
+    Report,
+    Timings,
+    Training,
+    encode,
+)
+from protocol.tensors import Header
+
+log = logging.getLogger(__name__)
+
+PROGRESS_BURST = 20
+PROGRESS_PER_S = 10.0
+"""How often progress within a phase is passed on: a task may tell it at each step."""
+
+
+class LocalTrainer:
+    """Does local rounds for one device. The data that is loaded in the first round is kept for the next ones. The model
+    is built anew for each use, so that none sees what another has left in it.
+
+    `say` is called with the progress, `loaded` with the number of examples, `entered` with each step's name.
+
+    Raises:
+        UnpackingError: task.zip among the artifacts is damaged, or there is no room for what is in it.
+        TaskError: the task, in task.zip or task.py among the artifacts, cannot be loaded.
+    """
+
+    def __init__(
+        self,
+        workplace: Workplace,
+        transfer: Callable[[Path, Callable[[str], None]], Transfer],
+        say: Callable[[Progress], None],
+        loaded: Callable[[int], None],
+        entered: Callable[[str], None],
+    ) -> None:
+        self._workplace = workplace
+        self._say = say
+        self._entered = entered
+        self._round = 0
+        self._phase: Phase = "training"
+        self._kept = Path(workplace.work) / "round"
+        self._transfer = transfer(self._kept, self._on_failure)
+        if workplace.threads:
+            torch.set_num_threads(workplace.threads)
+        artifacts = Path(workplace.artifacts)
+        packed = artifacts / "task.zip"
+        if packed.exists():
+            self._task = load_task(unpack(packed, Path(workplace.work) / "task"), entered, packed)
+        else:
+            self._task = load_task(artifacts, entered)
+        self._checkpoints: Checkpoints | None = None
+        self._data = LocalData(
+            self._task,
+            Path(workplace.dataset),
+            Client(thing=workplace.thing, federation=workplace.federation),
+            workplace.held_out,
+            loaded,
+        )
+        self._bucket = TokenBucket(PROGRESS_BURST, PROGRESS_PER_S)
+        listen_to_progress(self._on_progress)
+
+    def run(self, assignment: Assignment, accepted_at: float, cloud_offset_s: float | None) -> Progress:
+        """Trains and uploads, or goes on where an earlier process was cut off; the answer is in phase done or declined.
+        `cloud_offset_s` is as in `exchange.Train`.
+
+        Raises:
+            TaskError, InvalidModelError, SchemaMismatchError, InvalidTensorsError, UnsupportedModelError,
+            DivergedError: the round cannot succeed on this device; the text says why.
+            NotReadyError: the task says that the device may not train now.
+            StoppedError: the process is to end; what has been done so far is on the disk.
+            CancelledError: the round was called off.
+        """
+        self._round = assignment.round
+        if cloud_offset_s is not None:
+            self._transfer.clock.set(cloud_offset_s)
+        self._enter("training")
+        files = RoundFiles(self._kept, self._belonging(assignment))
+        try:
+            progress = self._run(assignment, accepted_at, files)
+        except DataError as error:
+            log.warning("declined", extra={"reason": error})
+            progress = Progress(round=assignment.round, phase="declined", reason=shorten(str(error)))
+        except (StoppedError, NotReadyError):
+            raise
+        except BaseException:
+            files.clear()  # it is not wanted any more, or to try again would end the same
+            raise
+        files.clear()
+        return progress
+
+    def _run(self, assignment: Assignment, accepted_at: float, files: RoundFiles) -> Progress:
+        update = files.load_update()
+        if update is None:
+            if not self._task.ready(device.read(Path(self._workplace.work))):
+                raise NotReadyError
+            try:
+                update = self._make_update(assignment, accepted_at, files)
+            except TaskError as error:
+                change = self._data.change()
+                if change is None:
+                    raise
+                raise DataError(f"{error}; {change}") from error  # it may have stumbled over files that are gone
+        self._entered("the upload")
+        self._advance("uploading")
+        self._transfer.upload(update.state.key, update.body)
+        self._note(update)
+        if update.residual:
+            residual = np.frombuffer(update.residual, np.float32)
+            self._residuals(assignment, update.state.schema, len(residual)).keep(assignment.round, residual)
+        return Progress(round=assignment.round, phase="done")
+
+    def stop(self) -> bool:
+        """Has training save a checkpoint after its next step, and raise `StoppedError`; False if there is no training
+        that could."""
+        return self._checkpoints is not None and self._checkpoints.stop()
+
+    def _make_update(self, assignment: Assignment, accepted_at: float, files: RoundFiles) -> Update:
+        task = self._task
+        data = self._data.get(lambda: task.build_model(assignment.training.seed))
+        checkpoints = Checkpoints(
+            files,
+            data.examples,
+            steps=self._workplace.checkpoint_steps,
+            interval_s=self._workplace.checkpoint_s,
+        )
+        self._entered("the download of the model")
+        file = self._transfer.download(assignment.model)
+        downloaded_at = time.time()
+        header = tensors.parse_header(file, len(file))
+        base = state_dict.views(header, file)
+        seed = local_seed(assignment.training.seed, assignment.round, self._workplace.thing)
+
+        def global_model() -> nn.Module:
+            model = task.build_model(assignment.training.seed)
+            state_dict.load(model, header, base)
+            randomness.seed(seed)
+            return model
+
+        found = checkpoints.find()
+        if found is not None:
+            before, downloaded_at = found.before, found.downloaded_at
+        else:
+            before = reportable(self._evaluate(global_model(), data)) if data.has_test else {}
+        model = global_model()
+
+        self._advance("training")
+        checkpoints.begin(before, downloaded_at)
+        with self._checkpointing(checkpoints):
+            trained = self._train(model, data, msgspec.structs.replace(assignment.training, seed=seed))
+        trained_at = time.time()
+        layout = update_layout(header, assignment.encoding)
+        change = state_dict.delta(model, base, layout)  # before an evaluation could change the model
+        after = self._evaluate(model, data)
+
+        steps = trained.pop("steps", math.nan)
+        report = Report(
+            federation=self._workplace.federation,
+            life=assignment.life,
+            round=assignment.round,
+            thing=self._workplace.thing,
+            base=assignment.model.sha256,
+            encoding=assignment.encoding,
+            examples=data.examples,
+            steps=int(steps) if 1 <= steps <= MAX_INTEGER else count_steps(assignment.training, data.examples),
+            before=before,
+            after=reportable({f"train_{name}": value for name, value in trained.items()} | after),
+            describe=reportable(task.describe(model, data)),
+            timings=Timings(
+                accepted_at=accepted_at,
+                downloaded_at=downloaded_at,
+                trained_at=trained_at,
+                uploading_at=time.time(),
+                train_s=checkpoints.train_s,
+            ),
+        )
+        report_bytes = len(encode(report))
+        if report_bytes > MAX_REPORT_BYTES:
+            raise TaskError(
+                f"train(), evaluate() and describe() of task.py make a report of {report_bytes:,} bytes, "
+                f"the cloud takes {MAX_REPORT_BYTES:,}: return fewer numbers"
+            )
+        update = self._encode(assignment, report, change, header, layout)
+        files.save_update(update)
+        if checkpoints.stopping:
+            raise StoppedError
+        return update
+
+    def _train(self, model: nn.Module, data: Data, settings: Training) -> Metrics:
+        with self._keeping_its_tensors(model, "train"):
+            trained = self._task.train(model, data, settings)
+            model.cpu()
+        return trained
+
+    def _evaluate(self, model: nn.Module, data: Data) -> Metrics:
+        if not data.has_test:
+            return {}
+        with self._keeping_its_tensors(model, "evaluate"):
+            return self._task.evaluate(model, data)
+
+    @contextlib.contextmanager
+    def _keeping_its_tensors(self, model: nn.Module, name: str) -> Iterator[None]:
+        before = state_dict.schema(model)
+        yield
+        change = state_dict.first_change(before, state_dict.schema(model))
+        if change is not None:
+            raise TaskError(f"{name}() of task.py has made another model of it: {change}")
+
+    def _encode(
+        self,
+        assignment: Assignment,
+        report: Report,
+        change: tuple[Floats, Integers],
+        header: Header,
+        layout: UpdateLayout,
+    ) -> Update:
+        schema = tensors.schema_id(header.schema)
+        residual = None
+        if assignment.encoding in LOSSY:
+            residual = self._residuals(assignment, schema, layout.n_parameters).before(assignment.round)
+        body, residual = state_dict.dump_change(change, layout, report, residual)
+        state = UpdateState(
+            bucket=self._workplace.bucket,
+            key=names.update_key(self._workplace.federation, assignment.round, self._workplace.thing, assignment.life),
+            schema=schema,
+            update_bytes=len(body),
+        )
+        return Update(state, body, b"" if residual is None else residual.tobytes())
+
+    def _note(self, update: Update) -> None:
+        """Keeps what was sent, for those who ask what leaves the device."""
+        upload = describe(update.state.bucket, update.state.key, update.body)
+        try:
+            durable.replace(Path(self._workplace.work) / SENT, msgspec.json.encode(upload))
+        except OSError as error:
+            log.warning("cannot note what was sent", extra={"error": error})
+
+    def _residuals(self, assignment: Assignment, schema: str, n_parameters: int) -> Residuals:
+        place = self._workplace
+        owner = Owner(federation=place.federation, life=assignment.life, thing=place.thing, schema=schema)
+        return Residuals(Path(place.work) / "residuals", owner, n_parameters)
+
+    @contextlib.contextmanager
+    def _checkpointing(self, checkpoints: Checkpoints) -> Iterator[None]:
+        self._checkpoints = checkpoints
+        keep_checkpoints(checkpoints)
+        try:
+            yield
+        finally:
+            checkpoints.end()
+            keep_checkpoints(None)
+            self._checkpoints = None
+
+    def _belonging(self, assignment: Assignment) -> Belonging:
+        return Belonging(
+            federation=self._workplace.federation,
+            thing=self._workplace.thing,
+            life=assignment.life,
+            round=assignment.round,
+            model=assignment.model.sha256,
+            task=self._task.sha256,
+            training=assignment.training,
+            encoding=assignment.encoding,
+            component=__version__,
+        )
+
+    def _enter(self, phase: Phase) -> None:
+        self._phase = phase
+        logs.place(self._round, phase)
+
+    def _advance(self, phase: Phase) -> None:
+        self._enter(phase)
+        self._say(Progress(round=self._round, phase=phase))
+
+    def _on_progress(self, epoch: object, epochs: object, step: object) -> None:
+        counts = values.count(epoch, "epoch"), values.count(epochs, "epochs"), values.count(step, "step")
+        if self._bucket.take():
+            self._say(Progress(round=self._round, phase=self._phase, epoch=counts[0], epochs=counts[1], step=counts[2]))
+
+    def _on_failure(self, reason: str) -> None:
+        self._say(Progress(round=self._round, phase=self._phase, reason=shorten(reason)))
+
+
+def local_seed(seed: int, round_number: int, thing: str) -> int:
+    """The seed of one client's training in one round: the same again for the same three, different otherwise."""
+    digest = hashlib.sha256(f"{seed} {round_number} {thing}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1

@@ -1,0 +1,1 @@
+"""Models from S3, updates to S3."""

@@ -1,0 +1,1 @@
+"""The user's task.py: unpacked, imported, called, and what it gives."""

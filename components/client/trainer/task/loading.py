@@ -1,0 +1,212 @@
+"""Finds a task's functions, calls them, and says clearly what is wrong with them."""
+
+import contextlib
+import hashlib
+import importlib
+import linecache
+import math
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+
+from components.client.trainer.interruptions import InterruptionError
+from components.client.trainer.learning import defaults as training
+from components.client.trainer.learning import randomness
+from components.client.trainer.learning.batches import is_iterable
+from components.client.trainer.learning.evaluation import without_trace
+from components.client.trainer.model.state_dict import DivergedError
+from components.client.trainer.task import values
+from components.client.trainer.task.error_places import describe
+from components.client.trainer.task.values import ValueRefusedError
+from fedgrass.task import Client, Data, DeviceState, Metrics, Training
+from protocol.messages import Numbers
+
+_Result = TypeVar("_Result")
+
+
+def _nothing(*_: Any) -> Metrics:
+    return {}
+
+
+class TaskError(Exception):
+    """The user's task is missing something, gives something that it should not, or raised an exception."""
+
+
+class Task:
+    """A user's task. Each method calls the function of its name, or does the default. `root` is the directory or zip
+    file of its code, `sha256` is that of its code; `entered` is called with "train() of task.py" before that is called.
+
+    Raises:
+        TaskError: in any method: the function raised an exception (named with its line), or returned a wrong type.
+        DivergedError: training has left the realm of numbers.
+    """
+
+    def __init__(self, module: ModuleType, root: Path, sha256: str, entered: Callable[[str], object]) -> None:
+        self._module = module
+        self.root = root
+        self.sha256 = sha256
+        self._entered = entered
+        self._process = os.getpid()
+        self._file = Path(module.__file__ or "task.py")
+        for required in ("build_model", "load_data"):
+            if not callable(getattr(module, required, None)):
+                raise TaskError(f"{self._file.name} has no function {required}(): a task needs one")
+
+    @property
+    def trains_itself(self) -> bool:
+        """Whether the task has a training of its own."""
+        return hasattr(self._module, "train")
+
+    def build_model(self, seed: int = 0) -> nn.Module:
+        """The model, with its initial weights. `seed` is the federation's: what does not travel (as the weights that an
+        adapter adapts) is the same everywhere."""
+        randomness.seed(seed)
+        return self._call("build_model", self._module.build_model, nn.Module)
+
+    def load_data(self, directory: Path, client: Client) -> Data:
+        """The device's data, with at least one example."""
+        randomness.seed(_seed_of(client))  # a split that load_data draws is the same again after a restart
+        data = self._call("load_data", self._module.load_data, Data, directory, client)
+        where = f"load_data() of {self._file.name}"
+        with self._blaming("load_data"):
+            try:
+                examples, _ = data.examples, data.has_test
+            except TypeError as error:
+                kind = (
+                    "an IterableDataset" if is_iterable(data.train) or is_iterable(data.test) else "a set of examples"
+                )
+                told = f"{where} gives {kind} without a length, which a device has to tell: {error}"
+                raise TaskError(told) from error
+        if examples < 1:
+            found = ValueError("no training examples")
+            raise TaskError(f"{where} found no training examples in {directory}") from found
+        return data
+
+    def validate(self, model: nn.Module, data: Data) -> None:
+        """Passes if the model can be trained on the data: the task's own check, or else, if it has no training of its
+        own, that the default one can read the first examples."""
+        default = _nothing if self.trains_itself else training.validate
+        with without_trace(model):
+            self._call("validate", getattr(self._module, "validate", default), object, model, data)
+
+    def train(self, model: nn.Module, data: Data, settings: Training) -> Metrics:
+        """Trains the model in place; it is in training mode then, and gradients are recorded."""
+        model.train()
+        with torch.enable_grad():
+            metrics = self._metrics("train", training.train, model, data, settings)
+        loss = metrics.get("loss", 0.0)
+        if not math.isfinite(loss):
+            raise DivergedError(f"training diverged: train() of {self._file.name} returned the loss {loss}")
+        return metrics
+
+    def evaluate(self, model: nn.Module, data: Data) -> Metrics:
+        """Metrics of the model on the device's test set. It is in evaluation mode then, as for `describe`."""
+        with without_trace(model):
+            return self._metrics("evaluate", training.evaluate, model, data)
+
+    def describe(self, model: nn.Module, data: Data) -> Metrics:
+        """The task's own numbers."""
+        with without_trace(model):
+            return self._metrics("describe", _nothing, model, data)
+
+    def ready(self, device: DeviceState) -> bool:
+        """Whether the device may train now."""
+        answer = self._call("ready", getattr(self._module, "ready", _always), object, device)
+        return self._converted(values.flag, answer, "ready")
+
+    def _metrics(self, name: str, default: Callable[..., Metrics], *arguments: Any) -> Metrics:
+        metrics = self._call(name, getattr(self._module, name, default), dict, *arguments)
+        return self._converted(values.metrics, metrics, name)
+
+    def _converted(self, convert: Callable[[Any, str], _Result], value: object, name: str) -> _Result:
+        with self._blaming(name):
+            try:
+                return convert(value, f"{name}() of {self._file.name}")
+            except ValueRefusedError as error:
+                raise TaskError(str(error)) from error
+
+    def _call(self, name: str, function: Callable[..., Any], expected: type[_Result], *arguments: Any) -> _Result:
+        self._entered(f"{name}() of {self._file.name}")
+        try:
+            with self._blaming(name):
+                result = function(*arguments)
+        finally:
+            if os.getpid() != self._process:
+                os._exit(0)  # a process that the task has forked, and lets return: the round is not its own
+        if not isinstance(result, expected):
+            raise TaskError(
+                f"{name}() of {self._file.name} returned {type(result).__name__}, it has to return {expected.__name__}"
+            )
+        return result
+
+    @contextlib.contextmanager
+    def _blaming(self, name: str) -> Iterator[None]:
+        """What is raised is the task's: in its function, or in a method of what that has given."""
+        try:
+            yield
+        except (TaskError, DivergedError, InterruptionError):
+            raise
+        except BaseException as error:  # sys.exit() as well: a process that just ends tells nobody why
+            raise TaskError(f"{name}() of {self._file.name}: {describe(error, self.root)}") from error
+
+
+def load_task(path: Path, entered: Callable[[str], object] = _nothing, packed: Path | None = None) -> Task:
+    """The task in a directory or zip file that holds task.py, and maybe modules that it imports. `entered` is as in
+    `Task`; `packed` is the zip file that the directory was unpacked from, if it was.
+
+    A process has one task: loading another takes its place.
+
+    Raises:
+        TaskError: there is no task.py, it cannot be imported, or a required function is missing.
+    """
+    path = path.resolve()
+    if not path.exists():
+        raise TaskError(f"{path} does not exist: it has to be a directory or zip file with task.py")
+    entry = str(path)
+    if entry in sys.path:
+        sys.path.remove(entry)
+    sys.path.insert(0, entry)
+    sys.modules.pop("task", None)
+    importlib.invalidate_caches()
+    linecache.clearcache()  # or traces would show the source of the one before
+    try:
+        module = importlib.import_module("task")
+    except BaseException as error:  # sys.exit() as well, as in a script
+        if isinstance(error, ModuleNotFoundError) and error.name == "task":
+            raise TaskError(f"{path} holds no task.py") from error
+        raise TaskError(f"task.py cannot be imported: {describe(error, path)}") from error
+    if not (module.__file__ or "").startswith(entry):
+        raise TaskError(f"{path} holds no task.py")
+    return Task(module, path, _digest(packed or path), entered)
+
+
+def _digest(path: Path) -> str:
+    """SHA-256 of a task's code: of the zip file, or of all modules in the directory."""
+    if path.is_file():
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = hashlib.sha256()
+    for module in sorted(path.rglob("*.py")):
+        code = module.read_bytes()
+        digest.update(f"{module.relative_to(path)} {len(code)}\n".encode())
+        digest.update(code)
+    return digest.hexdigest()
+
+
+def reportable(metrics: Metrics) -> Numbers:
+    """The metrics as a report carries them: None is one that is not finite."""
+    return {name: value if math.isfinite(value) else None for name, value in metrics.items()}
+
+
+def _seed_of(client: Client) -> int:
+    digest = hashlib.sha256(f"data {client.federation} {client.thing}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def _always(*_: Any) -> bool:
+    return True

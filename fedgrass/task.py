@@ -1,0 +1,155 @@
+"""What a task is made of: import from here in your task.py.
+
+A task is plain PyTorch. The module `task` (with others beside it, if you like) has `build_model() -> nn.Module` and
+`load_data(directory, client) -> Data`; it may have `train`, `evaluate`, `describe` and `ready`, for which there are
+defaults. All of it runs in the training process, which is kept for some rounds: the model is built and the data loaded
+once.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+import msgspec
+
+from protocol.messages import Training
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from torch.utils.data import Dataset
+
+__all__ = [
+    "Checkpoint",
+    "Client",
+    "Data",
+    "DeviceState",
+    "Metrics",
+    "Training",
+    "checkpoint",
+    "checkpoint_due",
+    "report_progress",
+    "resume",
+]
+
+Metrics: TypeAlias = dict[str, float]
+"""Numbers by name. `train` may tell in "steps" how many optimizer steps it took."""
+
+
+class Client(msgspec.Struct, frozen=True):
+    """Who trains: this device's thing name, and its federation."""
+
+    thing: str
+    federation: str
+
+
+class Data(msgspec.Struct, frozen=True):
+    """This device's data: datasets of (input, target). Without a test set, or with an empty one, the model is not
+    evaluated here.
+
+    A `TensorDataset` is by far the fastest: the default training and evaluation take its tensors a batch at a time.
+    """
+
+    train: "Dataset[Any]"
+    test: "Dataset[Any] | None" = None
+
+    @property
+    def examples(self) -> int:
+        """How many examples this device trains on: its weight in the average."""
+        return len(self.train)  # type: ignore[arg-type]
+
+    @property
+    def has_test(self) -> bool:
+        """Whether there is something to evaluate on."""
+        return self.test is not None and len(self.test) > 0  # type: ignore[arg-type]
+
+
+class DeviceState(msgspec.Struct, frozen=True, kw_only=True):
+    """The device when a round is about to start; None is what Linux does not tell.
+
+    `load` is the average of the last minute, in processes; `temperature_c` that of the hottest zone; `battery_percent`
+    that of the emptiest battery; `metered` is what NetworkManager says of the network.
+    """
+
+    local_time: datetime
+    load: float
+    cpu_count: int
+    memory_available_bytes: int
+    disk_available_bytes: int
+    temperature_c: float | None = None
+    on_mains: bool | None = None
+    battery_percent: float | None = None
+    metered: bool | None = None
+
+
+Listener: TypeAlias = Callable[[int | None, int | None, int | None], None]
+"""Takes epoch, epochs and step, as `train` gave them."""
+
+_listeners: list[Listener] = []
+
+
+def report_progress(*, epoch: int | None = None, epochs: int | None = None, step: int | None = None) -> None:
+    """Shows in the device's shadow how far training is. Call it from your `train` as often as you like. What is no
+    count is left out."""
+    for listener in _listeners:
+        listener(epoch, epochs, step)
+
+
+def listen_to_progress(listener: Listener) -> None:
+    """Has `report_progress` call this listener, and no other."""
+    _listeners[:] = [listener]
+
+
+Value: TypeAlias = "float | str | list[Value] | dict[str, Value] | None"
+"""What a checkpoint has beside tensors: numbers, truth values, texts, None, and lists and dicts of these. Scalars of
+numpy and torch come back as numbers, tuples as lists."""
+
+
+class Checkpoint(msgspec.Struct, frozen=True):
+    """What `checkpoint` was told, as `resume` gives it back."""
+
+    tensors: "dict[str, Tensor]"
+    values: dict[str, Any]
+
+
+class Checkpoints(Protocol):
+    """Who keeps checkpoints: the training process."""
+
+    def resume(self, model: "nn.Module") -> Checkpoint | None: ...
+
+    def due(self, step: int, *, epoch_ended: bool) -> bool: ...
+
+    def save(self, model: "nn.Module", values: Mapping[str, Any], own: "Mapping[str, Tensor]") -> None: ...
+
+
+_keepers: list[Checkpoints] = []
+
+
+def resume(model: "nn.Module") -> Checkpoint | None:
+    """Call it once in your `train`, after what needs the global model's weights and before the first step: None if
+    training begins; else it was cut off, and the model has its weights of the last checkpoint again, and torch,
+    numpy and `random` their states."""
+    return _keepers[0].resume(model) if _keepers else None
+
+
+def checkpoint_due(step: int, *, epoch_ended: bool = False) -> bool:
+    """Whether `checkpoint` is to be called now. Ask after each step, so that training can also be stopped in time when
+    the device shuts down; `step` counts the steps from the beginning."""
+    return _keepers[0].due(step, epoch_ended=epoch_ended) if _keepers else False
+
+
+def checkpoint(
+    model: "nn.Module", *, values: "Mapping[str, Value] | None" = None, tensors: "Mapping[str, Tensor] | None" = None
+) -> None:
+    """Saves the model, the states of the random number generators, and what your `train` needs besides, such as its
+    position in `values` and an optimizer's momentum in `tensors`; the checkpoint before is replaced.
+
+    Raises:
+        ValueRefusedError: something among them cannot be kept; the text names it.
+    """
+    if _keepers:
+        _keepers[0].save(model, values or {}, tensors or {})
+
+
+def keep_checkpoints(keeper: Checkpoints | None) -> None:
+    """Has this one keep the checkpoints of training, or nobody."""
+    _keepers[:] = [] if keeper is None else [keeper]

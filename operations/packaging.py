@@ -1,0 +1,122 @@
+"""What is deployed: the functions' code as one zip, and their dependencies as a layer for one architecture."""
+
+import hashlib
+import io
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import tomllib
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import msgspec
+
+ROOT = Path(__file__).parent.parent
+_PACKAGES = ("cloud", "fedgrass", "protocol")
+_TIMESTAMP = (1980, 1, 1, 0, 0, 0)
+_LEFT_OUT = {"tests", "testing", "__pycache__", "f2py", "_pyinstaller"}
+
+
+class PackagingError(Exception):
+    """The functions' dependencies could not be brought together."""
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True):
+    """Where functions run. `platforms` are pip's names of the wheels that fit, best first."""
+
+    architecture: str
+    python: str
+    platforms: tuple[str, ...]
+
+
+LAMBDA = Target(
+    architecture="arm64",
+    python="3.13",
+    platforms=("manylinux_2_34_aarch64", "manylinux_2_28_aarch64", "manylinux_2_27_aarch64", "manylinux2014_aarch64"),
+)
+"""What template.yaml names: arm64 and python3.13, whose Amazon Linux 2023 has glibc 2.34."""
+
+
+def cache_directory() -> Path:
+    """Where layers are kept between deployments."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fedgrass"
+
+
+def this_machine() -> Target:
+    """The machine this runs on, which the embedded AWS runs functions on."""
+    machine = platform.machine()
+    return Target(
+        architecture=machine,
+        python=f"{sys.version_info.major}.{sys.version_info.minor}",
+        platforms=tuple(f"{name}_{machine}" for name in ("manylinux_2_28", "manylinux_2_27", "manylinux2014")),
+    )
+
+
+def code(policies: Mapping[str, bytes]) -> bytes:
+    """The functions' code: the same bytes for the same files. `policies` is federation -> its policies.py."""
+    files = {
+        path.relative_to(ROOT).as_posix(): path.read_bytes()
+        for package in _PACKAGES
+        for path in (ROOT / package).rglob("*.py")
+    }
+    files |= {f"federations/{federation}/policies.py": content for federation, content in policies.items()}
+    return _zip(files.items())
+
+
+def policies_in(code: bytes) -> dict[str, bytes]:
+    """Federation -> its policies.py, of such a zip; the inverse of what `code` was given."""
+    with zipfile.ZipFile(io.BytesIO(code)) as archive:
+        paths = {name: name.split("/") for name in archive.namelist()}
+        return {parts[1]: archive.read(name) for name, parts in paths.items() if parts[0] == "federations"}
+
+
+def dependencies(target: Target, cache: Path) -> Path:
+    """The layer with what the functions import, for a target: made once, and kept in `cache`.
+
+    Raises:
+        PackagingError: pip could not get the wheels; the text is pip's.
+    """
+    pinned = pinned_dependencies()
+    key = hashlib.sha256(msgspec.json.encode([target, pinned, sorted(_LEFT_OUT)])).hexdigest()[:16]
+    path = cache / f"dependencies-{target.architecture}-{key}.zip"
+    if path.exists():
+        return path
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache) as scratch:
+        site = Path(scratch) / "python"
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
+        command += ["--no-deps", "--only-binary=:all:", "--implementation=cp", "--target", str(site)]
+        command += [f"--python-version={target.python}", *(f"--platform={name}" for name in target.platforms)]
+        run = subprocess.run([*command, *pinned], capture_output=True, text=True, check=False)
+        if run.returncode:
+            raise PackagingError(f"pip could not get {', '.join(pinned)} for {target.architecture}: {run.stderr}")
+        files = sorted(path for path in site.rglob("*") if path.is_file() and _is_needed(path.relative_to(site)))
+        data = _zip((path.relative_to(scratch).as_posix(), path.read_bytes()) for path in files)
+        partial = Path(scratch) / path.name
+        partial.write_bytes(data)
+        partial.rename(path)
+    return path
+
+
+def pinned_dependencies() -> list[str]:
+    """What the functions import beside boto3, as pyproject.toml pins it."""
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    return list(groups["functions"])
+
+
+def _is_needed(path: Path) -> bool:
+    return path.suffix != ".pyi" and not _LEFT_OUT.intersection(path.parts)
+
+
+def _zip(files: Iterable[tuple[str, bytes]]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in sorted(files):
+            entry = zipfile.ZipInfo(name, _TIMESTAMP)
+            entry.external_attr = 0o644 << 16
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, data)
+    return buffer.getvalue()

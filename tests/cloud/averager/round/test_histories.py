@@ -1,0 +1,94 @@
+"""cloud/averager/round/histories.py: what a round teaches about its clients."""
+
+from typing import Literal
+
+import msgspec
+
+from cloud.averager.round.histories import history_of
+from cloud.state.clients import ClientHistory
+from cloud.state.records import CohortMember, ResponseRecord, RoundRecord
+from cloud.state.rounds import Answers
+from tests.cloud.examples import federation, round_record
+
+NEW = CohortMember(thing="a")
+KNOWN = CohortMember(thing="a", turnaround_s=20.0, missed=3)
+OPENED, NOTIFIED, DEADLINE = 1000.0, 1002.0, 1600.0
+
+
+def ended(at: float, smoothing: float = 0.75) -> RoundRecord:
+    """A round that went on to averaging at a time."""
+    settings = federation(selection={"smoothing": smoothing})
+    return round_record("a", settings=settings, opened_at=OPENED, deadline=DEADLINE, averaging_at=at)
+
+
+def accepted(thing: str = "a", at: float = 1012.0, notified_at: float | None = NOTIFIED) -> Answers:
+    response = ResponseRecord(thing=thing, state="accepted", arrived_at=at, inspected_at=at + 1)
+    return Answers(accepted=(response,), notified={} if notified_at is None else {"a": notified_at, "b": 1004.0})
+
+
+def failed(state: Literal["failed", "declined"]) -> Answers:
+    response = ResponseRecord(thing="a", state=state, arrived_at=1012.0, inspected_at=1012.0)
+    return Answers(failed=(response,), notified={"a": NOTIFIED})
+
+
+NOBODY = Answers(notified={"a": NOTIFIED})
+
+
+def test_the_first_turnaround_is_taken_as_it_is() -> None:
+    assert history_of(NEW, ended(1100.0), accepted()) == ClientHistory(thing="a", turnaround_s=10.0, missed=0)
+
+
+def test_later_turnarounds_are_smoothed() -> None:
+    history = history_of(KNOWN, ended(1100.0, 0.75), accepted())
+    assert history == ClientHistory(thing="a", turnaround_s=0.75 * 20 + 0.25 * 10, missed=0)
+    assert history_of(KNOWN, ended(1100.0, 0.0), accepted()) == ClientHistory(thing="a", turnaround_s=10.0, missed=0)
+
+
+def test_closing_a_round_twice_teaches_the_same() -> None:
+    """The history starts from what the cohort remembers, not from what the clients table has by now."""
+    record = ended(1100.0)
+    first = history_of(KNOWN, record, accepted())
+    assert history_of(KNOWN, msgspec.structs.replace(record, status="closed", closed_at=1200.0), accepted()) == first
+
+
+def test_a_client_that_the_deadline_found_without_an_answer_has_missed_one_more() -> None:
+    history = history_of(KNOWN, ended(DEADLINE), accepted("b"))
+    assert history == ClientHistory(thing="a", turnaround_s=DEADLINE - NOTIFIED, missed=4)
+    assert history_of(NEW, ended(DEADLINE), NOBODY) == ClientHistory(
+        thing="a", turnaround_s=DEADLINE - NOTIFIED, missed=1
+    )
+
+
+def test_a_client_that_the_round_did_not_wait_for_is_at_least_as_slow_as_the_time_it_had_and_has_missed_none() -> None:
+    history = history_of(KNOWN, ended(1052.0), NOBODY)
+    assert history == ClientHistory(thing="a", turnaround_s=50.0, missed=3)
+    history = history_of(KNOWN, ended(1007.0), NOBODY)
+    assert history == ClientHistory(thing="a", turnaround_s=20.0, missed=3)  # it was not asked for so little
+
+
+def test_an_aborted_round_counts_until_its_end() -> None:
+    record = msgspec.structs.replace(ended(1100.0), averaging_at=None, status="aborted", closed_at=1052.0)
+    assert history_of(NEW, record, NOBODY) == ClientHistory(thing="a", turnaround_s=50.0, missed=0)
+
+
+def test_a_client_that_failed_has_missed_one_more_and_one_that_declined_has_not() -> None:
+    history = history_of(KNOWN, ended(1100.0), failed("failed"))
+    assert history == ClientHistory(thing="a", turnaround_s=20.0, missed=4)
+    history = history_of(KNOWN, ended(1100.0), failed("declined"))
+    assert history == ClientHistory(thing="a", turnaround_s=20.0, missed=3)
+
+
+def test_a_round_that_has_not_ended_teaches_nothing_of_those_who_may_still_answer() -> None:
+    record = msgspec.structs.replace(ended(1100.0), averaging_at=None)
+    assert history_of(KNOWN, record, NOBODY) is None
+    assert history_of(NEW, record, accepted()) == ClientHistory(thing="a", turnaround_s=10.0, missed=0)
+
+
+def test_a_client_whose_assignment_was_not_noted_is_measured_from_the_opening() -> None:
+    history = history_of(NEW, ended(1100.0), accepted(notified_at=None))
+    assert history == ClientHistory(thing="a", turnaround_s=12.0, missed=0)
+
+
+def test_a_turnaround_is_never_negative() -> None:
+    history = history_of(NEW, ended(1100.0), accepted(at=1001.0))
+    assert history == ClientHistory(thing="a", turnaround_s=0.0, missed=0)

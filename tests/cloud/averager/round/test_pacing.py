@@ -1,0 +1,48 @@
+"""cloud/averager/round/pacing.py: when the next round opens."""
+
+import math
+from typing import Any
+
+import pytest
+
+from cloud.averager.round.pacing import not_before
+from cloud.custom_policies import InvalidPolicyError, round_view
+from cloud.settings import Pacing
+from fedgrass.policies import Round
+from tests.cloud.examples import round_record
+
+OPENED_AT = 1000.0
+LAST: Round = round_view(round_record("a", "b", opened_at=OPENED_AT), [], now=1030.0)
+
+
+def test_at_once_waits_for_nothing() -> None:
+    assert not_before(Pacing(), LAST, OPENED_AT) == 0.0
+
+
+def test_a_fixed_rate_counts_from_the_opening_of_the_last_round() -> None:
+    assert not_before(Pacing(policy="fixed_rate", interval_s=60.0), LAST, OPENED_AT) == 1060.0
+
+
+def test_ones_own_rule_counts_from_the_end_of_the_last_round() -> None:
+    seen = []
+
+    def next_round_delay(last: Round) -> float:
+        seen.append(last)
+        return 15
+
+    assert not_before(Pacing(policy="own"), LAST, OPENED_AT, next_round_delay) == 1045.0
+    assert seen == [LAST]
+
+
+@pytest.mark.parametrize("returned", [-1.0, math.nan, math.inf, 1e300, "soon", None])
+def test_what_is_no_number_of_seconds_is_refused(returned: Any) -> None:
+    def next_round_delay(last: Round) -> Any:
+        return returned
+
+    with pytest.raises(InvalidPolicyError, match="next_round_delay"):
+        not_before(Pacing(policy="own"), LAST, OPENED_AT, next_round_delay)
+
+
+def test_a_rule_that_was_not_loaded_is_told() -> None:
+    with pytest.raises(InvalidPolicyError, match="no next_round_delay"):
+        not_before(Pacing(policy="own"), LAST, OPENED_AT)

@@ -1,0 +1,136 @@
+"""Loss and accuracy of the default training and evaluation, for every kind of target that a classifier has."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.data import TensorDataset
+
+from components.client.trainer.learning import defaults as training
+from components.client.trainer.learning.classification import IGNORED
+from fedgrass.task import Data, Training
+
+PAIRS = TensorDataset(torch.randn(4, 2), torch.zeros(4).long())
+SETTINGS = Training(batch_size=4, learning_rate=0.1, epochs=1)
+
+
+class Given(nn.Module):
+    """Its inputs are its scores."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def forward(self, inputs: Any) -> Any:
+        return inputs * self.scale
+
+
+def evaluate(scores: Tensor, targets: Tensor) -> dict[str, float]:
+    return training.evaluate(Given(), Data(TensorDataset(scores), TensorDataset(scores, targets)))
+
+
+def scores_of(*shape: int) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("shape", [(10, 3), (600, 3), (10, 3, 7), (10, 3, 8, 8), (10, 3, 2, 2, 2)])
+@pytest.mark.parametrize("ignored", [0.0, 0.5])
+def test_accuracy_is_a_share_of_all_targets_that_count(shape: tuple[int, ...], ignored: float) -> None:
+    scores = scores_of(*shape)
+    targets = torch.randint(0, 3, (shape[0], *shape[2:]), generator=torch.Generator().manual_seed(2))
+    targets[torch.rand(targets.shape, generator=torch.Generator().manual_seed(3)) < ignored] = IGNORED
+    found = evaluate(scores, targets)
+    counts = targets != IGNORED
+    assert found["accuracy"] == ((scores.argmax(1) == targets) & counts).sum().item() / counts.sum().item()
+    assert found["loss"] == pytest.approx(functional.cross_entropy(scores, targets).item())
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int16, torch.int32, torch.bool])
+def test_class_numbers_of_any_integer_type_are_class_numbers(dtype: torch.dtype) -> None:
+    scores, targets = scores_of(300, 2), torch.randint(0, 2, (300,))
+    assert evaluate(scores, targets.to(dtype)) == evaluate(scores, targets)
+
+
+def test_a_class_number_that_looks_like_the_ignored_one_in_a_byte_counts() -> None:
+    scores = torch.zeros(4, 200)
+    scores[:, 156] = 1.0  # as a byte, -100 has the same bits
+    assert evaluate(scores, torch.full((4,), 156, dtype=torch.uint8))["accuracy"] == 1.0
+
+
+@pytest.mark.parametrize("shape", [(10, 3), (10, 3, 5)])
+def test_targets_may_be_the_probability_of_each_class(shape: tuple[int, ...]) -> None:
+    scores = scores_of(*shape)
+    targets = torch.rand(shape).softmax(1)
+    found = evaluate(scores, targets)
+    assert found["loss"] == pytest.approx(functional.cross_entropy(scores, targets).item())
+    assert found["accuracy"] == pytest.approx((scores.argmax(1) == targets.argmax(1)).float().mean().item())
+    training.train(Given(), Data(TensorDataset(scores, targets)), SETTINGS)
+
+
+def test_a_batch_without_a_target_that_counts_changes_nothing() -> None:
+    scores, targets = scores_of(12, 3), torch.randint(0, 3, (12,))
+    targets[:8] = IGNORED
+    model = Given()
+    metrics = training.train(model, Data(TensorDataset(scores, targets)), SETTINGS)
+    assert metrics["steps"] == 3
+    assert 0 < metrics["loss"] < 10
+    assert model.scale.isfinite()
+
+
+def test_without_any_target_that_counts_there_is_no_metric_and_no_training() -> None:
+    scores, targets = scores_of(4, 3), torch.full((4,), IGNORED)
+    assert evaluate(scores, targets) == {}
+    with pytest.raises(ValueError, match="no target of the training set counts"):
+        training.train(Given(), Data(TensorDataset(scores, targets)), SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("scores", "targets", "message"),
+    [
+        (torch.randn(4), torch.rand(4), r"the model gives a tensor of shape \[4\]"),
+        (torch.randn(4, 1), torch.rand(4, 1).round(), r"scores \[examples, classes, ...\] of at least 2 classes"),
+        (torch.randn(4, 1), torch.tensor([0, 0, 0, 0]), "at least 2 classes"),
+        (
+            torch.randn(4, 2),
+            torch.randn(4, 2),
+            "class numbers .* or the probability of each class; else give your .* own",
+        ),
+        (torch.randn(4, 2), torch.rand(4), "class numbers"),
+        (torch.randn(4, 3), torch.eye(3).long()[[0, 1, 2, 0]], r"shape \[4, 3\], .* need class numbers of shape \[4\]"),
+        (torch.randn(4, 3), torch.zeros(4, 1).long(), r"class numbers of shape \[4\]"),
+        (torch.randn(4, 7, 3), torch.zeros(4, 7).long(), r"\[4, 7, 3\], whose second dimension is the classes"),
+        (torch.randn(4, 2), torch.zeros(4, 2, dtype=torch.complex64), "class numbers"),
+    ],
+)
+def test_what_no_classifier_has_is_told_plainly(scores: Tensor, targets: Tensor, message: str) -> None:
+    data = Data(TensorDataset(scores, targets), TensorDataset(scores, targets))
+    with pytest.raises(TypeError, match=message):
+        training.evaluate(Given(), data)
+    with pytest.raises(TypeError, match=message):
+        training.train(Given(), data, SETTINGS)
+    with pytest.raises(TypeError):
+        training.validate(Given(), data)
+
+
+def test_a_model_that_gives_no_tensor_is_told_plainly() -> None:
+    class Several(Given):
+        def forward(self, inputs: Any) -> Any:
+            return {"logits": inputs}
+
+    with pytest.raises(TypeError, match="the model gives dict, no tensor of scores"):
+        training.evaluate(Several(), Data(PAIRS, PAIRS))
+
+
+@pytest.mark.parametrize("changes", [{}, {"momentum": 0.9}, {"proximal": 0.5}, {"momentum": 0.5, "proximal": 0.5}])
+def test_sparse_gradients_train_as_dense_ones_do(changes: dict[str, float]) -> None:
+    trained = []
+    for sparse in (False, True):
+        torch.manual_seed(4)
+        model = nn.Sequential(nn.Embedding(9, 4, sparse=sparse), nn.Flatten(), nn.Linear(8, 2))
+        words = torch.randint(0, 9, (12, 2), generator=torch.Generator().manual_seed(5))
+        settings = Training(batch_size=4, learning_rate=0.1, epochs=3, **changes)  # type: ignore[arg-type]
+        training.train(model, Data(TensorDataset(words, words[:, 0] % 2)), settings)
+        trained.append(model.state_dict())
+    assert all(torch.allclose(value, trained[1][name], atol=1e-6) for name, value in trained[0].items())

@@ -1,0 +1,286 @@
+"""operations/deployment.py on the embedded AWS: made, found, updated; and that what was deployed is what runs."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
+
+from operations import deployment
+from operations import packaging as package
+from operations.deployment import Deployment
+from operations.stacks import DeploymentError
+from sandbox.embedded_aws import EmbeddedAws
+from tests.cloud.simulated import INITIAL, SimulatedFederation, attributes_of, eventually
+
+LAYER = package.this_machine()
+
+POLICIES = b"""
+import numpy as np
+
+
+def choose_clients(clients, cohort, round_number):
+    return [client.thing for client in clients if client.thing != "d1"][:cohort]
+
+
+def is_complete(round):
+    return sum(report.examples for report in round.reports.values()) >= 30
+
+
+def average(updates, model):
+    \"\"\"The median: it takes no notice of one client that is far out.\"\"\"
+    deltas = [update.delta for update in updates]
+    if len(deltas) == 1:
+        raise ValueError("one is not enough")
+    return {name: np.median([delta[name] for delta in deltas], axis=0) for name in model}
+
+
+def next_round_delay(last):
+    return 2.0 if last.accepted == 3 and last.number == 1 else 600.0
+"""
+
+
+def test_a_deployment_is_found_by_its_name(aws: EmbeddedAws, deployed: Deployment) -> None:
+    assert deployment.find(aws.client, "fedgrass") == deployed
+
+
+def test_a_stack_that_is_not_there_is_named(aws: EmbeddedAws) -> None:
+    assert deployment.deployed_policies(aws.client, "elsewhere") == {}
+    with pytest.raises(DeploymentError, match="no stack 'elsewhere'"):
+        deployment.find(aws.client, "elsewhere")
+
+
+def test_a_stack_of_something_else_is_no_deployment(aws: EmbeddedAws) -> None:
+    body = '{"Resources": {"Queue": {"Type": "AWS::SQS::Queue"}}}'
+    aws.client("cloudformation").create_stack(StackName="something-else", TemplateBody=body)
+    with pytest.raises(
+        DeploymentError, match=r"'something-else' is not one of fedgrass, or an older one: it has no bucket"
+    ):
+        deployment.find(aws.client, "something-else")
+
+
+def test_what_cloudformation_refuses_is_told(aws: EmbeddedAws, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    template = tmp_path / "template.yaml"
+    template.write_text(
+        "Parameters:\n  CodeBucket: {Type: String}\n  CodeKey: {Type: String}\n  DependenciesKey: {Type: String}\n"
+        "Resources:\n  Broken: {Type: 'AWS::Nothing::AtAll'}\n"
+    )
+    monkeypatch.setattr(deployment, "TEMPLATE", template)
+    dependencies = package.dependencies(LAYER, package.cache_directory())
+    with pytest.raises(DeploymentError, match=r"stack broken can't be made: .*AWS::Nothing::AtAll"):
+        deployment.deploy(aws.client, "broken", package.code({}), dependencies)
+
+
+def test_what_is_deployed_again_keeps_its_data_and_runs_the_new_rules(
+    aws: EmbeddedAws, deployed: Deployment, simulated: SimulatedFederation
+) -> None:
+    dependencies = package.dependencies(LAYER, package.cache_directory())
+    simulated.create(
+        ["d0", "d1", "d2", "d3", "d4"],
+        rounds=2,
+        selection={"policy": "own", "cohort": 4},
+        completion="own",
+        quorum=1,
+        averaging={"rule": "own"},
+        pacing={"policy": "own"},
+    )
+    simulated.settled()
+    code = package.code({simulated.name: POLICIES})
+    assert deployment.deploy(aws.client, "fedgrass", code, dependencies) == deployed
+    assert deployment.deploy(aws.client, "fedgrass", code, dependencies) == deployed  # nothing to do
+    assert deployment.deployed_policies(aws.client, "fedgrass") == {simulated.name: POLICIES}
+
+    simulated.start()
+    opened = simulated.opened(1)
+    assert [member.thing for member in opened.cohort] == ["d0", "d2", "d3", "d4"]
+    simulated.answer("d0", 1, value=1.0, examples=5)
+    simulated.answer("d2", 1, value=1000.0, examples=5)
+    simulated.accepted_count(1, 2)
+    simulated.settled()
+    assert simulated.round(1).status == "open"  # 10 examples are not enough
+    simulated.answer("d3", 1, value=2.0, examples=20)
+    closed = simulated.ended(1)
+    assert (closed.status, closed.accepted) == ("closed", 3)
+    np.testing.assert_allclose(simulated.current()[1]["w"], INITIAL["w"] + 2)
+    assert closed.closed_at is not None
+    assert simulated.opened(2).opened_at >= closed.closed_at + 2
+
+    simulated.answer("d0", 2, examples=30)
+    aborted = simulated.ended(2)
+    assert aborted.reason == "averaging failed: policies.py: average failed: ValueError: one is not enough"
+    assert simulated.current()[0] == closed.model
+
+
+def test_alarms_go_where_they_were_told_to_go_until_they_are_told_otherwise(
+    aws: EmbeddedAws, deployed: Deployment
+) -> None:
+    dependencies = package.dependencies(LAYER, package.cache_directory())
+
+    def heard_by() -> list[list[str]]:
+        alarms = aws.client("cloudwatch").describe_alarms(AlarmNamePrefix="fedgrass-")["MetricAlarms"]
+        return [alarm["AlarmActions"] for alarm in alarms]
+
+    assert heard_by() == [[], [], []]
+    topic = aws.client("sns").create_topic(Name="operators")["TopicArn"]
+    for told, heard in ((topic, [topic]), (None, [topic]), ("", [])):
+        deployment.deploy(aws.client, "fedgrass", package.code({}), dependencies, alarm_topic=told)
+        assert heard_by() == [heard] * 3
+
+
+STUCK = """
+import pathlib
+import threading
+
+
+def average(updates, model):
+    pathlib.Path({mark!r}).touch()
+    threading.Event().wait()
+"""
+
+
+def test_code_that_is_deployed_in_the_middle_of_a_round_carries_it_on(
+    aws: EmbeddedAws, deployed: Deployment, simulated: SimulatedFederation, tmp_path: Path
+) -> None:
+    dependencies = package.dependencies(LAYER, package.cache_directory())
+    simulated.create(["d0", "d1", "d2"], rounds=1, averaging={"rule": "own"})
+    simulated.start()
+    simulated.answer("d0", 1, value=1.0)
+    counted = simulated.accepted_count(1, 1)
+    simulated.settled()
+
+    mark = tmp_path / "averaging"
+    stuck = package.code({simulated.name: STUCK.format(mark=str(mark)).encode()})
+    assert deployment.deploy(aws.client, "fedgrass", stuck, dependencies) == deployed
+    assert simulated.round(1) == counted
+    with attributes_of(aws, deployed.updates_queue, {"VisibilityTimeout": "2"}):
+        for thing, value in (("d1", 2.0), ("d2", 6.0)):
+            simulated.answer(thing, 1, value=value)
+        eventually(mark.exists, "the averager to be in the middle of it")
+        averaging = simulated.round(1)
+        assert (averaging.status, averaging.accepted, averaging.attempts) == ("averaging", 3, 1)
+
+        mended = package.code({simulated.name: POLICIES})
+        assert deployment.deploy(aws.client, "fedgrass", mended, dependencies) == deployed  # this kills it
+        assert simulated.round(1) == averaging
+        simulated.set_time(1, "lease_until", time.time())
+        simulated.wake()
+        closed = simulated.ended(1)
+        assert (closed.status, closed.accepted, closed.attempts) == ("closed", 3, 2)
+        np.testing.assert_allclose(simulated.current()[1]["w"], INITIAL["w"] + 2)
+        simulated.settled()
+
+
+def test_a_stack_that_was_deleted_is_made_again_around_its_bucket_and_carries_the_federation_anew(
+    aws: EmbeddedAws, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    dependencies = package.dependencies(LAYER, package.cache_directory())
+    cloudformation, s3 = aws.client("cloudformation"), aws.client("s3")
+
+    def delete() -> None:
+        cloudformation.delete_stack(StackName="again")
+        cloudformation.get_waiter("stack_delete_complete").wait(StackName="again", WaiterConfig={"Delay": 1})
+
+    def one_round(made: Deployment) -> tuple[str, str]:
+        """Carry a federation of one round through; returns the keys of its two models."""
+        simulated = SimulatedFederation(aws, made, "made-anew")
+        simulated.create(["d0"], rounds=1)
+        initial = simulated.current()[0].key
+        simulated.start()
+        simulated.answer("d0", 1)
+        closed = simulated.ended(1)
+        assert closed.model is not None
+        return initial, closed.model.key
+
+    first = deployment.deploy(aws.client, "again", package.code({}), dependencies)
+    before = one_round(first)
+    configured = configuration_of(s3, first.bucket)
+    assert "takes over" not in caplog.text
+    delete()
+    for key in before:  # what a new stack finds: the models, and whatever was done to the bucket since
+        s3.head_object(Bucket=first.bucket, Key=key)
+    s3.put_bucket_notification_configuration(Bucket=first.bucket, NotificationConfiguration={})
+    s3.put_bucket_versioning(Bucket=first.bucket, VersioningConfiguration={"Status": "Suspended"})
+    s3.delete_public_access_block(Bucket=first.bucket)
+
+    broken = tmp_path / "template.yaml"
+    broken.write_text(deployment.TEMPLATE.read_text().replace("AWS::Serverless::LayerVersion", "AWS::Nothing::AtAll"))
+    with monkeypatch.context() as patched:
+        patched.setattr(deployment, "TEMPLATE", broken)
+        with pytest.raises(DeploymentError, match="AWS::Nothing::AtAll"):
+            deployment.deploy(aws.client, "again", package.code({}), dependencies)
+    assert f"stack again takes over what outlived an earlier one: {first.bucket}" in caplog.text
+    assert deployment.deployed_policies(aws.client, "again") == {}
+
+    second = deployment.deploy(aws.client, "again", package.code({}), dependencies)
+    assert second.bucket == first.bucket
+    assert configuration_of(s3, second.bucket) == configured
+    assert not set(one_round(second)).intersection(before)
+    assert {len(s3.list_object_versions(Bucket=first.bucket, Prefix=key)["Versions"]) for key in before} == {1}
+    assert deployment.deploy(aws.client, "again", package.code({}), dependencies) == second  # nothing to do
+    delete()
+
+
+def configuration_of(s3: Any, bucket: str) -> dict[str, Any]:
+    """What the template says of the bucket, as S3 has it. (The embedded CloudFormation sets no lifecycle.)"""
+    answers = {
+        "versioning": s3.get_bucket_versioning(Bucket=bucket)["Status"],
+        "public": s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"],
+    }
+    told = s3.get_bucket_notification_configuration(Bucket=bucket)["QueueConfigurations"]
+    filters = [rule["Value"] for one in told for rule in one["Filter"]["Key"]["FilterRules"]]
+    return answers | {"notified": sorted({one["QueueArn"] for one in told}), "of": sorted(filters)}
+
+
+def test_a_stack_that_could_not_be_made_is_made_when_the_cause_is_mended(
+    aws: EmbeddedAws, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    dependencies = package.dependencies(LAYER, package.cache_directory())
+    failing = tmp_path / "template.yaml"
+    clash = "Resources:\n  Clash:\n    Type: AWS::S3::Bucket\n    Properties: {BucketName: !Ref CodeBucket}\n"
+    failing.write_text(deployment.TEMPLATE.read_text().replace("Resources:\n", clash, 1))
+    with monkeypatch.context() as patched:
+        patched.setattr(deployment, "TEMPLATE", failing)
+        with pytest.raises(DeploymentError, match=r"Clash: .*mended-code.* already exists"):
+            deployment.deploy(aws.client, "mended", package.code({}), dependencies)
+    made = deployment.deploy(aws.client, "mended", package.code({}), dependencies)
+    assert made == deployment.find(aws.client, "mended")
+    aws.client("cloudformation").delete_stack(StackName="mended")
+
+
+class _Nothing:
+    """The body of an answer to a HEAD."""
+
+    def stream(self) -> Iterator[bytes]:
+        return iter(())
+
+
+@pytest.mark.parametrize("bucket", ["foreign-code-000000000000-us-east-1", "foreign-000000000000-us-east-1"])
+def test_a_bucket_of_another_account_is_neither_used_nor_taken_over(aws: EmbeddedAws, bucket: str) -> None:
+    s3 = aws.session().client("s3", endpoint_url=aws.endpoint)
+    account = aws.client("sts").get_caller_identity()["Account"]
+    bucket = bucket.replace("000000000000", account)
+    written: list[str] = []
+
+    def answer(request: Any, **_: Any) -> Any:
+        if request.method == "HEAD" and f"/{bucket}" in request.url:
+            assert request.headers["x-amz-expected-bucket-owner"] == account.encode()
+            return AWSResponse(request.url, 403, HTTPHeaders(), _Nothing())
+        if request.method == "PUT":
+            written.append(request.url)
+        return None
+
+    s3.meta.events.register("before-send.s3", answer)
+
+    def client(service: str) -> Any:
+        return s3 if service == "s3" else aws.client(service)
+
+    layer = package.dependencies(LAYER, package.cache_directory())
+    with pytest.raises(DeploymentError, match=f"bucket {bucket} is another account's"):
+        deployment.deploy(client, "foreign", package.code({}), layer)
+    assert not [url for url in written if f"/{bucket}" in url]
+    with pytest.raises(DeploymentError, match="no stack 'foreign'"):
+        deployment.find(aws.client, "foreign")

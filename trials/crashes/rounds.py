@@ -1,0 +1,184 @@
+"""One run of a federation's first rounds, up to the opening of the next, with functions that may be killed."""
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from cli.settings.parsing import parse
+from protocol import messages, names, tensors
+from sandbox.sandbox import Sandbox
+from trials.crashes.deployed_function import Kill
+from trials.crashes.event_sources import EventSources, Message
+from trials.crashes.scenarios import Answer, End, Scenario, look
+
+_DTYPES = {"weights": "F32", "steps": "I64"}
+_MAX_DELIVERIES = 300
+_RESPONSES = ("updates/", "outcome ")
+_HELLO = messages.Hello(component_version="0.1.0", architecture="simulated", memory_bytes=0, cpu_count=1)
+
+
+class DidNotEndError(Exception):
+    """A run's messages come to no end."""
+
+
+class Step(msgspec.Struct, frozen=True):
+    """An invocation of a run: the `number`-th of this function about this."""
+
+    function: str
+    about: str
+    number: int
+
+
+class Run:
+    """One run of a scenario, in a federation of its own.
+
+    Attributes:
+        kills: how many happened.
+        calls: the AWS calls of each step, in their order; of one that was killed they are not known.
+    """
+
+    def __init__(self, sandbox: Sandbox, sources: EventSources, scenario: Scenario, federation: str) -> None:
+        self.kills = 0
+        self.calls: dict[Step, tuple[str, ...]] = {}
+        self._sandbox = sandbox
+        self._sources = sources
+        self._scenario = scenario
+        self._federation = federation
+        self._versions: dict[str, int] = {}
+        self._answers = {thing: list(answers) for thing, answers in zip(scenario.things, scenario.answers, strict=True)}
+        self._answered: set[tuple[str, int]] = set()
+        # Nobody answers in the next round: its deadline is where a run stops.
+        self._next_deadline = f"check-round {scenario.last + 1}"
+        self._numbers: Counter[tuple[str, str]] = Counter()
+
+    def carry_out(self, at: Step | None = None, kill: Kill | None = None, again: Kill | None = None) -> End:
+        """The whole run; its end. `kill` happens in step `at`; `again` is for the calls of all steps that follow.
+
+        Raises:
+            DidNotEndError: the functions' messages come to no end.
+            FunctionDiedError: a function ended by itself.
+        """
+        self._sources.forget()
+        self._create()
+        pending = self._sources.receive(self._federation)
+        while batch := self._next(pending):
+            if len(self.calls) >= _MAX_DELIVERIES:
+                raise DidNotEndError(f"after {_MAX_DELIVERIES} deliveries there is still {batch[0].label}")
+            step = self._step(batch)
+            armed = kill if step == at else again if self.kills == 1 else None
+            outcome = self._sources.deliver(batch, armed, self._scenario.redelivery_s)
+            self.calls[step] = outcome.calls
+            if again is not None and self.kills == 1:
+                again = msgspec.structs.replace(again, occurrence=again.occurrence - len(outcome.calls))
+            self.kills += outcome.killed
+            if len(self.calls) == 1 and self._scenario.late_hello:
+                self._say_hello(self._scenario.things[-1])
+            self._answer_assignments()
+            pending = [message for message in pending if message not in batch]
+            pending += self._sources.receive(self._federation)
+        self._sources.delete(pending)
+        dead_letters = self._sources.take_dead_letters()
+        return look(self._sandbox, self._federation, self._scenario.last, self._versions, dead_letters)
+
+    def _next(self, pending: Sequence[Message]) -> list[Message]:
+        """What is delivered next; if nothing is due, time goes on to when something is."""
+        relevant = [message for message in pending if message.label != self._next_deadline]
+        if not relevant:
+            return []
+        self._sources.clock.advance_to(min(message.due for message in relevant))
+        now = self._sources.clock.now()
+        due = sorted((m for m in relevant if m.due <= now), key=lambda m: (m.source.arn, m.label, m.due))
+        if self._scenario.together and due[0].label.startswith(_RESPONSES):
+            return [message for message in due if message.label.startswith(_RESPONSES)][: due[0].source.batch]
+        return due[:1]
+
+    def _step(self, batch: Sequence[Message]) -> Step:
+        function, about = batch[0].source.function.name, ", ".join(message.label for message in batch)
+        self._numbers[function, about] += 1
+        return Step(function, about, self._numbers[function, about])
+
+    def _create(self) -> None:
+        scenario, operations = self._scenario, self._sandbox.operations
+        averaging = {"optimizer": {"name": "fedavgm"}, "ema": 0.9} | scenario.settings.get("averaging", {})
+        settings = parse(
+            {
+                "name": self._federation,
+                "training": {"steps": 1, "batch_size": 1, "learning_rate": 0.1},
+                "rounds": scenario.last + 2,
+                "selection": {"minimum": len(scenario.things)},
+            }
+            | scenario.settings
+            | {"averaging": averaging}
+        )
+        model = self._file(0, messages.ModelHeader(federation=self._federation, round=0))
+        reference = operations.put_initial(settings, model)
+        schema = tensors.schema_id(tensors.parse_header(model, len(model)).schema)
+        operations.federations.create(settings, reference, schema)
+        for thing in scenario.things[:-1] if scenario.late_hello else scenario.things:
+            operations.clients.greet(self._federation, thing, _HELLO, time.time())
+        operations.start(self._federation)
+
+    def _say_hello(self, thing: str) -> None:
+        topic = names.hello_topic(self._federation, thing)
+        self._sandbox.aws.client("iot-data").publish(topic=topic, qos=1, payload=messages.encode(_HELLO))
+
+    def _answer_assignments(self) -> None:
+        """What devices do: they look into their shadows, and answer each assignment once."""
+        shadows = self._sandbox.aws.client("iot-data")
+        shadow = names.shadow_name(self._federation)
+        ended = self._sandbox.operations.federations.get(self._federation).round
+        for thing, answers in self._answers.items():
+            if not answers or (answers[0] == "late update" and not ended):
+                continue
+            try:
+                answer = shadows.get_thing_shadow(thingName=thing, shadowName=shadow)
+            except shadows.exceptions.ResourceNotFoundException:
+                continue
+            state = msgspec.json.decode(answer["payload"].read())["state"]
+            assignment = msgspec.convert(state["desired"], messages.Desired).assignment
+            if assignment is not None and (thing, assignment.round) not in self._answered:
+                self._answered.add((thing, assignment.round))
+                self._answer(thing, assignment, answers.pop(0))
+
+    def _answer(self, thing: str, assignment: messages.Assignment, answer: Answer) -> None:
+        number = self._scenario.things.index(thing)
+        if answer == "decline":
+            progress = messages.Progress(
+                round=assignment.round, life=assignment.life, phase="declined", reason="it is at work"
+            )
+            self._sandbox.aws.client("iot-data").update_thing_shadow(
+                thingName=thing,
+                shadowName=names.shadow_name(self._federation),
+                payload=msgspec.json.encode({"state": {"reported": {"progress": progress}}}),
+            )
+            return
+        now = self._sources.clock.now()
+        report = messages.Report(
+            federation=self._federation,
+            life=assignment.life,
+            round=assignment.round,
+            thing=thing,
+            base=assignment.model.sha256,
+            encoding="float32",
+            examples=10 + number,
+            steps=1,
+            before={"loss": 1.0 / (1 + number)},
+            timings=messages.Timings(accepted_at=now, downloaded_at=now, trained_at=now, uploading_at=now, train_s=0.0),
+        )
+        put: dict[str, Any] = self._sandbox.aws.client("s3").put_object(
+            Bucket=self._sandbox.deployment.bucket,
+            Key=names.update_key(self._federation, assignment.round, thing, assignment.life),
+            Body=b"no update at all" if answer == "malformed" else self._file(assignment.round, report, 1 + number),
+        )
+        self._versions[put["VersionId"]] = assignment.round
+
+    def _file(self, round_number: int, about: messages.Message, client: int = 0) -> bytes:
+        """A model or an update with values that no two of them share: their weighted mean depends on the order of its
+        sum."""
+        generator = np.random.default_rng((client, round_number))
+        weights = generator.normal(size=(self._scenario.rows, 8)).astype(np.float32)
+        return tensors.dump({"weights": weights, "steps": np.array(client, np.int64)}, _DTYPES, messages.encode(about))

@@ -1,0 +1,37 @@
+"""A GRU of two layers and two directions."""
+
+from pathlib import Path
+
+from torch import Tensor, nn
+from torch.utils.data import TensorDataset
+from torchvision.datasets.mnist import read_sn3_pascalvincent_tensor
+
+from fedgrass.task import Client, Data
+
+
+class Reader(nn.Module):
+    """28 rows of 28 numbers, from above and from below."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gru = nn.GRU(28, 16, num_layers=2, dropout=0.1, bidirectional=True, batch_first=True)
+        self.last = nn.Linear(32, 10)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        return self.last(self.gru(rows)[0].mean(1))
+
+
+def build_model() -> nn.Module:
+    """Two layers."""
+    return Reader()
+
+
+def load_data(directory: Path, client: Client) -> Data:
+    """Digits as rows."""
+    return Data(_part(directory, "train"), _part(directory, "t10k"))
+
+
+def _part(directory: Path, name: str) -> TensorDataset:
+    images = read_sn3_pascalvincent_tensor(str(directory / f"{name}-images-idx3-ubyte")).float() / 255
+    labels = read_sn3_pascalvincent_tensor(str(directory / f"{name}-labels-idx1-ubyte")).long()
+    return TensorDataset(images, labels)

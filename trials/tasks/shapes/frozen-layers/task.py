@@ -1,0 +1,26 @@
+"""A frozen backbone that travels and must not change, and a head that is trained."""
+
+from pathlib import Path
+
+from torch import nn
+from torch.utils.data import TensorDataset
+from torchvision.datasets.mnist import read_sn3_pascalvincent_tensor
+
+from fedgrass.task import Client, Data
+
+
+def build_model() -> nn.Module:
+    """The first layers keep what they have."""
+    backbone = nn.Sequential(nn.Linear(784, 64), nn.ReLU())
+    return nn.Sequential(backbone.requires_grad_(False), nn.Linear(64, 10))
+
+
+def load_data(directory: Path, client: Client) -> Data:
+    """Digits as 784 numbers."""
+    return Data(_part(directory, "train"), _part(directory, "t10k"))
+
+
+def _part(directory: Path, name: str) -> TensorDataset:
+    images = read_sn3_pascalvincent_tensor(str(directory / f"{name}-images-idx3-ubyte")).float() / 255
+    labels = read_sn3_pascalvincent_tensor(str(directory / f"{name}-labels-idx1-ubyte")).long()
+    return TensorDataset(images.flatten(1), labels)
