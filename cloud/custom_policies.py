@@ -15,6 +15,7 @@ import msgspec
 
 from cloud.settings import Federation
 from cloud.state.records import ClientRecord, ResponseRecord, RoundRecord
+from fedgrass import policies
 from fedgrass.policies import Client, Round
 
 FILE_NAME = "policies.py"
@@ -74,6 +75,12 @@ def load(directory: Path, settings: Federation) -> ModuleType | None:
         if not callable(getattr(module, name, None)):
             raise InvalidPolicyError(f"{path} has no function {name}, which the settings of {settings.name!r} ask for")
     return module
+
+
+def load_deployed(directory: Path, settings: Federation) -> ModuleType | None:
+    """As `load`, of a file that was deployed: by an earlier version perhaps, for which it imports `cloud.policies`."""
+    sys.modules.setdefault("cloud.policies", policies)
+    return load(directory, settings)
 
 
 def call(rule: Callable[..., Any], kind: Any, *arguments: Any) -> Any:

@@ -59,7 +59,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
 @functools.lru_cache
 def _policies(directory: Path, settings: Federation) -> Any:
-    return custom_policies.load(directory, settings)
+    return custom_policies.load_deployed(directory, settings)
 
 
 @functools.cache

@@ -1,5 +1,7 @@
 """cloud/custom_policies.py: loading policies.py, and what it is told when it can't be used."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from cloud.custom_policies import InvalidPolicyError, call, load, round_view
 from cloud.state.records import ResponseRecord
 from protocol.messages import MAX_INTEGER
 from tests.cloud.examples import federation, report, round_record
+from tests.paths import ROOT
 
 OWN = federation(completion="own", pacing={"policy": "own"})
 WHOLE = "def is_complete(round):\n    return round.accepted > 1\n\ndef next_round_delay(last):\n    return 1.5\n"
@@ -30,6 +33,21 @@ def test_the_functions_that_the_settings_ask_for_are_loaded(tmp_path: Path) -> N
     assert module is not None
     assert module.is_complete(round_view(round_record("a", accepted=2), [], 0.0))
     assert module.next_round_delay(None) == 1.5
+
+
+def test_what_an_earlier_version_has_deployed_still_loads_and_is_not_to_be_written_any_more(tmp_path: Path) -> None:
+    written(tmp_path, "from cloud.policies import Client, Round, Update\n" + WHOLE)
+    code = (
+        "import sys; from pathlib import Path; from cloud import custom_policies as loading\n"
+        "from tests.cloud.test_custom_policies import OWN\n"
+        "try: loading.load(Path(sys.argv[1]), OWN)\n"
+        "except loading.InvalidPolicyError as error: print(error)\n"
+        "print(loading.load_deployed(Path(sys.argv[1]), OWN).next_round_delay(None))"
+    )
+    said = subprocess.run([sys.executable, "-c", code, tmp_path], cwd=ROOT, capture_output=True, text=True, check=True)
+    refused, delay = said.stdout.splitlines()
+    assert "No module named 'cloud.policies'" in refused
+    assert delay == "1.5"
 
 
 def test_a_missing_file_is_named_with_what_needs_it(tmp_path: Path) -> None:
