@@ -255,6 +255,16 @@ class AbortRound(Message, frozen=True, kw_only=True):
     reason: str
 
 
+class ExpelClient(Message, frozen=True, kw_only=True):
+    """Tells the averager that an operator has expelled a thing: nothing of it counts in a round that is open."""
+
+    kind: Literal["expel-client"] = "expel-client"
+    federation: str
+    life: Life = ""
+    round: Positive
+    thing: str
+
+
 class Outcome(Message, frozen=True, kw_only=True):
     """A client says that no update of it will come: what a topic rule makes of `reported.progress`. `heard_at` is there
     when the averager has put it off."""

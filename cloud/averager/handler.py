@@ -1,7 +1,8 @@
 """The averager's entry point. It is woken by messages of
 
 the updates queue   updates that arrived in S3, and clients that say that none will come
-the control queue   times to look at a round, and an operator who ends one: nothing that devices cause is in their way
+the control queue   times to look at a round, and an operator who ends one or expels a client: nothing that devices
+                    cause is in their way
 the shards queue    jobs of a round that is too large for one invocation
 
 The responses of one batch that belong to one round are inspected together and counted in one transaction; what that
@@ -25,7 +26,7 @@ from cloud.services import Services
 from cloud.state.federations import UnknownFederationError
 from cloud.state.lifecycle import Aborted
 from cloud.state.rounds import LostFederationError, UnknownRoundError
-from protocol.messages import AbortRound, AverageShard, CheckRound
+from protocol.messages import AbortRound, AverageShard, CheckRound, ExpelClient
 
 _log = logging.getLogger(__name__)
 
@@ -78,6 +79,8 @@ class _Invocation:
                             self._check(said)
                         case AbortRound():
                             self._abort(said)
+                        case ExpelClient():
+                            self._expel(said)
                         case AverageShard():
                             self._properties |= {"federation": said.federation, "round": said.round, "job": said.job}
                             self._keeper.do_job(said)
@@ -146,3 +149,8 @@ class _Invocation:
         record = self._services.rounds.of(message.federation, message.life, message.round)
         if self._keeper.advance(record, Aborted(message.reason)) is record:
             self._keeper.check(record)  # if it comes again, what it led to may have been cut off
+
+    def _expel(self, message: ExpelClient) -> None:
+        self._properties |= {"federation": message.federation, "round": message.round}
+        record = self._services.rounds.of(message.federation, message.life, message.round)
+        self._keeper.expel(record, message.thing)

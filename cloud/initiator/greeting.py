@@ -58,6 +58,9 @@ class Greeter:
             _log.info("federation=%s thing=%s said hello before there is such a federation", federation, thing)
             services.clients.greet(federation, thing, hello, now, expires_at=now + KEPT_S)
             return
+        if thing in record.expelled:
+            _log.warning("federation=%s thing=%s hello refused: it was expelled", federation, thing)
+            return
         group = record.settings.thing_group
         if group is not None and group not in services.groups.of(thing):
             _log.warning("federation=%s thing=%s hello refused: it is not in thing group %s", federation, thing, group)

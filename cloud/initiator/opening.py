@@ -67,12 +67,15 @@ def open_round(services: Services, request: OpenRound) -> None:
     listing = None if group is None else services.parallel.submit(services.groups.members, group)
     busy, carried = _handed_over(services, federation)
     clients: Sequence[ClientRecord] = candidates.result()
-    if listing is not None:
-        # One may have said hello before there was the federation, or have left the group since.
-        members = listing.result()
-        clients = [client for client in clients if client.thing in members]
-        busy = [member for member in busy if member.thing in members]
-        carried = tuple(update for update in carried if update.thing in members)
+    # One may have said hello before there was the federation, or have left the group since, or have been expelled.
+    members = None if listing is None else listing.result()
+
+    def takes_part(thing: str) -> bool:
+        return thing not in federation.expelled and (members is None or thing in members)
+
+    clients = [client for client in clients if takes_part(client.thing)]
+    busy = [member for member in busy if takes_part(member.thing)]
+    carried = tuple(update for update in carried if takes_part(update.thing))
     try:
         expiring = [client for client in clients if client.expires_at is not None]
         list(services.parallel.map(services.clients.keep, expiring))
@@ -94,6 +97,7 @@ def open_round(services: Services, request: OpenRound) -> None:
         target=amount_of(settings.target, wanted),
         quorum=amount_of(settings.quorum, wanted),
         carried=carried,
+        expelled=federation.expelled,
         life=federation.life,
         opened_at=now,
         deadline=now + settings.deadline_s,

@@ -4,6 +4,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from cloud.settings import Federation
+from cloud.state.lives import same_expelled
 from cloud.state.reading import Reader
 from cloud.state.records import CorruptRecordError, FederationRecord, FederationStatus, from_item, to_attribute, to_item
 from protocol import names
@@ -145,6 +146,32 @@ class Federations:
                 f"federation {before.federation!r} runs, or a round of it has just ended: pause it, and try again"
             ) from error
         return from_item(answer["Attributes"], FederationRecord)
+
+    def set_expelled(self, federation: str, thing: str, *, expelled: bool) -> FederationRecord:
+        """Expel a thing from a federation, or take that back; returns the federation as it then is. No round opens
+        that was made up before.
+
+        Raises:
+            UnknownFederationError: there is none of this name.
+        """
+        while True:
+            before = self.get(federation)
+            after = tuple(sorted({*before.expelled, thing} if expelled else {*before.expelled} - {thing}))
+            if after == before.expelled:
+                return before
+            values = {":expelled": to_attribute(before.expelled), ":after": to_attribute(after)}
+            try:
+                answer = self._dynamodb.update_item(
+                    TableName=self._table,
+                    Key={"federation": {"S": federation}},
+                    UpdateExpression="SET expelled = :after",
+                    ConditionExpression=f"attribute_exists(federation) AND {same_expelled(before.expelled)}",
+                    ExpressionAttributeValues=values,
+                    ReturnValues="ALL_NEW",
+                )
+            except self._dynamodb.exceptions.ConditionalCheckFailedException:
+                continue  # someone else expels another thing at this moment
+            return from_item(answer["Attributes"], FederationRecord)
 
     def set_waiting(self, federation: str, waiting: bool) -> None:
         """Note that a round waits for clients, or that it does no more."""

@@ -28,7 +28,7 @@ round's events are handled.
 import msgspec
 
 from cloud.averaging.rules import least_updates
-from cloud.state.records import RoundRecord, Work
+from cloud.state.records import ResponseState, RoundRecord, Work
 from cloud.state.round_warnings import merged
 from protocol.messages import ModelReference
 
@@ -67,6 +67,13 @@ class Aborted(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Expelled(msgspec.Struct, frozen=True):
+    """An operator expels a thing, which has answered like this so far, if it is a client of the round at all."""
+
+    thing: str
+    answer: ResponseState | None = None
+
+
 class Planned(msgspec.Struct, frozen=True):
     """The owner of the lease has found that several invocations have to average."""
 
@@ -101,7 +108,7 @@ class LetGo(msgspec.Struct, frozen=True):
     reason: str
 
 
-Event = Counted | Satisfied | Checked | Aborted | Planned | JobDone | Averaged | LetGo
+Event = Counted | Satisfied | Checked | Aborted | Expelled | Planned | JobDone | Averaged | LetGo
 
 
 def step(record: RoundRecord, event: Event, now: float, lease: Lease) -> RoundRecord:
@@ -115,6 +122,8 @@ def step(record: RoundRecord, event: Event, now: float, lease: Lease) -> RoundRe
             return _check(record, now, lease)
         case Aborted(reason) if record.status in ("open", "averaging"):
             return _abort(record, reason, now)
+        case Expelled() if record.status == "open" and event.thing not in record.expelled:
+            return _settle(_expel(record, event), now, lease)
         case Planned(owner, work) if _is_mine(record, owner) and record.work is None:
             return msgspec.structs.replace(record, work=work, lease_until=lease.until)
         case JobDone() if record.status == "averaging" and record.work is not None:
@@ -164,6 +173,17 @@ def _count(record: RoundRecord, event: Counted) -> RoundRecord:
         record,
         accepted=record.accepted + event.accepted,
         failed=record.failed + event.failed - event.recovered,
+    )
+
+
+def _expel(record: RoundRecord, event: Expelled) -> RoundRecord:
+    """Without a client, which from now on has failed, whatever it had answered."""
+    is_client = any(member.thing == event.thing for member in record.cohort)
+    return msgspec.structs.replace(
+        record,
+        expelled=tuple(sorted({*record.expelled, event.thing})),
+        accepted=record.accepted - (event.answer == "accepted"),
+        failed=record.failed + (is_client and event.answer not in ("failed", "declined")),
     )
 
 

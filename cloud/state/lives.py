@@ -1,4 +1,4 @@
-"""Conditions by which a write heeds what a federation of the same name has left behind: it is of another life."""
+"""Conditions on a federation that several writes have: that it is of this life, and has expelled whom it had."""
 
 from typing import Any
 
@@ -7,6 +7,11 @@ def same_life(life: str) -> str:
     """That an item is of this life, which `:life` stands for. One of a federation that is older than lives may not say
     so."""
     return "life = :life" if life else "(attribute_not_exists(life) OR life = :life)"
+
+
+def same_expelled(expelled: tuple[str, ...]) -> str:
+    """That an item has these things expelled, which `:expelled` stands for. One of an earlier version has none."""
+    return "expelled = :expelled" if expelled else "(attribute_not_exists(expelled) OR expelled = :expelled)"
 
 
 def is_new(key: str, life: str) -> dict[str, Any]:

@@ -11,7 +11,16 @@ import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
 from protocol import names
-from protocol.messages import AbortRound, Assignment, AverageShard, CheckRound, OpenRound, RoundNotice, encode
+from protocol.messages import (
+    AbortRound,
+    Assignment,
+    AverageShard,
+    CheckRound,
+    ExpelClient,
+    OpenRound,
+    RoundNotice,
+    encode,
+)
 
 if TYPE_CHECKING:
     from types_boto3_iot_data import IoTDataPlaneClient
@@ -94,6 +103,10 @@ class Notices:
     def ask_for_abort(self, abort: AbortRound) -> None:
         """Have the averager end a round."""
         self._send(self._control_queue, abort, 0.0)
+
+    def ask_for_expulsion(self, expulsion: ExpelClient) -> None:
+        """Have the averager count nothing of a thing in a round."""
+        self._send(self._control_queue, expulsion, 0.0)
 
     def _send(self, queue: str, message: msgspec.Struct, delay_s: float) -> None:
         self._send_body(queue, encode(message), delay_s)

@@ -19,6 +19,9 @@ FederationStatus = Literal["ready", "running", "paused", "finished"]
 ResponseState = Literal["accepted", "failed", "declined", "refused", "early"]
 Stage = Literal["distances", "sums", "parts"]
 
+EXPELLED = "expelled"
+"""The reason for which nothing counts of a thing that an operator has expelled."""
+
 
 class CorruptRecordError(Exception):
     """A DynamoDB item that this version of fedgrass can't read: another one wrote it, or none."""
@@ -30,7 +33,7 @@ class FederationRecord(msgspec.Struct, frozen=True, kw_only=True):
     `life` tells it from those that had its name before (`names.new_life`).
     `waiting` says that a round could not open, for want of clients: the next hello tries again. `schema` identifies
     the model's tensors, their dtypes and shapes (`schema_id`), which stay the same in all rounds. No round opens before
-    `next_at`.
+    `next_at`. The things that are `expelled` are no clients, whatever they say or send.
     """
 
     federation: str
@@ -42,6 +45,7 @@ class FederationRecord(msgspec.Struct, frozen=True, kw_only=True):
     life: str = ""
     waiting: bool = False
     next_at: float = 0.0
+    expelled: tuple[str, ...] = ()
 
 
 class ClientRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,6 +136,9 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True):
     the clients that a round which ended at its deadline never heard of; `carry` says that its updates go into the next
     round. `work` is there when more than one invocation averages it.
 
+    `expelled` are the things that the federation had expelled when the round opened, or has while it was open: nothing
+    of them counts.
+
     `metrics` are means, or medians if the rule is robust, over the clients whose metric was a finite number;
     `not_finite` is how many had another one, by metric. `warnings` say what is wrong with the new model, or with what
     it was made of (`cloud.state.round_warnings`).
@@ -150,6 +157,7 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True):
     opened_at: float
     life: str = ""
     carried: tuple[Carried, ...] = ()
+    expelled: tuple[str, ...] = ()
     version: int = 0
     extended: bool = False
     accepted: int = 0

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from cloud.state.lives import is_new, same_life
+from cloud.state.lives import is_new, same_expelled, same_life
 from cloud.state.reading import Reader
 from cloud.state.records import (
     PLAN,
@@ -175,7 +175,7 @@ class Rounds:
 
         Raises:
             NotClaimedError: someone else did, or the federation is not running, or not at the round before, or its
-                model is another one by now.
+                model is another one by now, or it has expelled others.
         """
         changing = {name: getattr(record, name) for name in record.__struct_fields__ if name not in PLAN}
         plan_key = _response_key(record.federation, record.round, "#plan")
@@ -190,13 +190,15 @@ class Rounds:
                     # The key of a model is of one life and one round. What refers to it may have more fields than this
                     # version knows.
                     "ConditionExpression": "#status = :running AND #round = :before"
-                    " AND contains(#model, :key) AND contains(#model, :sha256)",
+                    " AND contains(#model, :key) AND contains(#model, :sha256)"
+                    f" AND {same_expelled(record.expelled)}",
                     "ExpressionAttributeNames": {"#status": "status", "#round": "round", "#model": "model"},
                     "ExpressionAttributeValues": {
                         ":running": {"S": "running"},
                         ":before": to_attribute(record.round - 1),
                         ":key": {"S": f'"{record.base.key}"'},
                         ":sha256": {"S": f'"{record.base.sha256}"'},
+                        ":expelled": to_attribute(record.expelled),
                     },
                 }
             },
@@ -241,8 +243,9 @@ class Rounds:
         """Make one step of a round's life lasting, with the responses it counts, in one transaction; returns the round
         as it now is. A round that ends moves the federation's pointer; `last` finishes the federation.
 
-        `recovered` are the clients among `new` whose earlier word, that they failed, their update replaces. `also` are
-        writes to other tables that belong to the step: with `new` at most ROOM_AT_END.
+        `recovered` are the clients among `new` whose earlier answer this one replaces: an update the word that there is
+        none, or that of an expulsion any. `also` are writes to other tables that belong to the step: with `new` at most
+        ROOM_AT_END.
 
         Raises:
             StaleRoundError: the round is not as it was in `before`.
@@ -392,7 +395,7 @@ class Rounds:
         }
 
     def _put_response(
-        self, record: RoundRecord, response: ResponseRecord, replaces_failure: bool
+        self, record: RoundRecord, response: ResponseRecord, replaces_another: bool
     ) -> "TransactWriteItemTypeDef":
         put: Any = {
             "TableName": self._responses,
@@ -400,10 +403,11 @@ class Rounds:
             | to_item(msgspec.structs.replace(response, life=record.life)),
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
-        if replaces_failure:
-            put["ConditionExpression"] = "#state IN (:failed, :declined)"
+        if replaces_another:
+            replaced = ("failed", "declined") if response.state == "accepted" else ("accepted", "failed", "declined")
+            put["ConditionExpression"] = f"#state IN ({', '.join(f':{state}' for state in replaced)})"
             put["ExpressionAttributeNames"] = {"#state": "state"}
-            put["ExpressionAttributeValues"] = {":failed": {"S": "failed"}, ":declined": {"S": "declined"}}
+            put["ExpressionAttributeValues"] = {f":{state}": {"S": state} for state in replaced}
         else:
             put |= is_new("thing", record.life)
         return {"Put": put}

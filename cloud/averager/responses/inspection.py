@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from cloud.state.handover import assignment_of
-from cloud.state.records import RoundRecord
+from cloud.state.records import EXPELLED, RoundRecord
 from protocol.encodings import (
     BLOCK,
     Floats,
@@ -73,8 +73,10 @@ def round_for(assigned: RoundRecord, latest: RoundRecord, thing: str) -> RoundRe
     federation the `latest` one, if it waits for it; None if it is the next one, which has not opened.
 
     Raises:
-        RefusedError: no round wants it any more, or none ever did.
+        RefusedError: no round wants it any more, or none ever did, or its thing was expelled.
     """
+    if thing in assigned.expelled or thing in latest.expelled:
+        raise RefusedError(EXPELLED)
     if assignment_of(assigned, thing) != assigned.round:
         raise RefusedError("not in cohort")
     if assigned.status == "open":

@@ -9,7 +9,16 @@ from urllib.parse import quote_plus, unquote_plus
 import msgspec
 
 from protocol import names
-from protocol.messages import AbortRound, AverageShard, CheckRound, InvalidMessageError, Outcome, decode, encode
+from protocol.messages import (
+    AbortRound,
+    AverageShard,
+    CheckRound,
+    ExpelClient,
+    InvalidMessageError,
+    Outcome,
+    decode,
+    encode,
+)
 from protocol.names import UpdateName
 
 _log = logging.getLogger(__name__)
@@ -74,7 +83,7 @@ class Junk(msgspec.Struct, frozen=True, kw_only=True):
     size: int
 
 
-Said = Arrival | Word | Junk | CheckRound | AbortRound | AverageShard
+Said = Arrival | Word | Junk | CheckRound | AbortRound | AverageShard | ExpelClient
 
 
 class _S3Object(msgspec.Struct):
@@ -104,7 +113,7 @@ _OUTCOME = re.compile(r'"kind"\s*:\s*"outcome"')
 
 
 class _Tagged(msgspec.Struct):
-    kind: Literal["check-round", "abort-round", "average-shard", "outcome"] | None = None
+    kind: Literal["check-round", "abort-round", "average-shard", "expel-client", "outcome"] | None = None
 
 
 def parse(message_id: str, body: str, now: float) -> list[Said]:
@@ -126,6 +135,8 @@ def parse(message_id: str, body: str, now: float) -> list[Said]:
         return [decode(body, AbortRound)]
     if kind == "average-shard":
         return [decode(body, AverageShard)]
+    if kind == "expel-client":
+        return [decode(body, ExpelClient)]
     if kind == "outcome":
         return list(_words(message_id, body, now))
     return list(parse_arrivals(message_id, body))

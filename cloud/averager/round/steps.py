@@ -22,6 +22,7 @@ from cloud.state.lifecycle import (
     Checked,
     Counted,
     Event,
+    Expelled,
     JobDone,
     Lease,
     LetGo,
@@ -33,7 +34,7 @@ from cloud.state.lifecycle import (
     step,
 )
 from cloud.state.models import MissingUploadError, OtherModelError
-from cloud.state.records import CohortMember, ResponseRecord, RoundRecord
+from cloud.state.records import EXPELLED, CohortMember, ResponseRecord, RoundRecord
 from cloud.state.rounds import ROOM_AT_END, Answers, KnownResponsesError, StaleRoundError
 from protocol.messages import AverageShard, CheckRound
 
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _MAX_REASON = 1000
+_ANSWERS = ("accepted", "failed", "declined")
 _HOPELESS = (InvalidPolicyError, NotFiniteModelError, OtherModelError, TooMuchWorkError)
 """Errors that another try would only repeat."""
 
@@ -61,10 +63,16 @@ class Keeper:
 
     def count(self, record: RoundRecord, responses: Mapping[str, ResponseRecord]) -> list[str]:
         """Count responses to an open round, each client once; and go on with what that leads to. Returns the clients
-        whose responses came too late; those that are on record already are not counted again, and not returned."""
+        whose responses came too late, if only since they were expelled meanwhile; those that are on record already are
+        not counted again, and not returned."""
         pending = dict(responses)
         recovered: set[str] = set()
-        while pending and record.status == "open":
+        expelled: set[str] = set()
+        while record.status == "open":
+            expelled |= pending.keys() & set(record.expelled)
+            pending = {thing: response for thing, response in pending.items() if thing not in expelled}
+            if not pending:
+                break
             accepted = sum(response.state == "accepted" for response in pending.values())
             counted = Counted(
                 accepted=accepted, failed=len(pending) - accepted, recovered=len(recovered.intersection(pending))
@@ -80,9 +88,33 @@ class Keeper:
                     else:
                         del pending[thing]
             else:
-                return []
+                return sorted(expelled)
         self.check(record)  # if they come again, what they led to may have been cut off
-        return sorted(pending)
+        return sorted({*pending, *expelled})
+
+    def expel(self, record: RoundRecord, thing: str) -> None:
+        """Let nothing of a thing count in an open round, take its assignment away if it has one, and go on with what
+        that leads to: of its clients one less will answer."""
+        is_client = any(member.thing == thing for member in record.cohort)
+        while True:
+            responses = self._services.rounds.responses_of(record.federation, [record.round], [thing])
+            answer = next((r.state for r in responses if r.life == record.life and r.state in _ANSWERS), None)
+            new = {}
+            if is_client:
+                now = time.time()
+                new[thing] = ResponseRecord(
+                    thing=thing, state="failed", arrived_at=now, inspected_at=now, reason=EXPELLED
+                )
+            try:
+                after = self._take(record, Expelled(thing, answer), new, {thing} if answer else set())
+            except (KnownResponsesError, StaleRoundError):
+                record = self._services.rounds.of(record.federation, record.life, record.round)
+            else:
+                break
+        if after is record:
+            self.check(record)  # if it comes again, what it led to may have been cut off
+        if is_client:
+            self._services.notices.withdraw(record.federation, record.life, [thing], record.round)
 
     def check(self, record: RoundRecord) -> RoundRecord:
         """Look at a round: go on with what is due, or was cut off. Returns it as it then is.

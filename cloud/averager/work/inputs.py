@@ -144,7 +144,7 @@ def sources_of(services: Services, record: RoundRecord, answers: Answers) -> tup
     for round_number, group in by_round.items():
         accepted = {r.thing: r for r in services.rounds.answers(record.federation, round_number).accepted}
         for carried in group:
-            if carried.thing in accepted:
+            if carried.thing in accepted and carried.thing not in record.expelled:
                 sources.setdefault(carried.thing, _source(services, record, accepted[carried.thing]))
     return tuple(sources[thing] for thing in sorted(sources))
 

@@ -14,6 +14,7 @@ from cloud.state.lifecycle import (
     Checked,
     Counted,
     Event,
+    Expelled,
     JobDone,
     Lease,
     LetGo,
@@ -38,6 +39,7 @@ EVENTS: list[Event] = [
     Satisfied(),
     Checked(),
     Aborted("enough"),
+    Expelled("t1"),
     AVERAGED,
     Planned("other", Work(stages=("parts",), shards=2)),
     JobDone(0, 0),
@@ -85,6 +87,48 @@ def taken(now: float, attempts: int = 1) -> dict[str, Any]:
     """What changes when the lease of an open round is taken."""
     lease = {"lease_owner": MINE.owner, "lease_until": MINE.until}
     return {"status": "averaging", "averaging_at": now, "attempts": attempts, **lease}
+
+
+# Open: expelling
+
+
+@pytest.mark.parametrize(
+    ("answer", "counts"),
+    [
+        (None, {"failed": 2}),
+        ("accepted", {"accepted": 0, "failed": 2}),
+        ("failed", {}),
+        ("declined", {}),
+    ],
+)
+def test_a_client_that_is_expelled_has_failed_whatever_it_had_answered(answer: Any, counts: dict[str, int]) -> None:
+    before = opened(accepted=1, failed=1)
+    after = step(before, Expelled("t1", answer), EARLY, MINE)
+    assert changes_of(before, after) == {"expelled": ("t1",), **counts}
+
+
+def test_a_thing_that_is_no_client_of_the_round_is_expelled_without_a_count() -> None:
+    before = opened(accepted=2, failed=1, expelled=("z",))
+    assert changes_of(before, step(before, Expelled("stranger"), EARLY, MINE)) == {"expelled": ("stranger", "z")}
+
+
+def test_a_client_is_expelled_once() -> None:
+    before = opened(accepted=2, failed=1, expelled=("t1",))
+    assert step(before, Expelled("t1", "failed"), EARLY, MINE) is before
+
+
+@pytest.mark.parametrize("before", [averaging(), opened(status="closed"), opened(status="aborted")])
+def test_what_is_averaged_already_is_left_as_it_is_by_an_expulsion(before: RoundRecord) -> None:
+    assert step(before, Expelled("t1", "accepted"), EARLY, MINE) is before
+
+
+def test_the_expulsion_of_the_last_client_that_a_round_waits_for_ends_it() -> None:
+    before = opened(accepted=2, failed=1, target=4)
+    assert changes_of(before, step(before, Expelled("t1"), EARLY, MINE)) == {
+        "expelled": ("t1",),
+        "failed": 2,
+        **taken(EARLY),
+    }
 
 
 # Open: counting
