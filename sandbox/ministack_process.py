@@ -56,6 +56,7 @@ def main() -> None:
     _let_starting_functions_start()
     _authorize_named_shadows_by_name()
     _tell_policies_of_conditional_writes()
+    _tell_policies_of_things()
     _take_loopback_for_tls()
 
     config = Config()
@@ -205,6 +206,20 @@ def _tell_policies_of_conditional_writes() -> None:
         return context
 
     iam_actions._s3_object_context = context_with_condition
+
+
+def _tell_policies_of_things() -> None:
+    """Make ministack's IAM know of which thing a device's credentials are: the tag that its session has says it."""
+    from ministack.core import iam_evaluator
+
+    resolve = iam_evaluator._resolve_condition_key
+
+    def resolve_thing(key: str, request: Any) -> Any:
+        if key.lower() == "credentials-iot:thingname":
+            return request.principal_keys.get("aws:principaltag/thingname")
+        return resolve(key, request)
+
+    iam_evaluator._resolve_condition_key = resolve_thing
 
 
 def _take_loopback_for_tls() -> None:

@@ -18,6 +18,9 @@ import msgspec
 logger = logging.getLogger(__name__)
 
 THING_NAME_VARIABLE = "${credentials-iot:ThingName}"
+THING_NAME_TAG = "ThingName"
+"""Of a session: what the embedded AWS gives policies for the variable, where they ask for it as a condition."""
+
 PATH = "/2016-11-01/credentialprovider/"
 ROLE_NAME = "fedgrass-sandbox-token-exchange"
 DURATION_S = 3600
@@ -43,7 +46,7 @@ class TokenExchangeRole:
         version = iam.get_policy(PolicyArn=policy_arn)["Policy"]["DefaultVersionId"]
         policy = iam.get_policy_version(PolicyArn=policy_arn, VersionId=version)["PolicyVersion"]["Document"]
         self._policy = policy if isinstance(policy, str) else json.dumps(policy)
-        self._arn = self._create(iam, policy_arn.rpartition("/")[2])
+        self._arn = self._create(iam, policy_arn)
 
     def assume(self, thing: str) -> Credentials:
         """New credentials of one device."""
@@ -52,6 +55,7 @@ class TokenExchangeRole:
             RoleSessionName=thing[:64],
             DurationSeconds=DURATION_S,
             Policy=self._policy.replace(THING_NAME_VARIABLE, thing),
+            Tags=[{"Key": THING_NAME_TAG, "Value": thing}],
         )["Credentials"]
         return Credentials(
             access_key_id=answer["AccessKeyId"],
@@ -60,7 +64,7 @@ class TokenExchangeRole:
             expiration=answer["Expiration"],
         )
 
-    def _create(self, iam: Any, policy_name: str) -> str:
+    def _create(self, iam: Any, policy_arn: str) -> str:
         account = self._sts.get_caller_identity()["Account"]
         trust = {
             "Version": "2012-10-17",
@@ -68,7 +72,7 @@ class TokenExchangeRole:
                 {
                     "Effect": "Allow",
                     "Principal": {"AWS": f"arn:aws:iam::{account}:root"},
-                    "Action": "sts:AssumeRole",
+                    "Action": ["sts:AssumeRole", "sts:TagSession"],
                 }
             ],
         }
@@ -77,7 +81,8 @@ class TokenExchangeRole:
         except iam.exceptions.EntityAlreadyExistsException:
             role = iam.get_role(RoleName=ROLE_NAME)["Role"]
         any_thing = self._policy.replace(THING_NAME_VARIABLE, "*")
-        iam.put_role_policy(RoleName=ROLE_NAME, PolicyName=policy_name, PolicyDocument=any_thing)
+        iam.attach_role_policy(RoleName=ROLE_NAME, PolicyArn=policy_arn)
+        iam.put_role_policy(RoleName=ROLE_NAME, PolicyName=policy_arn.rpartition("/")[2], PolicyDocument=any_thing)
         return str(role["Arn"])
 
 
