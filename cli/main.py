@@ -3,6 +3,7 @@
 import io
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
@@ -35,9 +36,11 @@ from components.client.sealed import TornFileError
 from components.client.what_leaves import NoWorkDirectoryError
 from operations import deployment
 from operations import packaging as package
+from operations.expulsion import Expulsion, UnknownThingError
 from operations.federations import NoModelError, NoRoundError, Operations, RoundUnderWayError
 from operations.packaging import PackagingError
 from operations.stacks import DeploymentError
+from operations.steps import Step
 from protocol.messages import Encoding, InvalidMessageError, ModelHeader
 from protocol.names import InvalidNameError
 from protocol.tensors import InvalidTensorsError
@@ -74,6 +77,7 @@ _EXPECTED = (
     TornFileError,
     UnknownFederationError,
     UnknownRoundError,
+    UnknownThingError,
     WrongStatusError,
 )
 
@@ -374,6 +378,61 @@ def abort_round(
         Screen().line(f"round {record.round} of {federation} is aborted: {record.reason}")
 
 
+ThingName = Annotated[str, typer.Argument(help="Name of the thing in AWS IoT.")]
+Bounds = Annotated[
+    list[str] | None,
+    typer.Option("--federation", help="From the rounds of this one only; may be repeated.", show_default="all"),
+]
+Rehearsal = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
+
+
+@app.command()
+def expel(
+    thing: ThingName,
+    federation: Bounds = None,
+    rehearsal: Rehearsal = False,
+    stack: Stack = "fedgrass",
+    as_json: Json = False,
+) -> None:
+    """Expel a device: from all rounds, from S3 and from AWS IoT.
+
+    Nothing of it counts any more, in the round that is open neither; the others' rounds go on. Without --federation
+    credentials that it has allow nothing from now on, its certificate is deactivated, and it is taken out of the
+    federations' thing groups. Given again, it does what is not done yet. Ends with status 1 if a step remains.
+    """
+    expulsion = Expulsion(_client, deployment.find(_client, stack), thing, federation or (), rehearsal=rehearsal)
+    _tell_steps(thing, expulsion.expel(), as_json=as_json)
+
+
+@app.command()
+def readmit(
+    thing: ThingName,
+    federation: Bounds = None,
+    rehearsal: Rehearsal = False,
+    stack: Stack = "fedgrass",
+    as_json: Json = False,
+) -> None:
+    """Take an expulsion back, with the same --federation.
+
+    The device takes part from the next round on. Its thing groups are named, for nobody has noted which it was in.
+    """
+    expulsion = Expulsion(_client, deployment.find(_client, stack), thing, federation or (), rehearsal=rehearsal)
+    _tell_steps(thing, expulsion.readmit(), as_json=as_json)
+
+
+def _tell_steps(thing: str, steps: Iterator[Step], *, as_json: bool) -> None:
+    """Tell each step when it is taken; ends with status 1 if one remains."""
+    taken = []
+    for step in steps:
+        taken.append(step)
+        if not as_json:
+            Screen().line(f"{step.outcome}: {step.what}" + (f": {step.note}" if step.note else ""))
+    if as_json:
+        write_json({"thing": thing, "steps": taken})
+    if any(step.outcome == "remains" for step in taken):
+        raise typer.Exit(1)
+
+
 @app.command()
 def rollback(
     federation: FederationName,
@@ -404,7 +463,7 @@ def status(
             record.status,
             str(record.round),
             str(record.settings.rounds),
-            str(len(operations.clients.of(record.federation))),
+            str(sum(client.thing not in record.expelled for client in operations.clients.of(record.federation))),
             record.model.key,
         )
         for record in records
@@ -412,6 +471,9 @@ def status(
     columns = ("federation", "status", "round", "of", "clients", "model")
     screen = Screen()
     screen.table(Table(columns=columns, rows=rows, texts=frozenset({"status", "model"})))
+    for record in records:
+        if record.expelled:
+            screen.line(f"{record.federation}: expelled: {', '.join(record.expelled)}")
     for name, made in made_by.items():
         for line in model_warnings.lines(made.not_finite, made.warnings) if made else ():
             screen.line(f"{name}: {line}")

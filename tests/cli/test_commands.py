@@ -114,7 +114,20 @@ def test_what_needs_a_round_says_that_there_is_none(fedgrass: Fedgrass, made: st
 def test_every_command_explains_itself() -> None:
     runner = CliRunner(env={"COLUMNS": "200"})
     told = runner.invoke(app, ["--help"]).stdout
-    for command in ("demo", "split", "plan", "deploy", "init", "start", "status", "timeline", "pause", "rollback"):
+    for command in (
+        "demo",
+        "split",
+        "plan",
+        "deploy",
+        "init",
+        "start",
+        "status",
+        "timeline",
+        "pause",
+        "rollback",
+        "expel",
+        "readmit",
+    ):
         assert command in told
         assert "Usage" in runner.invoke(app, [command, "--help"]).stdout
 

@@ -1,0 +1,182 @@
+"""What a device may do in AWS by its credentials, its certificate and its thing groups: taken away, and given back."""
+
+import functools
+import json
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Literal
+
+from botocore.exceptions import ClientError
+
+from operations.deployment import Deployment
+from operations.steps import Outcome, Step, Steps, remains
+
+_THING_NAME = "credentials-iot:ThingName"
+"""What the token exchange service's credentials say of whose they are; DevicePolicy goes by it, too."""
+
+
+class DeviceAccess:
+    """Of one thing. `client` gives a boto3 client by its service's name; `groups` are the thing groups that federations
+    ask for."""
+
+    def __init__(
+        self, client: Callable[[str], Any], deployment: Deployment, thing: str, groups: Iterable[str], steps: Steps
+    ) -> None:
+        self._client = client
+        self._deployment = deployment
+        self._thing = thing
+        self._wanted = sorted(groups)
+        self._steps = steps
+
+    # ---- Credentials: a deny by name, in the role's own policies, which no update of the stack touches
+
+    @property
+    def _policy_name(self) -> str:
+        return f"{self._deployment.stack}-expelled"
+
+    def deny(self) -> Iterator[Step]:
+        """Let no credentials of it allow anything, those included that it has already."""
+        what = f"no credentials of {self._thing} allow anything"
+        by_hand = (
+            f"aws iam put-role-policy --role-name <the token exchange role> --policy-name {self._policy_name} "
+            f"--policy-document '{json.dumps(_denying([self._thing]))}'"
+        )
+        yield from self._in_roles(what, by_hand, lambda denied: denied | {self._thing})
+
+    def allow(self) -> Iterator[Step]:
+        """Let its credentials allow what they did."""
+        what = f"credentials of {self._thing} allow what they did"
+        by_hand = f"take it out of the policy {self._policy_name} of the token exchange role"
+        yield from self._in_roles(what, by_hand, lambda denied: denied - {self._thing})
+
+    def _in_roles(self, what: str, by_hand: str, change: Callable[[set[str]], set[str]]) -> Iterator[Step]:
+        """A step for each role that has the devices' policy."""
+        iam = self._client("iam")
+        try:
+            pages = iam.get_paginator("list_entities_for_policy").paginate(
+                PolicyArn=self._deployment.device_policy_arn, EntityFilter="Role"
+            )
+            roles = [role["RoleName"] for page in pages for role in page["PolicyRoles"]]
+            before = {role: self._denied(iam, role) for role in roles}
+        except ClientError as error:
+            yield remains(what, error, by_hand)
+            return
+        if not roles:
+            note = f"{self._deployment.device_policy_arn} is attached to no role as it is: {by_hand}"
+            yield Step(what=what, outcome="remains", note=note)
+        for role, denied in before.items():
+            after = change(denied)
+            yield self._steps.take(
+                f"{what} (policy {self._policy_name} of role {role})",
+                after == denied,
+                functools.partial(self._put, iam, role, after),
+                by_hand,
+            )
+
+    def _denied(self, iam: Any, role: str) -> set[str]:
+        try:
+            policy = iam.get_role_policy(RoleName=role, PolicyName=self._policy_name)["PolicyDocument"]
+        except iam.exceptions.NoSuchEntityException:
+            return set()
+        document = json.loads(policy) if isinstance(policy, str) else policy
+        things = document["Statement"][0]["Condition"]["StringEquals"][_THING_NAME]
+        return {things} if isinstance(things, str) else set(things)
+
+    def _put(self, iam: Any, role: str, denied: set[str]) -> None:
+        if denied:
+            document = json.dumps(_denying(denied))
+            iam.put_role_policy(RoleName=role, PolicyName=self._policy_name, PolicyDocument=document)
+        else:
+            iam.delete_role_policy(RoleName=role, PolicyName=self._policy_name)
+
+    # ---- AWS IoT
+
+    def deactivate(self) -> Iterator[Step]:
+        """Deactivate its certificates."""
+        yield from self._certificates("INACTIVE", "deactivated: its connections end, and there are no new credentials")
+
+    def activate(self) -> Iterator[Step]:
+        """Have its certificates active again."""
+        yield from self._certificates("ACTIVE", "active again")
+
+    def _certificates(self, status: Literal["ACTIVE", "INACTIVE"], meaning: str) -> Iterator[Step]:
+        iot = self._client("iot")
+        by_hand = f"aws iot update-certificate --new-status {status} --certificate-id <of {self._thing}>"
+        try:
+            pages = iot.get_paginator("list_thing_principals").paginate(thingName=self._thing)
+            principals = [principal for page in pages for principal in page["principals"]]
+        except iot.exceptions.ResourceNotFoundException:
+            principals = []
+        except ClientError as error:
+            yield remains(f"the certificates of {self._thing} are {meaning}", error, by_hand)
+            return
+        if not principals:
+            yield Step(what=f"{self._thing} has no certificate in AWS IoT", outcome="already so")
+        for principal in principals:
+            certificate = principal.rpartition("/")[2]
+            what = f"certificate {certificate} of {self._thing} is {meaning}"
+            try:
+                yield self._certificate(iot, principal, certificate, status, what)
+            except ClientError as error:
+                yield remains(what, error, by_hand)
+
+    def _certificate(
+        self, iot: Any, principal: str, certificate: str, status: Literal["ACTIVE", "INACTIVE"], what: str
+    ) -> Step:
+        if ":cert/" not in principal:
+            detach = f"aws iot detach-thing-principal --thing-name {self._thing} --principal {principal}"
+            return Step(what=what, outcome="remains", note=f"it is no certificate: {detach}")
+        pages = iot.get_paginator("list_principal_things").paginate(principal=principal)
+        others = sorted({thing for page in pages for thing in page["things"]} - {self._thing})
+        if others:
+            note = f"it is left as it is, for {', '.join(others)} use it, too: give each a certificate of its own"
+            return Step(what=what, outcome="remains", note=note)
+        present = iot.describe_certificate(certificateId=certificate)["certificateDescription"]["status"]
+        if present not in ("ACTIVE", "INACTIVE"):
+            outcome: Outcome = "already so" if status == "INACTIVE" else "remains"
+            return Step(what=what, outcome=outcome, note=f"it is {present}, and is left so")
+        return self._steps.take(
+            what,
+            present == status,
+            lambda: iot.update_certificate(certificateId=certificate, newStatus=status),
+            f"aws iot update-certificate --new-status {status} --certificate-id {certificate}",
+        )
+
+    def leave_groups(self) -> Iterator[Step]:
+        """Take it out of the groups."""
+        iot = self._client("iot")
+        for group, is_member in self._groups(iot):
+            by_hand = f"aws iot remove-thing-from-thing-group --thing-group-name {group} --thing-name {self._thing}"
+            yield self._steps.take(
+                f"{self._thing} is not in thing group {group}",
+                not is_member,
+                functools.partial(iot.remove_thing_from_thing_group, thingGroupName=group, thingName=self._thing),
+                by_hand,
+            )
+
+    def groups_to_join(self) -> Iterator[Step]:
+        """Whether it was in a group before, nobody has noted."""
+        for group, is_member in self._groups(self._client("iot")):
+            if not is_member:
+                join = f"aws iot add-thing-to-thing-group --thing-group-name {group} --thing-name {self._thing}"
+                yield Step(what=f"thing group {group}, if it is to be in it", outcome="to do", note=join)
+
+    def _groups(self, iot: Any) -> Iterable[tuple[str, bool]]:
+        """The groups that the federations ask for, and whether the thing is in them; if that can't be asked, it may
+        be."""
+        if not self._wanted:
+            return ()
+        try:
+            pages = iot.get_paginator("list_thing_groups_for_thing").paginate(thingName=self._thing)
+            present = {group["groupName"] for page in pages for group in page["thingGroups"]}
+        except iot.exceptions.ResourceNotFoundException:
+            present = set()
+        except ClientError:
+            present = set(self._wanted)
+        return [(group, group in present) for group in self._wanted]
+
+
+def _denying(things: Iterable[str]) -> dict[str, Any]:
+    """A policy that denies these things all that their credentials allow, those included that they have already."""
+    deny = {"Sid": "Expelled", "Effect": "Deny", "Action": "*", "Resource": "*"}
+    condition = {"StringEquals": {_THING_NAME: sorted(things)}}
+    return {"Version": "2012-10-17", "Statement": [deny | {"Condition": condition}]}

@@ -1,0 +1,299 @@
+"""An operator expels a member that has a certificate, a connection and credentials: nothing of it counts any more, and
+the others' round goes on."""
+
+import queue
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from awscrt import mqtt5
+from awsiot import mqtt5_client_builder
+from botocore.exceptions import ClientError
+
+from cloud.state.rounds import NotClaimedError
+from operations.deployment import Deployment
+from operations.expulsion import Expulsion, UnknownThingError
+from operations.steps import Step
+from protocol import names
+from protocol.messages import encode
+from sandbox import provisioning
+from sandbox.embedded_aws import EmbeddedAws
+from sandbox.nucleus.mqtt import Identity
+from tests.cloud.hostile.conftest import HONEST, Member, Members
+from tests.cloud.simulated import HELLO, SimulatedFederation
+
+LIMIT_S = 60.0
+
+
+class Intruder(Member):
+    """A member with a certificate of its own."""
+
+    def __init__(self, aws: EmbeddedAws, deployed: Deployment, thing: str, group: str, directory: Path) -> None:
+        super().__init__(aws, deployed, thing)
+        self._aws = aws
+        self._deployed = deployed
+        policy = deployed.device_iot_policy_name
+        (self.identity,) = provisioning.register(aws.client("iot"), [thing], group, policy, directory)
+
+    def expel(self, *federations: str, **options: Any) -> dict[str, list[Step]]:
+        """What came of it, by outcome."""
+        return by_outcome(Expulsion(self._aws.client, self._deployed, self.thing, federations, **options).expel())
+
+    def readmit(self, *federations: str) -> dict[str, list[Step]]:
+        """What came of it, by outcome."""
+        return by_outcome(Expulsion(self._aws.client, self._deployed, self.thing, federations).readmit())
+
+    @property
+    def certificate(self) -> dict[str, Any]:
+        """What AWS IoT says of its certificate."""
+        iot = self._aws.client("iot")
+        (principal,) = iot.list_thing_principals(thingName=self.thing)["principals"]
+        found = iot.describe_certificate(certificateId=principal.rpartition("/")[2])
+        return dict(found["certificateDescription"])
+
+
+def by_outcome(steps: Iterator[Step]) -> dict[str, list[Step]]:
+    found: dict[str, list[Step]] = {}
+    for step in steps:
+        found.setdefault(step.outcome, []).append(step)
+    return found
+
+
+@pytest.fixture
+def group(simulated: SimulatedFederation) -> str:
+    return f"fleet-{simulated.name}"
+
+
+@pytest.fixture
+def intruder(
+    aws: EmbeddedAws, deployed: Deployment, members: Members, group: str, tmp_path: Path
+) -> Iterator[Intruder]:
+    """A member whose name no other test has."""
+    found = Intruder(aws, deployed, f"intruder-{members.simulated.name}"[:60], group, tmp_path)
+    yield found
+    found.readmit()
+
+
+@contextmanager
+def connection(aws: EmbeddedAws, identity: Identity) -> Iterator[tuple[mqtt5.Client, "queue.Queue[bool]"]]:
+    """An MQTT client, and whether each of its attempts to connect has succeeded."""
+    attempts: queue.Queue[bool] = queue.Queue()
+    stopped: queue.Queue[None] = queue.Queue()
+    client = mqtt5_client_builder.mtls_from_path(
+        cert_filepath=str(identity.certificate_path),
+        pri_key_filepath=str(identity.key_path),
+        ca_filepath=str(aws.ca_path),
+        endpoint="127.0.0.1",
+        port=aws.mqtt_port,
+        client_id=identity.thing,
+        on_lifecycle_connection_success=lambda _: attempts.put(True),
+        on_lifecycle_connection_failure=lambda _: attempts.put(False),
+        on_lifecycle_stopped=lambda _: stopped.put(None),
+    )
+    client.start()
+    yield client, attempts
+    client.stop()
+    stopped.get(timeout=LIMIT_S)
+
+
+def say_hello(client: mqtt5.Client, federation: str, thing: str) -> None:
+    topic = names.hello_topic(federation, thing)
+    client.publish(mqtt5.PublishPacket(topic=topic, payload=encode(HELLO), qos=mqtt5.QoS.AT_LEAST_ONCE)).result(LIMIT_S)
+
+
+def begin(members: Members, intruder: Intruder, **settings: Any) -> None:
+    members.simulated.create([*HONEST, intruder.thing], **{"rounds": 1, "target": 3} | settings)
+    members.simulated.start()
+    members.simulated.opened(1)
+
+
+def test_an_expelled_member_uploads_reads_and_connects_no_more_and_nothing_of_it_counts(
+    aws: EmbeddedAws, members: Members, intruder: Intruder, calm: dict[str, bytes]
+) -> None:
+    simulated, thing = members.simulated, intruder.thing
+    begin(members, intruder)
+    key, model = intruder.update_key(members), simulated.current()[0].key
+    with connection(aws, intruder.identity) as (client, attempts):
+        assert attempts.get(timeout=LIMIT_S)
+        intruder.put(key, simulated.update(thing, 1, value=100.0))
+        simulated.accepted_count(1, 1)
+        last_seen = simulated.client(thing).last_seen
+
+        found = intruder.expel()
+        assert "remains" not in found, found["remains"]
+
+        answers = simulated.answers(1)
+        assert (simulated.round(1).accepted, answers.accepted) == (0, ())
+        assert [(failed.thing, failed.reason) for failed in answers.failed] == [(thing, "expelled")]
+        assert intruder.is_denied("put_object", Key=key, Body=b"more")
+        assert intruder.is_denied("create_multipart_upload", Key=key)
+        assert intruder.is_denied("get_object", Key=model)
+        assert intruder.certificate["status"] == "INACTIVE"
+        # AWS IoT ends the connections of such a certificate within minutes; the embedded one leaves them.
+        say_hello(client, simulated.name, thing)
+        simulated.report_progress(thing, 1, "declined", "out of spite")
+        simulated.settled()
+        assert simulated.client(thing).last_seen == last_seen
+        assert (simulated.round(1).accepted, simulated.round(1).failed) == (0, 1)
+    with connection(aws, intruder.identity) as (_, attempts):
+        assert not attempts.get(timeout=LIMIT_S)
+    members.answer()
+    assert simulated.ended(1).accepted == 3
+    assert members.bits() == calm
+
+
+def test_an_update_that_was_on_its_way_when_its_sender_was_expelled_is_refused(
+    members: Members, intruder: Intruder, calm: dict[str, bytes]
+) -> None:
+    simulated, thing = members.simulated, intruder.thing
+    begin(members, intruder)
+    assert "remains" not in intruder.expel()
+    simulated.put(thing, 1, simulated.update(thing, 1, value=100.0))
+    assert simulated.reason(thing, 1) == "expelled"
+    members.answer()
+    assert simulated.ended(1).accepted == 3
+    assert members.bits() == calm
+
+
+def test_a_round_that_waited_for_the_expelled_member_alone_ends_without_it(
+    members: Members, intruder: Intruder, calm: dict[str, bytes]
+) -> None:
+    begin(members, intruder, target=4)
+    members.answer()
+    members.simulated.accepted_count(1, 3)
+    assert "remains" not in intruder.expel(members.simulated.name)
+    closed = members.simulated.ended(1)
+    assert (closed.status, closed.accepted, closed.failed) == ("closed", 3, 1)
+    assert members.bits() == calm
+
+
+def test_an_expelled_member_is_not_selected_and_what_was_carried_over_of_it_does_not_count(
+    members: Members, intruder: Intruder
+) -> None:
+    """Round 1 is aborted at its deadline, with updates that round 2 would use."""
+    simulated, thing = members.simulated, intruder.thing
+    begin(members, intruder, rounds=3, target=4, quorum=4, averaging={"carry_over": True}, deadline_s=600.0)
+    initial, _ = simulated.current()
+    simulated.put(thing, 1, simulated.update(thing, 1, value=100.0, base=initial.sha256))
+    simulated.answer("d0", 1)
+    simulated.accepted_count(1, 2)
+    simulated.operations.pause(simulated.name)
+    simulated.reach_deadline(1)
+    assert simulated.ended(1).carry
+    assert "remains" not in intruder.expel(simulated.name)
+    simulated.start()
+    opened = simulated.opened(2)
+    assert thing not in {member.thing for member in opened.cohort}
+    assert [update.thing for update in opened.carried] == ["d0"]
+    assert opened.expelled == (thing,)
+    simulated.stop()
+
+
+def test_a_round_that_was_made_up_before_the_expulsion_does_not_open(members: Members, intruder: Intruder) -> None:
+    simulated = members.simulated
+    simulated.create([*HONEST, intruder.thing], rounds=1)
+    assert "remains" not in intruder.expel(simulated.name)
+    with pytest.raises(NotClaimedError):
+        simulated.claim(*HONEST, intruder.thing)
+    simulated.stop()
+
+
+def test_an_expulsion_from_one_federation_leaves_the_device_its_rights(
+    aws: EmbeddedAws, members: Members, intruder: Intruder
+) -> None:
+    members.create()
+    assert "remains" not in intruder.expel(members.simulated.name)
+    assert not intruder.is_denied("put_object", Key=intruder.update_key(members), Body=b"1")
+    assert intruder.certificate["status"] == "ACTIVE"
+    members.simulated.settled()
+
+
+def test_expelling_again_changes_nothing_and_readmitting_takes_all_but_groups_back(
+    aws: EmbeddedAws, members: Members, intruder: Intruder, group: str
+) -> None:
+    simulated, thing = members.simulated, intruder.thing
+    simulated.create([*HONEST, thing], rounds=1, thing_group=group)
+    rehearsed = intruder.expel(rehearsal=True)
+    assert not rehearsed.keys() - {"to do", "already so"}
+    assert simulated.operations.federations.get(simulated.name).expelled == ()
+    assert [step.what for step in intruder.expel()["done"]] == [step.what for step in rehearsed["to do"]]
+    assert intruder.expel().keys() == {"already so"}
+    assert intruder.is_denied("put_object", Key=intruder.update_key(members), Body=b"1")
+    iot = aws.client("iot")
+    assert iot.list_thing_groups_for_thing(thingName=thing)["thingGroups"] == []
+
+    taken_back = intruder.readmit()
+    assert f"aws iot add-thing-to-thing-group --thing-group-name {group} --thing-name {thing}" in {
+        step.note for step in taken_back["to do"]
+    }
+    assert not intruder.is_denied("put_object", Key=intruder.update_key(members), Body=b"1")
+    assert intruder.certificate["status"] == "ACTIVE"
+    assert simulated.operations.federations.get(simulated.name).expelled == ()
+    simulated.settled()
+
+
+def test_a_certificate_that_other_things_use_is_left_active_and_said_to_be(
+    aws: EmbeddedAws, members: Members, intruder: Intruder
+) -> None:
+    members.create()
+    iot = aws.client("iot")
+    arn = intruder.certificate["certificateArn"]
+    iot.attach_thing_principal(thingName="d0", principal=arn)
+    (left,) = intruder.expel()["remains"]
+    assert "d0" in left.note
+    assert intruder.certificate["status"] == "ACTIVE"
+    iot.detach_thing_principal(thingName="d0", principal=arn)
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "by_hand"),
+    [
+        ("iam", "ListEntitiesForPolicy", "aws iam put-role-policy"),
+        ("iam", "PutRolePolicy", "aws iam put-role-policy"),
+        ("iot", "ListThingPrincipals", "aws iot update-certificate --new-status INACTIVE"),
+        ("iot", "UpdateCertificate", "aws iot update-certificate --new-status INACTIVE"),
+        ("iot", "RemoveThingFromThingGroup", "aws iot remove-thing-from-thing-group"),
+    ],
+)
+def test_what_an_operator_may_not_do_remains_with_its_remedy_and_all_else_is_done(
+    aws: EmbeddedAws,
+    deployed: Deployment,
+    members: Members,
+    intruder: Intruder,
+    group: str,
+    service: str,
+    operation: str,
+    by_hand: str,
+) -> None:
+    members.simulated.create([*HONEST, intruder.thing], rounds=1, thing_group=group)
+    session = aws.session()
+    session.events.register(f"before-call.{service}.{operation}", _refuse(operation))
+    made: dict[str, Any] = {}
+
+    def client(name: str) -> Any:
+        any_service: Any = session
+        return made.setdefault(name, any_service.client(name, endpoint_url=aws.endpoint))
+
+    found = by_outcome(Expulsion(client, deployed, intruder.thing).expel())
+    (left,) = found["remains"]
+    assert by_hand in left.note
+    assert "AccessDenied" in left.note
+    assert members.simulated.operations.federations.get(members.simulated.name).expelled == (intruder.thing,)
+    assert len(found["done"]) >= 3
+
+
+def _refuse(operation: str) -> Callable[..., None]:
+    def refuse(**_: Any) -> None:
+        raise ClientError({"Error": {"Code": "AccessDenied", "Message": "not authorized"}}, operation)
+
+    return refuse
+
+
+def test_a_name_that_nobody_knows_is_refused_before_anything_is_done(
+    aws: EmbeddedAws, deployed: Deployment, members: Members
+) -> None:
+    members.create()
+    with pytest.raises(UnknownThingError, match="no thing 'nobody'"):
+        Expulsion(aws.client, deployed, "nobody")
