@@ -64,7 +64,7 @@ class _Invocation:
             lambda: context.get_remaining_time_in_millis() / 1000,
             comes_again=any(record["attributes"]["ApproximateReceiveCount"] != "1" for record in records),
         )
-        self._storage = Storage(outside.models)
+        self._storage = Storage(outside.models, outside.parallel)
         self._responder = Responder(outside, _schemas_of(outside), self._keeper, self._storage)
 
     def run(self) -> set[str]:
@@ -106,6 +106,7 @@ class _Invocation:
             except Exception:
                 _log.exception("federation=%s round=%d responses failed", federation, round_number)
                 failures |= {said.message_id for said in group}
+        failures |= self._storage.delete_discarded()
         self._properties |= {
             "stored_bytes": self._storage.stored_bytes,
             "junk_bytes": self._storage.junk_bytes,

@@ -76,8 +76,9 @@ class Word(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Junk(msgspec.Struct, frozen=True, kw_only=True):
-    """An object that a device has put where updates lie, and that is none."""
+    """An object that a device has put where updates lie, and that is none, and the message that told."""
 
+    message_id: str
     key: str
     version_id: str | None
     size: int
@@ -172,7 +173,14 @@ def parse_arrivals(message_id: str, body: str) -> list[Arrival | Junk]:
             name = names.parse_update_key(key)
         except names.InvalidNameError as error:
             if key.startswith(names.UPDATES_PREFIX):
-                arrivals.append(Junk(key=key, version_id=record.s3.object.versionId, size=record.s3.object.size))
+                arrivals.append(
+                    Junk(
+                        message_id=message_id,
+                        key=key,
+                        version_id=record.s3.object.versionId,
+                        size=record.s3.object.size,
+                    )
+                )
             else:
                 _log.info("left alone: %s", error)
             continue

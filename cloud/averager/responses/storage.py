@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Collection, Iterable
+from concurrent.futures import Executor
 
 from cloud.averager.responses.messages import Arrival, Junk, Word
 from cloud.state.models import Models
@@ -14,8 +15,10 @@ class Storage:
     """What one invocation is told of. `stored_bytes` is how much devices have stored, as far as it is told of for the
     first time; `junk_bytes` how much of it does not count."""
 
-    def __init__(self, models: Models) -> None:
+    def __init__(self, models: Models, parallel: Executor) -> None:
         self._models = models
+        self._parallel = parallel
+        self._discarded: list[Arrival | Junk] = []
         self.stored_bytes = 0
         self.junk_bytes = 0
 
@@ -28,18 +31,32 @@ class Storage:
                 self.junk_bytes += 0 if said.version_id in versions else said.size
 
     def discard(self, stored: Arrival | Junk) -> None:
-        """Delete what is no update of any federation."""
+        """Have deleted what is no update of any federation."""
         self.stored_bytes += stored.size
         self.junk_bytes += stored.size
-        self._delete(stored)
+        self._discard(stored)
 
     def discard_too_large(self, group: Iterable[Arrival | Word], limit: int) -> None:
-        """Delete what is larger than any update of the federation's model: what a client can store is bounded."""
+        """Have deleted what is larger than any update of the federation's model: what a client can store is bounded."""
         for said in group:
             if isinstance(said, Arrival) and said.size > limit:
-                self._delete(said)
+                self._discard(said)
 
-    def _delete(self, stored: Arrival | Junk) -> None:
+    def delete_discarded(self) -> set[str]:
+        """Delete all that was discarded, at once: there may be as many objects as messages. Returns the messages that
+        have to come again, since what they tell of is there still."""
+        return {message_id for message_id in self._parallel.map(self._delete, self._discarded) if message_id}
+
+    def _delete(self, stored: Arrival | Junk) -> str | None:
+        try:
+            self._models.delete(stored.key, stored.version_id or "")
+        except Exception:
+            # Whatever it is, only this message comes again.
+            _log.exception("%s was not deleted", stored.key)
+            return stored.message_id
+        return None
+
+    def _discard(self, stored: Arrival | Junk) -> None:
         if stored.version_id is not None and stored.key.startswith(names.UPDATES_PREFIX):
             _log.warning("deleted: %s, %d bytes", stored.key, stored.size)
-            self._models.delete(stored.key, stored.version_id)
+            self._discarded.append(stored)

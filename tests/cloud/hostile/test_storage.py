@@ -12,8 +12,9 @@ from protocol import names
 from protocol.messages import CheckRound, encode
 from sandbox.embedded_aws import EmbeddedAws
 from sandbox.federated_run import function_lines
-from tests.cloud.hostile.conftest import HONEST, HOSTILE, Member, Members
+from tests.cloud.hostile.conftest import HONEST, HOSTILE, Answering, Member, Members
 from tests.cloud.simulated import SimulatedFederation, eventually
+from tests.conftest import Line
 
 ELSEWHERE = [
     "federations/f/models/00000001.safetensors",
@@ -216,3 +217,18 @@ def test_a_version_that_is_gone_is_deleted_again_without_a_word(aws: EmbeddedAws
         models.delete(key, version)
     with pytest.raises(ClientError, match=re.escape("404")):
         aws.client("s3").head_object(Bucket=simulated.deployed.bucket, Key=key, VersionId=version)
+
+
+def test_what_s3_does_not_delete_comes_again_and_all_else_of_its_delivery_is_done(
+    members: Members, hostile: Member, line: Line, calm: dict[str, bytes]
+) -> None:
+    members.create()
+    simulated = members.simulated
+    good = simulated.put_early(members.updates())
+    key = names.update_key("made-up", 1, HOSTILE)
+    junk = simulated.arrival_of(key, "null")
+    simulated.claim(*HONEST, HOSTILE)
+    line.fault = Answering(key, "403 Forbidden", "AccessDenied", method="DELETE")
+    assert simulated.invoke(simulated.deployed.averager, junk=junk, **good) == {"junk"}
+    assert simulated.ended(1).accepted == 3
+    assert members.bits() == calm

@@ -58,7 +58,7 @@ def test_what_is_no_update_is_left_alone() -> None:
 
 def test_what_lies_among_the_updates_and_is_none_is_junk() -> None:
     keys = ["updates/f/00000001/a/b.safetensors", "updates/x.safetensors", "updates/F/00000001/a.safetensors"]
-    assert parse("m1", event(*keys), NOW) == [Junk(key=key, version_id="v1", size=1) for key in keys]
+    assert parse("m1", event(*keys), NOW) == [Junk(message_id="m1", key=key, version_id="v1", size=1) for key in keys]
 
 
 def test_an_update_where_an_earlier_version_put_it_is_one() -> None:
