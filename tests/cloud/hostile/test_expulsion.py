@@ -297,3 +297,22 @@ def test_a_name_that_nobody_knows_is_refused_before_anything_is_done(
     members.create()
     with pytest.raises(UnknownThingError, match="no thing 'nobody'"):
         Expulsion(aws.client, deployed, "nobody")
+
+
+def test_an_update_that_waits_for_the_next_round_of_a_buffered_federation_does_not_count_in_it(
+    members: Members, intruder: Intruder
+) -> None:
+    simulated, thing = members.simulated, intruder.thing
+    begin(members, intruder, rounds=3, max_staleness=2, averaging={"rule": "mean"})
+    initial, _ = simulated.current()
+    simulated.operations.pause(simulated.name)
+    members.answer()
+    assert simulated.ended(1).accepted == 3
+    simulated.put(thing, 1, simulated.update(thing, 1, value=100.0, base=initial.sha256))
+    simulated.settled()
+    assert "remains" not in intruder.expel(simulated.name)
+    simulated.start()
+    assert thing not in {member.thing for member in simulated.opened(2).cohort}
+    assert simulated.reason(thing, 1) == "expelled"
+    assert simulated.round(2).accepted == 0
+    simulated.stop()
