@@ -89,6 +89,7 @@ bench: setup
 	@.venv/bin/python -m benchmarks.round --devices 40 --rounds 5 --call-latency-ms 30
 	@.venv/bin/python -m benchmarks.aws_calls
 	@.venv/bin/python -m benchmarks.flood
+	@.venv/bin/python -m benchmarks.hostile_hour
 	@.venv/bin/python -m benchmarks.poisoning
 	@.venv/bin/python -m benchmarks.largest_cohort
 	@.venv/bin/python -m benchmarks.inspection

@@ -47,6 +47,7 @@ IOT_SHADOW = Price(unit="device shadow operation of 1 kB", dollars=1.25, per=1e6
 IOT_RULE = Price(unit="AWS IoT rule triggered, or action of one", dollars=0.15, per=1e6, page=_IOT, as_of="2026-06")
 IOT_MINUTE = Price(unit="minute of connection to AWS IoT Core", dollars=0.08, per=1e6, page=_IOT, as_of="2026-09")
 METRIC = Price(unit="CloudWatch metric a month", dollars=0.30, per=1, page=_CLOUDWATCH, as_of="2026-11")
+LOGS_GB = Price(unit="GB of CloudWatch logs", dollars=0.50, per=1, page=_CLOUDWATCH, as_of="2026-06")
 ALARM = Price(unit="CloudWatch alarm a month", dollars=0.10, per=1, page=_CLOUDWATCH, as_of="2026-11")
 
 ALL = (
