@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 from botocore.exceptions import ClientError
 
-from operations import buckets, stacks
+from operations import buckets, stacks, tables
 from operations import packaging as package
-from operations.stacks import DeploymentError
+from operations.stacks import DeploymentError, Outlived
 
 TEMPLATE = Path(__file__).parent.parent / "cloud" / "template.yaml"
 
@@ -37,8 +37,12 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     device_iot_policy_name: str
 
 
-_KEPT = ("AlarmTopic", "InitiatorConcurrency", "AveragerConcurrency")
+KEPT = ("AlarmTopic", "InitiatorConcurrency", "AveragerConcurrency")
 """Parameters that stay as an earlier deployment, or someone in CloudFormation, has set them."""
+
+
+TABLES = ("FederationsTable", "ClientsTable", "RoundsTable", "ResponsesTable")
+"""What of the template outlives its stack, beside the bucket."""
 
 
 def deploy(
@@ -50,11 +54,12 @@ def deploy(
     alarm_topic: str | None = None,
 ) -> Deployment:
     """Make the stack, or bring it up to date. `client` gives a boto3 client by its service's name; alarms go to
-    `alarm_topic` from now on, None leaves that as it is. A bucket that an earlier stack of this name has left, with its
-    models, is taken over.
+    `alarm_topic` from now on, None leaves that as it is. The bucket and the tables that an earlier stack of
+    this name has left are taken over, with the models and the federations in them.
 
     Raises:
-        DeploymentError: CloudFormation refused, or a bucket is another account's.
+        DeploymentError: CloudFormation refused, a bucket is another account's, or there is more than one left of a
+            table.
     """
     s3, account = client("s3"), client("sts").get_caller_identity()["Account"]
     code_bucket = f"{stack}-code-{account}-{s3.meta.region_name}"
@@ -74,8 +79,16 @@ def deploy(
     if alarm_topic is not None:
         parameters["AlarmTopic"] = alarm_topic
     bucket = f"{stack}-{account}-{s3.meta.region_name}"  # as the template names it
-    outlived = {"Bucket": bucket} if buckets.exists(s3, bucket, account) else {}
-    stacks.apply(client("cloudformation"), stack, TEMPLATE.read_text(), parameters, _KEPT, outlived)
+    is_bucket_there = buckets.exists(s3, bucket, account)
+
+    def outlived() -> list[Outlived]:
+        left = tables.outlived(client("dynamodb"), stack, TABLES)
+        if is_bucket_there:
+            name = {"BucketName": bucket}
+            left.append(Outlived(logical_id="Bucket", kind="AWS::S3::Bucket", identifier=name, properties=name))
+        return left
+
+    stacks.apply(client("cloudformation"), stack, TEMPLATE.read_text(), parameters, KEPT, outlived)
     return find(client, stack)
 
 

@@ -1,15 +1,16 @@
-"""A CloudFormation stack: made, brought up to date, or made again around the bucket that outlived an earlier one.
+"""A CloudFormation stack: made, brought up to date, or made again around what outlived an earlier one.
 
-CloudFormation takes a bucket over into a stack that has nothing else, by an import; then an update adds the rest, and
-gives the bucket the template's configuration. (`ImportExistingResources` would do it in one step, but only for names
+CloudFormation takes resources over into a stack that has nothing else, by an import; then an update adds the rest, and
+gives them the template's configuration. (`ImportExistingResources` would do it in one step, but only for names
 that a template writes as they are.)
 """
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from botocore.exceptions import ClientError, WaiterError
 
 if TYPE_CHECKING:
@@ -29,17 +30,26 @@ class DeploymentError(Exception):
     """The stack could not be made or changed; the text has CloudFormation's reasons."""
 
 
+class Outlived(msgspec.Struct, frozen=True, kw_only=True):
+    """A resource that an earlier stack has left: its type, what CloudFormation finds it by, and its properties as they
+    are, as a template would have them."""
+
+    logical_id: str
+    kind: str
+    identifier: dict[str, str]
+    properties: dict[str, Any]
+
+
 def apply(
     cloudformation: "CloudFormationClient",
     stack: str,
     template: str,
     parameters: dict[str, str],
     kept: Sequence[str],
-    outlived: dict[str, str],
+    find_outlived: Callable[[], Sequence[Outlived]],
 ) -> None:
     """Make a stack of this template, or bring it up to date; returns when that is done. What it has of the parameters
-    `kept` stays if `parameters` don't say otherwise. A new stack takes over the buckets that have `outlived` an earlier
-    one: logical id -> name.
+    `kept` stays if `parameters` don't say otherwise. A new stack takes over what has outlived an earlier one.
 
     Raises:
         DeploymentError: CloudFormation refused.
@@ -50,8 +60,9 @@ def apply(
     if status in (*_NEVER_MADE, "DELETE_IN_PROGRESS"):
         _wait(cloudformation, "stack_delete_complete", stack)
         status = None
-    if status is None and outlived:
-        _log.warning("stack %s takes over what outlived an earlier one: %s", stack, ", ".join(outlived.values()))
+    outlived = find_outlived() if status is None else ()
+    if outlived:
+        _log.warning("stack %s takes over what outlived an earlier one: %s", stack, _named(outlived))
         _take_over(cloudformation, stack, outlived)
         status = "IMPORT_COMPLETE"
     present = set() if status is None else _parameters(cloudformation, stack)
@@ -94,15 +105,19 @@ def _parameters(cloudformation: "CloudFormationClient", stack: str) -> set[str]:
     return {parameter["ParameterKey"] for parameter in described.get("Parameters", [])}
 
 
-def _take_over(cloudformation: "CloudFormationClient", stack: str, outlived: dict[str, str]) -> None:
+def _named(outlived: Sequence[Outlived]) -> str:
+    return ", ".join(name for one in outlived for name in one.identifier.values())
+
+
+def _take_over(cloudformation: "CloudFormationClient", stack: str, outlived: Sequence[Outlived]) -> None:
     resources = {
-        logical_id: {
-            "Type": "AWS::S3::Bucket",
+        one.logical_id: {
+            "Type": one.kind,
             "DeletionPolicy": "Retain",
             "UpdateReplacePolicy": "Retain",
-            "Properties": {"BucketName": bucket},
+            "Properties": one.properties,
         }
-        for logical_id, bucket in outlived.items()
+        for one in outlived
     }
     change = "take-over"
     try:
@@ -113,11 +128,11 @@ def _take_over(cloudformation: "CloudFormationClient", stack: str, outlived: dic
             TemplateBody=json.dumps({"Resources": resources}),
             ResourcesToImport=[
                 {
-                    "ResourceType": "AWS::S3::Bucket",
-                    "LogicalResourceId": logical_id,
-                    "ResourceIdentifier": {"BucketName": bucket},
+                    "ResourceType": one.kind,
+                    "LogicalResourceId": one.logical_id,
+                    "ResourceIdentifier": one.identifier,
                 }
-                for logical_id, bucket in outlived.items()
+                for one in outlived
             ],
         )
         cloudformation.get_waiter("change_set_create_complete").wait(
@@ -127,8 +142,7 @@ def _take_over(cloudformation: "CloudFormationClient", stack: str, outlived: dic
         cloudformation.get_waiter("stack_import_complete").wait(StackName=stack, WaiterConfig=_WAIT)
     except (ClientError, WaiterError) as error:
         raise DeploymentError(
-            f"stack {stack} can't take over {', '.join(outlived.values())}, which an earlier stack of this name has "
-            f"left: {error}"
+            f"stack {stack} can't take over {_named(outlived)}, which an earlier stack of this name has left: {error}"
         ) from error
 
 

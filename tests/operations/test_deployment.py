@@ -1,5 +1,6 @@
 """operations/deployment.py on the embedded AWS: made, found, updated; and that what was deployed is what runs."""
 
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,14 +8,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
+from botocore.exceptions import ClientError
 
-from operations import deployment
+from operations import deployment, tables
 from operations import packaging as package
 from operations.deployment import Deployment
 from operations.stacks import DeploymentError
 from sandbox.embedded_aws import EmbeddedAws
+from tests.cloud.short_forms import ShortForms
 from tests.cloud.simulated import INITIAL, SimulatedFederation, attributes_of, eventually
 
 LAYER = package.this_machine()
@@ -124,7 +128,7 @@ def test_alarms_go_where_they_were_told_to_go_until_they_are_told_otherwise(
         alarms = aws.client("cloudwatch").describe_alarms(AlarmNamePrefix="fedgrass-")["MetricAlarms"]
         return [alarm["AlarmActions"] for alarm in alarms]
 
-    assert heard_by() == [[], [], []]
+    assert heard_by() == [[]] * 3
     topic = aws.client("sns").create_topic(Name="operators")["TopicArn"]
     for told, heard in ((topic, [topic]), (None, [topic]), ("", [])):
         deployment.deploy(aws.client, "fedgrass", package.code({}), dependencies, alarm_topic=told)
@@ -174,34 +178,31 @@ def test_code_that_is_deployed_in_the_middle_of_a_round_carries_it_on(
         simulated.settled()
 
 
-def test_a_stack_that_was_deleted_is_made_again_around_its_bucket_and_carries_the_federation_anew(
+def delete_stack(aws: EmbeddedAws, stack: str) -> None:
+    cloudformation = aws.client("cloudformation")
+    cloudformation.delete_stack(StackName=stack)
+    cloudformation.get_waiter("stack_delete_complete").wait(StackName=stack, WaiterConfig={"Delay": 1})
+
+
+def test_a_stack_that_was_deleted_is_made_again_around_what_it_has_left_and_its_federations_go_on(
     aws: EmbeddedAws, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     dependencies = package.dependencies(LAYER, package.cache_directory())
-    cloudformation, s3 = aws.client("cloudformation"), aws.client("s3")
-
-    def delete() -> None:
-        cloudformation.delete_stack(StackName="again")
-        cloudformation.get_waiter("stack_delete_complete").wait(StackName="again", WaiterConfig={"Delay": 1})
-
-    def one_round(made: Deployment) -> tuple[str, str]:
-        """Carry a federation of one round through; returns the keys of its two models."""
-        simulated = SimulatedFederation(aws, made, "made-anew")
-        simulated.create(["d0"], rounds=1)
-        initial = simulated.current()[0].key
-        simulated.start()
-        simulated.answer("d0", 1)
-        closed = simulated.ended(1)
-        assert closed.model is not None
-        return initial, closed.model.key
-
+    s3 = aws.client("s3")
     first = deployment.deploy(aws.client, "again", package.code({}), dependencies)
-    before = one_round(first)
+    simulated = SimulatedFederation(aws, first, "going-on")
+    simulated.create(["d0", "d1"], rounds=2)
+    simulated.start()
+    simulated.answer("d0", 1)
+    simulated.answer("d1", 1)
+    simulated.ended(1)
+    opened = simulated.opened(2)
+    simulated.answer("d0", 2, value=2.0)
+    simulated.accepted_count(2, 1)
     configured = configuration_of(s3, first.bucket)
     assert "takes over" not in caplog.text
-    delete()
-    for key in before:  # what a new stack finds: the models, and whatever was done to the bucket since
-        s3.head_object(Bucket=first.bucket, Key=key)
+    delete_stack(aws, "again")
+    # What a new stack finds, and whatever was done to the bucket since.
     s3.put_bucket_notification_configuration(Bucket=first.bucket, NotificationConfiguration={})
     s3.put_bucket_versioning(Bucket=first.bucket, VersioningConfiguration={"Status": "Suspended"})
     s3.delete_public_access_block(Bucket=first.bucket)
@@ -212,16 +213,98 @@ def test_a_stack_that_was_deleted_is_made_again_around_its_bucket_and_carries_th
         patched.setattr(deployment, "TEMPLATE", broken)
         with pytest.raises(DeploymentError, match="AWS::Nothing::AtAll"):
             deployment.deploy(aws.client, "again", package.code({}), dependencies)
-    assert f"stack again takes over what outlived an earlier one: {first.bucket}" in caplog.text
+    assert "stack again takes over what outlived an earlier one: " in caplog.text
+    for left in (first.bucket, *tables_of(first)):
+        assert left in caplog.text
     assert deployment.deployed_policies(aws.client, "again") == {}
 
     second = deployment.deploy(aws.client, "again", package.code({}), dependencies)
-    assert second.bucket == first.bucket
+    assert (second.bucket, tables_of(second)) == (first.bucket, tables_of(first))
     assert configuration_of(s3, second.bucket) == configured
-    assert not set(one_round(second)).intersection(before)
-    assert {len(s3.list_object_versions(Bucket=first.bucket, Prefix=key)["Versions"]) for key in before} == {1}
+    going_on = SimulatedFederation(aws, second, "going-on")
+    assert going_on.round(2).opened_at == opened.opened_at
+    going_on.answer("d1", 2, value=4.0)
+    closed = going_on.ended(2)
+    assert (closed.status, closed.accepted) == ("closed", 2)
+    np.testing.assert_allclose(going_on.current()[1]["w"], INITIAL["w"] + 1 + 3)
     assert deployment.deploy(aws.client, "again", package.code({}), dependencies) == second  # nothing to do
-    delete()
+
+    delete_stack(aws, "again")
+    dynamodb = aws.client("dynamodb")
+    for table in tables_of(second):
+        with pytest.raises(ClientError, match="protected"):
+            dynamodb.delete_table(TableName=table)
+        dynamodb.update_table(TableName=table, DeletionProtectionEnabled=False)
+        dynamodb.delete_table(TableName=table)
+
+
+def tables_of(deployed: Deployment) -> list[str]:
+    return [deployed.federations_table, deployed.clients_table, deployed.rounds_table, deployed.responses_table]
+
+
+def test_a_table_of_which_two_are_left_is_not_guessed_at(aws: EmbeddedAws) -> None:
+    dynamodb = aws.client("dynamodb")
+    names = [f"twice-RoundsTable-{suffix}" for suffix in ("0A1B", "2C3D")]
+    others = ["twice-RoundsTable-0A1B-backup", "twice-RoundsTable", "not-twice-RoundsTable-4E5F"]
+    for name in (*names, *others):
+        dynamodb.create_table(
+            TableName=name,
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": "federation", "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": "federation", "KeyType": "HASH"}],
+        )
+    with pytest.raises(DeploymentError, match=f"its RoundsTable, and there are several: {', '.join(names)}. Delete"):
+        tables.outlived(dynamodb, "twice", ("FederationsTable", "RoundsTable"))
+    dynamodb.delete_table(TableName=names[1])
+    (left,) = tables.outlived(dynamodb, "twice", ("FederationsTable", "RoundsTable"))
+    assert left.identifier == {"TableName": names[0]}
+    assert tables.outlived(dynamodb, "thrice", ("RoundsTable",)) == []
+
+
+def test_what_is_left_of_a_table_is_described_as_it_is(aws: EmbeddedAws, deployed: Deployment) -> None:
+    dynamodb = aws.client("dynamodb")
+    described = {
+        one.logical_id: one.properties
+        for one in tables.outlived(dynamodb, "fedgrass", ("ClientsTable", "ResponsesTable"))
+    }
+    template = yaml.load(deployment.TEMPLATE.read_text(), ShortForms)["Resources"]  # noqa: S506 - a safe loader
+    for name in ("ClientsTable", "ResponsesTable"):
+        written = template[name]["Properties"]
+        # What the embedded CloudFormation leaves as it is.
+        left_out = {"PointInTimeRecoverySpecification", "TimeToLiveSpecification"}
+        assert described[name] == {key: value for key, value in written.items() if key not in left_out}
+    expiry = template["ClientsTable"]["Properties"]["TimeToLiveSpecification"]
+    dynamodb.update_time_to_live(TableName=deployed.clients_table, TimeToLiveSpecification=expiry)
+    (clients,) = tables.outlived(dynamodb, "fedgrass", ("ClientsTable",))
+    assert clients.properties["TimeToLiveSpecification"] == expiry
+
+
+def test_a_stack_of_an_earlier_version_is_brought_up_to_date_with_its_data(
+    aws: EmbeddedAws, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """One whose tables nothing protected."""
+    dependencies = package.dependencies(LAYER, package.cache_directory())
+    earlier = yaml.load(deployment.TEMPLATE.read_text(), ShortForms)  # noqa: S506 - a safe loader
+    for resource in earlier["Resources"].values():
+        if resource["Type"] == "AWS::DynamoDB::Table":
+            del resource["DeletionPolicy"], resource["UpdateReplacePolicy"]
+            del resource["Properties"]["DeletionProtectionEnabled"]
+    written = tmp_path / "template.yaml"
+    written.write_text(json.dumps(earlier))
+    with monkeypatch.context() as patched:
+        patched.setattr(deployment, "TEMPLATE", written)
+        first = deployment.deploy(aws.client, "earlier", package.code({}), dependencies)
+    simulated = SimulatedFederation(aws, first, "kept")
+    simulated.create(["d0"], rounds=1)
+
+    assert deployment.deploy(aws.client, "earlier", package.code({}), dependencies) == first
+    dynamodb = aws.client("dynamodb")
+    for table in tables_of(first):
+        assert dynamodb.describe_table(TableName=table)["Table"]["DeletionProtectionEnabled"]
+    simulated.start()
+    simulated.answer("d0", 1)
+    assert simulated.ended(1).status == "closed"
+    delete_stack(aws, "earlier")
 
 
 def configuration_of(s3: Any, bucket: str) -> dict[str, Any]:
@@ -248,7 +331,7 @@ def test_a_stack_that_could_not_be_made_is_made_when_the_cause_is_mended(
             deployment.deploy(aws.client, "mended", package.code({}), dependencies)
     made = deployment.deploy(aws.client, "mended", package.code({}), dependencies)
     assert made == deployment.find(aws.client, "mended")
-    aws.client("cloudformation").delete_stack(StackName="mended")
+    delete_stack(aws, "mended")
 
 
 class _Nothing:

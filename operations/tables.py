@@ -1,0 +1,48 @@
+"""Tables that an earlier stack has left, as they are."""
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from operations.stacks import DeploymentError, Outlived
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+
+
+def outlived(dynamodb: "DynamoDBClient", stack: str, logical_ids: tuple[str, ...]) -> list[Outlived]:
+    """The tables that stacks of this name have left of those with these logical ids. The template gives them no names,
+    so they have those that CloudFormation makes: `<stack>-<logical id>-<random>`.
+
+    Raises:
+        DeploymentError: there is more than one of the same logical id, so that it is open which one has the data.
+    """
+    names = [name for page in dynamodb.get_paginator("list_tables").paginate() for name in page["TableNames"]]
+    found = []
+    for logical_id in logical_ids:
+        left = [name for name in names if re.fullmatch(rf"{re.escape(stack)}-{logical_id}-[0-9A-Za-z]+", name)]
+        if len(left) > 1:
+            raise DeploymentError(
+                f"stack {stack} would take over its {logical_id}, and there are several: {', '.join(sorted(left))}. "
+                "Delete those that are not needed: disable their deletion protection first"
+            )
+        found += [_described(dynamodb, logical_id, name) for name in left]
+    return found
+
+
+def _described(dynamodb: "DynamoDBClient", logical_id: str, name: str) -> Outlived:
+    """An update that follows finds out from this what it has to change. It has to be true: DynamoDB refuses to turn on
+    an expiry that is on."""
+    table: Any = dynamodb.describe_table(TableName=name)["Table"]
+    types = {each["AttributeName"]: each for each in table["AttributeDefinitions"]}
+    properties = {
+        "BillingMode": table.get("BillingModeSummary", {}).get("BillingMode", "PROVISIONED"),
+        "DeletionProtectionEnabled": table.get("DeletionProtectionEnabled", False),
+        "KeySchema": table["KeySchema"],
+        "AttributeDefinitions": [types[key["AttributeName"]] for key in table["KeySchema"]],
+    }
+    expiry = dynamodb.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
+    if expiry["TimeToLiveStatus"] in ("ENABLED", "ENABLING"):
+        properties["TimeToLiveSpecification"] = {"AttributeName": expiry["AttributeName"], "Enabled": True}
+    return Outlived(
+        logical_id=logical_id, kind="AWS::DynamoDB::Table", identifier={"TableName": name}, properties=properties
+    )
