@@ -16,8 +16,26 @@ import msgspec
 
 NAMESPACE = "fedgrass"
 
-_STORED = ("stored_bytes", "junk_bytes")
-"""What an averager says of what devices have stored is a metric as well; of which device, only the log says."""
+OF_EVERY_INVOCATION = {
+    "duration_s": "Seconds",
+    "aws_calls": "Count",
+    "peak_memory_mb": "Megabytes",
+    "errors": "Count",
+    "unreadable_records": "Count",
+}
+"""The metrics of both functions, with their units. None has a dimension for a device: of which it is, only the log
+says."""
+
+OF_FUNCTION = {
+    "averager": {
+        "stored_bytes": "Bytes",
+        "junk_bytes": "Bytes",
+        "refused_updates": "Count",
+        "aborted_rounds": "Count",
+    },
+    "initiator": {"stalled_federations": "Count"},
+}
+"""The metrics that one function has besides, of the invocations that know them."""
 
 
 def peak_memory_mb() -> float:
@@ -33,7 +51,7 @@ def measured(
     function: str, calls: Counter[str], waited_s: dict[str, float], left_out: Counter[str]
 ) -> Iterator[dict[str, Any]]:
     """Measure an invocation, for which `calls`, `waited_s` and `left_out` begin empty; what is put into the yielded
-    dictionary (federation, round, ...) goes into its line."""
+    dictionary (federation, round, ...) goes into its line, as one of the function's metrics if it has its name."""
     calls.clear()
     waited_s.clear()
     left_out.clear()
@@ -52,10 +70,8 @@ def measured(
             "errors": int("error" in properties) + properties.get("failed_messages", 0),
             "unreadable_records": left_out.total(),
         }
-        units = {"duration_s": "Seconds", "peak_memory_mb": "Megabytes"}
-        counted = {name: properties.pop(name) for name in _STORED if name in properties}
-        values |= counted
-        units |= dict.fromkeys(counted, "Bytes")
+        units = OF_EVERY_INVOCATION | OF_FUNCTION[function]
+        values |= {name: properties.pop(name) for name in OF_FUNCTION[function] if name in properties}
         line = {
             "_aws": {
                 "Timestamp": int(time.time() * 1000),
@@ -63,7 +79,7 @@ def measured(
                     {
                         "Namespace": NAMESPACE,
                         "Dimensions": [["function"]],
-                        "Metrics": [{"Name": name, "Unit": units.get(name, "Count")} for name in values],
+                        "Metrics": [{"Name": name, "Unit": units[name]} for name in values],
                     }
                 ],
             },

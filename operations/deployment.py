@@ -37,7 +37,14 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     device_iot_policy_name: str
 
 
-KEPT = ("AlarmTopic", "InitiatorConcurrency", "AveragerConcurrency")
+KEPT = (
+    "AlarmTopic",
+    "LogRetentionDays",
+    "RefusalsAllowed",
+    "BucketBytesAllowed",
+    "InitiatorConcurrency",
+    "AveragerConcurrency",
+)
 """Parameters that stay as an earlier deployment, or someone in CloudFormation, has set them."""
 
 

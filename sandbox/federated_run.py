@@ -200,7 +200,7 @@ class FunctionLine(msgspec.Struct):
 def function_lines(aws: EmbeddedAws, function: str) -> list[FunctionLine]:
     """The lines of all invocations of a function, in the order of their ends."""
     pages = aws.client("logs").get_paginator("filter_log_events")
-    messages = [e["message"] for p in pages.paginate(logGroupName=f"/aws/lambda/{function}") for e in p["events"]]
+    messages = [e["message"] for p in pages.paginate(logGroupName=f"/fedgrass/{function}") for e in p["events"]]
     return [msgspec.json.decode(text, type=FunctionLine) for text in messages if text.startswith('{"_aws"')]
 
 

@@ -8,6 +8,7 @@ import msgspec
 
 from cli.planning import calls, prices
 from cli.planning.calls import Round
+from cloud import metrics
 from cloud.averager.responses.receiving import FETCHED_BYTES
 from cloud.averager.work.sharding import FIXED_MB, MEMORY_MB, READ_BYTES_PER_S, Plan, plan, read_s
 from cloud.averaging import optimizers
@@ -50,8 +51,9 @@ _READ_KB = 4
 _QUEUES, _POLLERS, _POLL_S = 5, 5, 20
 _MONTH_S = 30 * 86_400
 _WAKE_S = 300
-METRICS, ALARMS = 10, 3
-"""Five metrics of each function, and what watches the dead-letter queues."""
+METRICS = sum(len(metrics.OF_EVERY_INVOCATION) + len(own) for own in metrics.OF_FUNCTION.values())
+ALARMS = 7
+"""What template.yaml has of them; each looks at one metric."""
 
 
 class Forecast(msgspec.Struct, frozen=True, kw_only=True):
@@ -294,5 +296,5 @@ def _month(clients: int) -> dict[str, float]:
         "the initiator's wake-ups": prices.LAMBDA_REQUEST.of(wakes)
         + prices.LAMBDA_GB_S.of(wakes * CALL_S * 3 * INITIATOR_MB / 1024)
         + prices.DYNAMODB_READ.of(4 * wakes),
-        "ten metrics and three alarms": prices.METRIC.of(METRICS) + prices.ALARM.of(ALARMS),
+        f"{METRICS} metrics and {ALARMS} alarms": prices.METRIC.of(METRICS) + prices.ALARM.of(ALARMS),
     }

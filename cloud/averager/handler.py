@@ -110,6 +110,8 @@ class _Invocation:
         self._properties |= {
             "stored_bytes": self._storage.stored_bytes,
             "junk_bytes": self._storage.junk_bytes,
+            "refused_updates": self._storage.refused_updates,
+            "aborted_rounds": self._keeper.aborted_rounds,
         }
         return failures | self._responder.failed
 

@@ -17,7 +17,7 @@ from cloud import metrics, services
 from cloud.initiator.greeting import Greeter
 from cloud.initiator.opening import next_round, open_round
 from cloud.services import Services
-from cloud.state.lifecycle import next_check
+from cloud.state.lifecycle import is_stalled, next_check
 from cloud.state.reading import Reader
 from cloud.state.records import CorruptRecordError, FederationRecord, RoundRecord
 from cloud.state.rounds import UnknownRoundError
@@ -41,7 +41,7 @@ def handle(event: dict[str, Any], _context: object) -> dict[str, Any]:
     with metrics.measured("initiator", outside.calls, outside.waited_s, outside.left_out) as properties:
         if "Records" not in event:
             properties["kind"] = "wake"
-            _wake(outside)
+            properties["stalled_federations"] = _wake(outside)
             return {}
         failures = []
         for record in event["Records"]:
@@ -77,22 +77,33 @@ def _handle_message(outside: Services, body: str, properties: dict[str, Any]) ->
     open_round(outside, request)
 
 
-def _wake(outside: Services) -> None:
-    """Ask again for what should be going on in each federation, but for those whose records can't be read."""
-    now = time.time()
+def _wake(outside: Services) -> int:
+    """Ask again for what should be going on in each federation, but for those whose records can't be read. Returns how
+    many of those that run are stalled."""
+    now, stalled = time.time(), 0
     for federation in outside.federations.all():
         try:
-            _ask_again(outside, federation, now)
+            record = _present_round(outside, federation)
         except CorruptRecordError as error:
             Reader(outside.left_out).leave_out(error, RoundRecord)
+            stalled += federation.status == "running"
+        else:
+            _ask_again(outside, federation, record, now)
+            stalled += is_stalled(federation, record, now)
+    return stalled
 
 
-def _ask_again(outside: Services, federation: FederationRecord, now: float) -> None:
+def _present_round(outside: Services, federation: FederationRecord) -> RoundRecord | None:
+    try:
+        return outside.rounds.of(federation.federation, federation.life, federation.round + 1)
+    except UnknownRoundError:
+        return None
+
+
+def _ask_again(outside: Services, federation: FederationRecord, record: RoundRecord | None, now: float) -> None:
     """Ask again for the next round to open, or the open one to be looked at."""
     request = next_round(federation)
-    try:
-        record = outside.rounds.of(federation.federation, federation.life, request.round)
-    except UnknownRoundError:
+    if record is None:
         # Before its time a request would be sent on until then, one more with every wake-up.
         if federation.status == "running" and federation.next_at <= now:
             outside.notices.ask_for_round(request, now)

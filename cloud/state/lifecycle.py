@@ -28,7 +28,7 @@ round's events are handled.
 import msgspec
 
 from cloud.averaging.rules import least_updates
-from cloud.state.records import ResponseState, RoundRecord, Work
+from cloud.state.records import FederationRecord, ResponseState, RoundRecord, Work
 from cloud.state.round_warnings import merged
 from protocol.messages import ModelReference
 
@@ -166,6 +166,15 @@ def next_check(record: RoundRecord) -> float | None:
     if record.status == "open":
         return record.deadline
     return record.lease_until if record.status == "averaging" else None
+
+
+def is_stalled(federation: FederationRecord, record: RoundRecord | None, now: float) -> bool:
+    """Whether a federation that runs has no round though it is time, or one that should have been looked at; `record`
+    is the round after the last that ended, if there is one. For a moment, any may be."""
+    if federation.status != "running":
+        return False
+    due = federation.next_at if record is None else next_check(record)
+    return due is not None and due <= now
 
 
 def _count(record: RoundRecord, event: Counted) -> RoundRecord:

@@ -1,5 +1,6 @@
 """cloud/template.yaml: it is valid, and gives each part the rights that it needs and no others."""
 
+import inspect
 import re
 from pathlib import Path
 from typing import Any
@@ -12,29 +13,15 @@ from cfnlint.config import ManualArgs  # type: ignore[import-untyped]
 from cloud import metrics
 from cloud.averager.work.sharding import INVOCATION_S, MEMORY_MB
 from cloud.state.records import ClientRecord
+from operations import deployment
 from operations.deployment import TEMPLATE, Deployment
 from protocol import names
+from tests.cloud.short_forms import ShortForms
 
 DEPLOYMENT_FIELDS = [field for field in Deployment.__struct_fields__ if field != "stack"]
 
 
-class _Loader(yaml.SafeLoader):
-    """Reads CloudFormation's short forms as {"Ref": ...} and {"Fn::...": ...}."""
-
-
-def _short_form(loader: yaml.Loader, suffix: str, node: yaml.Node) -> dict[str, Any]:
-    value: Any
-    if isinstance(node, yaml.ScalarNode):
-        value = loader.construct_scalar(node)
-    elif isinstance(node, yaml.SequenceNode):
-        value = loader.construct_sequence(node, deep=True)
-    else:
-        raise TypeError(f"{suffix} of a mapping")
-    return {suffix if suffix == "Ref" else f"Fn::{suffix}": value}
-
-
-_Loader.add_multi_constructor("!", _short_form)
-TEMPLATE_BODY: dict[str, Any] = yaml.load(TEMPLATE.read_text(), _Loader)  # noqa: S506 - a safe loader
+TEMPLATE_BODY: dict[str, Any] = yaml.load(TEMPLATE.read_text(), ShortForms)  # noqa: S506 - a safe loader
 RESOURCES: dict[str, Any] = TEMPLATE_BODY["Resources"]
 
 
@@ -44,6 +31,11 @@ def statements(resource: str) -> list[dict[str, Any]]:
     if "PolicyDocument" in properties:
         documents.append(properties["PolicyDocument"])
     return [statement for document in documents for statement in document["Statement"]]
+
+
+def of_type(kind: str) -> dict[str, dict[str, Any]]:
+    """The properties of all resources of a type."""
+    return {name: resource["Properties"] for name, resource in RESOURCES.items() if resource["Type"] == kind}
 
 
 def as_list(value: Any) -> list[Any]:
@@ -274,9 +266,46 @@ def test_what_keeps_a_round_going_has_a_queue_that_devices_cannot_fill() -> None
 
 
 def test_alarms_speak_of_metrics_that_no_device_has_of_its_own() -> None:
-    alarm = RESOURCES["JunkAlarm"]["Properties"]
-    assert (alarm["Namespace"], alarm["MetricName"]) == (metrics.NAMESPACE, "junk_bytes")
-    assert alarm["Dimensions"] == [{"Name": "function", "Value": "averager"}]
+    ours = [alarm for alarm in of_type("AWS::CloudWatch::Alarm").values() if alarm["Namespace"] == metrics.NAMESPACE]
+    assert ours
+    for alarm in ours:
+        (dimension,) = alarm["Dimensions"]
+        assert dimension["Name"] == "function"
+        assert alarm["MetricName"] in metrics.OF_FUNCTION[dimension["Value"]]
+
+
+def test_of_what_devices_have_stored_an_alarm_looks_at_all_that_is_in_the_bucket() -> None:
+    (growth,) = [one for one in of_type("AWS::CloudWatch::Alarm").values() if one["Namespace"] == "AWS/S3"]
+    assert growth["Dimensions"] == [
+        {"Name": "BucketName", "Value": {"Ref": "Bucket"}},
+        {"Name": "StorageType", "Value": "StandardStorage"},
+    ]
+    assert growth["Period"] == 86_400  # as often as S3 counts
+    assert growth["TreatMissingData"] == "ignore"
+
+
+def test_no_progress_is_no_wake_up_without_something_that_stands_still_or_no_wake_up_at_all() -> None:
+    alarm = RESOURCES["NoProgressAlarm"]["Properties"]
+    assert (alarm["Statistic"], alarm["Threshold"]) == ("Minimum", 0)
+    assert alarm["TreatMissingData"] == "breaching"
+
+
+def test_a_function_writes_into_a_log_of_its_own_that_forgets_and_into_no_other() -> None:
+    for name in ("Initiator", "Averager"):
+        group = RESOURCES[f"{name}Logs"]
+        assert group["Type"] == "AWS::Logs::LogGroup"
+        assert group["Properties"]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
+        # A group of the name that Lambda takes by itself may be there already, from an earlier version of the stack.
+        assert group["Properties"]["LogGroupName"] == {"Fn::Sub": f"/fedgrass/${{AWS::StackName}}-{name.lower()}"}
+        assert RESOURCES[name]["Properties"]["LoggingConfig"] == {"LogGroup": {"Ref": f"{name}Logs"}}
+        (logs,) = [one for one in statements(f"{name}Role") if "logs:" in str(one["Action"])]
+        assert logs["Action"] == ["logs:CreateLogStream", "logs:PutLogEvents"]
+        assert logs["Resource"] == {"Fn::GetAtt": f"{name}Logs.Arn"}
+
+
+def test_a_deployment_leaves_each_parameter_that_it_does_not_set_as_it_is() -> None:
+    set_by_deploy = set(re.findall(r'^        "(\w+)": ', inspect.getsource(deployment.deploy), re.MULTILINE))
+    assert TEMPLATE_BODY["Parameters"].keys() == set_by_deploy | set(deployment.KEPT)
 
 
 def test_the_outputs_are_what_a_deployment_is_made_of() -> None:
@@ -327,14 +356,18 @@ def test_what_a_rule_cannot_pass_on_is_kept_where_an_alarm_looks() -> None:
         assert rule["Properties"]["TopicRulePayload"]["ErrorAction"]["Sqs"]["QueueUrl"]["Ref"] in watched
 
 
-def test_every_table_can_be_brought_back_and_every_alarm_can_be_heard() -> None:
-    kinds = {"AWS::DynamoDB::Table": 0, "AWS::CloudWatch::Alarm": 0}
-    for resource in RESOURCES.values():
-        if resource["Type"] == "AWS::DynamoDB::Table":
-            assert resource["Properties"]["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
-        elif resource["Type"] == "AWS::CloudWatch::Alarm":
-            assert resource["Properties"]["AlarmActions"]["Fn::If"][:2] == ["IsAlarmed", [{"Ref": "AlarmTopic"}]]
-        else:
-            continue
-        kinds[resource["Type"]] += 1
-    assert all(kinds.values())
+def test_every_table_can_be_brought_back_and_is_not_deleted_by_accident() -> None:
+    tables = {name: resource for name, resource in RESOURCES.items() if resource["Type"] == "AWS::DynamoDB::Table"}
+    assert tables.keys() == set(deployment.TABLES)
+    for table in tables.values():
+        assert table["DeletionPolicy"] == table["UpdateReplacePolicy"] == "Retain"
+        assert table["Properties"]["DeletionProtectionEnabled"] is True
+        assert table["Properties"]["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+        assert "TableName" not in table["Properties"]  # it is found by the one that CloudFormation makes
+
+
+def test_every_alarm_can_be_heard() -> None:
+    alarms = of_type("AWS::CloudWatch::Alarm")
+    assert alarms
+    for alarm in alarms.values():
+        assert alarm["AlarmActions"]["Fn::If"][:2] == ["IsAlarmed", [{"Ref": "AlarmTopic"}]]

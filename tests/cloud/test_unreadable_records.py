@@ -48,7 +48,7 @@ def unreadable(aws: EmbeddedAws, simulated: SimulatedFederation) -> Iterator[str
 def unreadable_counts(simulated: SimulatedFederation) -> list[dict[str, int]]:
     """What the initiator's lines say that wake-ups left out."""
     pages = simulated.aws.client("logs").get_paginator("filter_log_events")
-    group = f"/aws/lambda/{simulated.deployed.initiator}"
+    group = f"/fedgrass/{simulated.deployed.initiator}"
     messages = [event["message"] for page in pages.paginate(logGroupName=group) for event in page["events"]]
     lines = [json.loads(text) for text in messages if text.startswith('{"_aws"')]
     return [line["left_out"] for line in lines if line.get("kind") == "wake" and line["unreadable_records"]]

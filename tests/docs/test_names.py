@@ -1,8 +1,6 @@
 """What the documents name is there: files, folders, headings, modules, settings, and names of things in AWS."""
 
-import json
 import re
-from collections import Counter
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -116,19 +114,16 @@ def test_the_contract_has_the_keys_and_topics_that_are_built() -> None:
 TEMPLATE = (ROOT / "cloud" / "template.yaml").read_text()
 
 
-def test_metrics_and_alarms_are_listed_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+def test_metrics_and_alarms_are_listed_as_they_are() -> None:
     listed = {what: spans(where) for what, where in table("docs/operating.md", "what", "where").rows}
-    with metrics.measured("averager", Counter(), {}, Counter()):
-        pass
-    (definition,) = json.loads(capsys.readouterr().out)["_aws"]["CloudWatchMetrics"]
-    named = [metric["Name"] for metric in definition["Metrics"]]
-    assert listed["metrics"] == [definition["Namespace"], *definition["Dimensions"][0], *named]
-    assert set(listed["alarms"]) == set(
-        re.findall(r"^  (\w+):\n    Type: AWS::CloudWatch::Alarm", TEMPLATE, re.MULTILINE)
-    )
+    named = [*metrics.OF_EVERY_INVOCATION, *(name for own in metrics.OF_FUNCTION.values() for name in own)]
+    assert listed["metrics"] == [metrics.NAMESPACE, "function", *named]
+    alarms = re.findall(r"^  (\w+):\n    Type: AWS::CloudWatch::Alarm", TEMPLATE, re.MULTILINE)
+    assert set(listed["alarms"]) == set(alarms)
+    explained = [spans(alarm)[0] for alarm, *_ in table("docs/operating.md", "alarm", "what has happened").rows]
+    assert explained == alarms
     assert listed["functions' logs"] == [
-        f"/aws/lambda/fedgrass-{name}"
-        for name in re.findall(r"FunctionName: !Sub \$\{AWS::StackName\}-(\w+)", TEMPLATE)
+        f"/fedgrass/fedgrass-{name}" for name in re.findall(r"FunctionName: !Sub \$\{AWS::StackName\}-(\w+)", TEMPLATE)
     ]
 
 

@@ -13,6 +13,7 @@ from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 from botocore.exceptions import ClientError
 
+from cli.planning.forecast import ALARMS
 from operations import deployment, tables
 from operations import packaging as package
 from operations.deployment import Deployment
@@ -128,11 +129,11 @@ def test_alarms_go_where_they_were_told_to_go_until_they_are_told_otherwise(
         alarms = aws.client("cloudwatch").describe_alarms(AlarmNamePrefix="fedgrass-")["MetricAlarms"]
         return [alarm["AlarmActions"] for alarm in alarms]
 
-    assert heard_by() == [[]] * 3
+    assert heard_by() == [[]] * ALARMS
     topic = aws.client("sns").create_topic(Name="operators")["TopicArn"]
     for told, heard in ((topic, [topic]), (None, [topic]), ("", [])):
         deployment.deploy(aws.client, "fedgrass", package.code({}), dependencies, alarm_topic=told)
-        assert heard_by() == [heard] * 3
+        assert heard_by() == [heard] * ALARMS
 
 
 STUCK = """
@@ -282,13 +283,20 @@ def test_what_is_left_of_a_table_is_described_as_it_is(aws: EmbeddedAws, deploye
 def test_a_stack_of_an_earlier_version_is_brought_up_to_date_with_its_data(
     aws: EmbeddedAws, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """One whose tables nothing protected."""
+    """One without log groups, whose tables nothing protected."""
     dependencies = package.dependencies(LAYER, package.cache_directory())
     earlier = yaml.load(deployment.TEMPLATE.read_text(), ShortForms)  # noqa: S506 - a safe loader
-    for resource in earlier["Resources"].values():
+    for name, resource in list(earlier["Resources"].items()):
         if resource["Type"] == "AWS::DynamoDB::Table":
             del resource["DeletionPolicy"], resource["UpdateReplacePolicy"]
             del resource["Properties"]["DeletionProtectionEnabled"]
+        elif resource["Type"] == "AWS::Logs::LogGroup":
+            del earlier["Resources"][name]
+        elif resource["Type"] == "AWS::Serverless::Function":
+            del resource["Properties"]["LoggingConfig"]
+    for role in ("InitiatorRole", "AveragerRole"):
+        (policy,) = earlier["Resources"][role]["Properties"]["Policies"]
+        policy["PolicyDocument"]["Statement"] = policy["PolicyDocument"]["Statement"][1:]
     written = tmp_path / "template.yaml"
     written.write_text(json.dumps(earlier))
     with monkeypatch.context() as patched:
@@ -296,6 +304,10 @@ def test_a_stack_of_an_earlier_version_is_brought_up_to_date_with_its_data(
         first = deployment.deploy(aws.client, "earlier", package.code({}), dependencies)
     simulated = SimulatedFederation(aws, first, "kept")
     simulated.create(["d0"], rounds=1)
+    logs = aws.client("logs")
+    named = {"logGroupName": f"/aws/lambda/{first.initiator}"}  # which Lambda makes when the function first runs
+    if not logs.describe_log_groups(logGroupNamePrefix=named["logGroupName"])["logGroups"]:
+        logs.create_log_group(**named)
 
     assert deployment.deploy(aws.client, "earlier", package.code({}), dependencies) == first
     dynamodb = aws.client("dynamodb")
@@ -304,6 +316,10 @@ def test_a_stack_of_an_earlier_version_is_brought_up_to_date_with_its_data(
     simulated.start()
     simulated.answer("d0", 1)
     assert simulated.ended(1).status == "closed"
+    for function in (first.initiator, first.averager):
+        (group,) = logs.describe_log_groups(logGroupNamePrefix=f"/fedgrass/{function}")["logGroups"]
+        assert group["retentionInDays"] == 30
+        assert logs.filter_log_events(logGroupName=group["logGroupName"])["events"]
     delete_stack(aws, "earlier")
 
 

@@ -48,6 +48,10 @@ class RefusedError(Exception):
     """An update that does not count; the text is the reason that is recorded."""
 
 
+class LateError(RefusedError):
+    """An update that nothing is wrong with, but that it comes too late: slow devices send such ones."""
+
+
 class Inspected(msgspec.Struct, frozen=True, kw_only=True):
     """What inspection learned of a good update. `norm` is the L2 norm of its parameters' changes, `integer_change`
     the largest magnitude of its integers' ones; its data begins at byte `data_start` of the file."""
@@ -73,7 +77,8 @@ def round_for(assigned: RoundRecord, latest: RoundRecord, thing: str) -> RoundRe
     federation the `latest` one, if it waits for it; None if it is the next one, which has not opened.
 
     Raises:
-        RefusedError: no round wants it any more, or none ever did, or its thing was expelled.
+        LateError: no round wants it any more.
+        RefusedError: none ever did, or its thing was expelled.
     """
     if thing in assigned.expelled or thing in latest.expelled:
         raise RefusedError(EXPELLED)
@@ -84,10 +89,10 @@ def round_for(assigned: RoundRecord, latest: RoundRecord, thing: str) -> RoundRe
     limit = assigned.settings.max_staleness
     present = latest.round if latest.status == "open" else latest.round + 1
     if limit and present - assigned.round > limit:
-        raise RefusedError(f"too old: assigned {present - assigned.round} rounds ago; max_staleness is {limit}")
+        raise LateError(f"too old: assigned {present - assigned.round} rounds ago; max_staleness is {limit}")
     if limit and present <= latest.settings.rounds and assignment_of(latest, thing) == assigned.round:
         return latest if latest.status == "open" else None
-    raise RefusedError(f"late: the round is {assigned.status}")
+    raise LateError(f"late: the round is {assigned.status}")
 
 
 def inspect(data: bytes, name: UpdateName, round_record: RoundRecord, expected: UpdateLayout) -> Inspected:

@@ -10,7 +10,7 @@ from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 
-from cloud.averager.responses.inspection import RefusedError, inspect, round_for
+from cloud.averager.responses.inspection import LateError, RefusedError, inspect, round_for
 from cloud.averager.responses.messages import MAX_REASON, Arrival, Word
 from cloud.averager.responses.schemas import Schemas
 from cloud.averager.responses.storage import Storage
@@ -67,6 +67,7 @@ class Responder:
                 refused[place].append(_refusal(stray, _of_another_life(life, present)))
         for place, responses in refused.items():
             self._refuse(federation, present.life, place, responses)
+        self._storage.refused_updates += len(newest)
         self._storage.discard_too_large(strays, self._schemas.limit_of(present))
 
     def _place_of(self, federation: str, life: str, round_number: int) -> int:
@@ -95,6 +96,7 @@ class Responder:
             fetching = self._fetch_all(fresh, limit)
         latest = self._latest(record)
         early: list[Arrival | Word] = []
+        late: dict[str, ResponseRecord] = {}
         unwanted: dict[str, ResponseRecord] = {}
         wanted: list[Arrival | Word] = []
         for said in group:
@@ -103,7 +105,7 @@ class Responder:
                 self._check_membership(record, said.thing)
             except RefusedError as error:
                 if isinstance(said, Arrival):
-                    unwanted[said.thing] = _refusal(said, str(error))
+                    (late if isinstance(error, LateError) else unwanted)[said.thing] = _refusal(said, str(error))
             else:
                 (early if is_early else wanted).append(said)
         responses = {word.thing: _failure(word) for word in wanted if isinstance(word, Word)}
@@ -115,10 +117,10 @@ class Responder:
         responses |= {response.thing: response for response in inspected if response.state == "accepted"}
         refused = {response.thing: response for response in inspected if response.state == "refused"}
         if len(early) < len(group) or not all(said.put_off for said in early):
-            late = set(self._keeper.count(latest, responses))
-            early += [said for said in wanted if said.thing in late and said.thing not in refused]
-        if early or unwanted or refused:
-            self._set_aside(record, latest, early, unwanted, refused)
+            not_counted = set(self._keeper.count(latest, responses))
+            early += [said for said in wanted if said.thing in not_counted and said.thing not in refused]
+        if early or late or unwanted or refused:
+            self._set_aside(record, latest, early, late, unwanted, refused)
         self._storage.discard_too_large(said_of_it, limit)
 
     def _set_aside(
@@ -126,13 +128,14 @@ class Responder:
         assigned: RoundRecord,
         latest: RoundRecord,
         early: Sequence[Arrival | Word],
+        late: dict[str, ResponseRecord],
         unwanted: dict[str, ResponseRecord],
         refused: dict[str, ResponseRecord],
     ) -> None:
         """Deal with all that does not count now. Updates that failed their inspection are recorded in the round that
         waited for them, others in that of their assignment."""
         rounds = range(assigned.round, min(latest.round, assigned.round + assigned.settings.max_staleness) + 1)
-        things = {said.thing for said in early} | unwanted.keys() | refused.keys()
+        things = {said.thing for said in early} | late.keys() | unwanted.keys() | refused.keys()
         found = self._services.rounds.responses_of(assigned.federation, rounds, things)
         on_record = [response for response in found if response.life == assigned.life]
         waiting_before = [response for response in on_record if response.state == "early"]
@@ -143,7 +146,7 @@ class Responder:
         # Whose clients have answered already, no round will want; nor any, if the federation is not buffered.
         waiting = [said for said in early if assigned.settings.max_staleness and said.thing not in answered]
         coming = [said for said in waiting if now - said.arrived_at <= MAX_WAIT_S]
-        too_late = {
+        late = late | {
             said.thing: _refusal(
                 said,
                 f"too old: no round has opened for {MAX_WAIT_S // 86_400} days"
@@ -153,14 +156,14 @@ class Responder:
             for said in early
             if isinstance(said, Arrival) and said not in coming
         }
-        unwanted = too_late | unwanted
         # An update that is on record and comes again is a duplicate, which is no news.
         known = {(response.thing, response.version_id) for response in on_record if response.state != "early"}
         news: dict[int, list[ResponseRecord]] = defaultdict(list)
-        for round_number, responses in ((assigned.round, unwanted), (latest.round, refused)):
+        for round_number, responses in ((assigned.round, late | unwanted), (latest.round, refused)):
             news[round_number] += [r for r in responses.values() if (r.thing, r.version_id) not in known]
         for round_number, responses_to_it in news.items():
             self._refuse(assigned.federation, assigned.life, round_number, responses_to_it)
+            self._storage.refused_updates += sum(response.thing not in late for response in responses_to_it)
         # At last: had something failed after it, each would come twice.
         self._put_off(assigned, coming, waiting_before)
 

@@ -13,7 +13,8 @@ _log = logging.getLogger(__name__)
 
 class Storage:
     """What one invocation is told of. `stored_bytes` is how much devices have stored, as far as it is told of for the
-    first time; `junk_bytes` how much of it does not count."""
+    first time; `junk_bytes` how much of it does not count. `refused_updates` counts what was refused, but for what was
+    right and came too late."""
 
     def __init__(self, models: Models, parallel: Executor) -> None:
         self._models = models
@@ -21,6 +22,7 @@ class Storage:
         self._discarded: list[Arrival | Junk] = []
         self.stored_bytes = 0
         self.junk_bytes = 0
+        self.refused_updates = 0
 
     def count(self, group: Iterable[Arrival | Word], looked_at: Collection[Arrival | Word]) -> None:
         """Count what was stored. What is not `looked_at` is junk; of the rest it has to be seen."""
@@ -34,6 +36,7 @@ class Storage:
         """Have deleted what is no update of any federation."""
         self.stored_bytes += stored.size
         self.junk_bytes += stored.size
+        self.refused_updates += 1
         self._discard(stored)
 
     def discard_too_large(self, group: Iterable[Arrival | Word], limit: int) -> None:

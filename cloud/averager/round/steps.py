@@ -53,13 +53,15 @@ _HOPELESS = (InvalidPolicyError, NotFiniteModelError, OtherModelError, TooMuchWo
 
 class Keeper:
     """What one invocation does with rounds. `owner` names it in leases, `remaining_s` tells how long it may run; with
-    `comes_again` some of its messages have been delivered before."""
+    `comes_again` some of its messages have been delivered before. `aborted_rounds` counts those that it has ended
+    without a model."""
 
     def __init__(self, services: Services, owner: str, remaining_s: Callable[[], float], *, comes_again: bool) -> None:
         self._services = services
         self._owner = owner
         self._remaining_s = remaining_s
         self._comes_again = comes_again
+        self.aborted_rounds = 0
 
     def count(self, record: RoundRecord, responses: Mapping[str, ResponseRecord]) -> list[str]:
         """Count responses to an open round, each client once; and go on with what that leads to. Returns the clients
@@ -172,6 +174,7 @@ class Keeper:
             after = msgspec.structs.replace(after, next_at=next_round_at(self._services, after, answers))
         last = record.round >= record.settings.rounds
         after = self._services.rounds.write(record, after, list(new.values()), recovered, also, last=last)
+        self.aborted_rounds += after.status == "aborted"
         if ahead is None:
             return self._react(record, after, answers)
         answers = ahead[0].result().including(new.values())

@@ -136,7 +136,7 @@ def test_how_much_devices_store_and_how_much_of_it_is_junk_are_metrics_of_no_dev
     eventually(lambda: simulated.reason(HOSTILE, 1), "the refusal")
 
     def told() -> dict[str, Any] | None:
-        events = aws.client("logs").filter_log_events(logGroupName=f"/aws/lambda/{simulated.deployed.averager}")
+        events = aws.client("logs").filter_log_events(logGroupName=f"/fedgrass/{simulated.deployed.averager}")
         lines = [json.loads(e["message"]) for e in events["events"] if e["message"].startswith('{"_aws"')]
         return next((line for line in lines if line.get("junk_bytes") == 1_234_567), None)
 

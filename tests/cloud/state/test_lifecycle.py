@@ -20,11 +20,12 @@ from cloud.state.lifecycle import (
     LetGo,
     Planned,
     Satisfied,
+    is_stalled,
     lease_s,
     next_check,
     step,
 )
-from cloud.state.records import CohortMember, RoundRecord, Work
+from cloud.state.records import CohortMember, FederationRecord, FederationStatus, RoundRecord, Work
 from protocol.messages import ModelReference, Training
 
 OPENED, DEADLINE, EXTENSION_S = 1000.0, 1600.0, 60.0
@@ -571,3 +572,30 @@ def test_one_s_own_rule_ends_no_round_below_its_quorum() -> None:
     before = opened(accepted=1)
     assert step(before, Satisfied(), EARLY, MINE) is before
     assert step(opened(accepted=2), Satisfied(), EARLY, MINE).status == "averaging"
+
+
+def federation(status: FederationStatus = "running") -> FederationRecord:
+    return FederationRecord(
+        federation="f", settings=settings(), status=status, round=0, model=opened().base, schema="s", next_at=50.0
+    )
+
+
+def test_a_federation_that_runs_is_stalled_while_a_round_is_due_and_none_is_open() -> None:
+    assert not is_stalled(federation(), None, 49.0)
+    assert is_stalled(federation(), None, 50.0)
+
+
+def test_a_federation_that_runs_is_stalled_while_its_round_is_not_looked_at_though_it_is_time() -> None:
+    record = opened()
+    assert not is_stalled(federation(), record, record.deadline - 1)
+    assert is_stalled(federation(), record, record.deadline)
+    busy = averaging(lease_until=900.0)
+    assert not is_stalled(federation(), busy, 899.0)
+    assert is_stalled(federation(), busy, 900.0)
+    assert not is_stalled(federation(), msgspec.structs.replace(record, status="closed"), 1e9)
+
+
+@pytest.mark.parametrize("status", ["ready", "paused", "finished"])
+def test_a_federation_that_does_not_run_is_not_stalled(status: FederationStatus) -> None:
+    assert not is_stalled(federation(status), None, 1e9)
+    assert not is_stalled(federation(status), opened(), 1e9)
