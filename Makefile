@@ -17,7 +17,7 @@ GROUPS := agent training functions sandbox development
 help:
 	@echo 'make demo    set up, then run 10 federated rounds with 8 devices on this machine'
 	@echo 'make test    set up, then run all tests'
-	@echo 'make lint    ruff, mypy and cfn-lint'
+	@echo 'make lint    ruff, mypy, and of the template cfn-lint, checkov and parliament'
 	@echo 'make test-aarch64    the tests of what runs on devices, on emulated 64-bit ARM (as root; needs debootstrap and qemu-user)'
 	@echo 'make build   the Greengrass components: recipes and artifacts in greengrass-build/ and components/runtime/greengrass-build/'
 	@echo 'make trials  what takes longer to prove: functions killed at each call, days of trouble, hostile bytes, tasks of all shapes'
@@ -72,6 +72,15 @@ lint: setup
 	@.venv/bin/python -m ruff format --check .
 	@.venv/bin/python -m mypy
 	@$$(cat .venv/dependencies)/bin/cfn-lint cloud/template.yaml
+	@key=$$( { cat lint/requirements.txt; '$(PYTHON)' --version; } | sha256sum | cut -c1-16); \
+	linters='$(CACHE)/linters-'$$key; \
+	if [ ! -e "$$linters/complete" ]; then \
+	  echo "Installing checkov and parliament into $$linters"; \
+	  rm -rf "$$linters"; '$(PYTHON)' -m venv "$$linters"; \
+	  "$$linters/bin/pip" install --quiet --disable-pip-version-check -r lint/requirements.txt; \
+	  touch "$$linters/complete"; \
+	fi; \
+	"$$linters/bin/python" -W ignore -m lint cloud/template.yaml
 
 build: setup
 	@.venv/bin/python components/build.py

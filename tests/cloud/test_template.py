@@ -13,10 +13,10 @@ from cfnlint.config import ManualArgs  # type: ignore[import-untyped]
 from cloud import metrics
 from cloud.averager.work.sharding import INVOCATION_S, MEMORY_MB
 from cloud.state.records import ClientRecord
+from lint.short_forms import ShortForms
 from operations import deployment
 from operations.deployment import TEMPLATE, Deployment
 from protocol import names
-from tests.cloud.short_forms import ShortForms
 
 DEPLOYMENT_FIELDS = [field for field in Deployment.__struct_fields__ if field != "stack"]
 

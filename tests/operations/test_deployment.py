@@ -14,12 +14,12 @@ from botocore.compat import HTTPHeaders
 from botocore.exceptions import ClientError
 
 from cli.planning.forecast import ALARMS
+from lint.short_forms import ShortForms
 from operations import deployment, tables
 from operations import packaging as package
 from operations.deployment import Deployment
 from operations.stacks import DeploymentError
 from sandbox.embedded_aws import EmbeddedAws
-from tests.cloud.short_forms import ShortForms
 from tests.cloud.simulated import INITIAL, SimulatedFederation, attributes_of, eventually
 
 LAYER = package.this_machine()

@@ -1,0 +1,1 @@
+"""What is wrong with the template beyond its syntax: checkov looks at its resources, parliament at its policies."""
