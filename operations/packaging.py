@@ -1,4 +1,8 @@
-"""What is deployed: the functions' code as one zip, and their dependencies as a layer for one architecture."""
+"""What is deployed: the functions' code as one zip, and their dependencies as a layer for one architecture.
+
+Each wheel of the layer has one of the hashes in requirements.txt, and comes from one index: FEDGRASS_INDEX_URL, or else
+pypi.org. What pip is told on this machine, by its configuration or by PIP_ variables, does not count.
+"""
 
 import hashlib
 import io
@@ -7,7 +11,6 @@ import platform
 import subprocess
 import sys
 import tempfile
-import tomllib
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -15,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 ROOT = Path(__file__).parent.parent
+REQUIREMENTS = ROOT / "cloud" / "requirements.txt"
 _PACKAGES = ("cloud", "fedgrass", "protocol")
 _TIMESTAMP = (1980, 1, 1, 0, 0, 0)
 _LEFT_OUT = {"tests", "testing", "__pycache__", "f2py", "_pyinstaller"}
@@ -79,32 +83,32 @@ def dependencies(target: Target, cache: Path) -> Path:
     Raises:
         PackagingError: pip could not get the wheels; the text is pip's.
     """
-    pinned = pinned_dependencies()
-    key = hashlib.sha256(msgspec.json.encode([target, pinned, sorted(_LEFT_OUT)])).hexdigest()[:16]
+    key = hashlib.sha256(msgspec.json.encode([target, REQUIREMENTS.read_text(), sorted(_LEFT_OUT)])).hexdigest()[:16]
     path = cache / f"dependencies-{target.architecture}-{key}.zip"
     if path.exists():
         return path
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache) as scratch:
         site = Path(scratch) / "python"
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
+        index_url = os.environ.get("FEDGRASS_INDEX_URL", "https://pypi.org/simple")
+        command = [sys.executable, "-m", "pip", "--isolated", "install", "--quiet", "--disable-pip-version-check"]
+        command += ["--require-hashes", "--requirement", str(REQUIREMENTS), "--index-url", index_url, "--no-compile"]
         command += ["--no-deps", "--only-binary=:all:", "--implementation=cp", "--target", str(site)]
         command += [f"--python-version={target.python}", *(f"--platform={name}" for name in target.platforms)]
-        run = subprocess.run([*command, *pinned], capture_output=True, text=True, check=False)
+        # `isolated` leaves out PIP_ variables and the user's configuration; this leaves out the machine's as well.
+        environment = os.environ | {"PIP_CONFIG_FILE": os.devnull}
+        run = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
         if run.returncode:
-            raise PackagingError(f"pip could not get {', '.join(pinned)} for {target.architecture}: {run.stderr}")
+            raise PackagingError(
+                f"pip could not get what {REQUIREMENTS.relative_to(ROOT)} lists for {target.architecture} from "
+                f"{index_url} (FEDGRASS_INDEX_URL names another index): {run.stderr}"
+            )
         files = sorted(path for path in site.rglob("*") if path.is_file() and _is_needed(path.relative_to(site)))
         data = _zip((path.relative_to(scratch).as_posix(), path.read_bytes()) for path in files)
         partial = Path(scratch) / path.name
         partial.write_bytes(data)
         partial.rename(path)
     return path
-
-
-def pinned_dependencies() -> list[str]:
-    """What the functions import beside boto3, as pyproject.toml pins it."""
-    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    return list(groups["functions"])
 
 
 def _is_needed(path: Path) -> bool:

@@ -1,9 +1,10 @@
-"""Writes the SHA-256 of every wheel that a device may be given into requirements.txt, in place of those there:
+"""Writes the SHA-256 of every wheel that a device may be given into requirements.txt, and of those that the functions
+may be given into cloud/requirements.txt, in place of those there:
 
     python -m components.runtime.hash_requirements [INDEX_URL]
 
-Run it after requirements.txt was compiled anew, from a network and an index that you trust: devices install what has
-one of these hashes, and nothing else.
+Run it after one of them was changed, from a network and an index that you trust: what is installed has one of these
+hashes.
 """
 
 import json
@@ -18,7 +19,7 @@ from packaging.markers import Marker
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
-LIST = Path(__file__).with_name("requirements.txt")
+LISTS = (Path(__file__).with_name("requirements.txt"), Path(__file__).parents[2] / "cloud" / "requirements.txt")
 INDEX_URL = "https://pypi.org/simple"
 
 MACHINES = ("x86_64", "aarch64")
@@ -110,7 +111,8 @@ def _lines(text: str, index_url: str) -> Iterator[str]:
 def main() -> None:
     """The command line."""
     index_url = sys.argv[1] if len(sys.argv) > 1 else INDEX_URL
-    LIST.write_text("\n".join(_lines(LIST.read_text(), index_url)) + "\n")
+    for path in LISTS:
+        path.write_text("\n".join(_lines(path.read_text(), index_url)) + "\n")
 
 
 if __name__ == "__main__":

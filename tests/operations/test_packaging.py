@@ -5,14 +5,18 @@ import json
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import zipfile
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from components.runtime.hash_requirements import requirements_of
 from operations import packaging as package
 from operations.deployment import TEMPLATE
 from operations.packaging import LAMBDA, Target, this_machine
+from tests.components.package_index import PackageIndex
 
 RUNTIME_HAS = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "urllib3", "six.py")
 """What AWS puts beside a function of its own accord."""
@@ -22,6 +26,10 @@ def names_in(data: bytes) -> list[str]:
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         return archive.namelist()
 
+
+PINNED: list[str] = tomllib.loads((package.ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"][
+    "functions"
+]
 
 POLICIES = b"def is_complete(round):\n    return True\n"
 
@@ -70,11 +78,60 @@ def test_the_layer_is_made_once(layer: Path) -> None:
 
 
 def test_what_pip_cannot_get_is_told_and_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    index = tmp_path / "index"
+    index.mkdir()
+    monkeypatch.setenv("FEDGRASS_INDEX_URL", index.as_uri())
     strange = Target(architecture="pdp11", python="3.13", platforms=("manylinux2014_pdp11",))
-    with pytest.raises(package.PackagingError, match=r"pip could not get .*numpy==.* for pdp11: .*ERROR"):
-        package.dependencies(strange, tmp_path)
-    assert list(tmp_path.iterdir()) == []
+    wanted = r"(?s)pip could not get what cloud/requirements.txt lists for pdp11 from file:.*FEDGRASS_INDEX_URL.*ERROR"
+    with pytest.raises(package.PackagingError, match=wanted):
+        package.dependencies(strange, tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def small_layer(root: Path, monkeypatch: pytest.MonkeyPatch, url: str, sha256: str) -> dict[str, bytes]:
+    """A layer of one package that there is in an index; file -> its bytes."""
+    requirements = root / "requirements.txt"
+    requirements.write_text(f"grass==1.0 --hash=sha256:{sha256}\n")
+    monkeypatch.setattr(package, "ROOT", root)
+    monkeypatch.setattr(package, "REQUIREMENTS", requirements)
+    monkeypatch.setenv("FEDGRASS_INDEX_URL", url)
+    with zipfile.ZipFile(package.dependencies(this_machine(), root / "cache")) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def test_a_wheel_of_another_hash_does_not_get_into_the_layer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with closing(PackageIndex()) as index:
+        index.offer("grass", "1.0")
+        with pytest.raises(package.PackagingError, match="DO NOT MATCH THE HASHES"):
+            small_layer(tmp_path, monkeypatch, index.url, "0" * 64)
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_what_pip_is_told_on_this_machine_has_no_say_in_the_layer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(PackageIndex()) as index, closing(PackageIndex()) as stranger:
+        file = index.offer("grass", "1.0")
+        stranger.offer("grass", "1.0", size_bytes=1000)
+        constraints = tmp_path / "constraints.txt"
+        constraints.write_text("grass==0.9\n")
+        told = {
+            "index-url": stranger.url,
+            "extra-index-url": stranger.url,
+            "find-links": stranger.url,
+            "constraint": str(constraints),
+            "target": str(tmp_path / "elsewhere"),
+        }
+        configuration = tmp_path / "pip.conf"
+        configuration.write_text("[global]\n" + "".join(f"{name} = {value}\n" for name, value in told.items()))
+        monkeypatch.setenv("PIP_CONFIG_FILE", str(configuration))
+        for name, value in told.items():
+            monkeypatch.setenv(f"PIP_{name.upper().replace('-', '_')}", value)
+        made = small_layer(tmp_path, monkeypatch, index.url, index.sha256(file))
+        assert made["python/grass.py"] == b"VERSION = '1.0'\n"
+        assert made["python/grass.bin"] == b""
+        assert index.asked
+        assert stranger.asked == []
 
 
 def test_the_layer_has_what_is_pinned_and_no_tests(layer: Path) -> None:
@@ -83,8 +140,15 @@ def test_the_layer_has_what_is_pinned_and_no_tests(layer: Path) -> None:
     assert {"numpy", "msgspec"} <= tops
     assert all(name.startswith("python/") for name in names)
     assert not [name for name in names if "/tests/" in name or name.endswith((".pyi", ".pyc"))]
-    versions = {f"{pin.replace('==', '-')}.dist-info" for pin in package.pinned_dependencies()}
-    assert versions <= tops
+    assert {f"{pin.replace('==', '-')}.dist-info" for pin in PINNED} <= tops
+
+
+def test_the_layers_requirements_are_those_of_pyproject_with_hashes_for_both_architectures() -> None:
+    text = package.REQUIREMENTS.read_text()
+    assert {str(requirement) for requirement in requirements_of(text)} == set(PINNED)
+    lines = [line for line in text.replace("\\\n", " ").splitlines() if not line.startswith("#")]
+    # Of a wheel with machine code, one for each processor and each of four versions of Python.
+    assert all(line.count("--hash=sha256:") == 8 for line in lines)
 
 
 def test_layer_and_code_stay_within_lambdas_limit(layer: Path) -> None:
