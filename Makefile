@@ -45,12 +45,14 @@ setup: python
 	  "$$dependencies/bin/pip" install --quiet --disable-pip-version-check --no-deps $$($(PINNED) digits); \
 	  touch "$$dependencies/complete"; \
 	fi; \
-	if [ ! -x .venv/bin/fedgrass ] || [ "$$(cat .venv/dependencies 2>/dev/null)" != "$$dependencies" ]; then \
+	project=$$(sha256sum < pyproject.toml); \
+	if [ ! -x .venv/bin/fedgrass ] || [ "$$(cat .venv/dependencies .venv/project 2>/dev/null)" != \
+	    "$$dependencies"$$'\n'"$$project" ]; then \
 	  rm -rf .venv; '$(PYTHON)' -m venv --without-pip .venv; \
 	  site=$$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'); \
 	  "$$dependencies/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > "$$site/dependencies.pth"; \
 	  .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .; \
-	  echo "$$dependencies" > .venv/dependencies; \
+	  echo "$$dependencies" > .venv/dependencies; echo "$$project" > .venv/project; \
 	fi
 
 demo: setup
