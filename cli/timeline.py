@@ -10,6 +10,7 @@ from cloud.state.records import CohortMember, RoundRecord
 from cloud.state.rounds import Answers
 
 _COLUMNS = ("client", "notified", "downloaded", "trained", "uploaded", "inspected", "examples")
+_LONGEST_S = 1e9
 
 
 def show_timeline(screen: Screen, record: RoundRecord, answers: Answers) -> None:
@@ -27,7 +28,7 @@ def show_timeline(screen: Screen, record: RoundRecord, answers: Answers) -> None
 
 def _rows(record: RoundRecord, answers: Answers) -> Iterator[tuple[str, ...]]:
     def after(moment: float | None) -> str:
-        return "" if moment is None else f"{moment - record.opened_at:.3f}"
+        return "" if moment is None else _seconds(moment - record.opened_at)
 
     accepted = {response.thing: response for response in answers.accepted}
     for member in record.cohort:
@@ -46,6 +47,11 @@ def _rows(record: RoundRecord, answers: Answers) -> Iterator[tuple[str, ...]]:
         yield response.thing, "", "", "", after(response.arrived_at), after(response.inspected_at), ""
     for name, moment in (("averaged", record.averaged_at), ("closed", record.closed_at)):
         yield name, "", "", "", "", after(moment), ""
+
+
+def _seconds(seconds: float) -> str:
+    """As people read them; but a device's clock may say anything."""
+    return f"{seconds:.3f}" if abs(seconds) < _LONGEST_S else f"{seconds:.0e}"
 
 
 def _remarks(record: RoundRecord, answers: Answers) -> Iterator[tuple[str, str]]:

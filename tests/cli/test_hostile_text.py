@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 import typer.main
 
@@ -14,7 +15,7 @@ from operations.deployment import Deployment
 from operations.federations import Operations
 from sandbox.embedded_aws import EmbeddedAws
 from tests.cli.test_screen import HOSTILE, SHOWN
-from tests.cloud.examples import report
+from tests.cloud.examples import TIMINGS, report
 from tests.cloud.simulated import SimulatedFederation
 
 COMMANDS = sorted(typer.main.get_command(main.app).commands)  # type: ignore[attr-defined]
@@ -126,6 +127,26 @@ def test_what_devices_have_said_is_text_in_a_timeline(
     status, text = told(capsys, monkeypatch, "abort-round", simulated.name, "--reason", HOSTILE)
     assert status == 0
     assert SHOWN in text
+
+
+def test_a_time_that_no_clock_has_is_short_in_a_timeline(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    operator: None,
+    aws: EmbeddedAws,
+    deployed: Deployment,
+) -> None:
+    simulated = SimulatedFederation(aws, deployed, "hostile-times")
+    simulated.create(["d0", "d1"], rounds=1)
+    simulated.start()
+    simulated.answer("d0", 1, timings=msgspec.structs.replace(TIMINGS, downloaded_at=1e308, trained_at=-1e308))
+    simulated.accepted_count(1, 1)
+    _, text = told(capsys, monkeypatch, "timeline", simulated.name, "1")
+    (row,) = [line for line in text.splitlines() if "d0" in line and "no answer" not in line]
+    assert "1e+308" in row
+    assert "-1e+308" in row
+    assert len(row) < 200
+    simulated.stop()
 
 
 def test_a_wrong_setting_is_shown_as_it_stands(
