@@ -138,10 +138,11 @@ def test_a_device_is_bounded_by_its_own_name_wherever_it_writes() -> None:
 
 
 def test_the_devices_patterns_match_the_names_that_the_protocol_gives() -> None:
-    def matches(resource: str, arn_of: str) -> bool:
+    def matches(resource: str, arn_of: str, action: str | None = None) -> bool:
         patterns = [
             re.sub(r"\$\{!?[^}]*ThingName\}", "thing", target["Fn::Sub"]).split("/", 1)[1]
             for statement in statements(resource)
+            if action is None or action in as_list(statement["Action"])
             for target in as_list(statement["Resource"])
         ]
         return any(
@@ -154,7 +155,11 @@ def test_the_devices_patterns_match_the_names_that_the_protocol_gives() -> None:
         assert not matches("DevicePolicy", names.update_key("f", 1, "other", life))
         assert not matches("DevicePolicy", names.former_update_key("f", 1, "thing", life))
     assert matches("DeviceIotPolicy", names.hello_topic("f", "thing"))
-    assert matches("DeviceIotPolicy", names.shadow_topic("f", "thing", "update/delta"))
+    for operation in ("get", "update"):
+        assert matches("DeviceIotPolicy", names.shadow_topic("f", "thing", operation), "iot:Publish")
+    for operation in ("update/delta", "update/accepted", "get/accepted", "delete"):
+        assert matches("DeviceIotPolicy", names.shadow_topic("f", "thing", operation), "iot:Receive")
+        assert not matches("DeviceIotPolicy", names.shadow_topic("f", "thing", operation), "iot:Publish")
     assert not matches("DeviceIotPolicy", names.hello_topic("f", "other"))
     assert not matches("DeviceIotPolicy", names.shadow_topic("f", "other", "update"))
     assert not matches("DeviceIotPolicy", names.round_topic("f"))
