@@ -20,7 +20,7 @@ help:
 	@echo 'make lint    ruff, mypy, and of the template cfn-lint, checkov and parliament'
 	@echo 'make test-aarch64    the tests of what runs on devices, on emulated 64-bit ARM (as root; needs debootstrap and qemu-user)'
 	@echo 'make build   the Greengrass components: recipes and artifacts in greengrass-build/ and components/runtime/greengrass-build/'
-	@echo 'make trials  what takes longer to prove: functions killed at each call, days of trouble, hostile bytes, tasks of all shapes'
+	@echo 'make trials  what takes longer to prove: functions killed at each call, days of trouble, hostile bytes and members, tasks of all shapes'
 	@echo 'make bench   print the figures that README.md and docs/ state'
 	@echo 'make bench-peers   before make bench: install Flower and NVIDIA FLARE, to compare with'
 	@echo 'make setup   only set up: leaves .venv/bin/fedgrass'
@@ -90,6 +90,7 @@ build: setup
 
 trials: setup
 	@.venv/bin/python -m trials.crash_points
+	@.venv/bin/python -m trials.attacks
 	@.venv/bin/python -m trials.fuzz_inspection
 	@.venv/bin/python -m trials.task_shapes
 	@.venv/bin/python -m trials.soak

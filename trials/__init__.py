@@ -1,1 +1,1 @@
-"""Proof that runs long: functions killed at each call, days of trouble, hostile bytes, models of all shapes."""
+"""Proof that runs long: functions killed at each call, days of trouble, hostile bytes, members, and models."""
