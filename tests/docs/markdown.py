@@ -63,8 +63,13 @@ def anchors(document: Path) -> set[str]:
 
 def table(document: str, *columns: str) -> Table:
     """The one table of a document whose first columns have these titles."""
-    (found,) = [table for table in _tables(ROOT / document) if table.columns[: len(columns)] == columns]
+    (found,) = tables(document, *columns)
     return found
+
+
+def tables(document: str, *columns: str) -> list[Table]:
+    """The tables of a document whose first columns have these titles."""
+    return [table for table in _tables(ROOT / document) if table.columns[: len(columns)] == columns]
 
 
 def _tables(document: Path) -> Iterator[Table]:
