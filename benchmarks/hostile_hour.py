@@ -1,8 +1,8 @@
 """What one hostile device costs in an hour, by what it does, with its own certificate and credentials.
 
 `python -m benchmarks.hostile_hour` has a client of a round do each of these for a while, through the deployed
-functions, 30 ms from AWS; counts what that takes, and prices it (cli/planning/prices.py) for as many as the device can
-do in an hour:
+functions, 30 ms from AWS; counts what that takes, and prices it for as many as the device can do in an hour
+(cli/planning/prices.toml):
 
 connection   AWS IoT takes 100 publishes a second of one connection
 shadow       AWS IoT takes 20 requests a second to the shadows of one thing
@@ -27,7 +27,7 @@ import numpy as np
 import typer
 
 from benchmarks.simulated_clients import SimulatedClients, SimulationError
-from cli.planning import prices
+from cli.planning.prices import GB, prices_of
 from cloud.averager.work.sharding import MEMORY_MB
 from protocol import names
 from protocol.messages import Hello, encode
@@ -226,6 +226,7 @@ def _dollars(
     attack: Attack, lines: dict[str, list[FunctionLine]], calls: Counter[str], left: Counter[str], logged_bytes: int
 ) -> dict[str, float]:
     """What the sample costs, by service."""
+    prices = prices_of("us-east-1")
     every = [line for group in lines.values() for line in group]
     memory = {"initiator": INITIATOR_MB, "averager": MEMORY_MB}
     gb_s = sum(line.duration_s * memory[name] / 1024 for name, group in lines.items() for line in group)
@@ -240,19 +241,19 @@ def _dollars(
     iot = 0.0
     if attack.limit != "line":
         # Every message is looked at by a rule; those that it passes on make an action.
-        iot = prices.IOT_MESSAGE.of(attack.sample) + prices.IOT_RULE.of(attack.sample + heard)
-        iot += prices.IOT_SHADOW.of(attack.sample) if attack.limit == "shadow" else 0.0
-    gb_months = (left["objects"] * UPDATE_DAYS + left["parts"] * LITTER_DAYS) / MONTH_DAYS / prices.GB
+        iot = prices.iot_message.of(attack.sample) + prices.iot_rule.of(attack.sample + heard)
+        iot += prices.iot_shadow.of(attack.sample) if attack.limit == "shadow" else 0.0
+    gb_months = (left["objects"] * UPDATE_DAYS + left["parts"] * LITTER_DAYS) / MONTH_DAYS / GB
     return {
         "IoT Core": iot,
-        "SQS": prices.SQS_REQUEST.of(heard + 2 * len(every) + calls["sqs.SendMessage"]),
-        "Lambda": prices.LAMBDA_REQUEST.of(len(every)) + prices.LAMBDA_GB_S.of(gb_s),
-        "DynamoDB": prices.DYNAMODB_READ.of(reads) + prices.DYNAMODB_WRITE.of(writes),
-        "S3 requests of the device": prices.S3_WRITE.of(own_writes) + prices.S3_READ.of(own_reads),
-        "S3 requests of the functions": prices.S3_READ.of(calls["s3.GetObject"]),
-        "S3 storage": prices.S3_GB_MONTH.of(gb_months),
-        "data out": prices.DATA_OUT_GB.of(attack.body_bytes * own_reads / prices.GB),
-        "logs": prices.LOGS_GB.of(logged_bytes / prices.GB),
+        "SQS": prices.sqs_request.of(heard + 2 * len(every) + calls["sqs.SendMessage"]),
+        "Lambda": prices.lambda_request.of(len(every)) + prices.lambda_gb_s.of(gb_s),
+        "DynamoDB": prices.dynamodb_read.of(reads) + prices.dynamodb_write.of(writes),
+        "S3 requests of the device": prices.s3_write.of(own_writes) + prices.s3_read.of(own_reads),
+        "S3 requests of the functions": prices.s3_read.of(calls["s3.GetObject"]),
+        "S3 storage": prices.s3_gb_month.of(gb_months),
+        "data out": prices.data_out_gb.of(attack.body_bytes * own_reads / GB),
+        "logs": prices.log_gb.of(logged_bytes / GB),
     }
 
 

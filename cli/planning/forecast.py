@@ -1,66 +1,78 @@
-"""What a round will take: how it is averaged, its calls, its time, its memory, its price. Pure functions of sizes."""
+"""What a round will take, and a month: sizes times what was measured of rounds. Pure.
+
+It is the round that goes well: each client sends a good update, alone. How a model is shared out and how updates are
+read is asked of the averager's code. tests/cloud/test_planned_calls.py holds the calls against those of real rounds.
+"""
 
 import math
-from collections import Counter
-from pathlib import Path
+from collections.abc import Mapping
 
 import msgspec
 
-from cli.planning import calls, prices
-from cli.planning.calls import Round
+from cli.planning.prices import GB, Price, Prices, prices_of
 from cloud import metrics
 from cloud.averager.responses.receiving import FETCHED_BYTES
+from cloud.averager.work.files import files_of
+from cloud.averager.work.inputs import block_elements
 from cloud.averager.work.sharding import FIXED_MB, MEMORY_MB, READ_BYTES_PER_S, Plan, plan, read_s
 from cloud.averaging import optimizers
-from cloud.averaging.combining import groups_of
+from cloud.averaging.blocks import Slices, blocks_of
 from cloud.averaging.grid import grid_of
+from cloud.averaging.rules import is_robust
 from cloud.settings import Averaging
 from components.client.trainer.s3.resumable_upload import PART_BYTES
 from components.client.trainer.s3.transfer import IN_PARTS_BYTES
 from protocol.encodings import update_layout
-from protocol.messages import Encoding, ModelHeader, decode, encode
-from protocol.tensors import Header, TensorSpec, encode_header, header_length, parse_header
+from protocol.messages import Encoding, ModelHeader, encode
+from protocol.tensors import Header
 
-INITIATOR_MB = 1024
-"""What an initiator has."""
+Amounts = Mapping[str, float]
+
+# Calls by service, measured by `python -m benchmarks.aws_calls` and on rounds of several invocations. What is read of
+# an update at a time is a `piece`; a file of the model that has `parts` is a multipart upload. A round that several
+# invocations average is `shared`: it has a `job` for each, by `stages`, and some are `handed on` to the next one.
+# DynamoDB's units follow from the sizes of items: two for a kB that a transaction writes, one for 4 kB that are read,
+# and each look at the answers reads those of all clients.
+_TAKEN: dict[str, Amounts] = {
+    "dynamodb": {"round": 8, "client": 2.01, "job": 3, "stage": 2, "shared": 2},
+    "iot-data-plane": {"round": 2, "client": 1, "stage": 1},
+    "s3 reads": {"round": 1, "client": 1, "piece": 1, "part": 1, "job": 1, "stage": 1, "handed on": 2},
+    "s3 writes": {"file at once": 1, "file in parts": 3, "part": 1, "in parts": 4, "handed on": 1},
+    "sqs": {"round": 3, "job": 1, "stage": 1, "shared": 1},
+    "write units": {"round": 26, "client": 10.3, "job": 4, "shared": 4},
+    "read units": {"round": 10, "client": 1.1, "job": 2, "stage": 2, "answer": 0.36},
+}
+_CALLED = ("dynamodb", "iot-data-plane", "s3 reads", "s3 writes", "sqs")
+
+# What a device does in a round, over MQTT: its shadow's delta, a get and its answer, four reports (accepted, training,
+# uploading, done), another get to see that they have arrived, and a PUBACK for what was delivered. A shadow operation
+# is metered by the kB. The rule for outcomes looks at every update of a shadow.
+_MESSAGES, _SHADOW_OPERATIONS, _SHADOW_KB, _SHADOW_UPDATES = 12, 7, 2, 5
 
 CALL_S = 0.03
-"""How long a call to AWS takes that moves few bytes."""
+"""How long a call to AWS takes that moves few bytes: as benchmarks.aws_calls has them."""
 
 RECONCILE_S = 300
 """How often a device asks for its shadow, if its configuration does not say otherwise (`reconcile_s`)."""
 
-_PARALLEL_CALLS = 128
-_PARALLEL_JOBS = 16
-_BATCH = 10
-_HASH_BYTES_PER_S = 0.5e9
-_INSPECT_BYTES_PER_S = 0.5e9
-
-# What a device does in a round, over MQTT: its shadow's delta, a get and its answer, four reports (accepted, training,
-# uploading, done), another get to see that they have arrived, and a PUBACK for what was delivered. Each shadow
-# operation is metered in steps of 1 kB.
-_MESSAGES = 12
-_SHADOW_OPERATIONS = 7
-_SHADOW_KB = 2
-_SHADOW_UPDATES = 5
-
-_ROUND_KB, _FEDERATION_KB, _PLAN_KB = 2, 2, 2
-_MEMBER_KB, _NOTIFIED_KB = 0.09, 0.04
-_READ_KB = 4
-
-_QUEUES, _POLLERS, _POLL_S = 5, 5, 20
-_MONTH_S = 30 * 86_400
-_WAKE_S = 300
+INITIATOR_MB = 1024
 METRICS = sum(len(metrics.OF_EVERY_INVOCATION) + len(own) for own in metrics.OF_FUNCTION.values())
 ALARMS = 7
-"""What template.yaml has of them; each looks at one metric."""
+"""What cloud/template.yaml has of them; each looks at one metric."""
+
+_PARALLEL_CALLS, _PARALLEL_JOBS, _BATCH = 128, 16, 10
+_INSPECT_BYTES_PER_S = _HASH_BYTES_PER_S = 0.5e9
+_LOG_BYTES = 2000  # of an invocation, with Lambda's own lines
+_MONTH_S, _WAKE_S, _QUEUES, _POLLERS, _POLL_S = 30 * 86_400, 300, 5, 5, 20
 
 
 class Forecast(msgspec.Struct, frozen=True, kw_only=True):
     """What a round will take. `seconds` is by phase, of averaging and what goes around it, without the devices' own
-    time; `calls` by function and kind; `dollars` by what is paid for. `month` is what a month costs besides, whether
-    there are rounds or not; `keep` is what the files of one round's model cost each month that they are kept."""
+    time; `calls` by service; `dollars` by what is paid for. `keep` is what the files of one round's model cost each
+    month that they are kept; `month` what a month costs besides, whether there are rounds or not; and
+    `greengrass_month` what Greengrass asks for its core devices, whatever runs on them."""
 
+    region: str
     clients: int
     model_bytes: int
     offered_bytes: int
@@ -73,228 +85,134 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
     seconds: dict[str, float]
     memory_mb: dict[str, float]
     limit_mb: int
-    calls: dict[str, dict[str, int]]
+    calls: dict[str, int]
     dollars: dict[str, float]
     dollars_a_round: float
     dollars_a_thousand_rounds: float
     keep: float
     month: dict[str, float]
-    region: str = prices.REGION
-    price_list: tuple[prices.Price, ...] = prices.ALL
+    greengrass_month: float
+    price_list: tuple[Price, ...]
 
 
-def model_of(size: int) -> Header:
-    """The header of a model of so many bytes of float32, in one tensor, if nothing more is known of it."""
-    elements = max(1, math.ceil(size / 4))
-    tensors = (TensorSpec("model", "F32", (elements,), 0, 4 * elements),)
-    return Header(tensors, len(encode_header(tensors, "")), "")
-
-
-def headers_of(model: Path) -> tuple[Header, ModelHeader]:
-    """What a model's file says of its tensors, and of itself; nothing of the latter, if fedgrass did not write it.
-
-    Raises:
-        InvalidTensorsError: it is no safetensors file.
-        InvalidMessageError: what it says of itself can't be read.
-    """
-    with model.open("rb") as file:
-        length = header_length(file.read(8))
-        file.seek(0)
-        header = parse_header(file.read(length), model.stat().st_size)
-    return header, decode(header.message, ModelHeader) if header.message else ModelHeader(federation="f", round=0)
-
-
-def round_of(
+def forecast(
     model: Header,
     about: ModelHeader,
     clients: int,
     settings: Averaging,
     encoding: Encoding,
-    deliveries: int | None = None,
+    region: str,
     *,
     copied: bool = False,
-) -> Round:
-    """A round to come; `copied` if devices download a copy in bfloat16. Unless `deliveries` says it, each update
-    comes alone: the most that there can be.
+) -> Forecast:
+    """All that can be said of a round before there is one; `copied` if devices download a copy in bfloat16.
 
     Raises:
         TooMuchWorkError: no invocation could do its share in its time.
+        UnknownRegionError: the Region's prices are not known.
     """
+    prices = prices_of(region)
     grid = grid_of(model, about, len(optimizers.state_names(settings.optimizer)), copied=copied)
     layout = update_layout(msgspec.structs.replace(model, message=encode(about).decode()), encoding)
-    return Round(
-        settings=settings,
-        layout=layout,
-        grid=grid,
-        plan=plan(settings, len(grid.parts), layout.data_bytes, clients),
-        clients=clients,
-        deliveries=clients if deliveries is None else deliveries,
-    )
+    update, parts, last = layout.data_bytes, len(grid.parts), grid.parts[-1]
+    shared = plan(settings, parts, update, clients)
+    jobs = {stage: shared.shards * (shared.groups if stage == "sums" else 1) for stage in shared.stages}
+    files = files_of(settings, grid.vectors, copied=copied)
+    model_bytes = len(grid.model_start(1)) + last.end
+    offered = len(grid.copy_start(1)) + last.copy[1] if copied else model_bytes
+    written = sum({"state": grid.state_range(last)[1], "copy": offered}.get(file, model_bytes) for file in files)
+    blocks = blocks_of(grid.parts, block_elements(encoding, clients, of_all_clients=is_robust(settings.rule)))
+    pieces = sum(len(Slices(layout, block).ranges) for block in blocks)
 
-
-def forecast(planned: Round) -> Forecast:
-    """All that can be said of a round before there is one."""
-    by_function = {
-        "initiator": calls.initiator(planned.clients),
-        "averager": calls.averager(planned),
-        "later": calls.later(planned),
+    handed_out, stages = (0, 0) if shared.alone else (sum(jobs.values()), len(jobs))
+    in_parts = len(files) if parts > 1 else 0
+    times: Amounts = {
+        "round": 1,
+        "client": clients,
+        "piece": clients * pieces * len(jobs.keys() - {"sums"}),
+        "file at once": len(files) - in_parts,
+        "file in parts": in_parts,
+        "part": in_parts * parts,
+        "in parts": min(in_parts, 1),
+        "shared": min(stages, 1),
+        "stage": stages,
+        "job": handed_out,
+        "handed on": max(0, handed_out - jobs["parts"]),
+        "answer": clients * (1 + stages + handed_out),
     }
-    # The averager is told of each file of the model as well, as if it were an update.
-    told = planned.deliveries + planned.jobs + len(planned.files) + planned.looks
-    invocations = {"initiator": 1, "averager": told}
-    seconds = _seconds(planned)
-    dollars = _dollars(planned, by_function, invocations, seconds)
+    taken = {what: sum(each * times[of] for of, each in amounts.items()) for what, amounts in _TAKEN.items()}
+    looks = 3 + stages if stages else 2
+    invocations = {"initiator": 1, "averager": clients + handed_out + len(files) + looks}
+
+    seconds = {
+        "open": CALL_S * (3 + math.ceil(clients / _PARALLEL_CALLS)),
+        "inspect one update": CALL_S * 2 + update / READ_BYTES_PER_S + update / _INSPECT_BYTES_PER_S,
+        "plan": CALL_S * 4 if stages else 0.0,
+    }
+    billed_s = clients * seconds["inspect one update"] + looks * CALL_S
+    for stage, count in jobs.items():
+        job_s = read_s(shared.read_bytes) + CALL_S * (5 if stages else 2)
+        job_s += 2 * written / shared.shards / READ_BYTES_PER_S if stage == "parts" else 0.0
+        seconds[f"average: {stage}"] = math.ceil(count / _PARALLEL_JOBS) * job_s
+        billed_s += count * job_s
+    checked = model_bytes / READ_BYTES_PER_S + model_bytes / _HASH_BYTES_PER_S + CALL_S * 4
+    seconds |= {"complete and check": checked if stages else 0.0, "close": CALL_S * 2}
+    billed_s += sum(seconds[phase] for phase in ("plan", "complete and check", "close"))
+    gb_s = (billed_s * MEMORY_MB + seconds["open"] * INITIATOR_MB) / 1024
+
+    at_once = FETCHED_BYTES // max(1, 4 * layout.n_float + 8 * layout.n_int)
+    inspected = min(_BATCH, clients, max(1, at_once) + 1) * update
+    uploads = clients * (2 + math.ceil(update / PART_BYTES) if update >= IN_PARTS_BYTES else 1)
+    dollars = {
+        "Lambda": prices.lambda_gb_s.of(gb_s) + prices.lambda_request.of(sum(invocations.values())),
+        "S3 requests": prices.s3_write.of(uploads + taken["s3 writes"])
+        + prices.s3_read.of(clients + taken["s3 reads"]),
+        "S3 storage: updates for 30 days, models for a month": prices.s3_gb_month.of((clients * update + written) / GB),
+        "models sent to devices": prices.data_out_gb.of(clients * offered / GB),
+        "DynamoDB": prices.dynamodb_write.of(taken["write units"]) + prices.dynamodb_read.of(taken["read units"]),
+        # A message is sent, received and deleted; S3 sends one for each object. A retained one is metered twice.
+        "SQS": prices.sqs_request.of(3 * (taken["sqs"] + clients + len(files))),
+        "IoT Core": prices.iot_message.of(_MESSAGES * clients + 2 * (taken["iot-data-plane"] - clients))
+        + prices.iot_shadow.of(_SHADOW_OPERATIONS * _SHADOW_KB * clients)
+        + prices.iot_rule.of(_SHADOW_UPDATES * clients),
+        "logs": prices.log_gb.of(sum(invocations.values()) * _LOG_BYTES / GB),
+    }
     total = math.fsum(dollars.values())
     return Forecast(
-        clients=planned.clients,
-        model_bytes=planned.model_bytes,
-        offered_bytes=planned.offered_bytes,
-        update_bytes=planned.layout.data_bytes,
-        rule=planned.settings.rule,
-        encoding=planned.layout.encoding,
-        parts=len(planned.grid.parts),
-        plan=planned.plan,
+        region=region,
+        clients=clients,
+        model_bytes=model_bytes,
+        offered_bytes=offered,
+        update_bytes=update,
+        rule=settings.rule,
+        encoding=encoding,
+        parts=parts,
+        plan=shared,
         invocations=invocations,
-        seconds=seconds,
-        memory_mb={"inspecting": FIXED_MB + _inspected_bytes(planned) / 2**20, "averaging": planned.plan.memory_mb},
+        seconds={phase: phase_s for phase, phase_s in seconds.items() if phase_s},
+        memory_mb={"inspecting": FIXED_MB + inspected / 2**20, "averaging": shared.memory_mb},
         limit_mb=MEMORY_MB,
-        calls={name: dict(sorted(counted.items())) for name, counted in by_function.items()},
+        calls={service: math.ceil(taken[service]) for service in _CALLED},
         dollars=dollars,
         dollars_a_round=total,
         dollars_a_thousand_rounds=1000 * total,
-        keep=prices.S3_GB_MONTH.of(_written_bytes(planned) / prices.GB),
-        month=_month(planned.clients),
+        keep=prices.s3_gb_month.of(written / GB),
+        month=_month(clients, prices),
+        greengrass_month=prices.greengrass_core.of(clients),
+        price_list=tuple(getattr(prices, name) for name in prices.__struct_fields__),
     )
 
 
-def _inspected_bytes(planned: Round) -> int:
-    """How many bytes of updates are in memory at once: those that are fetched, and the one that is looked at."""
-    largest = 4 * planned.layout.n_float + 8 * planned.layout.n_int
-    at_once = max(1, FETCHED_BYTES // max(1, largest)) + 1
-    return min(_BATCH, planned.clients, at_once) * planned.layout.data_bytes
-
-
-def _written_bytes(planned: Round) -> int:
-    sizes = {"state": planned.grid.state_range(planned.grid.parts[-1])[1], "copy": planned.offered_bytes}
-    return sum(sizes.get(file, planned.model_bytes) for file in planned.files)
-
-
-def _job_s(planned: Round) -> dict[str, float]:
-    """How long a job of each stage takes, in seconds."""
-    total = planned.clients * planned.layout.data_bytes
-    shards, groups = planned.plan.shards, planned.plan.groups
-    read_and_written = 2 * _written_bytes(planned) / shards / READ_BYTES_PER_S
-    found: dict[str, float] = {}
-    for stage in planned.plan.stages:
-        read = total / shards / (groups if stage == "sums" else 1)
-        if stage == "parts" and "sums" in planned.plan.stages:
-            values = planned.layout.n_float - planned.layout.n_parameters + planned.layout.n_int
-            numbers = planned.layout.n_parameters + 3 * values  # of which the least and the largest are there as well
-            read = 8 * numbers * len(groups_of(range(planned.clients))) / shards
-        found[stage] = read_s(read) + (read_and_written if stage == "parts" else 0.0)
-    return found
-
-
-def _seconds(planned: Round) -> dict[str, float]:
-    update = planned.layout.data_bytes
-    found = {
-        "open": CALL_S * (3 + math.ceil(planned.clients / _PARALLEL_CALLS)),
-        "inspect one update": CALL_S * 2 + update / READ_BYTES_PER_S + update / _INSPECT_BYTES_PER_S,
-    }
-    alone = planned.plan.alone
-    if not alone:
-        found["plan"] = CALL_S * 4
-    for stage, job_s in _job_s(planned).items():
-        jobs = 1 if alone else planned.plan.shards * (planned.plan.groups if stage == "sums" else 1)
-        found[f"average: {stage}"] = math.ceil(jobs / _PARALLEL_JOBS) * (job_s + CALL_S * (2 if alone else 5))
-    if not alone:
-        size = planned.model_bytes
-        found["complete and check"] = CALL_S * 4 + size / READ_BYTES_PER_S + size / _HASH_BYTES_PER_S
-    found["close"] = CALL_S * 2
-    return found
-
-
-def _dollars(
-    planned: Round, by_function: dict[str, Counter[str]], invocations: dict[str, int], seconds: dict[str, float]
-) -> dict[str, float]:
-    total: Counter[str] = sum(by_function.values(), Counter())
-    clients, update = planned.clients, planned.layout.data_bytes
-    in_parts = update >= IN_PARTS_BYTES
-    writes = clients * (2 + math.ceil(update / PART_BYTES) if in_parts else 1)
-    reads = clients  # of the model
-    for kind, count in total.items():
-        service, _, operation = kind.partition(".")
-        if service == "s3" and operation == "GetObject":
-            reads += count
-        elif service == "s3":
-            writes += count
-    # Each message is sent, received and deleted; S3 sends one for each object.
-    messages = total["sqs.SendMessage"] + clients + len(planned.files)
-    published = total["iot-data-plane.Publish"]
+def _month(clients: int, prices: Prices) -> dict[str, float]:
+    asks, wakes, polls = clients * _MONTH_S / RECONCILE_S, _MONTH_S / _WAKE_S, _QUEUES * _POLLERS * _MONTH_S / _POLL_S
     return {
-        "Lambda": prices.LAMBDA_GB_S.of(_gb_s(planned, seconds)) + prices.LAMBDA_REQUEST.of(sum(invocations.values())),
-        "S3 requests": prices.S3_WRITE.of(writes) + prices.S3_READ.of(reads),
-        "S3 storage: updates for 30 days, models for a month": prices.S3_GB_MONTH.of(
-            (clients * update + _written_bytes(planned)) / prices.GB
-        ),
-        "models sent to devices": prices.DATA_OUT_GB.of(clients * planned.offered_bytes / prices.GB),
-        "DynamoDB": prices.DYNAMODB_WRITE.of(_write_units(planned)) + prices.DYNAMODB_READ.of(_read_units(planned)),
-        "SQS": prices.SQS_REQUEST.of(3 * messages),
-        # A retained message is metered twice. The rule for outcomes looks at every update of a shadow.
-        "IoT Core": prices.IOT_MESSAGE.of(_MESSAGES * clients + 2 * published)
-        + prices.IOT_SHADOW.of(_SHADOW_OPERATIONS * _SHADOW_KB * clients)
-        + prices.IOT_RULE.of(_SHADOW_UPDATES * clients),
-    }
-
-
-def _gb_s(planned: Round, seconds: dict[str, float]) -> float:
-    """GB-seconds of Lambda: what was billed by the second, times the memory of its function."""
-    by_stage = _job_s(planned)
-    jobs = 0.0
-    for stage, job_s in by_stage.items():
-        many = 1 if planned.plan.alone else planned.plan.shards * (planned.plan.groups if stage == "sums" else 1)
-        jobs += many * (job_s + CALL_S * 3)
-    between = math.fsum(seconds.get(phase, 0.0) for phase in ("plan", "complete and check", "close"))
-    inspecting = planned.clients * (seconds["inspect one update"] - CALL_S * 2) + planned.deliveries * CALL_S * 2
-    averager = jobs + between + inspecting + planned.looks * CALL_S
-    return (averager * MEMORY_MB + seconds["open"] * INITIATOR_MB) / 1024
-
-
-def _write_units(planned: Round) -> float:
-    """DynamoDB write request units: one a kB and item, twice in transactions, which all but none of these are."""
-    clients = planned.clients
-    opening = 2 * _ROUND_KB + _FEDERATION_KB
-    opening += math.ceil(_PLAN_KB + _MEMBER_KB * clients) + math.ceil(_NOTIFIED_KB * clients)
-    responses = clients * math.ceil(calls.RESPONSE_BYTES / 1024) + planned.deliveries * _ROUND_KB
-    histories = clients
-    steps = (planned.jobs + (not planned.plan.alone)) * _ROUND_KB
-    closing = _ROUND_KB + _FEDERATION_KB
-    return 2 * (opening + responses + histories + steps + closing)
-
-
-def _read_units(planned: Round) -> float:
-    """DynamoDB read request units: one for each 4 kB, consistently."""
-    clients = planned.clients
-    of_clients = math.ceil(clients * calls.CLIENT_BYTES / 1024 / _READ_KB)
-    of_plan = math.ceil((_PLAN_KB + _MEMBER_KB * clients) / _READ_KB)
-    of_answers = of_plan + math.ceil(clients * (calls.RESPONSE_BYTES / 1024 + _NOTIFIED_KB) / _READ_KB)
-    environments = 2 + min(planned.jobs, _PARALLEL_JOBS)
-    queries = 1 + planned.jobs + (0 if planned.plan.alone else len(planned.plan.stages))
-    gets = 1 + planned.deliveries + planned.jobs + planned.looks
-    return of_clients + environments * of_plan + queries * of_answers + gets
-
-
-def _month(clients: int) -> dict[str, float]:
-    asks = clients * _MONTH_S / RECONCILE_S
-    polls = _QUEUES * _POLLERS * _MONTH_S / _POLL_S
-    wakes = _MONTH_S / _WAKE_S
-    return {
-        f"devices asking for their shadow every {RECONCILE_S} s": prices.IOT_SHADOW.of(_SHADOW_KB * asks)
-        + prices.IOT_MESSAGE.of(3 * asks),
-        "devices being connected, which Greengrass is anyway": prices.IOT_MINUTE.of(clients * _MONTH_S / 60),
-        "Lambda polling five queues": prices.SQS_REQUEST.of(polls),
-        "the initiator's wake-ups": prices.LAMBDA_REQUEST.of(wakes)
-        + prices.LAMBDA_GB_S.of(wakes * CALL_S * 3 * INITIATOR_MB / 1024)
-        + prices.DYNAMODB_READ.of(4 * wakes),
-        f"{METRICS} metrics and {ALARMS} alarms": prices.METRIC.of(METRICS) + prices.ALARM.of(ALARMS),
+        f"devices asking for their shadow every {RECONCILE_S} s": prices.iot_shadow.of(_SHADOW_KB * asks)
+        + prices.iot_message.of(3 * asks),
+        "devices being connected, which Greengrass is anyway": prices.iot_minute.of(clients * _MONTH_S / 60),
+        f"Lambda polling {_QUEUES} queues": prices.sqs_request.of(polls),
+        "the initiator's wake-ups": prices.lambda_request.of(wakes)
+        + prices.lambda_gb_s.of(wakes * CALL_S * 3 * INITIATOR_MB / 1024)
+        + prices.dynamodb_read.of(4 * wakes)
+        + prices.log_gb.of(wakes * _LOG_BYTES / GB),
+        f"{METRICS} metrics and {ALARMS} alarms": prices.metric.of(METRICS) + prices.alarm.of(ALARMS),
     }

@@ -18,6 +18,7 @@ def tables(found: Forecast) -> Iterator[Table | str]:
         "bytes of an update": f"{found.update_bytes:,}",
         "read by a job": f"{plan.read_bytes:,}",
         "invocations": ", ".join(f"{name} {count}" for name, count in found.invocations.items()),
+        "calls to AWS": ", ".join(f"{service} {count:,}" for service, count in found.calls.items()),
     }
     title = f"{counted(found.clients, 'client')}, a model of {found.model_bytes:,} bytes, rule {found.rule}"
     yield Table(title=title, columns=("", ""), rows=list(how.items()))
@@ -28,14 +29,14 @@ def tables(found: Forecast) -> Iterator[Table | str]:
             f"not enough memory: inspecting updates that arrive together would take {inspecting:,.0f} MiB: choose an "
             "encoding of fewer bytes, or raise the averager's MemorySize in cloud/template.yaml"
         )
-    calls = {f"{name}: {kind}": float(n) for name, kinds in found.calls.items() for kind, n in kinds.items()}
-    yield _amounts("calls to AWS ('later': looks at the ended round)", calls, "{:,.0f}")
     yield _amounts("dollars a round", found.dollars, "{:.6f}", total=True)
     yield f"1,000 rounds: ${found.dollars_a_thousand_rounds:,.2f}; a round's model kept: ${found.keep:.6f} each month"
     yield _amounts("dollars a month, with rounds or without", found.month, "{:.2f}", total=True)
+    each = found.greengrass_month / found.clients
+    yield f"and for Greengrass itself: ${each:g} a core device, ${found.greengrass_month:,.2f} for {found.clients:,}"
     yield f"list prices in {found.region}, on demand, no free tier, each update alone in its invocation:"
     for price in found.price_list:
-        yield f"  ${price.dollars:g} per {price.per:,.0f} {price.unit}: as of {price.as_of}, {price.page}"
+        yield f"  ${price.dollars:g} per {price.per:,.0f} {price.unit}: as of {price.as_of}, {price.source}"
 
 
 def _amounts(title: str, amounts: dict[str, float], form: str, *, total: bool = False) -> Table:

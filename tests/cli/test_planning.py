@@ -5,14 +5,16 @@ import re
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import yaml
 from typer.testing import CliRunner
 
 from cli.main import app
-from cli.planning.forecast import ALARMS, INITIATOR_MB, METRICS, forecast, model_of, round_of
-from cli.planning.prices import ALL, Price
+from cli.planning.forecast import ALARMS, INITIATOR_MB, METRICS, forecast
+from cli.planning.models import model_of
+from cli.planning.prices import Price, UnknownRegionError, by_region, prices_of
 from cloud import metrics
 from cloud.averager.work.sharding import MEMORY_MB
 from cloud.averaging.grid import MAX_MODEL_BYTES
@@ -23,10 +25,12 @@ from protocol.messages import Encoding, ModelHeader, encode
 
 ABOUT = ModelHeader(federation="f", round=0)
 RESNET18 = 46_796_608
+REGION = "us-east-1"
+PRICES = [price for prices in by_region().values() for price in msgspec.structs.astuple(prices)]
 
 
 def told(*arguments: str) -> dict[str, Any]:
-    ran = CliRunner().invoke(app, ["plan", *arguments, "--json"])
+    ran = CliRunner().invoke(app, ["plan", "--region", REGION, *arguments, "--json"])
     assert ran.exit_code == 0, ran.output
     found: dict[str, Any] = json.loads(ran.stdout)
     return found
@@ -62,7 +66,7 @@ def test_a_models_own_file_is_asked_for_its_tensors(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_planned_is_refused_with_a_remedy(arguments: list[str], said: str) -> None:
-    ran = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["plan", *arguments])
+    ran = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["plan", "--region", REGION, *arguments])
     assert ran.exit_code != 0
     assert said in ran.output + str(ran.exception)
 
@@ -71,7 +75,7 @@ def test_what_cannot_be_planned_is_refused_with_a_remedy(arguments: list[str], s
 @pytest.mark.parametrize("encoding", ["float32", "bfloat16", "int8"])
 def test_more_clients_never_cost_less(rule: str, encoding: Encoding) -> None:
     dollars = [
-        forecast(round_of(model_of(1_000_000), ABOUT, clients, Averaging(rule=rule), encoding)).dollars_a_round  # type: ignore[arg-type]
+        forecast(model_of(1_000_000), ABOUT, clients, Averaging(rule=rule), encoding, REGION).dollars_a_round  # type: ignore[arg-type]
         for clients in (1, 3, 10, 30, 100)
     ]
     assert dollars == sorted(dollars)
@@ -80,25 +84,67 @@ def test_more_clients_never_cost_less(rule: str, encoding: Encoding) -> None:
 
 def test_fewer_bytes_of_an_update_take_less_time() -> None:
     seconds = [
-        sum(forecast(round_of(model_of(RESNET18), ABOUT, 40, Averaging(shards=1), encoding)).seconds.values())
+        sum(forecast(model_of(RESNET18), ABOUT, 40, Averaging(shards=1), encoding, REGION).seconds.values())
         for encoding in ("float32", "bfloat16", "int8")
     ]
     assert seconds == sorted(seconds, reverse=True)
 
 
+def shown(*arguments: str, **environment: str) -> str:
+    ran = CliRunner(env={"COLUMNS": "200", **environment}).invoke(app, ["plan", "--clients", "40", *arguments])
+    assert ran.exit_code == 0, ran.output
+    return ran.output
+
+
 def test_people_are_shown_dollars_and_where_the_prices_are_from() -> None:
-    ran = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["plan", "--model-bytes", "437544", "--clients", "40"])
-    assert ran.exit_code == 0
-    assert "dollars a round" in ran.output
-    assert all(price.page in ran.output for price in ALL)
-    huge = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["plan", "--model-bytes", "1200000000", "--clients", "10"])
-    assert "not enough memory" in huge.output
+    said = shown("--model-bytes", "437544", "--region", REGION)
+    assert "dollars a round" in said
+    assert all(f"{price.as_of}, {price.source}" in said for price in msgspec.structs.astuple(prices_of(REGION)))
+    assert "not enough memory" in shown("--model-bytes", "1200000000", "--region", REGION)
 
 
-@pytest.mark.parametrize("price", ALL, ids=lambda price: price.unit)
+def test_what_greengrass_asks_for_a_core_device_is_named_apart() -> None:
+    found = told("--model-bytes", "1000", "--clients", "40")
+    assert found["greengrass_month"] == pytest.approx(40 * 0.16)
+    assert not any("Greengrass" in name and amount > 1 for name, amount in found["month"].items())
+    assert "for Greengrass itself: $0.16 a core device, $6.40 for 40" in shown(
+        "--model-bytes", "1000", "--region", REGION
+    )
+
+
+def test_a_region_has_its_own_prices() -> None:
+    question = ("--model-bytes", "1000", "--clients", "40")
+    here, there = told(*question), told(*question, "--region", "eu-west-1")
+    assert (here["region"], there["region"]) == ("us-east-1", "eu-west-1")
+    assert there["greengrass_month"] > here["greengrass_month"]
+    assert there["dollars"]["DynamoDB"] > here["dollars"]["DynamoDB"]
+    assert there["calls"] == here["calls"]
+
+
+@pytest.mark.parametrize(
+    ("configured", "region"), [({}, "us-east-1"), ({"AWS_DEFAULT_REGION": "eu-west-1"}, "eu-west-1")]
+)
+def test_the_region_is_that_of_the_aws_configuration(
+    configured: dict[str, str], region: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    assert f"list prices in {region}" in shown("--model-bytes", "1000", **configured)
+
+
+def test_a_region_without_known_prices_is_refused_with_those_that_have_some() -> None:
+    with pytest.raises(UnknownRegionError, match="'eu-west-9' are known, only those of us-east-1, eu-west-1"):
+        prices_of("eu-west-9")
+    ran = CliRunner().invoke(app, ["plan", "--clients", "1", "--model-bytes", "1", "--region", "eu-west-9"])
+    assert isinstance(ran.exception, UnknownRegionError)
+
+
+@pytest.mark.parametrize("price", PRICES, ids=lambda price: f"{price.unit} {price.dollars}")
 def test_a_price_has_its_month_and_a_page_of_awss_own(price: Price) -> None:
-    assert price.page.startswith(("https://aws.amazon.com/", "https://docs.aws.amazon.com/"))
+    own = "https://aws.amazon.com/", "https://pricing.us-east-1.amazonaws.com/offers/"
+    assert price.source.startswith(own)
     assert re.fullmatch(r"20\d\d-[01]\d", price.as_of)
+    assert price.dollars > 0
 
 
 class _Tags(yaml.SafeLoader):

@@ -15,7 +15,9 @@ import torch
 import yaml
 from torch import nn
 
-from cli.planning.forecast import forecast, model_of, round_of
+from cli.planning.forecast import forecast
+from cli.planning.models import model_of
+from cli.planning.prices import by_region
 from cli.settings.fields import checked
 from cli.settings.parsing import look
 from cloud import custom_policies
@@ -179,10 +181,11 @@ def test_the_rules_of_the_example_do_what_they_say(tmp_path: Path) -> None:
 
 
 def test_what_a_round_of_the_example_costs_is_what_is_said() -> None:
-    found = forecast(
-        round_of(model_of(46_796_608), ModelHeader(federation="f", round=0), 40, Averaging(), "float32", copied=False)
-    )
+    about = ModelHeader(federation="f", round=0)
+    found = forecast(model_of(46_796_608), about, 40, Averaging(), "float32", "us-east-1")
     told = (ROOT / "docs" / "operating.md").read_text()
     assert "--model-bytes 46796608 --clients 40 " in told
+    assert f"${found.greengrass_month:.2f} a month" in told
+    assert all(f"`{region}`" in told for region in by_region())
     assert f"${found.dollars_a_round:.2f} a round" in told
     assert f"${found.dollars['models sent to devices']:.2f} are the models" in " ".join(told.split())
