@@ -1,0 +1,74 @@
+"""Commands that make things in AWS: the stack, a federation."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli import federations, readiness
+from cli.commands.aws import client_of, operations_of
+from cli.commands.options import Json, ProjectPath, Stack
+from cli.project import load
+from cli.readiness import UnknownGroupError
+from cli.screen import Screen, write_json
+from cli.table import Table
+from operations import deployment
+from operations import packaging as package
+
+
+def deploy(
+    projects: Annotated[
+        list[Path] | None, typer.Argument(help="Federations whose policies.py the functions take along.")
+    ] = None,
+    stack: Stack = "fedgrass",
+    update_retention_days: Annotated[int, typer.Option(min=1, help="Days after which updates are deleted.")] = 30,
+    alarm_topic: Annotated[
+        str | None,
+        typer.Option(help="ARN of the SNS topic that alarms go to, from now on.", show_default="as it was"),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Make or update the stack in your credentials' AWS account.
+
+    It has the bucket, tables, queues and functions.
+
+    Rules of federations that are not named here stay as they were deployed.
+    """
+    policies = deployment.deployed_policies(client_of, stack)
+    for path in projects or []:
+        policies |= load(path).policies
+    layer = package.dependencies(package.LAMBDA, package.cache_directory())
+    made = deployment.deploy(client_of, stack, package.code(policies), layer, update_retention_days, alarm_topic)
+    if as_json:
+        write_json(made)
+        return
+    screen = Screen()
+    rows = [(field, getattr(made, field)) for field in made.__struct_fields__]
+    screen.table(Table(columns=("output", "value"), rows=rows, texts=frozenset({"value"})))
+    screen.line(
+        f"Attach {made.device_policy_arn} to the role of your token exchange service, and the IoT policy "
+        f"{made.device_iot_policy_name} to your devices' certificates."
+    )
+
+
+def init(project: ProjectPath, stack: Stack = "fedgrass", as_json: Json = False) -> None:
+    """Make a federation: check its folder, upload its first model.
+
+    What is checked: federation.yaml, task.py, policies.py, and whether its rules are deployed and its thing group, if
+    there is one already, is large enough.
+    """
+    checked = load(project)
+    operations = operations_of(stack)
+    to_do = None
+    try:
+        readiness.check(client_of, stack, checked.settings, checked.policies.get(checked.settings.name))
+    except UnknownGroupError as error:
+        to_do = str(error)  # there is time until the start
+    record = federations.create(operations, checked, federations.initial_model(checked))
+    if as_json:
+        write_json(record)
+        return
+    if to_do is not None:
+        Screen().line(f"before the start: {to_do}")
+    Screen().line(f"federation {record.federation} is ready: model {record.model.key}, {record.model.bytes:,} bytes")
+    Screen().line(f"start it: fedgrass start {record.federation} --stack {stack}")

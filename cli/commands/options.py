@@ -1,0 +1,23 @@
+"""What several commands are told."""
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def _stack_name(name: str) -> str:
+    if not re.fullmatch(r"[a-zA-Z][a-zA-Z0-9-]{0,127}", name):
+        raise typer.BadParameter(f"{name!r} is no stack's name: use a-z, A-Z, 0-9 and '-', and begin with a letter")
+    return name
+
+
+ProjectPath = Annotated[Path, typer.Argument(help="A federation.yaml, or the folder it lies in.")]
+FederationName = Annotated[str, typer.Argument(help="Name of the federation.")]
+Stack = Annotated[str, typer.Option(help="Name of the CloudFormation stack.", callback=_stack_name)]
+Json = Annotated[bool, typer.Option("--json", help="Print one line of JSON instead of text.")]
+DataDirectory = Annotated[
+    Path | None, typer.Option("--data", help="Folder with the four IDX files of MNIST; default: 5,000 packaged digits.")
+]
+Splitting = Annotated[str, typer.Option("--split", help="iid, labels:K (K labels a client) or dirichlet:ALPHA.")]
