@@ -14,8 +14,7 @@ import msgspec
 import numpy as np
 import typer
 
-from cloud.averaging import optimizers
-from cloud.averaging.rules import robust
+from cloud.averaging import optimizers, robust
 from cloud.settings import FedAdagrad, FedAdam, FedAvg, FedAvgM, FedYogi, ServerOptimizer
 from protocol.encodings import decode, encode
 from protocol.messages import Encoding

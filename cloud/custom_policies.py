@@ -6,7 +6,7 @@ federations/<name>/, so that what was deployed is what runs.
 
 import importlib.util
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,39 +14,13 @@ from typing import Any
 import msgspec
 
 from cloud.settings import Federation
-from cloud.state.records import ClientRecord, ResponseRecord, RoundRecord
 from fedgrass import policies
-from fedgrass.policies import Client, Round
 
 FILE_NAME = "policies.py"
 
 
 class InvalidPolicyError(Exception):
     """policies.py is missing, doesn't load, lacks a function, or a function of it returned what it may not."""
-
-
-def client_view(record: ClientRecord) -> Client:
-    """A client's record as rules see it."""
-    return Client(**{name: getattr(record, name) for name in Client.__struct_fields__})
-
-
-def round_view(record: RoundRecord, responses: Iterable[ResponseRecord], now: float) -> Round:
-    """A round's record as rules see it."""
-    return Round(
-        federation=record.federation,
-        number=record.round,
-        cohort=tuple(member.thing for member in record.cohort),
-        accepted=record.accepted,
-        refused=record.refused,
-        target=record.target,
-        quorum=record.quorum,
-        elapsed_s=now - record.opened_at,
-        reports={
-            response.thing: response.report
-            for response in responses
-            if response.state == "accepted" and response.report is not None
-        },
-    )
 
 
 def load(directory: Path, settings: Federation) -> ModuleType | None:

@@ -97,7 +97,7 @@ class FedYogi(_Adaptive, frozen=True):
 ServerOptimizer = FedAvg | FedAvgM | FedAdagrad | FedAdam | FedYogi
 """How an averaged difference changes the model: told apart by `name`."""
 
-Rule = Literal["mean", "weighted", "median", "trimmed_mean", "krum", "multi_krum", "own"]
+RuleName = Literal["mean", "weighted", "median", "trimmed_mean", "krum", "multi_krum", "own"]
 
 
 class Averaging(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -118,7 +118,7 @@ class Averaging(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     the sizes of model and cohort.
     """
 
-    rule: Rule = "weighted"
+    rule: RuleName = "weighted"
     trim: Annotated[float, msgspec.Meta(ge=0, lt=0.5)] = 0.1
     byzantine: Annotated[int, msgspec.Meta(ge=0)] = 1
     clip_norm: Annotated[float, msgspec.Meta(gt=0)] | None = None

@@ -11,9 +11,11 @@ import msgspec
 
 from cloud.averaging.applying import Before, new_parts
 from cloud.averaging.blocks import blocks_of
-from cloud.averaging.combining import GroupSums, Mean, Updates
 from cloud.averaging.grid import grid_of
+from cloud.averaging.rules.mean import Mean
 from cloud.averaging.sources import Fill, Request, Source, Stored
+from cloud.averaging.sums import GroupSums
+from cloud.averaging.updates import Updates
 from cloud.averaging.weighing import weigh
 from cloud.settings import Averaging
 from protocol.encodings import FLOAT_DTYPES, UpdateLayout, check_layout, update_layout

@@ -14,7 +14,7 @@ from cli.planning.tables import tables
 from cli.screen import Screen, write_json
 from cli.table import Table
 from cloud.averaging.grid import MAX_MODEL_BYTES
-from cloud.settings import MAX_COHORT, Averaging, Download, Rule
+from cloud.settings import MAX_COHORT, Averaging, Download, RuleName
 from protocol.messages import Encoding, ModelHeader
 
 REGION = "us-east-1"
@@ -28,7 +28,7 @@ def plan(
     model: Annotated[
         Path | None, typer.Option(help="Instead of the size: a model's safetensors file.", exists=True, dir_okay=False)
     ] = None,
-    rule: Annotated[Rule, typer.Option(help="averaging.rule of federation.yaml.")] = "weighted",
+    rule: Annotated[RuleName, typer.Option(help="averaging.rule of federation.yaml.")] = "weighted",
     encoding: Annotated[Encoding, typer.Option(help="encoding of federation.yaml.")] = "float32",
     optimizer: Annotated[
         Literal["fedavg", "fedavgm", "fedadagrad", "fedadam", "fedyogi"],

@@ -18,7 +18,7 @@ from cloud.averager.work.sharding import FIXED_MB, MEMORY_MB, READ_BYTES_PER_S, 
 from cloud.averaging import optimizers
 from cloud.averaging.blocks import Slices, blocks_of
 from cloud.averaging.grid import grid_of
-from cloud.averaging.rules import is_robust
+from cloud.averaging.rules import rule_of
 from cloud.settings import Averaging
 from components.client.trainer.s3.resumable_upload import PART_BYTES
 from components.client.trainer.s3.transfer import IN_PARTS_BYTES
@@ -121,7 +121,9 @@ def forecast(
     model_bytes = len(grid.model_start(1)) + last.end
     offered = len(grid.copy_start(1)) + last.copy[1] if copied else model_bytes
     written = sum({"state": grid.state_range(last)[1], "copy": offered}.get(file, model_bytes) for file in files)
-    blocks = blocks_of(grid.parts, block_elements(encoding, clients, of_all_clients=is_robust(settings.rule)))
+    blocks = blocks_of(
+        grid.parts, block_elements(encoding, clients, of_all_clients=rule_of(settings.rule).sees == "coordinates")
+    )
     pieces = sum(len(Slices(layout, block).ranges) for block in blocks)
 
     handed_out, stages = (0, 0) if shared.alone else (sum(jobs.values()), len(jobs))

@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, get_args
 
 from cli.counting import counted
 from cli.settings.problems import Problem, shown
-from cloud.averaging.rules import least_updates
-from cloud.settings import DEFAULT_QUORUM, MAX_COHORT, Amount, Federation, amount_of, share_of
+from cloud.averaging.rules import least_updates, rule_of
+from cloud.settings import DEFAULT_QUORUM, MAX_COHORT, Amount, Federation, RuleName, amount_of, share_of
 from protocol import names
 
 _GROUP = re.compile(r"[a-zA-Z0-9:_-]{1,128}")
@@ -16,8 +16,10 @@ _GROUP = re.compile(r"[a-zA-Z0-9:_-]{1,128}")
 _USED_WITH = {
     ("selection", "policy", "cohort"): ("random", "fastest", "own"),
     ("selection", "policy", "dropout"): ("random", "fastest", "own"),
-    ("averaging", "rule", "trim"): ("trimmed_mean",),
-    ("averaging", "rule", "byzantine"): ("krum", "multi_krum"),
+    **{
+        ("averaging", "rule", field): tuple(name for name in get_args(RuleName) if field in rule_of(name).settings)
+        for field in ("trim", "byzantine")
+    },
     ("pacing", "policy", "interval_s"): ("fixed_rate",),
 }
 """With which choices a field beside them counts."""
@@ -131,17 +133,11 @@ def _too_few(settings: Federation, cohort: int | None, target: int | None) -> It
     for name, clients in counts.items():
         if clients is None or clients >= needed:
             continue
-        if averaging.rule in ("krum", "multi_krum"):
-            yield Problem(
-                ("averaging", "byzantine"),
-                f"{averaging.byzantine} with {name} {clients}: {averaging.rule} needs {needed} clients, "
-                "2 * byzantine + 3",
-            )
-        else:
-            yield Problem(
-                ("averaging", "rule"),
-                f"{averaging.rule} with {name} {clients}: of fewer than {needed} updates it would be a mean",
-            )
+        least = rule_of(averaging.rule).least
+        yield Problem(
+            ("averaging", least.setting),
+            f"{getattr(averaging, least.setting)} with {name} {clients}: {averaging.rule} needs {needed} {least.why}",
+        )
         return
 
 

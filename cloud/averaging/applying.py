@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from cloud.averaging import optimizers
 from cloud.averaging.blocks import Block, Run
-from cloud.averaging.combining import Change, Changes
 from cloud.averaging.grid import Grid, Part
+from cloud.averaging.rules.rule import BlockChange, ModelChange
 from cloud.averaging.sources import Reader, Request, read_whole
 from cloud.averaging.values import to_float64
 from cloud.settings import Averaging
@@ -62,7 +62,12 @@ class Before:
 
 
 def new_parts(
-    grid: Grid, parts: Iterable[Part], blocks: Iterable[Block], changes: Changes, before: Before, settings: Averaging
+    grid: Grid,
+    parts: Iterable[Part],
+    blocks: Iterable[Block],
+    change: ModelChange,
+    before: Before,
+    settings: Averaging,
 ) -> Iterator[NewPart]:
     """Some parts after the round; `blocks` are all of theirs.
 
@@ -77,7 +82,7 @@ def new_parts(
     for part in parts:
         writing = _Writing(part, before.next(part), grid.vectors, settings)
         for block in of_part.get(part.number, []):
-            writing.write(block, changes.next(block))
+            writing.write(block, change.next(block))
         if grid.copied:
             writing.copy()
         yield NewPart(part, writing.new, frozenset(writing.negative))
@@ -102,7 +107,7 @@ class _Writing:
         if settings.ema:
             self.new["ema"] = bytearray(size)
 
-    def write(self, block: Block, change: Change) -> None:
+    def write(self, block: Block, change: BlockChange) -> None:
         parameters, values = change
         for run in block.runs():
             part = slice(run.start, run.end)

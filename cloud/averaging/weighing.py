@@ -2,20 +2,17 @@
 
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
-from cloud.averaging.rules import is_robust
-from cloud.averaging.rules.robust import clipping_factors
+from cloud.averaging.robust import clipping_factors
+from cloud.averaging.rules import rule_of
 from cloud.averaging.sources import Source
+from cloud.averaging.weights import Weighing
 from cloud.settings import Averaging
 from protocol.local_steps import count_steps
 from protocol.messages import Training
-
-Weights = NDArray[np.float64]
 
 EXAMPLES_RATIO = 10
 """A client counts for so many times the examples of the median one at most, if the settings don't say otherwise."""
@@ -25,27 +22,6 @@ INTEGER_RATIO = 10
 
 STEPS_RATIO = 10.0
 """To the steps of the median client no update is scaled up, or down, by more."""
-
-
-class Weighing(msgspec.Struct, frozen=True, eq=False):
-    """How updates count, all float64 [clients]: `weights` of their parameters in a mean, and `value_weights` of their
-    buffers and integers, 0 of those that don't count; `scales`, which the changes of parameters are multiplied with
-    before any rule sees them. No update's L2 norm is over its `norms` then. In a mean no integer
-    counts for a change of more than `integer_limit`, up or down."""
-
-    weights: Weights
-    value_weights: Weights
-    scales: Weights
-    norms: Weights
-    integer_limit: float = np.inf
-
-    def total(self, clients: Iterable[int]) -> float:
-        """The sum of some clients' weights."""
-        return math.fsum(self.weights[client] for client in clients)
-
-    def value_total(self, clients: Iterable[int]) -> float:
-        """The same of buffers and integers."""
-        return math.fsum(self.value_weights[client] for client in clients)
 
 
 def weigh(settings: Averaging, training: Training, sources: Sequence[Source]) -> Weighing:
@@ -65,13 +41,14 @@ def weigh(settings: Averaging, training: Training, sources: Sequence[Source]) ->
     Buffers and integers are values, not steps: nothing scales them. They don't count if it can't be known any more
     which values they are. An integer's change is bounded, for one client's of 2^62 would outdo all others.
     """
+    rule = rule_of(settings.rule)
     examples = counted_examples(settings, [source.report.examples for source in sources])
-    counts = examples if settings.rule == "weighted" else [1] * len(sources)
+    counts = examples if rule.counts_examples else [1] * len(sources)
     weights = np.array(counts, np.float64) / np.sqrt([source.age + 1.0 for source in sources])
     value_weights = np.where([source.base is None for source in sources], 0.0, weights)
     scales = np.ones(len(sources))
     norms = np.array([source.norm for source in sources])
-    if settings.normalize_steps and not is_robust(settings.rule):
+    if settings.normalize_steps and not rule.is_robust:
         asked_for = (count_steps(training, source.report.examples) for source in sources)
         steps = np.array([min(s.report.steps, most) for s, most in zip(sources, asked_for, strict=True)], np.float64)
         scales = np.clip(np.median(steps) / steps, 1 / STEPS_RATIO, STEPS_RATIO)

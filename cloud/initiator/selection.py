@@ -3,9 +3,10 @@
 import random
 from collections.abc import Callable, Sequence
 
-from cloud.custom_policies import InvalidPolicyError, call, client_view
+from cloud.custom_policies import InvalidPolicyError, call
 from cloud.settings import MAX_COHORT, Selection, cohort_of
 from cloud.state.records import ClientRecord, CohortMember
+from cloud.state.views import client_view
 
 
 class NotEnoughClientsError(Exception):

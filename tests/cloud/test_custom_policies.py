@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from cloud import custom_policies
-from cloud.custom_policies import InvalidPolicyError, call, load, round_view
+from cloud.custom_policies import InvalidPolicyError, call, load
 from cloud.state.records import ResponseRecord
+from cloud.state.views import round_view
 from protocol.messages import MAX_INTEGER
 from tests.cloud.examples import federation, report, round_record
 from tests.paths import ROOT

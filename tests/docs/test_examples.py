@@ -21,9 +21,9 @@ from cli.planning.prices import by_region
 from cli.settings.fields import checked
 from cli.settings.parsing import look
 from cloud import custom_policies
-from cloud.custom_policies import round_view
 from cloud.settings import Averaging, Federation
 from cloud.state.records import ClientRecord
+from cloud.state.views import round_view
 from components.client.agent import configuration
 from components.client.trainer.files.checkpoints import Checkpoints
 from components.client.trainer.files.round_files import Belonging, RoundFiles

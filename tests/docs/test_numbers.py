@@ -2,7 +2,7 @@
 
 import pytest
 
-from cloud.averaging.combining import GROUP
+from cloud.averaging.sums import GROUP
 from cloud.settings import MAX_COHORT
 from cloud.state.lifecycle import MAX_ATTEMPTS, MIN_LEASE_S
 from cloud.state.object_cache import KEPT_BYTES

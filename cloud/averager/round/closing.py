@@ -8,14 +8,15 @@ from collections.abc import Sequence
 from cloud.averager.round.pacing import not_before
 from cloud.averager.work.files import key_of
 from cloud.averaging.applying import FILES
-from cloud.averaging.rules import is_robust
+from cloud.averaging.rules import rule_of
 from cloud.averaging.weighing import counted_examples
-from cloud.custom_policies import InvalidPolicyError, round_view
+from cloud.custom_policies import InvalidPolicyError
 from cloud.services import Services
 from cloud.settings import Averaging
 from cloud.state.handover import given_up, unanswered
 from cloud.state.records import RoundRecord
 from cloud.state.rounds import Answers
+from cloud.state.views import round_view
 from protocol.messages import MAX_MESSAGE_BYTES, OpenRound, Report, RoundCounts, RoundNotice, encode
 
 _log = logging.getLogger(__name__)
@@ -103,7 +104,7 @@ def pooled_metrics(settings: Averaging, reports: Sequence[Report]) -> tuple[dict
     for key in sorted(reported, key=lambda key: (-len(reported[key]), key))[:MAX_METRICS]:
         finite = [(value, examples) for value, examples in reported[key] if value is not None and math.isfinite(value)]
         if finite:
-            pooled[key] = _median(finite) if is_robust(settings.rule) else _mean(finite)
+            pooled[key] = _median(finite) if rule_of(settings.rule).is_robust else _mean(finite)
         if len(finite) < len(reported[key]):
             not_finite[key] = len(reported[key]) - len(finite)
     return pooled, not_finite

@@ -14,7 +14,7 @@ from cloud.averager.work.inputs import Inputs, fetch_head, gather
 from cloud.averager.work.jobs import Averager
 from cloud.averager.work.sharding import INVOCATION_S, TooMuchWorkError, plan
 from cloud.averaging.applying import NotFiniteModelError
-from cloud.custom_policies import InvalidPolicyError, call, round_view
+from cloud.custom_policies import InvalidPolicyError, call
 from cloud.services import Services
 from cloud.state.lifecycle import (
     Aborted,
@@ -36,6 +36,7 @@ from cloud.state.lifecycle import (
 from cloud.state.models import MissingUploadError, OtherModelError
 from cloud.state.records import EXPELLED, CohortMember, ResponseRecord, RoundRecord
 from cloud.state.rounds import ROOM_AT_END, Answers, KnownResponsesError, StaleRoundError
+from cloud.state.views import round_view
 from protocol.messages import AverageShard, CheckRound
 
 if TYPE_CHECKING:

@@ -7,9 +7,10 @@ from typing import Any
 
 import msgspec
 
+from cloud.averager.work.object_reader import ObjectReader, waiting
 from cloud.averaging.applying import File, NewPart
 from cloud.averaging.grid import Grid
-from cloud.averaging.sources import ObjectReader, Request, Stored, read_whole, waiting
+from cloud.averaging.sources import Request, Stored, read_whole
 from cloud.services import Services
 from cloud.settings import Averaging
 from cloud.state.models import Models

@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from cloud.averager.work.files import files_of, key_of
+from cloud.averager.work.object_reader import ObjectReader
 from cloud.averager.work.older_models import bases_of
 from cloud.averaging import optimizers
 from cloud.averaging.applying import File
 from cloud.averaging.blocks import Block, blocks_of
-from cloud.averaging.combining import MATRIX_BYTES, Rebasing
 from cloud.averaging.grid import Grid, Part, grid_of
-from cloud.averaging.sources import ObjectReader, Source, Stored
+from cloud.averaging.sources import Source, Stored
+from cloud.averaging.updates import MATRIX_BYTES, Rebasing, Updates
 from cloud.averaging.values import Base, BaseReader
-from cloud.averaging.weighing import Weighing, weigh
+from cloud.averaging.weighing import weigh
+from cloud.averaging.weights import Weighing
 from cloud.services import Services
 from cloud.state.records import Carried, CorruptRecordError, ResponseRecord, RoundRecord
 from cloud.state.rounds import Answers
@@ -58,6 +60,10 @@ class Inputs(msgspec.Struct, frozen=True, eq=False, kw_only=True):
         return ObjectReader(
             services.models, [source.stored for source in self.sources], services.parallel, services.waited_s
         )
+
+    def updates(self, services: Services, blocks: Sequence[Block], clients: Sequence[int]) -> Updates:
+        """The changes that these clients' updates make at some blocks."""
+        return Updates(self.layout, self.reader(services), blocks, clients, self.rebasing(services, blocks, clients))
 
     def rebasing(self, services: Services, blocks: Sequence[Block], clients: Sequence[int]) -> Rebasing | None:
         """What values of these clients' updates to other models than the present one are rebased with, at these blocks;

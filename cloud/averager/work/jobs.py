@@ -1,32 +1,24 @@
 """The work of averaging, all of it at once or job by job: reading updates, writing the files of the new model."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from cloud.averager.work.files import Outputs, key_of
 from cloud.averager.work.inputs import Inputs
+from cloud.averager.work.object_reader import ObjectReader
 from cloud.averager.work.older_models import without_base
+from cloud.averager.work.round_updates import StoredUpdates
 from cloud.averaging.applying import Before, new_parts
 from cloud.averaging.blocks import Block
-from cloud.averaging.combining import (
-    Changes,
-    Given,
-    GroupSums,
-    Mean,
-    Robust,
-    StoredSums,
-    Sums,
-    Updates,
-    gram,
-    groups_of,
-)
+from cloud.averaging.distances import gram
 from cloud.averaging.grid import Part
 from cloud.averaging.outliers import far_norms
-from cloud.averaging.rules import is_robust, robust
-from cloud.averaging.rules.custom import base_values, own_change, read_updates
-from cloud.averaging.rules.krum import Krum
-from cloud.averaging.sources import ObjectReader, Stored
+from cloud.averaging.robust import squared_distances
+from cloud.averaging.rules import rule_of
+from cloud.averaging.sources import Stored
+from cloud.averaging.sums import GroupSums, StoredSums, Sums, groups_of
+from cloud.averaging.updates import Updates
 from cloud.services import Services
 from cloud.state.records import Work
 from cloud.state.round_warnings import merged, negative_variance
@@ -39,7 +31,7 @@ class Averager:
     part of it is done again.
 
     Raises:
-        InvalidPolicyError: one's own average failed.
+        InvalidPolicyError: a custom average failed.
         NotFiniteModelError: the new model would have values that are not finite.
         MissingObjectError: an accepted update, or what belongs to the base model, is gone.
         MissingUploadError: the round has been averaged, or given up, meanwhile.
@@ -50,7 +42,8 @@ class Averager:
         self._inputs = inputs
         self._record = inputs.record
         self._settings = inputs.record.settings.averaging
-        self._everyone = range(len(inputs.sources))
+        self._rule = rule_of(self._settings.rule)
+        self._everyone: Sequence[int] = range(len(inputs.sources))
         self._negative: set[str] = set()
 
     @property
@@ -73,10 +66,7 @@ class Averager:
     def do_all(self) -> ModelReference:
         """Average the round and write the files of the new model."""
         parts, uploads = self._inputs.grid.parts, self.begin_uploads()
-        clients: Sequence[int] = self._everyone
-        if self._settings.rule in ("krum", "multi_krum"):
-            clients = self._choose(self._gram(parts))
-        model = self._write(parts, uploads, clients)
+        model = self._write(parts, uploads, self._selected(lambda: self._gram(parts)))
         self.complete_uploads(uploads)
         return model
 
@@ -89,30 +79,17 @@ class Averager:
         elif work.present == "sums":
             self._write_sums(parts, work, shard, group)
         else:
-            clients: Sequence[int] = self._everyone
-            if "distances" in work.stages:
-                clients = self._choose(self._stored_gram(work))
-            self._write(parts, work.uploads, clients, shard if "sums" in work.stages else None)
+            selected = self._selected(lambda: self._stored_gram(work))
+            self._write(parts, work.uploads, selected, shard if "sums" in work.stages else None)
 
     def _write(
-        self, parts: Sequence[Part], uploads: dict[str, str], clients: Sequence[int], summed: int | None = None
+        self, parts: Sequence[Part], uploads: dict[str, str], selected: Sequence[int], summed: int | None = None
     ) -> ModelReference:
         """Write these parts of the files; `summed` is the shard whose sums are there already."""
         inputs, services = self._inputs, self._services
-        is_matrix = self._settings.rule in ("median", "trimmed_mean")
-        blocks = inputs.blocks(parts, of_all_clients=is_robust(self._settings.rule))
-        changes: Changes
-        if self._settings.rule == "own":
-            changes = self._own(blocks)
-        elif is_matrix:
-            changes = Robust(self._updates(blocks, clients), inputs.weighing, self._settings)
-        elif self._settings.rule in ("krum", "multi_krum"):
-            changes = Krum(self._updates, blocks, clients, inputs.weighing)
-        elif summed is not None:
-            changes = Mean(self._stored_sums(blocks, summed), inputs.weighing.value_total(clients))
-        else:
-            sums = GroupSums(self._updates(blocks, clients), inputs.weighing, inputs.weighing.total(clients))
-            changes = Mean(sums, inputs.weighing.value_total(clients))
+        blocks = inputs.blocks(parts, of_all_clients=self._rule.sees == "coordinates")
+        stored = None if summed is None else self._stored_sums(blocks, summed)
+        change = self._rule.change(StoredUpdates(services, inputs, blocks, selected, stored))
         before = Before(inputs.grid, parts, inputs.before_reader(services), inputs.files[: len(inputs.before)])
         outputs = Outputs(
             services.models,
@@ -122,22 +99,10 @@ class Averager:
             uploads,
             services.waited_s,
         )
-        for new in new_parts(inputs.grid, parts, blocks, changes, before, self._settings):
+        for new in new_parts(inputs.grid, parts, blocks, change, before, self._settings):
             outputs.write(new)
             self._negative |= new.negative
         return outputs.finish()
-
-    def _updates(self, blocks: Sequence[Block], clients: Sequence[int]) -> Updates:
-        rebasing = self._inputs.rebasing(self._services, blocks, clients)
-        return Updates(self._inputs.layout, self._inputs.reader(self._services), blocks, clients, rebasing)
-
-    def _own(self, blocks: Sequence[Block]) -> Given:
-        reader = self._inputs.reader(self._services)
-        rebasing = self._inputs.rebasing(self._services, blocks, self._everyone)
-        models = rebasing.reader.whole(blocks) if rebasing else ()
-        updates = read_updates(self._inputs.layout, reader, self._inputs.sources, models)
-        base = base_values(self._services.models.get(self._record.base))
-        return Given(own_change(self._services.policy(self._record.settings, "average"), updates, base))
 
     # ---- What goes before the last stage
 
@@ -155,11 +120,11 @@ class Averager:
             total += np.frombuffer(one.data).reshape(shape)
         return total
 
-    def _choose(self, products: Sums) -> list[int]:
-        """The clients that the rule keeps, in their order."""
-        byzantine = self._settings.byzantine
-        kept = 1 if self._settings.rule == "krum" else max(1, len(self._everyone) - byzantine)
-        return robust.krum(robust.squared_distances(products, self._inputs.weighing.norms), byzantine, kept)
+    def _selected(self, products: Callable[[], Sums]) -> Sequence[int]:
+        """The clients that the rule selects, in their order; all, if it selects none."""
+        if self._rule.select is None:
+            return self._everyone
+        return self._rule.select(squared_distances(products(), self._inputs.weighing.norms), self._settings)
 
     def _write_sums(self, parts: Sequence[Part], work: Work, shard: int, group: int) -> None:
         all_groups = groups_of(self._everyone)
@@ -167,7 +132,7 @@ class Averager:
         blocks, weighing = self._inputs.blocks(parts), self._inputs.weighing
         total = weighing.total(self._everyone)
         for number in range(first, end):
-            sums = GroupSums(self._updates(blocks, all_groups[number]), weighing, total)
+            sums = GroupSums(self._inputs.updates(self._services, blocks, all_groups[number]), weighing, total)
             data = b"".join(next(sums.of(block)).all.tobytes() for block in blocks)
             self._services.models.put_bytes(self._key(f"sums-{shard}-{number}"), data)
 

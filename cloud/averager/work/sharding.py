@@ -8,8 +8,10 @@ from typing import Annotated
 
 import msgspec
 
-from cloud.averaging.combining import GROUP, MATRIX_BYTES
 from cloud.averaging.grid import MIN_PART_BYTES
+from cloud.averaging.rules import rule_of
+from cloud.averaging.sums import GROUP
+from cloud.averaging.updates import MATRIX_BYTES
 from cloud.settings import Averaging
 from cloud.state.object_cache import KEPT_BYTES
 from cloud.state.records import Stage, Work
@@ -73,34 +75,34 @@ def plan(settings: Averaging, parts: int, update_bytes: int, clients: int) -> Pl
         TooMuchWorkError: no invocation could do its share in its time.
     """
     total = clients * update_bytes
-    is_krum = settings.rule in ("krum", "multi_krum")
-    is_mean = settings.rule in ("mean", "weighted")
+    rule = rule_of(settings.rule)
     shards = groups = 1
-    if settings.rule != "own":  # that one sees whole updates
+    if rule.sees != "updates":
         wanted = max(math.ceil(total / _SHARD_BYTES), math.ceil(read_s(total) / _JOB_S), 1)
         shards = min(parts, settings.shards or wanted)
-    if is_mean:
+    if rule.sees == "sums":
         groups = max(1, min(math.ceil(clients / GROUP), math.ceil(read_s(total / shards) / _JOB_S)))
     read = math.ceil(total / shards / groups)
-    seconds = read_s(read) * (2 if is_krum and shards == 1 else 1)
+    seconds = read_s(read) * (2 if rule.select and shards == 1 else 1)
     if seconds > INVOCATION_S:
         raise TooMuchWorkError(
             f"averaging {clients} updates of {update_bytes} bytes by rule {settings.rule} would take an invocation "
             f"{seconds:.0f} s, and it has {INVOCATION_S:.0f}: take a smaller cohort, or an encoding of fewer bytes"
         )
     stages: list[Stage] = []
-    if is_krum:
+    if rule.select:
         stages.append("distances")
     if groups > 1:
         stages.append("sums")
     stages.append("parts")
+    matrix_bytes = 0 if rule.sees == "sums" else MATRIX_BYTES
     return Plan(
         stages=tuple(stages),
         shards=shards,
         groups=groups,
         read_bytes=read,
         job_s=seconds,
-        memory_mb=FIXED_MB + (_WINDOW_BYTES + (0 if is_mean else MATRIX_BYTES) + 10 * MIN_PART_BYTES) / 2**20,
+        memory_mb=FIXED_MB + (_WINDOW_BYTES + matrix_bytes + 10 * MIN_PART_BYTES) / 2**20,
     )
 
 

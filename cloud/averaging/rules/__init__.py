@@ -1,26 +1,37 @@
-"""What the averaging rules are like: what is known of each is looked up here."""
+"""The averaging rules, one a file, looked up here and nowhere else."""
 
-from cloud.settings import Averaging, Rule
+from typing import assert_never
+
+from cloud.averaging.rules.custom import CUSTOM
+from cloud.averaging.rules.krum import KRUM, MULTI_KRUM
+from cloud.averaging.rules.mean import MEAN, WEIGHTED
+from cloud.averaging.rules.median import MEDIAN
+from cloud.averaging.rules.rule import Rule
+from cloud.averaging.rules.trimmed_mean import TRIMMED_MEAN
+from cloud.settings import Averaging, RuleName
 
 
-def is_robust(rule: Rule) -> bool:
-    """Whether a rule bears some clients that send anything: it takes no one's word, on examples or on steps."""
-    match rule:
-        case "median" | "trimmed_mean" | "krum" | "multi_krum":
-            return True
-        case "mean" | "weighted" | "own":
-            return False
+def rule_of(name: RuleName) -> Rule:
+    """The rule that settings name."""
+    match name:
+        case "mean":
+            return MEAN
+        case "weighted":
+            return WEIGHTED
+        case "median":
+            return MEDIAN
+        case "trimmed_mean":
+            return TRIMMED_MEAN
+        case "krum":
+            return KRUM
+        case "multi_krum":
+            return MULTI_KRUM
+        case "own":
+            return CUSTOM
+        case _:
+            assert_never(name)
 
 
 def least_updates(settings: Averaging) -> int:
-    """Of how many updates a rule can make a model at least. Of fewer a median is a mean, there is nothing to trim, and
-    Krum guarantees nothing (Blanchard et al., 2017, section 4: n >= 2f + 3)."""
-    match settings.rule:
-        case "median":
-            return 3
-        case "trimmed_mean":
-            return 3 if settings.trim else 1
-        case "krum" | "multi_krum":
-            return 2 * settings.byzantine + 3
-        case "mean" | "weighted" | "own":
-            return 1
+    """Of how many updates the rule of these settings can make a model at least."""
+    return rule_of(settings.rule).least.updates(settings)

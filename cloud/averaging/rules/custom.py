@@ -1,27 +1,32 @@
-"""One's own averaging rule: it sees whole updates, one at a time."""
+"""A custom averaging rule: the user's `average` in policies.py. It sees whole updates, one at a time."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from cloud.averaging.sources import Reader, Request, Source, read_whole
-from cloud.averaging.values import ModelValues, rebased_buffers, rebased_integers
+from cloud.averaging.blocks import Block
+from cloud.averaging.rules.rule import BlockChange, ModelChange, Numbers, RoundUpdates, Rule
 from cloud.custom_policies import InvalidPolicyError, call
 from fedgrass.policies import Update
-from protocol.encodings import (
-    Buffer,
-    UpdateLayout,
-    buffer_range,
-    decode,
-    integer_range,
-    parameter_range,
-    scale_range,
-)
-from protocol.tensors import Array, load, to_float32
+from protocol.tensors import Array, Kind
 
 
-def own_change(rule: Callable[..., Any], updates: Iterator[Update], base: Mapping[str, Array]) -> dict[str, Array]:
+class WholeChange:
+    """A change that is there as a whole, by tensor."""
+
+    def __init__(self, change: Mapping[str, Array]) -> None:
+        self._change = {name: np.asarray(array, np.float64).reshape(-1) for name, array in change.items()}
+
+    def next(self, block: Block) -> BlockChange:
+        """The change at any block."""
+        taken: dict[Kind, list[Numbers]] = {"parameter": [np.empty(0)], "buffer": [np.empty(0)], "integer": []}
+        for piece in block.pieces:
+            taken[piece.kind].append(self._change[piece.tensor.name][piece.start : piece.end])
+        return np.concatenate(taken["parameter"]), np.concatenate(taken["buffer"] + taken["integer"])
+
+
+def custom_change(rule: Callable[..., Any], updates: Iterator[Update], base: Mapping[str, Array]) -> dict[str, Array]:
     """The change to make to the global model, by tensor, from updates in the order of their things' names.
 
     Raises:
@@ -35,50 +40,6 @@ def own_change(rule: Callable[..., Any], updates: Iterator[Update], base: Mappin
         if unread:  # no fault of the rule's
             raise unread[0] from None
         raise
-
-
-def read_updates(
-    layout: UpdateLayout, reader: Reader, sources: Sequence[Source], models: Sequence[ModelValues] = ()
-) -> Iterator[Update]:
-    """Updates as rules see them, in the order of their things' names. `models` has the values of all models that they
-    were trained from, none if that is the present one."""
-    whole = read_whole(reader, (Request(number, 0, layout.data_bytes) for number in range(len(sources))))
-    for source, data in zip(sources, whole, strict=True):
-        delta = _by_tensor(layout, data, source.base, models)
-        yield Update(thing=source.thing, report=source.report, delta=delta, age=source.age)
-
-
-def _by_tensor(layout: UpdateLayout, data: Buffer, base: int | None, models: Sequence[ModelValues]) -> dict[str, Array]:
-    """An update's differences: float32, and int64 of integers and booleans."""
-    view = memoryview(data)
-    floats = np.empty(layout.n_float, np.float32)
-    scales = view[slice(*scale_range(layout, 0, layout.n_parameters))]
-    values = view[slice(*parameter_range(layout, 0, layout.n_parameters))]
-    decode(layout.encoding, values, floats[: layout.n_parameters], 0, scales)
-    buffers = np.frombuffer(view[slice(*buffer_range(layout, 0, layout.n_float - layout.n_parameters))], "<f4")
-    integers = np.frombuffer(view[slice(*integer_range(0, layout.n_int))], "<i8")
-    if base is None:
-        buffers, integers = np.zeros_like(buffers), np.zeros_like(integers)
-    elif base:
-        buffers = rebased_buffers(buffers, models[base].buffers, models[0].buffers)
-        integers = rebased_integers(integers, models[base].integers, models[0].integers)
-    floats[layout.n_parameters :] = buffers
-    return {
-        tensor.name: numbers[tensor.start : tensor.stop].reshape(tensor.shape)
-        for numbers, tensors in ((floats, layout.floats), (integers, layout.integers))
-        for tensor in tensors
-    }
-
-
-def base_values(model: Buffer) -> dict[str, Array]:
-    """A model's tensors as values that arithmetic can use: bfloat16 and float16 as float32."""
-    header, arrays = load(model)
-    return {
-        tensor.name: to_float32(arrays[tensor.name], tensor.dtype)
-        if tensor.dtype in ("BF16", "F16")
-        else arrays[tensor.name]
-        for tensor in header.tensors
-    }
 
 
 def _noting(errors: list[Exception], updates: Iterator[Update]) -> Iterator[Update]:
@@ -108,3 +69,10 @@ def _checked(change: dict[str, Any], base: Mapping[str, Array]) -> dict[str, Arr
         if not np.isfinite(array).all():
             raise InvalidPolicyError(f"policies.py: average returned {name!r} with values that are not finite")
     return arrays
+
+
+def _change(updates: RoundUpdates) -> ModelChange:
+    return WholeChange(custom_change(updates.custom_rule(), updates.whole(), updates.base()))
+
+
+CUSTOM = Rule(sees="updates", change=_change)

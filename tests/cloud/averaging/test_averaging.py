@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from cloud.averager.round.closing import MAX_METRIC_NAME, MAX_METRICS, pooled_metrics
 from cloud.averaging.applying import NotFiniteModelError, store
-from cloud.averaging.combining import GROUP, Given
+from cloud.averaging.rules.custom import WholeChange
+from cloud.averaging.sums import GROUP
 from cloud.settings import Averaging, FedAdam, FedAvg, FedAvgM
 from protocol.messages import MAX_INTEGER, MAX_MESSAGE_BYTES, Encoding, ModelHeader, decode, encode
 from protocol.tensors import DTYPES, Array, dump, from_float32, load, to_float32
@@ -318,8 +319,8 @@ def test_integers_are_rounded_and_kept_in_range(dtype: str) -> None:
     limits = np.iinfo(DTYPES[dtype].name)
     values = np.array([10, 10, 10, 10, limits.max, limits.min], DTYPES[dtype])
     a_round = Round(model({"n": values}, {"n": dtype}), [update_of({"n": np.zeros(6, "<i8")}, report())])
-    change = Given({"n": np.array([0.4, 0.5, 1.5, -0.6, 5.0, -5.0])})
-    found = load(a_round.average(changes=change)["model"])[1]["n"]
+    change = WholeChange({"n": np.array([0.4, 0.5, 1.5, -0.6, 5.0, -5.0])})
+    found = load(a_round.average(change=change)["model"])[1]["n"]
     assert found.dtype == DTYPES[dtype]
     assert found.tolist() == [10, 10, 12, 9, limits.max, limits.min]
 

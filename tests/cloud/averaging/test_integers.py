@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.averaging.combining import GROUP
+from cloud.averaging.sums import GROUP
 from cloud.averaging.weighing import INTEGER_RATIO
-from cloud.settings import Averaging, Rule
+from cloud.settings import Averaging, RuleName
 from protocol.messages import MAX_INTEGER
 from protocol.tensors import load
 from tests.cloud.averaging.in_memory import Round
@@ -23,11 +23,13 @@ BASE = model(
     ("mean",),
 )
 HUGE = 2**62
-MEANS: list[Rule] = ["mean", "weighted"]
-ROBUST: list[Rule] = ["median", "trimmed_mean", "krum", "multi_krum"]
+MEANS: list[RuleName] = ["mean", "weighted"]
+ROBUST: list[RuleName] = ["median", "trimmed_mean", "krum", "multi_krum"]
 
 
-def averaged(rule: Rule, changes: Mapping[str, int], buffers: Mapping[str, float] | None = None, **options: Any) -> Any:
+def averaged(
+    rule: RuleName, changes: Mapping[str, int], buffers: Mapping[str, float] | None = None, **options: Any
+) -> Any:
     """The new model; all clients have the same parameters."""
     updates = [
         update_of(
@@ -50,7 +52,7 @@ def averaged(rule: Rule, changes: Mapping[str, int], buffers: Mapping[str, float
 @pytest.mark.parametrize("rule", [*MEANS, *ROBUST])
 @pytest.mark.parametrize("change", [HUGE, -HUGE, -1, 5000])
 @pytest.mark.parametrize("name", ["a", "m", "z"])
-def test_one_client_of_several_moves_a_counter_by_little(rule: Rule, change: int, name: str) -> None:
+def test_one_client_of_several_moves_a_counter_by_little(rule: RuleName, change: int, name: str) -> None:
     honest = {f"h{number}": 4 + number for number in range(5)}
     found = averaged(rule, honest | {name: change}, **{name: {"examples": MAX_INTEGER}})["n"]
     assert (np.abs(found - [10, 20]) <= INTEGER_RATIO * 8).all()
@@ -58,7 +60,7 @@ def test_one_client_of_several_moves_a_counter_by_little(rule: Rule, change: int
 
 @pytest.mark.parametrize("rule", ROBUST)
 @pytest.mark.parametrize("change", [HUGE, -HUGE])
-def test_under_robust_rules_counters_and_buffers_are_those_of_honest_clients(rule: Rule, change: int) -> None:
+def test_under_robust_rules_counters_and_buffers_are_those_of_honest_clients(rule: RuleName, change: int) -> None:
     """Of clients with the same parameters Krum takes the first one by name, whatever else is in its update."""
     honest = dict.fromkeys(("h0", "h1", "h2", "h3", "h4"), 4)
     found = averaged(rule, honest | {"a": change}, {"a": 1e9})
@@ -68,7 +70,7 @@ def test_under_robust_rules_counters_and_buffers_are_those_of_honest_clients(rul
 
 
 @pytest.mark.parametrize("rule", MEANS)
-def test_of_two_clients_one_moves_a_counter_by_ten_times_what_the_other_does_at_most(rule: Rule) -> None:
+def test_of_two_clients_one_moves_a_counter_by_ten_times_what_the_other_does_at_most(rule: RuleName) -> None:
     assert averaged(rule, {"a": 10, "b": HUGE})["n"].tolist() == [10 + 55, 20 + 55]
 
 

@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.averaging.combining import GROUP
-from cloud.averaging.rules.custom import base_values, own_change, read_updates
+from cloud.averaging.rules.custom import custom_change
 from cloud.averaging.sources import Stored
+from cloud.averaging.sums import GROUP
 from cloud.averaging.values import Base, BaseReader, rebased_buffers, rebased_integers
-from cloud.settings import Averaging, FedAdam, FedAvgM, Rule
+from cloud.averaging.whole_updates import base_values, read_updates
+from cloud.settings import Averaging, FedAdam, FedAvgM, RuleName
 from fedgrass.policies import Update
 from protocol.messages import Encoding, ModelHeader, encode
 from protocol.tensors import Array, dump, load, parse_header, to_float32
@@ -85,7 +86,7 @@ SLOW = model(0.0, 4.0, 0.015625, 12, flag=True)
 """What another made of the old one: to add its change of -0.98 to the present variance would make that negative."""
 
 
-def late(rule: Rule = "mean", age: int = 3, **changes: Any) -> Round:
+def late(rule: RuleName = "mean", age: int = 3, **changes: Any) -> Round:
     encoding = changes.pop("encoding", "float32")
     updates = [trained(PRESENT, FAST, "fast", encoding), trained(OLD, SLOW, "slow", encoding)]
     return Round(
@@ -126,7 +127,7 @@ def test_updates_to_the_present_model_are_averaged_as_if_there_were_no_late_ones
 
 
 @pytest.mark.parametrize("rule", ["median", "trimmed_mean"])
-def test_rules_that_see_all_clients_see_the_values_of_late_ones(rule: Rule) -> None:
+def test_rules_that_see_all_clients_see_the_values_of_late_ones(rule: RuleName) -> None:
     locals_ = [model(2.0, mean, variance, 20, flag=False) for mean, variance in ((1.0, 0.5), (2.0, 0.25), (9.0, 8.0))]
     updates = [trained(OLD, local, f"t{number}") for number, local in enumerate(locals_)]
     a_round = Round(
@@ -180,7 +181,7 @@ def test_one_s_own_rule_gets_the_values_of_late_updates() -> None:
         return {name: found.delta[name] if name in found.delta else 0 * model[name] for name in model}
 
     updates = read_updates(a_round.layout, a_round.reader, a_round.sources, models)
-    change = own_change(of_the_late_one, updates, base_values(PRESENT))
+    change = custom_change(of_the_late_one, updates, base_values(PRESENT))
     now = values_of(PRESENT)
     assert (now["bn.running_var"] + change["bn.running_var"]).tolist() == [0.015625] * 4
     assert (now["id"] + change["id"]).tolist() == [BIG, -BIG]
@@ -188,7 +189,7 @@ def test_one_s_own_rule_gets_the_values_of_late_updates() -> None:
 
 
 @pytest.mark.parametrize("rule", ["mean", "median"])
-def test_values_whose_base_is_gone_are_left_out(rule: Rule) -> None:
+def test_values_whose_base_is_gone_are_left_out(rule: RuleName) -> None:
     updates = [trained(PRESENT, FAST, "fast"), trained(OLD, SLOW, "slow")]
     gone = Round(PRESENT, updates, Averaging(rule=rule), trained_from={"slow": None})
     found = values_of(gone.average()["model"])
@@ -198,7 +199,7 @@ def test_values_whose_base_is_gone_are_left_out(rule: Rule) -> None:
 
 
 @pytest.mark.parametrize("rule", ["mean", "median", "trimmed_mean"])
-def test_if_no_update_has_a_base_the_values_stay_as_they_are(rule: Rule) -> None:
+def test_if_no_update_has_a_base_the_values_stay_as_they_are(rule: RuleName) -> None:
     a_round = Round(PRESENT, [trained(OLD, SLOW, "slow")], Averaging(rule=rule), trained_from={"slow": None})
     found, before = values_of(a_round.average()["model"]), values_of(PRESENT)
     for name in (*BUFFERS, "id", "bn.num_batches_tracked", "flag"):
@@ -212,7 +213,7 @@ def test_if_no_update_has_a_base_the_values_stay_as_they_are(rule: Rule) -> None
     st.sampled_from(["mean", "median"]),
 )
 def test_with_late_updates_too_neither_shards_nor_blocks_change_a_bit(
-    clients: list[tuple[int | None, float]], shards: int, elements: int, rule: Rule
+    clients: list[tuple[int | None, float]], shards: int, elements: int, rule: RuleName
 ) -> None:
     models = [PRESENT, OLD, FAST]
     updates = [
@@ -257,7 +258,7 @@ def test_a_second_level_of_sums_changes_no_bit_of_rounds_with_late_updates() -> 
     st.sampled_from(["mean", "weighted", "median", "trimmed_mean"]),
 )
 def test_the_mean_of_variances_is_never_negative(
-    clients: list[tuple[float, int]], present: float, base: float, rule: Rule
+    clients: list[tuple[float, int]], present: float, base: float, rule: RuleName
 ) -> None:
     """Weights don't add up to exactly 1, and differences are rounded: whatever comes of it, no value is below zero."""
 

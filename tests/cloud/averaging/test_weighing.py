@@ -9,16 +9,17 @@ from hypothesis import strategies as st
 
 from cloud.averager.round.closing import pooled_metrics
 from cloud.averaging.sources import Source, Stored
-from cloud.averaging.weighing import EXAMPLES_RATIO, STEPS_RATIO, Weighing, weigh
-from cloud.settings import Averaging, Rule
+from cloud.averaging.weighing import EXAMPLES_RATIO, STEPS_RATIO, weigh
+from cloud.averaging.weights import Weighing
+from cloud.settings import Averaging, RuleName
 from protocol.messages import MAX_INTEGER, Training
 from tests.cloud.averaging.in_memory import Round
 from tests.cloud.averaging.test_averaging import flat, w_of
 from tests.cloud.examples import report, update_of
 
 TRAINING = Training(epochs=2, batch_size=10, learning_rate=0.1)
-RULES: list[Rule] = ["mean", "weighted", "median", "trimmed_mean", "krum", "multi_krum"]
-ROBUST: list[Rule] = ["median", "trimmed_mean", "krum", "multi_krum"]
+RULES: list[RuleName] = ["mean", "weighted", "median", "trimmed_mean", "krum", "multi_krum"]
+ROBUST: list[RuleName] = ["median", "trimmed_mean", "krum", "multi_krum"]
 
 
 def source(thing: str, norm: float = 1.0, **claims: Any) -> Source:
@@ -35,7 +36,7 @@ HONEST = {"examples": 100, "steps": 20}
 
 @pytest.mark.parametrize("lie", [{"examples": MAX_INTEGER}, {"steps": MAX_INTEGER}, {"steps": 1}, {"examples": 1}])
 @pytest.mark.parametrize("rule", RULES)
-def test_what_one_client_claims_scales_no_honest_update(rule: Rule, lie: dict[str, int]) -> None:
+def test_what_one_client_claims_scales_no_honest_update(rule: RuleName, lie: dict[str, int]) -> None:
     claims = [HONEST, HONEST, HONEST | lie, HONEST]
     found = weighed(claims, rule=rule, normalize_steps=True)
     assert found.scales[[0, 1, 3]].tolist() == [1.0, 1.0, 1.0]
@@ -56,7 +57,7 @@ CLAIM = st.integers(1, MAX_INTEGER)
     st.sampled_from(RULES),
 )
 def test_clipping_comes_last_whatever_is_claimed(
-    clients: list[tuple[int, int, float]], limit: float, rule: Rule
+    clients: list[tuple[int, int, float]], limit: float, rule: RuleName
 ) -> None:
     claims = [{"examples": examples, "steps": steps, "norm": norm} for examples, steps, norm in clients]
     found = weighed(claims, rule=rule, normalize_steps=True, clip_norm=limit)
@@ -67,7 +68,7 @@ def test_clipping_comes_last_whatever_is_claimed(
 
 @pytest.mark.parametrize("rule", ROBUST)
 @pytest.mark.parametrize("claims", [{"steps": MAX_INTEGER}, {"steps": 1}, {"examples": MAX_INTEGER}])
-def test_robust_rules_take_no_ones_word(rule: Rule, claims: dict[str, int]) -> None:
+def test_robust_rules_take_no_ones_word(rule: RuleName, claims: dict[str, int]) -> None:
     generator = np.random.default_rng(0)
     deltas = [generator.normal(size=20) for _ in range(7)]
     base, honest = flat(deltas, [100] * 7)

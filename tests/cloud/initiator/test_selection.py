@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from cloud.custom_policies import InvalidPolicyError, client_view
+from cloud.custom_policies import InvalidPolicyError
 from cloud.initiator.selection import NotEnoughClientsError, select
 from cloud.settings import MAX_COHORT, Selection
 from cloud.state.records import ClientRecord, CohortMember
+from cloud.state.views import client_view
 from fedgrass.policies import Client
 from tests.cloud.examples import clients
 

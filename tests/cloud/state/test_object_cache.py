@@ -6,7 +6,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.averaging.sources import ObjectReader, Request, Stored
+from cloud.averager.work.object_reader import ObjectReader
+from cloud.averaging.sources import Request, Stored
 from cloud.state.models import Models
 from cloud.state.object_cache import Kept
 from operations.deployment import Deployment

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from cloud.averager.round.pacing import not_before
-from cloud.custom_policies import InvalidPolicyError, round_view
+from cloud.custom_policies import InvalidPolicyError
 from cloud.settings import Pacing
+from cloud.state.views import round_view
 from fedgrass.policies import Round
 from tests.cloud.examples import round_record
 

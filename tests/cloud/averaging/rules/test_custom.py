@@ -1,4 +1,4 @@
-"""cloud/averaging/rules/custom.py: one's own averaging rule."""
+"""cloud/averaging/rules/custom.py: a custom averaging rule."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cloud.averaging.rules.custom import base_values, own_change, read_updates
+from cloud.averaging.rules.custom import custom_change
+from cloud.averaging.whole_updates import base_values, read_updates
 from cloud.custom_policies import InvalidPolicyError
 from fedgrass.policies import Update
 from protocol.messages import ModelHeader, encode
@@ -33,18 +34,18 @@ def updates_of(deltas: Sequence[dict[str, Array]], examples: Sequence[int]) -> I
     return read_updates(a_round.layout, a_round.reader, a_round.sources)
 
 
-def test_ones_own_rule_gets_the_updates_and_the_model() -> None:
+def test_a_custom_rule_gets_the_updates_and_the_model() -> None:
     def average_of_mine(updates: Iterator[Update], model: dict[str, Any]) -> dict[str, Any]:
         largest = max(updates, key=lambda update: update.report.examples)
         return {name: largest.delta[name] - model[name] for name in model}
 
-    change = own_change(average_of_mine, updates_of(DELTAS, [1, 2]), BASE)
+    change = custom_change(average_of_mine, updates_of(DELTAS, [1, 2]), BASE)
     assert change["w"].tolist() == [8.0, 2.0]
     assert change["n"].tolist() == 0
 
 
-def test_ones_own_rule_may_return_lists_and_numbers() -> None:
-    change = own_change(lambda *_: {"w": [0.5, 0.5], "n": 2}, updates_of(DELTAS, [1, 2]), BASE)
+def test_a_custom_rule_may_return_lists_and_numbers() -> None:
+    change = custom_change(lambda *_: {"w": [0.5, 0.5], "n": 2}, updates_of(DELTAS, [1, 2]), BASE)
     assert (change["w"].tolist(), change["n"].tolist()) == ([0.5, 0.5], 2)
 
 
@@ -66,15 +67,15 @@ def test_ones_own_rule_may_return_lists_and_numbers() -> None:
         ({"w": [None, object()], "n": 0}, "'w' as object"),
     ],
 )
-def test_what_ones_own_rule_may_not_return_is_refused(returned: Any, text: str) -> None:
+def test_what_a_custom_rule_may_not_return_is_refused(returned: Any, text: str) -> None:
     def average_of_mine(updates: Iterator[Update], model: dict[str, Array]) -> Any:
         return returned
 
     with pytest.raises(InvalidPolicyError, match=rf"average.*{text}"):
-        own_change(average_of_mine, updates_of(DELTAS, [1, 2]), BASE)
+        custom_change(average_of_mine, updates_of(DELTAS, [1, 2]), BASE)
 
 
-def test_an_update_that_cannot_be_read_is_no_fault_of_ones_own_rule() -> None:
+def test_an_update_that_cannot_be_read_is_no_fault_of_a_custom_rule() -> None:
     """The round is tried again for the one, and given up for the other."""
 
     def unreadable() -> Iterator[Update]:
@@ -82,4 +83,4 @@ def test_an_update_that_cannot_be_read_is_no_fault_of_ones_own_rule() -> None:
         raise ConnectionError("no answer from S3")
 
     with pytest.raises(ConnectionError, match="no answer from S3"):
-        own_change(lambda updates, _: {"n": len(list(updates))}, unreadable(), BASE)
+        custom_change(lambda updates, _: {"n": len(list(updates))}, unreadable(), BASE)

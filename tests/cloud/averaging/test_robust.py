@@ -1,4 +1,4 @@
-"""rules/robust.py: what the papers define, to the bit however it is split, whatever bad clients send."""
+"""cloud/averaging/robust.py: what the papers define, to the bit however it is split, whatever bad clients send."""
 
 import itertools
 import math
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloud.averaging.rules.robust import (
+from cloud.averaging.robust import (
     Matrix,
     Values,
     clipping_factors,
