@@ -39,8 +39,8 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def policies(self) -> dict[str, bytes]:
-        """Federation -> policies.py, if the settings ask for own rules: what the functions' package takes along."""
-        if not self.settings.own_rules:
+        """Federation -> policies.py, if settings ask for custom functions: what the functions' package takes along."""
+        if not self.settings.custom_functions:
             return {}
         return {self.settings.name: (self.directory / custom_policies.FILE_NAME).read_bytes()}
 

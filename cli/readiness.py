@@ -20,13 +20,13 @@ class UnknownGroupError(NotReadyError):
 
 
 def check(client: Callable[[str], Any], stack: str, settings: Federation, policies: bytes | None = None) -> None:
-    """Pass if the rules that the settings call their own are deployed, and if the thing group is large enough for them.
+    """Pass if the custom functions that the settings ask for are deployed, and if the thing group is large enough.
     `client` gives a boto3 client by its service's name; `policies` is what policies.py has now, if that is known.
 
     Raises:
         NotReadyError, UnknownGroupError: see there.
     """
-    if settings.own_rules:
+    if settings.custom_functions:
         _check_rules(deployment.deployed_policies(client, stack).get(settings.name), settings, stack, policies)
     if settings.thing_group is not None:
         clients = _count(client("iot"), settings.thing_group)
@@ -39,7 +39,7 @@ def check(client: Callable[[str], Any], stack: str, settings: Federation, polici
 def _check_rules(deployed: bytes | None, settings: Federation, stack: str, policies: bytes | None) -> None:
     remedy = f"fedgrass deploy <the folder of {settings.name}> --stack {stack}"
     if deployed is None:
-        rules = ", ".join(settings.own_rules)
+        rules = ", ".join(settings.custom_functions)
         raise NotReadyError(f"the rules of {settings.name} ({rules}) were never deployed: {remedy}")
     if policies is not None and policies != deployed:
         raise NotReadyError(f"{FILE_NAME} of {settings.name} is not what was deployed: {remedy}")

@@ -1,4 +1,4 @@
-"""The user's own rules: loads the policies.py that stands beside federation.yaml, and calls its functions.
+"""Custom policies: loads the policies.py that stands beside federation.yaml, and calls its functions.
 
 `fedgrass.policies` tells what these are given. The functions load the file from their own package, where it lies under
 federations/<name>/, so that what was deployed is what runs.
@@ -29,12 +29,13 @@ def load(directory: Path, settings: Federation) -> ModuleType | None:
     Raises:
         InvalidPolicyError: the file is missing, doesn't load, or lacks a function.
     """
-    if not settings.own_rules:
+    if not settings.custom_functions:
         return None
     path = directory / FILE_NAME
     if not path.is_file():
         raise InvalidPolicyError(
-            f"federation {settings.name!r} asks for its own {', '.join(settings.own_rules)}, but there is no {path}"
+            f"federation {settings.name!r} asks for custom {', '.join(settings.custom_functions)}, "
+            f"but there is no {path}"
         )
     spec = importlib.util.spec_from_file_location(f"policies_of_{settings.name.replace('-', '_')}", path)
     if spec is None or spec.loader is None:
@@ -45,7 +46,7 @@ def load(directory: Path, settings: Federation) -> ModuleType | None:
         spec.loader.exec_module(module)
     except Exception as error:
         raise InvalidPolicyError(f"{path} doesn't load: {type(error).__name__}: {error}") from error
-    for name in settings.own_rules:
+    for name in settings.custom_functions:
         if not callable(getattr(module, name, None)):
             raise InvalidPolicyError(f"{path} has no function {name}, which the settings of {settings.name!r} ask for")
     return module

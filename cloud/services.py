@@ -47,12 +47,12 @@ class Services(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     part_bytes: int = MIN_PART_BYTES
 
     def policy(self, settings: Federation, name: str) -> Any:
-        """One's own rule of this name, None where the settings don't ask for one.
+        """The custom function of this name, None where the settings don't ask for it.
 
         Raises:
             InvalidPolicyError: as `custom_policies.load`.
         """
-        if name not in settings.own_rules:
+        if name not in settings.custom_functions:
             return None
         return getattr(_policies(self.package / "federations" / settings.name, settings), name)
 

@@ -27,6 +27,10 @@ MAX_COHORT = 1500
 their names are."""
 
 
+FORMER_NAMES = {"own": "custom"}
+"""Choices that an earlier version called otherwise: records may still have these names, and users may remember them."""
+
+
 class InvalidSettingsError(ValueError):
     """A federation's settings that can't be used; the text names the field, its value and what it may be."""
 
@@ -39,7 +43,7 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     turnarounds (EWMA); `minimum` is how many clients there must be before a round opens.
     """
 
-    policy: Literal["all", "random", "fastest", "probabilistic", "own"] = "all"
+    policy: Literal["all", "random", "fastest", "probabilistic", "custom"] = "all"
     cohort: Amount = "100%"
     dropout: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
     minimum: Positive = 1
@@ -97,13 +101,13 @@ class FedYogi(_Adaptive, frozen=True):
 ServerOptimizer = FedAvg | FedAvgM | FedAdagrad | FedAdam | FedYogi
 """How an averaged difference changes the model: told apart by `name`."""
 
-RuleName = Literal["mean", "weighted", "median", "trimmed_mean", "krum", "multi_krum", "own"]
+RuleName = Literal["mean", "weighted", "median", "trimmed_mean", "krum", "multi_krum", "custom"]
 
 
 class Averaging(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How updates become one: `mean`; `weighted` by examples; coordinate-wise `median` or `trimmed_mean`, which leaves
     out the share `trim` at each end; `krum`, the update that is nearest to the others, or `multi_krum`, the mean of the
-    nearest ones, for `byzantine` clients that may send anything; or `own` (average in policies.py).
+    nearest ones, for `byzantine` clients that may send anything; or `custom` (average in policies.py).
 
     Under `weighted` no client counts for more than `max_examples`; None is ten times the median of the round's clients.
     Before that, with `normalize_steps` parameters are scaled to the steps that the median client took (FedNova), unless
@@ -135,17 +139,17 @@ Download = Literal["model", "bfloat16"]
 
 
 class Pacing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """When the next round opens: `at_once`, `fixed_rate` (`interval_s` after the last one opened), or `own`
+    """When the next round opens: `at_once`, `fixed_rate` (`interval_s` after the last one opened), or `custom`
     (next_round_delay in policies.py)."""
 
-    policy: Literal["at_once", "fixed_rate", "own"] = "at_once"
+    policy: Literal["at_once", "fixed_rate", "custom"] = "at_once"
     interval_s: Annotated[float, msgspec.Meta(ge=0, le=MAX_WAIT_S)] = 0.0
 
 
 class Federation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All that federation.yaml may say. `task`, `initial_model` and policies.py are paths beside that file.
 
-    A round ends when `target` updates were accepted (or is_complete in policies.py says so, with completion `own`),
+    A round ends when `target` updates were accepted (or is_complete in policies.py says so, with completion `custom`),
     or at its deadline with at least `quorum`; below that it is extended once, by `extension_s`, and then aborted.
     Target and quorum are numbers of clients, or shares of the cohort asked for (without what `dropout` adds).
 
@@ -162,7 +166,7 @@ class Federation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     initial_model: str | None = None
     rounds: Annotated[int, msgspec.Meta(ge=1, le=MAX_ROUND)] = 10
     selection: Selection = Selection()
-    completion: Literal["target", "own"] = "target"
+    completion: Literal["target", "custom"] = "target"
     target: Amount = "100%"
     quorum: Amount = DEFAULT_QUORUM
     deadline_s: Annotated[float, msgspec.Meta(ge=1, le=MAX_WAIT_S)] = 600.0
@@ -185,7 +189,7 @@ class Federation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         return round_s + self.max_staleness * max(round_s, self.pacing.interval_s)
 
     @property
-    def own_rules(self) -> list[str]:
+    def custom_functions(self) -> list[str]:
         """Names of the functions that policies.py must have."""
         rules = {
             "choose_clients": self.selection.policy,
@@ -193,7 +197,7 @@ class Federation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             "average": self.averaging.rule,
             "next_round_delay": self.pacing.policy,
         }
-        return [name for name, choice in rules.items() if choice == "own"]
+        return [name for name, choice in rules.items() if choice == "custom"]
 
 
 def cohort_of(selection: Selection, clients: int) -> int:

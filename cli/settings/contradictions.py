@@ -14,8 +14,8 @@ _GROUP = re.compile(r"[a-zA-Z0-9:_-]{1,128}")
 """What AWS IoT takes for the name of a thing group."""
 
 _USED_WITH = {
-    ("selection", "policy", "cohort"): ("random", "fastest", "own"),
-    ("selection", "policy", "dropout"): ("random", "fastest", "own"),
+    ("selection", "policy", "cohort"): ("random", "fastest", "custom"),
+    ("selection", "policy", "dropout"): ("random", "fastest", "custom"),
     **{
         ("averaging", "rule", field): tuple(name for name in get_args(RuleName) if field in rule_of(name).settings)
         for field in ("trim", "byzantine")
@@ -97,7 +97,7 @@ def _amounts(settings: Federation, raw: Mapping[str, Any]) -> Iterator[Problem]:
     for name, amount in (("target", target), ("quorum", quorum)):
         if isinstance(amount, int) and isinstance(cohort, int) and amount > cohort:
             yield Problem((name,), f"{amount} is more than selection.cohort, {cohort}")
-    if settings.completion == "own":
+    if settings.completion == "custom":
         return
     # A default quorum that is over the target only means that no round closes below its target.
     if "quorum" in raw and _over(quorum, target, cohort):
@@ -129,7 +129,7 @@ def _too_few(settings: Federation, cohort: int | None, target: int | None) -> It
     """Whether rounds of so many clients, or of so many updates, could never have what the rule needs."""
     averaging = settings.averaging
     needed = least_updates(averaging)
-    counts = {"selection.cohort": cohort, "target": None if settings.completion == "own" else target}
+    counts = {"selection.cohort": cohort, "target": None if settings.completion == "custom" else target}
     for name, clients in counts.items():
         if clients is None or clients >= needed:
             continue

@@ -14,7 +14,7 @@ from msgspec import inspect
 
 from cli.settings.problems import Path, Problem, shown
 from cli.settings.yaml_file import is_number
-from cloud.settings import Federation, InvalidSettingsError, amount_of
+from cloud.settings import FORMER_NAMES, Federation, InvalidSettingsError, amount_of
 
 _NEAR = 0.7
 """How alike two words are, from 0 to 1, for one to have been meant by the other."""
@@ -137,6 +137,9 @@ def _hint(raw: Any, information: inspect.Type) -> str:
     if isinstance(raw, bool | int | float) and isinstance(kinds[0], inspect.StrType):
         return "; put it in quotes"
     if isinstance(information, inspect.LiteralType):
+        former = FORMER_NAMES.get(raw) if isinstance(raw, str) else None
+        if former in information.values:
+            return f"; {raw} is now {former}"
         return _near(str(raw), [str(value) for value in information.values])
     return ""
 

@@ -28,7 +28,7 @@ def select(
 
     Raises:
         NotEnoughClientsError: there are fewer than `selection.minimum`.
-        InvalidPolicyError: one's own rule chose no one, a stranger, or someone twice.
+        InvalidPolicyError: a custom policy chose no one, a stranger, or someone twice.
     """
     if len(clients) < selection.minimum:
         raise NotEnoughClientsError(f"round {round_number} needs {selection.minimum} clients; {len(clients)} are there")
@@ -53,8 +53,8 @@ def _chosen(
     if not clients or cohort <= 0:
         return ()
     generator = _generator(selection, round_number)
-    if selection.policy == "own":
-        return _own(clients, cohort, round_number, choose_clients)
+    if selection.policy == "custom":
+        return _custom(clients, cohort, round_number, choose_clients)
     if selection.policy == "random":
         return generator.sample(list(clients), cohort)
     if selection.policy == "fastest":
@@ -85,11 +85,11 @@ def _probabilistic(clients: Sequence[ClientRecord], generator: random.Random) ->
     return chosen or [min(clients, key=_turnaround)]
 
 
-def _own(
+def _custom(
     clients: Sequence[ClientRecord], cohort: int, round_number: int, choose: Callable[..., object] | None
 ) -> list[ClientRecord]:
     if choose is None:
-        raise InvalidPolicyError("selection.policy is own, but no choose_clients was loaded")
+        raise InvalidPolicyError("selection.policy is custom, but no choose_clients was loaded")
     chosen: list[str] = call(choose, list[str], [client_view(client) for client in clients], cohort, round_number)
     by_thing = {client.thing: client for client in clients}
     strangers = [thing for thing in chosen if thing not in by_thing]

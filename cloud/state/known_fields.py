@@ -1,4 +1,5 @@
-"""What a newer version of fedgrass has written, without the fields that this one does not know.
+"""What another version of fedgrass has written: a newer one's without the fields that this one does not know, an older
+one's with the names that choices have now.
 
 Settings refuse unknown fields, since a user who writes one has misspelt it. In a record that is no reason to stop.
 """
@@ -8,9 +9,11 @@ from typing import Any
 
 from msgspec import inspect
 
+from cloud.settings import FORMER_NAMES
+
 
 def known_fields(value: Any, kind: type) -> Any:
-    """A value that JSON gave, without what `kind` has no field for, at any depth."""
+    """A value that JSON gave, without what `kind` has no field for, and with today's names of choices, at any depth."""
     return _known(value, _description(kind))
 
 
@@ -29,6 +32,8 @@ def _known(value: Any, kind: inspect.Type) -> Any:
             return [_known(one, item) for one in value]
         case inspect.DictType(value_type=item) if isinstance(value, dict):
             return {name: _known(one, item) for name, one in value.items()}
+        case inspect.LiteralType(values=names) if isinstance(value, str) and value not in names:
+            return FORMER_NAMES.get(value, value)
         case _:
             return value
 

@@ -2,7 +2,7 @@
 
              claim
                │
-               ▼     target reached, or one's own rule;            lease expired, or let go:
+               ▼     target reached, or a custom rule;             lease expired, or let go:
           ┌─────────┐  all answered with quorum;   ┌───────────┐   taken over
           │  open   │  deadline with quorum        │ averaging │──────────┐
           │         │─────────────────────────────►│  (lease)  │◄─────────┘
@@ -54,7 +54,7 @@ class Counted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Satisfied(msgspec.Struct, frozen=True):
-    """One's own rule says that the round has all it needs."""
+    """A custom rule says that the round has all it needs."""
 
 
 class Checked(msgspec.Struct, frozen=True):

@@ -61,7 +61,7 @@ def test_a_models_own_file_is_asked_for_its_tensors(tmp_path: Path) -> None:
     [
         (["--clients", "3"], "either --model-bytes or --model"),
         (["--clients", "1501", "--model-bytes", "1000"], "less than or equal to 1500"),
-        (["--clients", "300", "--model-bytes", str(RESNET18), "--rule", "own"], "smaller cohort"),
+        (["--clients", "300", "--model-bytes", str(RESNET18), "--rule", "custom"], "smaller cohort"),
         (["--clients", "3", "--model-bytes", "99999999999999"], "less than or equal to 52428800000"),
     ],
 )
@@ -71,7 +71,7 @@ def test_what_cannot_be_planned_is_refused_with_a_remedy(arguments: list[str], s
     assert said in ran.output + str(ran.exception)
 
 
-@pytest.mark.parametrize("rule", ["weighted", "median", "multi_krum", "own"])
+@pytest.mark.parametrize("rule", ["weighted", "median", "multi_krum", "custom"])
 @pytest.mark.parametrize("encoding", ["float32", "bfloat16", "int8"])
 def test_more_clients_never_cost_less(rule: str, encoding: Encoding) -> None:
     dollars = [

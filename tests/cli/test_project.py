@@ -57,7 +57,7 @@ def test_what_was_given_on_the_command_line_has_no_line(folder: Path) -> None:
         ("a: 1\na: 2\n", "/federation.yaml:2: a is here twice, first on line 1"),
         (f"name: f\n{TRAINING}task: nowhere\n", "/federation.yaml:3: task: /nowhere has no task.py"),
         (f"name: f\n{TRAINING}initial_model: m\n", "/federation.yaml:3: initial_model: there is no file /m"),
-        (f"name: f\n{TRAINING}completion: own\n", "/federation.yaml: federation 'f' asks for its own is_complete"),
+        (f"name: f\n{TRAINING}completion: custom\n", "/federation.yaml: federation 'f' asks for custom is_complete"),
     ],
 )
 def test_a_file_that_is_no_federation_is_told_with_its_line(folder: Path, text: str, told: str) -> None:

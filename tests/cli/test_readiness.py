@@ -61,20 +61,20 @@ def refusal(aws: EmbeddedAws, stack: str, policies: bytes | None = None, **chang
     return str(refused.value)
 
 
-def test_own_rules_that_are_deployed_are_taken(aws: EmbeddedAws, stack: str) -> None:
-    readiness.check(aws.client, stack, federation(completion="own"), POLICIES)
-    readiness.check(aws.client, stack, federation(completion="own"))
+def test_custom_functions_that_are_deployed_are_taken(aws: EmbeddedAws, stack: str) -> None:
+    readiness.check(aws.client, stack, federation(completion="custom"), POLICIES)
+    readiness.check(aws.client, stack, federation(completion="custom"))
     readiness.check(aws.client, stack, federation(name="other"))  # which has none
 
 
-def test_own_rules_that_were_never_deployed_are_refused_with_the_remedy(aws: EmbeddedAws, stack: str) -> None:
-    told = refusal(aws, stack, POLICIES, name="other", completion="own", pacing={"policy": "own"})
+def test_custom_functions_that_were_never_deployed_are_refused_with_the_remedy(aws: EmbeddedAws, stack: str) -> None:
+    told = refusal(aws, stack, POLICIES, name="other", completion="custom", pacing={"policy": "custom"})
     assert told.startswith("the rules of other (is_complete, next_round_delay) were never deployed: fedgrass deploy ")
     assert told.endswith("--stack readiness")
 
 
-def test_own_rules_that_have_changed_since_are_refused(aws: EmbeddedAws, stack: str) -> None:
-    assert "is not what was deployed" in refusal(aws, stack, POLICIES + b"\n", completion="own")
+def test_custom_functions_that_have_changed_since_are_refused(aws: EmbeddedAws, stack: str) -> None:
+    assert "is not what was deployed" in refusal(aws, stack, POLICIES + b"\n", completion="custom")
 
 
 def test_a_minimum_over_what_the_thing_group_has_is_refused(aws: EmbeddedAws, stack: str, group: str) -> None:
@@ -128,7 +128,7 @@ def test_start_and_resume_refuse_what_init_did_not_see(
     aws: EmbeddedAws, deployed: Deployment, fedgrass: Fedgrass
 ) -> None:
     federations = Operations(aws.client, deployed).federations
-    federations.create(federation(name="unruly", completion="own"), MODEL, "s")
+    federations.create(federation(name="unruly", completion="custom"), MODEL, "s")
     for command in ("start", "resume"):
         assert "the rules of unruly (is_complete) were never deployed" in refused(fedgrass(command, "unruly"))
     assert federations.get("unruly").status == "ready"

@@ -42,7 +42,7 @@ def sources() -> Iterator[Path]:
 @pytest.mark.parametrize("choice", CHOICES)
 def test_a_choice_is_compared_where_it_is_looked_up_and_nowhere_else(choice: str) -> None:
     choices, place = CHOICES[choice]
-    names = set(choices) - {"own"}  # which each choice has
+    names = set(choices) - {"custom"}  # which each choice has
     found = {
         str(path.relative_to(ROOT)): sorted(texts)
         for path in sources()

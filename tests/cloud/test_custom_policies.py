@@ -16,7 +16,7 @@ from protocol.messages import MAX_INTEGER
 from tests.cloud.examples import federation, report, round_record
 from tests.paths import ROOT
 
-OWN = federation(completion="own", pacing={"policy": "own"})
+CUSTOM = federation(completion="custom", pacing={"policy": "custom"})
 WHOLE = "def is_complete(round):\n    return round.accepted > 1\n\ndef next_round_delay(last):\n    return 1.5\n"
 
 
@@ -30,7 +30,7 @@ def test_nothing_is_loaded_where_nothing_is_asked_for(tmp_path: Path) -> None:
 
 
 def test_the_functions_that_the_settings_ask_for_are_loaded(tmp_path: Path) -> None:
-    module = load(written(tmp_path, WHOLE), OWN)
+    module = load(written(tmp_path, WHOLE), CUSTOM)
     assert module is not None
     assert module.is_complete(round_view(round_record("a", accepted=2), [], 0.0))
     assert module.next_round_delay(None) == 1.5
@@ -40,10 +40,10 @@ def test_what_an_earlier_version_has_deployed_still_loads_and_is_not_to_be_writt
     written(tmp_path, "from cloud.policies import Client, Round, Update\n" + WHOLE)
     code = (
         "import sys; from pathlib import Path; from cloud import custom_policies as loading\n"
-        "from tests.cloud.test_custom_policies import OWN\n"
-        "try: loading.load(Path(sys.argv[1]), OWN)\n"
+        "from tests.cloud.test_custom_policies import CUSTOM\n"
+        "try: loading.load(Path(sys.argv[1]), CUSTOM)\n"
         "except loading.InvalidPolicyError as error: print(error)\n"
-        "print(loading.load_deployed(Path(sys.argv[1]), OWN).next_round_delay(None))"
+        "print(loading.load_deployed(Path(sys.argv[1]), CUSTOM).next_round_delay(None))"
     )
     said = subprocess.run([sys.executable, "-c", code, tmp_path], cwd=ROOT, capture_output=True, text=True, check=True)
     refused, delay = said.stdout.splitlines()
@@ -52,8 +52,8 @@ def test_what_an_earlier_version_has_deployed_still_loads_and_is_not_to_be_writt
 
 
 def test_a_missing_file_is_named_with_what_needs_it(tmp_path: Path) -> None:
-    with pytest.raises(InvalidPolicyError, match=rf"'f' asks for its own is_complete, .*{tmp_path}/policies\.py"):
-        load(tmp_path, OWN)
+    with pytest.raises(InvalidPolicyError, match=rf"'f' asks for custom is_complete, .*{tmp_path}/policies\.py"):
+        load(tmp_path, CUSTOM)
 
 
 @pytest.mark.parametrize(
@@ -67,18 +67,18 @@ def test_a_missing_file_is_named_with_what_needs_it(tmp_path: Path) -> None:
 )
 def test_a_file_that_does_not_load_is_named_with_the_reason(tmp_path: Path, text: str, reason: str) -> None:
     with pytest.raises(InvalidPolicyError, match=rf"policies\.py doesn't load: .*{reason}"):
-        load(written(tmp_path, text), OWN)
+        load(written(tmp_path, text), CUSTOM)
 
 
 @pytest.mark.parametrize("text", ["", "def is_complete(round): ...\n", WHOLE + "next_round_delay = 1.5\n"])
 def test_a_missing_function_is_named(tmp_path: Path, text: str) -> None:
     with pytest.raises(InvalidPolicyError, match=r"has no function (is_complete|next_round_delay), which .* 'f'"):
-        load(written(tmp_path, text), OWN)
+        load(written(tmp_path, text), CUSTOM)
 
 
 def test_policies_may_use_dataclasses_with_postponed_annotations(tmp_path: Path) -> None:
     text = "from __future__ import annotations\nfrom dataclasses import dataclass\n@dataclass\nclass A:\n    x: int\n"
-    assert load(written(tmp_path, text + WHOLE), OWN) is not None
+    assert load(written(tmp_path, text + WHOLE), CUSTOM) is not None
 
 
 def test_two_federations_have_their_own_rules(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_two_federations_have_their_own_rules(tmp_path: Path) -> None:
     for name, delay in (("one", 1), ("two", 2)):
         (tmp_path / name).mkdir()
         text = f"def next_round_delay(last):\n    return {delay}\n"
-        settings = federation(name=name, pacing={"policy": "own"})
+        settings = federation(name=name, pacing={"policy": "custom"})
         modules.append(load(written(tmp_path / name, text), settings))
     assert [module.next_round_delay(None) for module in modules if module] == [1, 2]
 
@@ -131,7 +131,7 @@ def test_the_documented_is_complete_takes_no_one_client_s_word(tmp_path: Path) -
     page = Path(custom_policies.__file__).parents[1] / "docs" / "tasks.md"
     example = next(block for block in page.read_text().split("```python\n") if "def is_complete" in block)
     (tmp_path / "policies.py").write_text(example.partition("```")[0])
-    module = load(tmp_path, OWN)
+    module = load(tmp_path, CUSTOM)
     assert module is not None
 
     def is_complete(*examples: int) -> bool:

@@ -571,7 +571,7 @@ SETTINGS = st.builds(
     rounds=st.just(ROUNDS),
     target=st.sampled_from(["100%", "50%", "1%"]),
     quorum=st.sampled_from(["1%", "50%", "1%", "100%"]),
-    completion=st.sampled_from(["target", "own"]),
+    completion=st.sampled_from(["target", "custom"]),
     deadline_s=st.sampled_from([60.0, 1000.0]),
     extension_s=st.sampled_from([0.0, 60.0, 500.0]),
     max_staleness=st.sampled_from([0, 2, 1]),
@@ -904,7 +904,7 @@ def values(file: bytes) -> tuple[Header, list[float]]:
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The functions' package, with a federation's own rule; and what makes an invocation's thread its whole world."""
+    """The functions' package, with a custom rule; and what makes an invocation's thread its whole world."""
     rules = tmp_path / "federations" / FEDERATION
     rules.mkdir(parents=True)
     (rules / "policies.py").write_text("def is_complete(current):\n    return current.accepted >= 2\n")

@@ -19,7 +19,7 @@ def test_a_name_and_how_to_train_are_enough() -> None:
     settings = parse(MINIMAL)
     assert settings.name == "digits"
     assert settings.selection == Selection()
-    assert settings.own_rules == []
+    assert settings.custom_functions == []
 
 
 def test_settings_come_back_from_json_as_they_were() -> None:
@@ -56,15 +56,15 @@ def test_a_share_in_whole_percents_is_exact(percent: int, whole: int) -> None:
 @pytest.mark.parametrize(
     ("change", "rules"),
     [
-        ({"selection": {"policy": "own"}}, ["choose_clients"]),
-        ({"completion": "own"}, ["is_complete"]),
-        ({"averaging": {"rule": "own"}}, ["average"]),
-        ({"pacing": {"policy": "own"}}, ["next_round_delay"]),
-        ({"completion": "own", "pacing": {"policy": "own"}}, ["is_complete", "next_round_delay"]),
+        ({"selection": {"policy": "custom"}}, ["choose_clients"]),
+        ({"completion": "custom"}, ["is_complete"]),
+        ({"averaging": {"rule": "custom"}}, ["average"]),
+        ({"pacing": {"policy": "custom"}}, ["next_round_delay"]),
+        ({"completion": "custom", "pacing": {"policy": "custom"}}, ["is_complete", "next_round_delay"]),
     ],
 )
-def test_own_rules_are_the_functions_that_the_settings_ask_for(change: dict[str, Any], rules: list[str]) -> None:
-    assert federation(**change).own_rules == rules
+def test_custom_functions_are_those_that_the_settings_ask_for(change: dict[str, Any], rules: list[str]) -> None:
+    assert federation(**change).custom_functions == rules
 
 
 def test_a_client_may_train_until_no_round_can_want_its_update() -> None:

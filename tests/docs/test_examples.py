@@ -153,13 +153,13 @@ EXAMPLES = {"small": 10, "medium": 300, "large": 900}
 
 def test_the_rules_of_the_example_do_what_they_say(tmp_path: Path) -> None:
     (tmp_path / custom_policies.FILE_NAME).write_text(python("def choose_clients"))
-    own = {
-        "selection": {"policy": "own"},
-        "completion": "own",
-        "averaging": {"rule": "own"},
-        "pacing": {"policy": "own"},
+    custom = {
+        "selection": {"policy": "custom"},
+        "completion": "custom",
+        "averaging": {"rule": "custom"},
+        "pacing": {"policy": "custom"},
     }
-    settings, problems = look(EXAMPLE | own)
+    settings, problems = look(EXAMPLE | custom)
     assert problems == []
     assert settings is not None
     rules = custom_policies.load(tmp_path, settings)

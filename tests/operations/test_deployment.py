@@ -80,6 +80,15 @@ def test_what_cloudformation_refuses_is_told(aws: EmbeddedAws, monkeypatch: pyte
         deployment.deploy(aws.client, "broken", package.code({}), dependencies)
 
 
+def stored_as_formerly(aws: EmbeddedAws, deployed: Deployment, name: str) -> None:
+    """Have a federation's settings as an earlier version has stored them, which called own what is custom now."""
+    dynamodb, key = aws.client("dynamodb"), {"federation": {"S": name}}
+    item = dynamodb.get_item(TableName=deployed.federations_table, Key=key)["Item"]
+    settings = item["settings"]["S"].replace('"custom"', '"own"')
+    assert settings.count('"own"') == 4
+    dynamodb.put_item(TableName=deployed.federations_table, Item=item | {"settings": {"S": settings}})
+
+
 def test_what_is_deployed_again_keeps_its_data_and_runs_the_new_rules(
     aws: EmbeddedAws, deployed: Deployment, simulated: SimulatedFederation
 ) -> None:
@@ -87,12 +96,13 @@ def test_what_is_deployed_again_keeps_its_data_and_runs_the_new_rules(
     simulated.create(
         ["d0", "d1", "d2", "d3", "d4"],
         rounds=2,
-        selection={"policy": "own", "cohort": 4},
-        completion="own",
+        selection={"policy": "custom", "cohort": 4},
+        completion="custom",
         quorum=1,
-        averaging={"rule": "own"},
-        pacing={"policy": "own"},
+        averaging={"rule": "custom"},
+        pacing={"policy": "custom"},
     )
+    stored_as_formerly(aws, deployed, simulated.name)
     simulated.settled()
     code = package.code({simulated.name: POLICIES})
     assert deployment.deploy(aws.client, "fedgrass", code, dependencies) == deployed
@@ -151,7 +161,7 @@ def test_code_that_is_deployed_in_the_middle_of_a_round_carries_it_on(
     aws: EmbeddedAws, deployed: Deployment, simulated: SimulatedFederation, tmp_path: Path
 ) -> None:
     dependencies = package.dependencies(LAYER, package.cache_directory())
-    simulated.create(["d0", "d1", "d2"], rounds=1, averaging={"rule": "own"})
+    simulated.create(["d0", "d1", "d2"], rounds=1, averaging={"rule": "custom"})
     simulated.start()
     simulated.answer("d0", 1, value=1.0)
     counted = simulated.accepted_count(1, 1)

@@ -10,15 +10,15 @@ from cloud.settings import MAX_WAIT_S, Pacing
 from fedgrass.policies import Round
 
 
-def not_before(pacing: Pacing, last: Round, opened_at: float, own: Callable[..., Any] | None = None) -> float:
+def not_before(pacing: Pacing, last: Round, opened_at: float, delay: Callable[..., Any] | None = None) -> float:
     """The earliest time for the next round, in seconds since 1970-01-01 UTC.
 
     Raises:
-        InvalidPolicyError: one's own rule failed or returned no number of seconds.
+        InvalidPolicyError: a custom policy failed, or returned no number of seconds.
     """
-    if pacing.policy == "own":
-        if own is None:
-            raise InvalidPolicyError("pacing.policy is own, but no next_round_delay was loaded")
-        delay_s: float = call(own, Annotated[float, msgspec.Meta(ge=0, le=MAX_WAIT_S)], last)
+    if pacing.policy == "custom":
+        if delay is None:
+            raise InvalidPolicyError("pacing.policy is custom, but no next_round_delay was loaded")
+        delay_s: float = call(delay, Annotated[float, msgspec.Meta(ge=0, le=MAX_WAIT_S)], last)
         return opened_at + last.elapsed_s + delay_s
     return opened_at + pacing.interval_s if pacing.policy == "fixed_rate" else 0.0

@@ -322,7 +322,7 @@ class Keeper:
     @staticmethod
     def _may_be_satisfied(before: RoundRecord, after: RoundRecord) -> bool:
         is_news = after.accepted > before.accepted and after.accepted >= needed(after)
-        return after.settings.completion == "own" and is_news
+        return after.settings.completion == "custom" and is_news
 
     def _is_satisfied(self, record: RoundRecord) -> bool:
         rule = self._services.policy(record.settings, "is_complete")

@@ -26,7 +26,7 @@ def rule_of(name: RuleName) -> Rule:
             return KRUM
         case "multi_krum":
             return MULTI_KRUM
-        case "own":
+        case "custom":
             return CUSTOM
         case _:
             assert_never(name)

@@ -122,7 +122,7 @@ def test_all_wrong_fields_are_told_at_once_with_value_and_what_is_allowed() -> N
     assert problems(rounds="ten", selection={"policy": "best", "dropout": 1.5}, name=7, encoding=None) == [
         "name: 7: use a text; put it in quotes",
         'rounds: "ten": use a whole number from 1 to 99999999',
-        'selection.policy: "best": use one of all, fastest, own, probabilistic, random',
+        'selection.policy: "best": use one of all, custom, fastest, probabilistic, random',
         "selection.dropout: 1.5: use a number from 0, below 1",
         "encoding: it is empty: use one of bfloat16, float32, int8",
     ]
@@ -254,7 +254,7 @@ def test_settings_that_make_no_sense_together_are_told_with_both_values(changes:
         {"target": "40%"},
         {"target": 5, "selection": {"policy": "random", "cohort": 20}, "max_staleness": 10},
         {"target": 5, "quorum": "50%"},
-        {"quorum": 4, "target": 3, "completion": "own"},
+        {"quorum": 4, "target": 3, "completion": "custom"},
         {"averaging": {"rule": "krum"}},
         {"averaging": {"rule": "krum", "byzantine": 0}, "target": 3},
         {"averaging": {"rule": "median"}, "selection": {"policy": "random", "cohort": 4}},
@@ -263,7 +263,7 @@ def test_settings_that_make_no_sense_together_are_told_with_both_values(changes:
         {"averaging": {"rule": "weighted"}, "target": 1, "quorum": 1},
         {"deadline_s": 10},
         {"max_staleness": 1, "target": "99%"},
-        {"max_staleness": 1, "completion": "own"},
+        {"max_staleness": 1, "completion": "custom"},
         {"averaging": {"rule": "trimmed_mean", "trim": 0.2}},
         {"averaging": {"rule": "median", "trim": 0.1, "byzantine": 1}},
         {"pacing": {"policy": "at_once", "interval_s": 0}},
@@ -302,3 +302,25 @@ def test_a_fleet_that_is_too_small_is_told(changes: dict[str, Any], told: list[s
     found = [str(problem) for problem in fleet_contradictions(parse(MINIMAL | changes), 4)]
     assert len(found) == len(told)
     assert all(problem.startswith(start) for problem, start in zip(found, told, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        ({"selection": {"policy": "own"}}, "selection.policy"),
+        ({"completion": "own"}, "completion"),
+        ({"averaging": {"rule": "own"}}, "averaging.rule"),
+        ({"pacing": {"policy": "own"}}, "pacing.policy"),
+    ],
+)
+def test_the_former_name_of_a_choice_is_refused_with_the_one_that_it_has_now(
+    change: dict[str, Any], place: str
+) -> None:
+    _, (problem,) = look(MINIMAL | change)
+    assert str(problem).startswith(f'{place}: "own": use one of ')
+    assert str(problem).endswith("; own is now custom")
+
+
+def test_where_a_former_name_never_was_a_choice_nothing_is_said_of_it() -> None:
+    _, (problem,) = look(MINIMAL | {"encoding": "own"})
+    assert "is now" not in str(problem)

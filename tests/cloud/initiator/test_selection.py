@@ -109,7 +109,7 @@ def test_probabilistic_is_reproducible() -> None:
         assert things(fleet, number, policy="probabilistic") == things(fleet, number, policy="probabilistic")
 
 
-@pytest.mark.parametrize("policy", ["all", "random", "fastest", "probabilistic", "own"])
+@pytest.mark.parametrize("policy", ["all", "random", "fastest", "probabilistic", "custom"])
 def test_a_round_waits_until_there_are_enough_clients(policy: str) -> None:
     with pytest.raises(NotEnoughClientsError, match="round 4 needs 3 clients; 2 are there"):
         things(FLEET[:2], 4, policy=policy, minimum=3)
@@ -117,17 +117,17 @@ def test_a_round_waits_until_there_are_enough_clients(policy: str) -> None:
         things([], policy=policy)
 
 
-def test_ones_own_rule_sees_all_clients_and_what_was_asked_for() -> None:
+def test_a_custom_policy_sees_all_clients_and_what_was_asked_for() -> None:
     seen: list[Any] = []
 
     def choose_clients(candidates: list[Client], cohort: int, round_number: int) -> list[str]:
         seen.append((candidates, cohort, round_number))
         return ["t03", "t01"]
 
-    cohort = select(FLEET, Selection(policy="own", cohort="10%"), 9, choose_clients)
+    cohort = select(FLEET, Selection(policy="custom", cohort="10%"), 9, choose_clients)
     assert [member.thing for member in cohort] == ["t01", "t03"]
     assert seen == [([client_view(record) for record in FLEET], 2, 9)]
-    select(FLEET, Selection(policy="own", cohort="10%", dropout=0.5), 9, choose_clients)
+    select(FLEET, Selection(policy="custom", cohort="10%", dropout=0.5), 9, choose_clients)
     assert seen[1:] == [([client_view(record) for record in FLEET], 4, 9)]
 
 
@@ -143,25 +143,25 @@ def test_ones_own_rule_sees_all_clients_and_what_was_asked_for() -> None:
         ([FLEET[0]], "ClientRecord|str"),
     ],
 )
-def test_what_ones_own_rule_may_not_return_is_refused(returned: Any, text: str) -> None:
+def test_what_a_custom_policy_may_not_return_is_refused(returned: Any, text: str) -> None:
     def choose_clients(candidates: list[Client], cohort: int, round_number: int) -> Any:
         return returned
 
     with pytest.raises(InvalidPolicyError, match=rf"choose_clients.*({text})"):
-        select(FLEET, Selection(policy="own"), 1, choose_clients)
+        select(FLEET, Selection(policy="custom"), 1, choose_clients)
 
 
-def test_an_error_of_ones_own_rule_is_told_with_its_name() -> None:
+def test_an_error_of_a_custom_policy_is_told_with_its_name() -> None:
     def choose_clients(candidates: list[Client], cohort: int, round_number: int) -> list[str]:
         return [candidates[99].thing]
 
     with pytest.raises(InvalidPolicyError, match=r"choose_clients failed: IndexError"):
-        select(FLEET, Selection(policy="own"), 1, choose_clients)
+        select(FLEET, Selection(policy="custom"), 1, choose_clients)
 
 
 def test_a_rule_that_was_not_loaded_is_told() -> None:
     with pytest.raises(InvalidPolicyError, match="no choose_clients"):
-        select(FLEET, Selection(policy="own"), 1)
+        select(FLEET, Selection(policy="custom"), 1)
 
 
 @pytest.mark.parametrize("policy", ["random", "fastest", "all", "probabilistic"])
@@ -181,7 +181,7 @@ def test_while_enough_clients_are_busy_no_others_are_selected() -> None:
     assert list(select(FLEET, Selection(policy="random", cohort=3), 2, busy=busy[:4])) == busy[:4]
 
 
-def test_an_own_rule_chooses_among_the_others_for_the_room_that_is_left() -> None:
+def test_a_custom_policy_chooses_among_the_others_for_the_room_that_is_left() -> None:
     asked = []
 
     def choose(clients: list[ClientRecord], cohort: int, _round_number: int) -> list[str]:
@@ -189,7 +189,7 @@ def test_an_own_rule_chooses_among_the_others_for_the_room_that_is_left() -> Non
         return [clients[0].thing]
 
     busy = [CohortMember(thing="t00", assigned_in=1, assigned_at=9.0)]
-    cohort = select(FLEET[:4], Selection(policy="own", cohort=3), 2, choose, busy)
+    cohort = select(FLEET[:4], Selection(policy="custom", cohort=3), 2, choose, busy)
     assert [member.thing for member in cohort] == ["t00", "t01"]
     assert asked == [(["t01", "t02", "t03"], 2)]
 

@@ -181,21 +181,21 @@ def test_a_count_after_the_deadline_does_not_end_the_round_by_itself() -> None:
     assert changes_of(before, step(before, Counted(accepted=1), LATE, MINE)) == {"accepted": 2}
 
 
-def test_ones_own_completion_ignores_the_target() -> None:
-    before = opened(settings=settings(completion="own"), accepted=2)
+def test_custom_completion_ignores_the_target() -> None:
+    before = opened(settings=settings(completion="custom"), accepted=2)
     assert changes_of(before, step(before, Counted(accepted=1), EARLY, MINE)) == {"accepted": 3}
 
 
 # Open: all have answered
 
 
-@pytest.mark.parametrize("completion", ["target", "own"])
+@pytest.mark.parametrize("completion", ["target", "custom"])
 def test_when_all_have_answered_with_quorum_averaging_starts(completion: str) -> None:
     before = opened(settings=settings(completion=completion), accepted=2, failed=1)
     assert changes_of(before, step(before, Counted(failed=1), EARLY, MINE)) == {"failed": 2, **taken(EARLY)}
 
 
-@pytest.mark.parametrize("completion", ["target", "own"])
+@pytest.mark.parametrize("completion", ["target", "custom"])
 def test_when_all_have_answered_below_quorum_the_round_is_aborted_at_once(completion: str) -> None:
     before = opened(settings=settings(completion=completion), accepted=1, failed=2)
     assert changes_of(before, step(before, Counted(failed=1), EARLY, MINE)) == {
@@ -211,16 +211,16 @@ def test_a_client_that_failed_and_then_answered_is_not_two_clients() -> None:
     assert step(before, Counted(accepted=1, recovered=1), EARLY, MINE).status == "open"
 
 
-# Open: one's own rule
+# Open: a custom rule
 
 
 def test_a_satisfied_rule_starts_averaging_below_target() -> None:
-    before = opened(settings=settings(completion="own"), accepted=2)
+    before = opened(settings=settings(completion="custom"), accepted=2)
     assert changes_of(before, step(before, Satisfied(), EARLY, MINE)) == taken(EARLY)
 
 
 def test_no_rule_can_have_nothing_averaged() -> None:
-    before = opened(settings=settings(completion="own"), failed=1)
+    before = opened(settings=settings(completion="custom"), failed=1)
     assert step(before, Satisfied(), EARLY, MINE) is before
 
 
@@ -241,7 +241,7 @@ def test_the_deadline_with_quorum_starts_averaging(now: float, extended: bool) -
     assert changes_of(before, step(before, Checked(), now, MINE)) == taken(now)
 
 
-@pytest.mark.parametrize("completion", ["target", "own"])
+@pytest.mark.parametrize("completion", ["target", "custom"])
 def test_the_deadline_below_quorum_extends_the_round_from_its_deadline(completion: str) -> None:
     before = opened(settings=settings(completion=completion), accepted=1)
     after = step(before, Checked(), DEADLINE + 20, MINE)

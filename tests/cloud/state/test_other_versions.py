@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, get_args
 
+import msgspec
 import pytest
 from msgspec import inspect
 
@@ -157,6 +158,46 @@ def test_a_value_that_this_version_does_not_know_makes_a_record_unreadable_which
     key = "federation" if hasattr(record, "federation") else "thing"
     assert f"{key} '{getattr(record, key)}'" in str(caught.value)
     assert len(str(caught.value)) < 500
+
+
+FORMERLY: dict[str, Any] = {
+    "selection": {"policy": "own"},
+    "completion": "own",
+    "averaging": {"rule": "own"},
+    "pacing": {"policy": "own"},
+}
+NOW: dict[str, Any] = {
+    "selection": {"policy": "custom"},
+    "completion": "custom",
+    "averaging": {"rule": "custom"},
+    "pacing": {"policy": "custom"},
+}
+
+
+@pytest.mark.parametrize("place", FORMERLY)
+@pytest.mark.parametrize("kind", ["FederationRecord", "RoundRecord"])
+def test_a_choice_that_was_stored_under_its_former_name_is_read_as_what_it_is_now(kind: str, place: str) -> None:
+    record = RECORDS[kind]
+    item = to_item(record)
+    stored = json.loads(item["settings"]["S"]) | {place: FORMERLY[place]}
+    read = from_item(item | {"settings": {"S": json.dumps(stored)}}, type(record))
+    assert read.settings == federation(**{"averaging": {"optimizer": {"name": "fedadam"}}, place: NOW[place]})
+    assert from_item(to_item(read), type(record)) == read
+
+
+def test_a_federation_that_an_earlier_version_has_stored_asks_for_the_same_functions() -> None:
+    item = to_item(RECORDS["FederationRecord"])
+    stored = json.loads(item["settings"]["S"]) | FORMERLY
+    read = from_item(item | {"settings": {"S": json.dumps(stored)}}, FederationRecord)
+    assert read.settings.custom_functions == ["choose_clients", "is_complete", "average", "next_round_delay"]
+
+
+def test_only_choices_have_former_names() -> None:
+    """A federation, a thing or a task may be called so."""
+    item = to_item(FederationRecord(**msgspec.structs.asdict(RECORDS["FederationRecord"]) | {"federation": "own"}))
+    stored = json.loads(item["settings"]["S"]) | {"name": "own", "task": "own"}
+    read = from_item(item | {"settings": {"S": json.dumps(stored)}}, FederationRecord)
+    assert (read.federation, read.settings.name, read.settings.task) == ("own", "own", "own")
 
 
 FIRST_VERSION = {

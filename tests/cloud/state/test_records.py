@@ -218,7 +218,7 @@ def test_all_that_is_recorded_of_the_largest_cohort_fits_into_items_whatever_its
     busy = CohortMember(thing="", turnaround_s=number, missed=MAX_ROUND, assigned_in=MAX_ROUND, assigned_at=number)
     cohort = tuple(msgspec.structs.replace(busy, thing=thing) for thing in things)
     notified = to_attribute(dict.fromkeys(things, number))
-    settings = federation(name="f" * 40, averaging={"rule": "own"}, task="t" * 4096)
+    settings = federation(name="f" * 40, averaging={"rule": "custom"}, task="t" * 4096)
     record = round_record(settings=settings, cohort=cohort, vanished=tuple(things))
     for item in (plan_of(record), {"notified": notified}, to_item(msgspec.structs.replace(record, cohort=()))):
         assert size_of(item) <= ITEM_BYTES - 2048

@@ -24,14 +24,14 @@ def test_a_fixed_rate_counts_from_the_opening_of_the_last_round() -> None:
     assert not_before(Pacing(policy="fixed_rate", interval_s=60.0), LAST, OPENED_AT) == 1060.0
 
 
-def test_ones_own_rule_counts_from_the_end_of_the_last_round() -> None:
+def test_custom_pacing_counts_from_the_end_of_the_last_round() -> None:
     seen = []
 
     def next_round_delay(last: Round) -> float:
         seen.append(last)
         return 15
 
-    assert not_before(Pacing(policy="own"), LAST, OPENED_AT, next_round_delay) == 1045.0
+    assert not_before(Pacing(policy="custom"), LAST, OPENED_AT, next_round_delay) == 1045.0
     assert seen == [LAST]
 
 
@@ -41,9 +41,9 @@ def test_what_is_no_number_of_seconds_is_refused(returned: Any) -> None:
         return returned
 
     with pytest.raises(InvalidPolicyError, match="next_round_delay"):
-        not_before(Pacing(policy="own"), LAST, OPENED_AT, next_round_delay)
+        not_before(Pacing(policy="custom"), LAST, OPENED_AT, next_round_delay)
 
 
 def test_a_rule_that_was_not_loaded_is_told() -> None:
     with pytest.raises(InvalidPolicyError, match="no next_round_delay"):
-        not_before(Pacing(policy="own"), LAST, OPENED_AT)
+        not_before(Pacing(policy="custom"), LAST, OPENED_AT)

@@ -47,12 +47,12 @@ def test_krum_compares_before_it_averages() -> None:
 
 
 def test_a_rule_that_sees_whole_updates_is_never_split() -> None:
-    assert planned(RESNET18, 40, rule="own").alone
+    assert planned(RESNET18, 40, rule="custom").alone
 
 
 def test_what_no_invocation_could_do_is_refused_with_a_remedy() -> None:
-    with pytest.raises(TooMuchWorkError, match=r"300 updates.*rule own.*smaller cohort"):
-        planned(RESNET18, 300, rule="own")
+    with pytest.raises(TooMuchWorkError, match=r"300 updates.*rule custom.*smaller cohort"):
+        planned(RESNET18, 300, rule="custom")
     with pytest.raises(TooMuchWorkError, match="rule median"):
         planned(MLP, 30_000, rule="median")
 

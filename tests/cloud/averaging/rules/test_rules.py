@@ -18,7 +18,7 @@ every_rule = pytest.mark.parametrize("name", NAMES)
     [
         (Averaging(rule="mean"), 1),
         (Averaging(rule="weighted"), 1),
-        (Averaging(rule="own"), 1),
+        (Averaging(rule="custom"), 1),
         (Averaging(rule="median"), 3),
         (Averaging(rule="trimmed_mean"), 3),
         (Averaging(rule="trimmed_mean", trim=0), 1),

@@ -1,4 +1,4 @@
-"""A federation with a task and rules of its user's own, carried through by the deployed functions and real devices."""
+"""A federation with a task and custom policies, carried through by the deployed functions and real devices."""
 
 import time
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ class Ran(msgspec.Struct):
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
     """What two rounds with four devices left behind: two that train, one that isn't ready, one that is never chosen."""
-    project = load(Path(__file__).parent / "own_rules")
+    project = load(Path(__file__).parent / "custom_policies")
     data = tmp_path_factory.mktemp("data")
     for thing, step in STEPS.items():
         (data / thing).mkdir()
@@ -42,16 +42,16 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
         with sandbox.fleet(component, project.settings, {thing: data / thing for thing in STEPS}) as fleet:
             (fleet.devices["not-ready"].directory / "work" / "com.fedgrass.Client" / "not-ready").touch()
             operations = sandbox.operations
-            wait_for_clients(operations, "own-rules", fleet)
-            figures = run_rounds(sandbox, operations, "own-rules")
-            rounds = [operations.rounds.get("own-rules", number) for number in (1, 2)]
+            wait_for_clients(operations, "custom-policies", fleet)
+            figures = run_rounds(sandbox, operations, "custom-policies")
+            rounds = [operations.rounds.get("custom-policies", number) for number in (1, 2)]
             first = rounds[0].base
             references = [first, *(record.model for record in rounds if record.model is not None)]
             models = [load_tensors(operations.models.get(reference))[1] for reference in references]
             shadows = {thing: _last_progress(sandbox, thing) for thing in ("alpha", "not-ready")}
             yield Ran(
                 rounds=rounds,
-                answers=[operations.rounds.answers("own-rules", number) for number in (1, 2)],
+                answers=[operations.rounds.answers("custom-policies", number) for number in (1, 2)],
                 weights=[model["weight"].item() for model in models],
                 figures=figures,
                 progress=shadows,
@@ -62,7 +62,7 @@ def _last_progress(sandbox: Sandbox, thing: str) -> dict[str, object]:
     """What a device says once it has said all: the round may end before that arrives."""
     limit = time.monotonic() + 60
     while True:
-        answer = sandbox.aws.client("iot-data").get_thing_shadow(thingName=thing, shadowName="fedgrass-own-rules")
+        answer = sandbox.aws.client("iot-data").get_thing_shadow(thingName=thing, shadowName="fedgrass-custom-policies")
         progress: dict[str, object] = msgspec.json.decode(answer["payload"].read())["state"]["reported"]["progress"]
         if progress["phase"] in FINAL_PHASES or time.monotonic() > limit:
             return progress

@@ -1,4 +1,4 @@
-"""Rules of one's own, for every choice that a federation lets one make."""
+"""Custom functions, for every choice that a federation leaves to its user."""
 
 from collections.abc import Iterator
 

@@ -16,7 +16,7 @@ def build_model() -> nn.Module:
 def load_data(directory: Path, client: Client) -> Data:
     step, examples = (directory / "step.txt").read_text().split()
     values = torch.full((int(examples), 1), float(step))
-    assert client.federation == "own-rules"
+    assert client.federation == "custom-policies"
     return Data(train=TensorDataset(values, values), test=TensorDataset(values, values))
 
 
