@@ -14,7 +14,8 @@ import msgspec
 import numpy as np
 import typer
 
-from cloud.averaging import optimizers, robust
+from cloud.averaging import robust
+from cloud.averaging.optimizers import optimizer_of
 from cloud.settings import FedAdagrad, FedAdam, FedAvg, FedAvgM, FedYogi, ServerOptimizer
 from protocol.encodings import decode, encode
 from protocol.messages import Encoding
@@ -59,10 +60,10 @@ def _encodings() -> Iterator[Row]:
 
 def _optimizers() -> Iterator[Row]:
     weights, delta = np.random.default_rng(0).standard_normal((2, _BLOCK))
-    for optimizer in _OPTIMIZERS:
-        state = optimizers.initial_state(optimizer, _BLOCK)
-        step = functools.partial(optimizers.step, optimizer, weights, delta, state)
-        yield Row(optimizer.name, 1, _ns(step, _BLOCK))
+    for settings in _OPTIMIZERS:
+        optimizer = optimizer_of(settings)
+        step = functools.partial(optimizer.step, weights, delta, optimizer.initial_state(_BLOCK))
+        yield Row(settings.name, 1, _ns(step, _BLOCK))
 
 
 def _rules(clients: int) -> list[Row]:

@@ -35,6 +35,9 @@ class InvalidSettingsError(ValueError):
     """A federation's settings that can't be used; the text names the field, its value and what it may be."""
 
 
+SelectionPolicyName = Literal["all", "random", "fastest", "probabilistic", "custom"]
+
+
 class Selection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Who takes part in a round.
 
@@ -43,7 +46,7 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     turnarounds (EWMA); `minimum` is how many clients there must be before a round opens.
     """
 
-    policy: Literal["all", "random", "fastest", "probabilistic", "custom"] = "all"
+    policy: SelectionPolicyName = "all"
     cohort: Amount = "100%"
     dropout: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
     minimum: Positive = 1
@@ -138,12 +141,18 @@ Download = Literal["model", "bfloat16"]
 """What devices download: the model, or a copy of it whose float32 numbers are bfloat16."""
 
 
+PacingPolicyName = Literal["at_once", "fixed_rate", "custom"]
+
+
 class Pacing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """When the next round opens: `at_once`, `fixed_rate` (`interval_s` after the last one opened), or `custom`
     (next_round_delay in policies.py)."""
 
-    policy: Literal["at_once", "fixed_rate", "custom"] = "at_once"
+    policy: PacingPolicyName = "at_once"
     interval_s: Annotated[float, msgspec.Meta(ge=0, le=MAX_WAIT_S)] = 0.0
+
+
+CompletionName = Literal["target", "custom"]
 
 
 class Federation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -166,7 +175,7 @@ class Federation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     initial_model: str | None = None
     rounds: Annotated[int, msgspec.Meta(ge=1, le=MAX_ROUND)] = 10
     selection: Selection = Selection()
-    completion: Literal["target", "custom"] = "target"
+    completion: CompletionName = "target"
     target: Amount = "100%"
     quorum: Amount = DEFAULT_QUORUM
     deadline_s: Annotated[float, msgspec.Meta(ge=1, le=MAX_WAIT_S)] = 600.0

@@ -15,9 +15,9 @@ from cloud.averager.responses.receiving import FETCHED_BYTES
 from cloud.averager.work.files import files_of
 from cloud.averager.work.inputs import block_elements
 from cloud.averager.work.sharding import FIXED_MB, MEMORY_MB, READ_BYTES_PER_S, Plan, plan, read_s
-from cloud.averaging import optimizers
 from cloud.averaging.blocks import Slices, blocks_of
 from cloud.averaging.grid import grid_of
+from cloud.averaging.optimizers import optimizer_of
 from cloud.averaging.rules import rule_of
 from cloud.settings import Averaging
 from components.client.trainer.s3.resumable_upload import PART_BYTES
@@ -112,7 +112,7 @@ def forecast(
         UnknownRegionError: the Region's prices are not known.
     """
     prices = prices_of(region)
-    grid = grid_of(model, about, len(optimizers.state_names(settings.optimizer)), copied=copied)
+    grid = grid_of(model, about, len(optimizer_of(settings.optimizer).initial), copied=copied)
     layout = update_layout(msgspec.structs.replace(model, message=encode(about).decode()), encoding)
     update, parts, last = layout.data_bytes, len(grid.parts), grid.parts[-1]
     shared = plan(settings, parts, update, clients)

@@ -6,23 +6,32 @@ from typing import Any, get_args
 
 from cli.counting import counted
 from cli.settings.problems import Problem, shown
+from cloud.averager.round.pacing import pacing_policy_of
 from cloud.averaging.rules import least_updates, rule_of
-from cloud.settings import DEFAULT_QUORUM, MAX_COHORT, Amount, Federation, RuleName, amount_of, share_of
+from cloud.initiator.selection import selection_policy_of
+from cloud.settings import (
+    DEFAULT_QUORUM,
+    MAX_COHORT,
+    Amount,
+    Federation,
+    PacingPolicyName,
+    RuleName,
+    SelectionPolicyName,
+    amount_of,
+    share_of,
+)
+from cloud.state.completion import completion_of
 from protocol import names
 
 _GROUP = re.compile(r"[a-zA-Z0-9:_-]{1,128}")
 """What AWS IoT takes for the name of a thing group."""
 
-_USED_WITH = {
-    ("selection", "policy", "cohort"): ("random", "fastest", "custom"),
-    ("selection", "policy", "dropout"): ("random", "fastest", "custom"),
-    **{
-        ("averaging", "rule", field): tuple(name for name in get_args(RuleName) if field in rule_of(name).settings)
-        for field in ("trim", "byzantine")
-    },
-    ("pacing", "policy", "interval_s"): ("fixed_rate",),
+_HEEDED: dict[tuple[str, str], dict[str, frozenset[str]]] = {
+    ("selection", "policy"): {name: selection_policy_of(name).settings for name in get_args(SelectionPolicyName)},
+    ("averaging", "rule"): {name: rule_of(name).settings for name in get_args(RuleName)},
+    ("pacing", "policy"): {name: pacing_policy_of(name).settings for name in get_args(PacingPolicyName)},
 }
-"""With which choices a field beside them counts."""
+"""Of each choice, which fields beside it count with which name."""
 
 
 def contradictions(settings: Federation, raw: Mapping[str, Any]) -> Iterator[Problem]:
@@ -42,8 +51,8 @@ def contradictions(settings: Federation, raw: Mapping[str, Any]) -> Iterator[Pro
     if training.epochs is not None and training.steps is not None:
         both = f"epochs {training.epochs} and steps {training.steps}"
         yield Problem(("training", "steps"), f"{both}: give either epochs or steps")
-    if pacing.policy == "fixed_rate" and pacing.interval_s == 0:
-        yield Problem(("pacing", "interval_s"), "is 0: fixed_rate needs the seconds between rounds")
+    if "interval_s" in pacing_policy_of(pacing.policy).settings and pacing.interval_s == 0:
+        yield Problem(("pacing", "interval_s"), f"is 0: {pacing.policy} needs the seconds between rounds")
     if "extension_s" in raw and settings.extension_s > settings.deadline_s:
         yield Problem(
             ("extension_s",),
@@ -81,15 +90,17 @@ def fleet_contradictions(settings: Federation, clients: int) -> Iterator[Problem
 
 def _ignored(settings: Federation) -> Iterator[Problem]:
     """What would be heeded by nothing. A default that is written out asks for nothing."""
-    for (part, choice, name), users in _USED_WITH.items():
+    for (part, choice), heeded in _HEEDED.items():
         values = getattr(settings, part)
-        chosen, value = getattr(values, choice), getattr(values, name)
-        if chosen not in users and value != getattr(type(values)(), name):
-            yield Problem(
-                (part, name),
-                f"{value} with {part}.{choice} {chosen}, which does not heed it: leave it out, or choose "
-                f"{' or '.join(users)}",
-            )
+        chosen = getattr(values, choice)
+        for name in sorted(frozenset().union(*heeded.values()) - heeded[chosen]):
+            value = getattr(values, name)
+            if value != getattr(type(values)(), name):
+                users = " or ".join(one for one, fields in heeded.items() if name in fields)
+                yield Problem(
+                    (part, name),
+                    f"{value} with {part}.{choice} {chosen}, which does not heed it: leave it out, or choose {users}",
+                )
 
 
 def _amounts(settings: Federation, raw: Mapping[str, Any]) -> Iterator[Problem]:
@@ -97,7 +108,7 @@ def _amounts(settings: Federation, raw: Mapping[str, Any]) -> Iterator[Problem]:
     for name, amount in (("target", target), ("quorum", quorum)):
         if isinstance(amount, int) and isinstance(cohort, int) and amount > cohort:
             yield Problem((name,), f"{amount} is more than selection.cohort, {cohort}")
-    if settings.completion == "custom":
+    if not completion_of(settings.completion).ends_at_target:
         return
     # A default quorum that is over the target only means that no round closes below its target.
     if "quorum" in raw and _over(quorum, target, cohort):
@@ -129,7 +140,10 @@ def _too_few(settings: Federation, cohort: int | None, target: int | None) -> It
     """Whether rounds of so many clients, or of so many updates, could never have what the rule needs."""
     averaging = settings.averaging
     needed = least_updates(averaging)
-    counts = {"selection.cohort": cohort, "target": None if settings.completion == "custom" else target}
+    counts = {
+        "selection.cohort": cohort,
+        "target": target if completion_of(settings.completion).ends_at_target else None,
+    }
     for name, clients in counts.items():
         if clients is None or clients >= needed:
             continue

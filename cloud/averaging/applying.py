@@ -8,9 +8,10 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud.averaging import optimizers
 from cloud.averaging.blocks import Block, Run
 from cloud.averaging.grid import Grid, Part
+from cloud.averaging.optimizers import optimizer_of
+from cloud.averaging.optimizers.optimizer import Optimizer
 from cloud.averaging.rules.rule import BlockChange, ModelChange
 from cloud.averaging.sources import Reader, Request, read_whole
 from cloud.averaging.values import to_float64
@@ -78,9 +79,10 @@ def new_parts(
         NotFiniteModelError: a sum is larger than its tensor's dtype, or that of its copy, can hold; the text names the
             tensor.
     """
+    optimizer = optimizer_of(settings.optimizer)
     of_part = {number: list(found) for number, found in itertools.groupby(blocks, lambda block: block.part.number)}
     for part in parts:
-        writing = _Writing(part, before.next(part), grid.vectors, settings)
+        writing = _Writing(part, before.next(part), optimizer, settings.ema)
         for block in of_part.get(part.number, []):
             writing.write(block, change.next(block))
         if grid.copied:
@@ -91,20 +93,21 @@ def new_parts(
 class _Writing:
     """Writes the new part, run by run of its blocks."""
 
-    def __init__(self, part: Part, old: dict[File, Buffer], vectors: int, settings: Averaging) -> None:
+    def __init__(self, part: Part, old: dict[File, Buffer], optimizer: Optimizer, ema_decay: float) -> None:
         self._part = part
         self._old = old
-        self._settings = settings
+        self._optimizer = optimizer
+        self._ema_decay = ema_decay
         size = part.end - part.start
         self.new: dict[File, bytearray] = {"model": bytearray(size)}
         self.negative: set[str] = set()
         self._state: tuple[NDArray[np.float32], ...] = ()
-        if vectors:
+        if vectors := len(optimizer.initial):
             coordinates = part.floats[1] - part.floats[0]
-            initial = optimizers.initial_state(settings.optimizer, coordinates)
+            initial = optimizer.initial_state(coordinates)
             self.new["state"] = bytearray(old.get("state") or b"".join(vector.tobytes() for vector in initial))
             self._state = tuple(np.frombuffer(self.new["state"], "<f4").reshape(vectors, coordinates))
-        if settings.ema:
+        if ema_decay:
             self.new["ema"] = bytearray(size)
 
     def write(self, block: Block, change: BlockChange) -> None:
@@ -138,7 +141,7 @@ class _Writing:
 
     def _write_parameters(self, block: Block, run: Run, change: NDArray[np.float64]) -> None:
         state = tuple(vector[run.in_state : run.in_state + len(change)] for vector in self._state)
-        values, moved = optimizers.step(self._settings.optimizer, self._before("model", run), change, state)
+        values, moved = self._optimizer.step(self._before("model", run), change, state)
         for vector, by in zip(state, moved, strict=True):
             vector[:] = by
         self._write_floats(block, run, values)
@@ -158,7 +161,7 @@ class _Writing:
         if "ema" in self.new:
             previous = self._before("ema" if self._old.get("ema") else "model", run)
             new = to_float64(_view(self.new["model"], run), run.dtype)
-            self._keep(block, run, optimizers.ema(previous, new, self._settings.ema), "ema")
+            self._keep(block, run, ema(previous, new, self._ema_decay), "ema")
 
     def _before(self, file: File, run: Run) -> NDArray[np.float64]:
         return to_float64(_view(self._old[file], run), run.dtype)
@@ -174,6 +177,11 @@ class _Writing:
             place = int(np.argmin(good))
             tensor = next(name for name, _, end in block.tensors_in(run) if place < end)
             raise NotFiniteModelError(f"tensor {tensor!r} has values that {run.dtype} can't hold")
+
+
+def ema(previous: NDArray[np.float64], new: NDArray[np.float64], decay: float) -> NDArray[np.float64]:
+    """The moving average of some of the global model's weights, which weighs what was with `decay`."""
+    return decay * previous + (1 - decay) * new
 
 
 def _view(data: Buffer, run: Run) -> Array:

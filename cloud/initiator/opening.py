@@ -7,7 +7,7 @@ from concurrent.futures import wait
 
 import msgspec
 
-from cloud.initiator.selection import NotEnoughClientsError, select
+from cloud.initiator.selection.cohort import NotEnoughClientsError, select
 from cloud.services import Services
 from cloud.settings import amount_of
 from cloud.state.federations import UnknownFederationError

@@ -28,6 +28,7 @@ round's events are handled.
 import msgspec
 
 from cloud.averaging.rules import least_updates
+from cloud.state.completion import completion_of
 from cloud.state.records import FederationRecord, ResponseState, RoundRecord, Work
 from cloud.state.round_warnings import merged
 from protocol.messages import ModelReference
@@ -199,7 +200,8 @@ def _expel(record: RoundRecord, event: Expelled) -> RoundRecord:
 def _settle(record: RoundRecord, now: float, lease: Lease) -> RoundRecord:
     """Ends an open round that has its target, or that no more can come to."""
     least = least_updates(record.settings.averaging)
-    if record.accepted >= max(record.target, least) and record.settings.completion == "target":
+    at_target = completion_of(record.settings.completion).ends_at_target
+    if at_target and record.accepted >= max(record.target, least):
         return _average(record, now, lease)
     if record.accepted + record.failed < len(record.cohort):
         return record

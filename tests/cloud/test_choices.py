@@ -1,16 +1,21 @@
 """Where settings let one choose among kinds, each kind is looked up in one place: nothing else compares its name."""
 
 import ast
+import functools
 from collections.abc import Iterator
-from pathlib import Path
 from typing import get_args
 
 import pytest
 
-from cloud.settings import RuleName
+from cloud.settings import CompletionName, PacingPolicyName, RuleName, SelectionPolicyName, ServerOptimizer
 from tests.paths import ROOT
 
-CHOICES = {"averaging.rule": (get_args(RuleName), "cloud/averaging/rules/__init__.py")}
+CHOICES = {
+    "selection.policy": (get_args(SelectionPolicyName), "cloud/initiator/selection/__init__.py"),
+    "completion": (get_args(CompletionName), "cloud/state/completion.py"),
+    "averaging.rule": (get_args(RuleName), "cloud/averaging/rules/__init__.py"),
+    "pacing.policy": (get_args(PacingPolicyName), "cloud/averager/round/pacing.py"),
+}
 """What can be chosen, and where it is looked up."""
 
 PRODUCT = ("cli", "cloud", "components", "fedgrass", "operations", "protocol", "sandbox")
@@ -34,21 +39,66 @@ def compared(tree: ast.AST) -> Iterator[str]:
                     yield constant.value
 
 
-def sources() -> Iterator[Path]:
-    for room in PRODUCT:
-        yield from (ROOT / room).rglob("*.py")
+def subjects(tree: ast.AST) -> set[str]:
+    """The attributes that code compares with a text, or matches."""
+    found: set[ast.expr] = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Compare(left=left, comparators=others) if any(map(_is_text, (left, *others))):
+                found |= {left, *others}
+            case ast.Match(subject=subject):
+                found.add(subject)
+    return {one.attr for one in found if isinstance(one, ast.Attribute)}
+
+
+def _is_text(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
+def classes(tree: ast.AST) -> set[str]:
+    """The classes that code matches values with, or asks isinstance for."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.MatchClass(cls=ast.Name(id=name)):
+                found.add(name)
+            case ast.Call(func=ast.Name(id="isinstance"), args=[_, kinds]):
+                found |= {one.id for one in ast.walk(kinds) if isinstance(one, ast.Name)}
+    return found
+
+
+@functools.cache
+def sources() -> tuple[tuple[str, ast.AST], ...]:
+    """The product's modules, by their paths."""
+    return tuple(
+        (str(path.relative_to(ROOT)), ast.parse(path.read_text()))
+        for room in PRODUCT
+        for path in (ROOT / room).rglob("*.py")
+    )
 
 
 @pytest.mark.parametrize("choice", CHOICES)
 def test_a_choice_is_compared_where_it_is_looked_up_and_nowhere_else(choice: str) -> None:
     choices, place = CHOICES[choice]
-    names = set(choices) - {"custom"}  # which each choice has
+    names = set(choices) - {"custom", "target"}  # words for other things as well
     found = {
-        str(path.relative_to(ROOT)): sorted(texts)
-        for path in sources()
-        if (texts := names.intersection(compared(ast.parse(path.read_text()))))
+        name
+        for name, tree in sources()
+        if names.intersection(compared(tree)) or choice.rpartition(".")[2] in subjects(tree)
     }
-    assert found == {place: sorted(names)}
+    assert found <= {place}
+    assert set(choices) <= set(compared(dict(sources())[place]))
+
+
+def test_custom_functions_are_found_by_one_comparison() -> None:
+    places = {place for _, place in CHOICES.values()}
+    assert {name for name, tree in sources() if "custom" in compared(tree)} == {*places, "cloud/settings.py"}
+
+
+def test_server_optimizers_are_told_apart_where_they_are_looked_up_and_nowhere_else() -> None:
+    optimizers = {optimizer.__name__ for optimizer in get_args(ServerOptimizer)}
+    found = {name for name, tree in sources() if optimizers.intersection(classes(tree))}
+    assert found == {"cloud/averaging/optimizers/__init__.py"}
 
 
 @pytest.mark.parametrize(
@@ -63,3 +113,20 @@ def test_a_choice_is_compared_where_it_is_looked_up_and_nowhere_else(choice: str
 )
 def test_ways_to_compare_a_name_are_found(code: str) -> None:
     assert "krum" in set(compared(ast.parse(code)))
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        'round.settings.completion == "target"',
+        '"target" != settings.completion',
+        'match settings.completion:\n    case "target":\n        pass',
+    ],
+)
+def test_ways_to_compare_a_setting_are_found(code: str) -> None:
+    assert subjects(ast.parse(code)) == {"completion"}
+
+
+def test_ways_to_tell_classes_apart_are_found() -> None:
+    code = "match one:\n    case FedAdam():\n        pass\nisinstance(one, FedAvg | FedYogi)"
+    assert classes(ast.parse(code)) == {"FedAdam", "FedAvg", "FedYogi"}

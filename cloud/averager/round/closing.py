@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Sequence
 
-from cloud.averager.round.pacing import not_before
+from cloud.averager.round.pacing import Ended, not_before
 from cloud.averager.work.files import key_of
 from cloud.averaging.applying import FILES
 from cloud.averaging.rules import rule_of
@@ -128,12 +128,12 @@ def next_round_at(services: Services, record: RoundRecord, answers: Answers) -> 
     not hold the federation up."""
     ended_at = record.closed_at or time.time()
     try:
-        return not_before(
-            record.settings.pacing,
-            round_view(record, answers.accepted, ended_at),
-            record.opened_at,
-            services.policy(record.settings, "next_round_delay"),
+        last = Ended(
+            round=round_view(record, answers.accepted, ended_at),
+            opened_at=record.opened_at,
+            next_round_delay=services.policy(record.settings, "next_round_delay"),
         )
+        return not_before(record.settings.pacing, last)
     except InvalidPolicyError:
         _log.exception("federation=%s round=%d pacing failed; going on at once", record.federation, record.round)
         return 0.0

@@ -1,24 +1,63 @@
-"""When the next round opens: a pure function of the last one."""
+"""When the next round opens: pure functions of the last one, looked up here and nowhere else."""
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, assert_never
 
 import msgspec
 
 from cloud.custom_policies import InvalidPolicyError, call
-from cloud.settings import MAX_WAIT_S, Pacing
+from cloud.settings import MAX_WAIT_S, Pacing, PacingPolicyName
 from fedgrass.policies import Round
 
 
-def not_before(pacing: Pacing, last: Round, opened_at: float, delay: Callable[..., Any] | None = None) -> float:
+class Ended(msgspec.Struct, frozen=True, kw_only=True):
+    """The round that has ended. `next_round_delay` is the user's function, None if the settings don't ask for it."""
+
+    round: Round
+    opened_at: float
+    next_round_delay: Callable[..., Any] | None = None
+
+
+class PacingPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """When the next round opens: not before a time, in seconds since 1970-01-01 UTC. `settings` are those of pacing
+    that this policy needs, and not every other one heeds."""
+
+    not_before: Callable[[Pacing, Ended], float]
+    settings: frozenset[str] = frozenset()
+
+
+def _custom(_: Pacing, last: Ended) -> float:
+    if last.next_round_delay is None:
+        raise InvalidPolicyError("pacing.policy is custom, but no next_round_delay was loaded")
+    seconds = Annotated[float, msgspec.Meta(ge=0, le=MAX_WAIT_S)]
+    delay_s: float = call(last.next_round_delay, seconds, last.round)
+    return last.opened_at + last.round.elapsed_s + delay_s
+
+
+AT_ONCE = PacingPolicy(not_before=lambda _pacing, _last: 0.0)
+FIXED_RATE = PacingPolicy(
+    settings=frozenset({"interval_s"}), not_before=lambda pacing, last: last.opened_at + pacing.interval_s
+)
+CUSTOM = PacingPolicy(not_before=_custom)
+
+
+def pacing_policy_of(name: PacingPolicyName) -> PacingPolicy:
+    """The policy that settings name."""
+    match name:
+        case "at_once":
+            return AT_ONCE
+        case "fixed_rate":
+            return FIXED_RATE
+        case "custom":
+            return CUSTOM
+        case _:
+            assert_never(name)
+
+
+def not_before(pacing: Pacing, last: Ended) -> float:
     """The earliest time for the next round, in seconds since 1970-01-01 UTC.
 
     Raises:
         InvalidPolicyError: a custom policy failed, or returned no number of seconds.
     """
-    if pacing.policy == "custom":
-        if delay is None:
-            raise InvalidPolicyError("pacing.policy is custom, but no next_round_delay was loaded")
-        delay_s: float = call(delay, Annotated[float, msgspec.Meta(ge=0, le=MAX_WAIT_S)], last)
-        return opened_at + last.elapsed_s + delay_s
-    return opened_at + pacing.interval_s if pacing.policy == "fixed_rate" else 0.0
+    return pacing_policy_of(pacing.policy).not_before(pacing, last)

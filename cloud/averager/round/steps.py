@@ -16,6 +16,7 @@ from cloud.averager.work.sharding import INVOCATION_S, TooMuchWorkError, plan
 from cloud.averaging.applying import NotFiniteModelError
 from cloud.custom_policies import InvalidPolicyError, call
 from cloud.services import Services
+from cloud.state.completion import completion_of
 from cloud.state.lifecycle import (
     Aborted,
     Averaged,
@@ -322,7 +323,7 @@ class Keeper:
     @staticmethod
     def _may_be_satisfied(before: RoundRecord, after: RoundRecord) -> bool:
         is_news = after.accepted > before.accepted and after.accepted >= needed(after)
-        return after.settings.completion == "custom" and is_news
+        return is_news and not completion_of(after.settings.completion).ends_at_target
 
     def _is_satisfied(self, record: RoundRecord) -> bool:
         rule = self._services.policy(record.settings, "is_complete")

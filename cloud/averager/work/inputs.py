@@ -8,10 +8,10 @@ import msgspec
 from cloud.averager.work.files import files_of, key_of
 from cloud.averager.work.object_reader import ObjectReader
 from cloud.averager.work.older_models import bases_of
-from cloud.averaging import optimizers
 from cloud.averaging.applying import File
 from cloud.averaging.blocks import Block, blocks_of
 from cloud.averaging.grid import Grid, Part, grid_of
+from cloud.averaging.optimizers import optimizer_of
 from cloud.averaging.sources import Source, Stored
 from cloud.averaging.updates import MATRIX_BYTES, Rebasing, Updates
 from cloud.averaging.values import Base, BaseReader
@@ -111,7 +111,7 @@ def gather(
         head = services.models.range(record.base.key, 0, length)
     header = parse_header(head, record.base.bytes)
     settings, copied = record.settings.averaging, record.settings.download == "bfloat16"
-    vectors = len(optimizers.state_names(settings.optimizer))
+    vectors = len(optimizer_of(settings.optimizer).initial)
     grid = grid_of(header, decode(header.message, ModelHeader), vectors, services.part_bytes, copied=copied)
     files = files_of(settings, grid.vectors, copied=copied)
     layout = update_layout(header, record.settings.encoding)

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Never
 
 from cloud.averager.work.files import files_of
-from cloud.averaging import optimizers
 from cloud.averaging.applying import Before, File, new_parts
 from cloud.averaging.blocks import Block, blocks_of
 from cloud.averaging.distances import gram
 from cloud.averaging.grid import Grid, Part, grid_of
+from cloud.averaging.optimizers import optimizer_of
 from cloud.averaging.robust import squared_distances
 from cloud.averaging.rules import rule_of
 from cloud.averaging.rules.rule import ModelChange
@@ -68,7 +68,7 @@ class Round:
         self.settings = settings or Averaging()
         self.header: Header = parse_header(base, len(base))
         about = decode(self.header.message, ModelHeader)
-        vectors = len(optimizers.state_names(self.settings.optimizer))
+        vectors = len(optimizer_of(self.settings.optimizer).initial)
         self.grid: Grid = grid_of(self.header, about, vectors, part_bytes, copied=copied)
         self._before = {"model": base} | (before or {})
         self._bases = (base, *bases)

@@ -1,4 +1,4 @@
-"""cloud/initiator/selection.py: who takes part in a round."""
+"""cloud/initiator/selection: who takes part in a round."""
 
 from collections import Counter
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from cloud.custom_policies import InvalidPolicyError
-from cloud.initiator.selection import NotEnoughClientsError, select
+from cloud.initiator.selection.cohort import NotEnoughClientsError, select
 from cloud.settings import MAX_COHORT, Selection
 from cloud.state.records import ClientRecord, CohortMember
 from cloud.state.views import client_view

@@ -3,9 +3,10 @@
 import math
 from typing import Any
 
+import msgspec
 import pytest
 
-from cloud.averager.round.pacing import not_before
+from cloud.averager.round.pacing import Ended, not_before
 from cloud.custom_policies import InvalidPolicyError
 from cloud.settings import Pacing
 from cloud.state.views import round_view
@@ -13,15 +14,16 @@ from fedgrass.policies import Round
 from tests.cloud.examples import round_record
 
 OPENED_AT = 1000.0
-LAST: Round = round_view(round_record("a", "b", opened_at=OPENED_AT), [], now=1030.0)
+LAST = round_view(round_record("a", "b", opened_at=OPENED_AT), [], now=1030.0)
+ENDED = Ended(round=LAST, opened_at=OPENED_AT)
 
 
 def test_at_once_waits_for_nothing() -> None:
-    assert not_before(Pacing(), LAST, OPENED_AT) == 0.0
+    assert not_before(Pacing(), ENDED) == 0.0
 
 
 def test_a_fixed_rate_counts_from_the_opening_of_the_last_round() -> None:
-    assert not_before(Pacing(policy="fixed_rate", interval_s=60.0), LAST, OPENED_AT) == 1060.0
+    assert not_before(Pacing(policy="fixed_rate", interval_s=60.0), ENDED) == 1060.0
 
 
 def test_custom_pacing_counts_from_the_end_of_the_last_round() -> None:
@@ -31,7 +33,9 @@ def test_custom_pacing_counts_from_the_end_of_the_last_round() -> None:
         seen.append(last)
         return 15
 
-    assert not_before(Pacing(policy="custom"), LAST, OPENED_AT, next_round_delay) == 1045.0
+    assert (
+        not_before(Pacing(policy="custom"), msgspec.structs.replace(ENDED, next_round_delay=next_round_delay)) == 1045.0
+    )
     assert seen == [LAST]
 
 
@@ -41,9 +45,9 @@ def test_what_is_no_number_of_seconds_is_refused(returned: Any) -> None:
         return returned
 
     with pytest.raises(InvalidPolicyError, match="next_round_delay"):
-        not_before(Pacing(policy="custom"), LAST, OPENED_AT, next_round_delay)
+        not_before(Pacing(policy="custom"), msgspec.structs.replace(ENDED, next_round_delay=next_round_delay))
 
 
 def test_a_rule_that_was_not_loaded_is_told() -> None:
     with pytest.raises(InvalidPolicyError, match="no next_round_delay"):
-        not_before(Pacing(policy="custom"), LAST, OPENED_AT)
+        not_before(Pacing(policy="custom"), ENDED)

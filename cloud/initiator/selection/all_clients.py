@@ -1,0 +1,5 @@
+"""Everyone takes part."""
+
+from cloud.initiator.selection.policy import SelectionPolicy
+
+ALL = SelectionPolicy(choose=lambda candidates: candidates.clients)

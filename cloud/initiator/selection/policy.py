@@ -1,0 +1,36 @@
+"""What a selection policy is, and what it chooses among."""
+
+import random
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from cloud.state.records import ClientRecord
+
+
+class Candidates(msgspec.Struct, frozen=True, kw_only=True):
+    """The clients that a policy chooses among, one at least; `cohort` is how many are wanted, those included that are
+    expected to drop out. The `generator` of random numbers is the same for the same seed and round. `choose_clients` is
+    the user's function, None if the settings don't ask for it."""
+
+    clients: Sequence[ClientRecord]
+    cohort: int
+    round_number: int
+    generator: random.Random
+    choose_clients: Callable[..., object] | None = None
+
+
+class SelectionPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """Whom a round selects. `settings` are those of selection that this policy heeds, and not every other one."""
+
+    choose: Callable[[Candidates], Sequence[ClientRecord]]
+    settings: frozenset[str] = frozenset()
+
+
+OF_A_COHORT = frozenset({"cohort", "dropout"})
+"""What the policies heed that select a number of clients."""
+
+
+def by_turnaround(client: ClientRecord) -> tuple[float, str]:
+    """The order from fast to slow. Clients that were never measured come first, so that they get measured."""
+    return (client.turnaround_s if client.turnaround_s is not None else 0.0, client.thing)
