@@ -101,6 +101,13 @@ def test_server_optimizers_are_told_apart_where_they_are_looked_up_and_nowhere_e
     assert found == {"cloud/averaging/optimizers/__init__.py"}
 
 
+def test_who_adds_a_choice_is_told_where_it_is_looked_up() -> None:
+    told = (ROOT / "docs" / "contributing.md").read_text()
+    for choice, (_, place) in CHOICES.items():
+        assert f"`{choice}`" in told
+        assert f"`{place}`" in told
+
+
 @pytest.mark.parametrize(
     "code",
     [
