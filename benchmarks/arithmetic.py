@@ -62,7 +62,7 @@ def _optimizers() -> Iterator[Row]:
     weights, delta = np.random.default_rng(0).standard_normal((2, _BLOCK))
     for settings in _OPTIMIZERS:
         optimizer = optimizer_of(settings)
-        step = functools.partial(optimizer.step, weights, delta, optimizer.initial_state(_BLOCK))
+        step = functools.partial(optimizer.step, weights, delta, optimizer.initial_vectors(_BLOCK))
         yield Row(settings.name, 1, _ns(step, _BLOCK))
 
 

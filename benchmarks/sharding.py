@@ -20,7 +20,7 @@ from rich.table import Table
 
 from benchmarks.contenders import inputs
 from benchmarks.simulated_clients import SimulatedClients, SimulationError
-from cloud.averager.work.sharding import Plan, plan
+from cloud.averager.work.sharding import Sharding, sharding_of
 from cloud.averaging.grid import grid_of
 from cloud.settings import Averaging
 from cloud.state.records import RoundRecord
@@ -135,7 +135,7 @@ def _phases(record: RoundRecord, lines: Sequence[FunctionLine]) -> Phases:
 def _expected(base: bytes, settings: Averaging, clients: int) -> Expected:
     header = parse_header(base, len(base))
     parts = len(grid_of(header, decode(header.message, ModelHeader), 0).parts)
-    planned: Plan = plan(settings, parts, update_layout(header, "float32").data_bytes, clients)
+    planned: Sharding = sharding_of(settings, parts, update_layout(header, "float32").data_bytes, clients)
     return Expected(jobs=planned.shards * planned.groups, job_s=planned.job_s, memory_mb=planned.memory_mb)
 
 

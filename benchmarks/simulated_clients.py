@@ -98,7 +98,7 @@ class SimulatedClients:
             life=record.life,
             round=record.round,
             thing=thing,
-            base=record.base.offered.sha256,
+            base=record.base.downloaded.sha256,
             encoding="float32",
             examples=10,
             steps=1,

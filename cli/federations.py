@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from cli.project import Project, ProjectError
+from cloud.averaging.bfloat16_copy import TooLargeNumberError, bfloat16_copy_of
 from cloud.state.records import FederationRecord
 from operations.federations import Operations
 from protocol.messages import ModelHeader, decode, encode
-from protocol.narrowing import TooLargeNumberError, narrow_model
 from protocol.tensors import InvalidTensorsError, SchemaMismatchError, check_schema, dump, load, parse_header, schema_id
 
 _MAKE_ONE = 'make one of a model by safetensors.torch.save_file(model.state_dict(), "model.safetensors")'
@@ -30,8 +30,8 @@ def initial_model(project: Project) -> bytes:
         model = first_model(task, settings.name, seed)
         if settings.initial_model is not None:
             model = _from_file(project.directory / settings.initial_model, model, settings.name)
-        offered = model if settings.download == "model" else narrow_model(model)
-        travel(task, offered, seed, settings.encoding)
+        downloaded = model if settings.download == "model" else bfloat16_copy_of(model)
+        travel(task, downloaded, seed, settings.encoding)
     except (TaskError, UnsupportedModelError) as error:
         origin = "" if settings.initial_model is None else f" with initial_model {settings.initial_model}"
         raise ProjectError(f"{project.task}{origin}: {error}") from error

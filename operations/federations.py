@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from cloud.averaging.bfloat16_copy import bfloat16_copy_of
 from cloud.settings import Federation
 from cloud.state.clients import Clients
 from cloud.state.federations import Federations
@@ -17,7 +18,6 @@ from cloud.state.rounds import Rounds, UnknownRoundError
 from operations.deployment import Deployment
 from protocol import names
 from protocol.messages import AbortRound, ModelReference, OpenRound
-from protocol.narrowing import narrow_model
 
 _POLL_S = 0.2
 
@@ -57,18 +57,20 @@ class Operations:
         )
 
     def put_initial(self, settings: Federation, model: bytes) -> ModelReference:
-        """Upload model 0 of a new life, and the copy of it that devices download, if the settings ask for one. An
+        """Upload model 0 of a new life, and its bfloat16 copy, which devices download, if the settings ask for one. An
         earlier federation of the name, if there was one, keeps its objects.
 
         Raises:
-            TooLargeNumberError: the copy can't hold a number of the model.
+            TooLargeNumberError: the bfloat16 copy can't hold a number of the model.
         """
-        copy = None if settings.download == "model" else narrow_model(model)
+        copy = None if settings.download == "model" else bfloat16_copy_of(model)
         life = names.new_life()
         reference = self.models.put(names.model_key(settings.name, 0, life), model)
         if copy is None:
             return reference
-        return msgspec.structs.replace(reference, copy=self.models.put(names.copy_key(settings.name, 0, life), copy))
+        return msgspec.structs.replace(
+            reference, copy=self.models.put(names.bfloat16_key(settings.name, 0, life), copy)
+        )
 
     def made_by(self, record: FederationRecord) -> RoundRecord | None:
         """The round that made a federation's current model, None if that is the initial one or there is no record."""

@@ -58,7 +58,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelReference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A global model in S3; `copy` is one of fewer bytes that devices download in its place, if there is one."""
+    """A global model in S3; `copy` is its bfloat16 copy, which devices download in its place, if there is one."""
 
     key: str
     sha256: Sha256
@@ -66,7 +66,7 @@ class ModelReference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     copy: "ModelReference | None" = None
 
     @property
-    def offered(self) -> "ModelReference":
+    def downloaded(self) -> "ModelReference":
         """What devices download."""
         return self.copy or self
 

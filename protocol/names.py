@@ -92,8 +92,8 @@ def model_key(federation: str, round_number: int, life: str = "") -> str:
     return f"{_folder(federation, life)}models/{_round_digits(round_number)}.safetensors"
 
 
-def copy_key(federation: str, round_number: int, life: str = "") -> str:
-    """S3 key of the copy of that model that devices download in its place, its float32 numbers in bfloat16."""
+def bfloat16_key(federation: str, round_number: int, life: str = "") -> str:
+    """S3 key of the bfloat16 copy of that model, which devices may download in its place."""
     return f"{_folder(federation, life)}models/{_round_digits(round_number)}.bfloat16.safetensors"
 
 

@@ -9,9 +9,9 @@ from typing import Self
 
 import msgspec
 
-from cloud.averaging.applying import Before, new_parts
 from cloud.averaging.blocks import blocks_of
 from cloud.averaging.grid import grid_of
+from cloud.averaging.new_model import OldModelReader, new_model_parts
 from cloud.averaging.rules.mean import Mean
 from cloud.averaging.sources import Fill, Request, Source, Stored
 from cloud.averaging.sums import GroupSums
@@ -87,10 +87,10 @@ def average_files(updates: Sequence[Path], base: Path, new: Path, settings: Aver
         clients = range(len(sources))
         sums = GroupSums(Updates(layout, reader, blocks, clients), weighing, weighing.total(clients))
         changes = Mean(sums, weighing.value_total(clients))
-        before = Before(grid, grid.parts, base_reader, ("model",))
+        before = OldModelReader(grid, grid.parts, base_reader, ("model",))
         start = grid.model_start(grid.about.round + 1)
         with new.open("wb", buffering=0) as file:
-            for part in new_parts(grid, grid.parts, blocks, changes, before, settings):
+            for part in new_model_parts(grid, grid.parts, blocks, changes, before, settings):
                 _write(file.fileno(), start, part.data["model"])
                 start = b""
 

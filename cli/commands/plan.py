@@ -62,7 +62,7 @@ def plan(
         {"rule": rule, "optimizer": {"name": optimizer}, "ema": ema, "shards": shards}, Averaging
     )
     region = region or boto3.Session().region_name or REGION
-    found = forecast(header, about, clients, averaging, encoding, region, copied=download == "bfloat16")
+    found = forecast(header, about, clients, averaging, encoding, region, has_bfloat16=download == "bfloat16")
     if as_json:
         write_json(found)
         return

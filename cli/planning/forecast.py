@@ -14,7 +14,7 @@ from cloud import metrics
 from cloud.averager.responses.receiving import FETCHED_BYTES
 from cloud.averager.work.files import files_of
 from cloud.averager.work.inputs import block_elements
-from cloud.averager.work.sharding import FIXED_MB, MEMORY_MB, READ_BYTES_PER_S, Plan, plan, read_s
+from cloud.averager.work.sharding import FIXED_MB, MEMORY_MB, READ_BYTES_PER_S, Sharding, read_s, sharding_of
 from cloud.averaging.blocks import Slices, blocks_of
 from cloud.averaging.grid import grid_of
 from cloud.averaging.optimizers import optimizer_of
@@ -80,7 +80,7 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
     rule: str
     encoding: Encoding
     parts: int
-    plan: Plan
+    plan: Sharding
     invocations: dict[str, int]
     seconds: dict[str, float]
     memory_mb: dict[str, float]
@@ -103,24 +103,24 @@ def forecast(
     encoding: Encoding,
     region: str,
     *,
-    copied: bool = False,
+    has_bfloat16: bool = False,
 ) -> Forecast:
-    """All that can be said of a round before there is one; `copied` if devices download a copy in bfloat16.
+    """All that can be said of a round before there is one; `has_bfloat16` if devices download a bfloat16 copy.
 
     Raises:
         TooMuchWorkError: no invocation could do its share in its time.
         UnknownRegionError: the Region's prices are not known.
     """
     prices = prices_of(region)
-    grid = grid_of(model, about, len(optimizer_of(settings.optimizer).initial), copied=copied)
+    grid = grid_of(model, about, len(optimizer_of(settings.optimizer).vectors), has_bfloat16=has_bfloat16)
     layout = update_layout(msgspec.structs.replace(model, message=encode(about).decode()), encoding)
     update, parts, last = layout.data_bytes, len(grid.parts), grid.parts[-1]
-    shared = plan(settings, parts, update, clients)
+    shared = sharding_of(settings, parts, update, clients)
     jobs = {stage: shared.shards * (shared.groups if stage == "sums" else 1) for stage in shared.stages}
-    files = files_of(settings, grid.vectors, copied=copied)
+    files = files_of(settings, grid.vectors, has_bfloat16=has_bfloat16)
     model_bytes = len(grid.model_start(1)) + last.end
-    offered = len(grid.copy_start(1)) + last.copy[1] if copied else model_bytes
-    written = sum({"state": grid.state_range(last)[1], "copy": offered}.get(file, model_bytes) for file in files)
+    offered = len(grid.bfloat16_start(1)) + last.bfloat16[1] if has_bfloat16 else model_bytes
+    written = sum({"state": grid.state_range(last)[1], "bfloat16": offered}.get(file, model_bytes) for file in files)
     blocks = blocks_of(
         grid.parts, block_elements(encoding, clients, of_all_clients=rule_of(settings.rule).sees == "coordinates")
     )

@@ -3,7 +3,7 @@
 A model file's data is a row of tensors, whose elements are counted by their kind, as updates have them: parameters,
 buffers, integers and booleans. The server optimizer's state has a place for each floating-point element, in the order
 of the file. A part is a run of elements, large enough to be a part of a multipart upload, in the model's file, in the
-state's, and in the copy's.
+state's, and in the bfloat16 copy's.
 """
 
 import math
@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 import msgspec
 
+from cloud.averaging.bfloat16_copy import bfloat16_bytes, bfloat16_layout
 from protocol.messages import ModelHeader, encode
-from protocol.narrowing import narrow_bytes, narrow_layout
 from protocol.tensors import DTYPES, FLOATING, Header, Kind, TensorSpec, encode_header, kind_of
 
 MIN_PART_BYTES = 5 << 20
@@ -47,34 +47,36 @@ class Piece(msgspec.Struct, frozen=True):
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """A run of elements: bytes `start` to `end` of the model's data, `copy[0]` to `copy[1]` of its copy's. Those that
-    are floating-point numbers have places `floats[0]` to `floats[1]` in the state."""
+    """A run of elements: bytes `start` to `end` of the model's data, `bfloat16[0]` to `bfloat16[1]` of that of its
+    bfloat16 copy. Those that are floating-point numbers have places `floats[0]` to `floats[1]` in the state."""
 
     number: int
     start: int
     end: int
-    copy: tuple[int, int]
+    bfloat16: tuple[int, int]
     floats: tuple[int, int]
     pieces: tuple[Piece, ...]
 
 
 class Grid(msgspec.Struct, frozen=True, kw_only=True):
     """A model's parts, and the kinds of files that have them. `vectors` is how many numbers the server optimizer keeps
-    for each coordinate; `copied` says that there is a copy in bfloat16."""
+    for each coordinate; `has_bfloat16` says that there is a bfloat16 copy."""
 
     header: Header
     about: ModelHeader
     vectors: int
-    copied: bool
+    has_bfloat16: bool
     parts: tuple[Part, ...]
 
     def model_start(self, round_number: int) -> bytes:
         """What precedes the data of the model that a round makes."""
         return encode_header(self.header.tensors, encode(self._about(round_number)))
 
-    def copy_start(self, round_number: int) -> bytes:
-        """What precedes the data of the copy of that model."""
-        return encode_header(narrow_layout(self.header.tensors, self.about.buffers), encode(self._about(round_number)))
+    def bfloat16_start(self, round_number: int) -> bytes:
+        """What precedes the data of the bfloat16 copy of that model."""
+        return encode_header(
+            bfloat16_layout(self.header.tensors, self.about.buffers), encode(self._about(round_number))
+        )
 
     def state_start(self, round_number: int) -> bytes:
         """What precedes the data of the optimizer's state that belongs to the model of a round.
@@ -108,30 +110,30 @@ class Grid(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def grid_of(
-    header: Header, about: ModelHeader, vectors: int, min_bytes: int = MIN_PART_BYTES, *, copied: bool = False
+    header: Header, about: ModelHeader, vectors: int, min_bytes: int = MIN_PART_BYTES, *, has_bfloat16: bool = False
 ) -> Grid:
     """The grid of a model with this header. `min_bytes` is the size of a part, in each file that has one, the last part
     aside."""
-    parts = tuple(_cut(header, about, vectors, min_bytes, copied=copied))
-    return Grid(header=header, about=about, vectors=vectors, copied=copied, parts=parts)
+    parts = tuple(_cut(header, about, vectors, min_bytes, has_bfloat16=has_bfloat16))
+    return Grid(header=header, about=about, vectors=vectors, has_bfloat16=has_bfloat16, parts=parts)
 
 
 class _Growing:
     """A part that elements are added to."""
 
-    def __init__(self, number: int, start: int, copy: int, floats: int) -> None:
+    def __init__(self, number: int, start: int, bfloat16: int, floats: int) -> None:
         self._number = number
         self._start = self._end = start
-        self._copy = [copy, copy]
+        self._bfloat16 = [bfloat16, bfloat16]
         self._narrowest_bytes = 0
         self._floats = [floats, floats]
         self._pieces: list[Piece] = []
 
-    def missing(self, tensor: TensorSpec, vectors: int, min_bytes: int, *, copied: bool) -> float:
+    def missing(self, tensor: TensorSpec, vectors: int, min_bytes: int, *, has_bfloat16: bool) -> float:
         """After how many more elements of this tensor the part is large enough; infinite if they can't make it so."""
         missing = -(-(min_bytes - self._end + self._start) // DTYPES[tensor.dtype].itemsize)
-        if copied:  # in which no part has more bytes than in the model, nor fewer than if there were no buffers
-            missing = -(-(min_bytes - self._narrowest_bytes) // narrow_bytes(tensor.dtype, "parameter"))
+        if has_bfloat16:  # in which no part has more bytes than in the model, nor fewer than if there were no buffers
+            missing = -(-(min_bytes - self._narrowest_bytes) // bfloat16_bytes(tensor.dtype, "parameter"))
         if not vectors:
             return missing
         for_state = -(-min_bytes // (vectors * _STATE_BYTES)) - (self._floats[1] - self._floats[0])
@@ -144,8 +146,8 @@ class _Growing:
         if tensor.dtype in FLOATING:
             self._floats[1] += piece.size
         self._end += piece.bytes
-        self._copy[1] += piece.size * narrow_bytes(tensor.dtype, kind)
-        self._narrowest_bytes += piece.size * narrow_bytes(tensor.dtype, "parameter")
+        self._bfloat16[1] += piece.size * bfloat16_bytes(tensor.dtype, kind)
+        self._narrowest_bytes += piece.size * bfloat16_bytes(tensor.dtype, "parameter")
         self._pieces.append(piece)
 
     def done(self) -> Part:
@@ -153,13 +155,13 @@ class _Growing:
             number=self._number,
             start=self._start,
             end=self._end,
-            copy=(self._copy[0], self._copy[1]),
+            bfloat16=(self._bfloat16[0], self._bfloat16[1]),
             floats=(self._floats[0], self._floats[1]),
             pieces=tuple(self._pieces),
         )
 
 
-def _cut(header: Header, about: ModelHeader, vectors: int, min_bytes: int, *, copied: bool) -> Iterator[Part]:
+def _cut(header: Header, about: ModelHeader, vectors: int, min_bytes: int, *, has_bfloat16: bool) -> Iterator[Part]:
     growing = _Growing(0, 0, 0, 0)
     buffers = frozenset(about.buffers)
     counted: dict[Kind, int] = {"parameter": 0, "buffer": 0, "integer": 0}
@@ -167,14 +169,14 @@ def _cut(header: Header, about: ModelHeader, vectors: int, min_bytes: int, *, co
         kind = kind_of(tensor, buffers)
         position = 0
         while position < tensor.size:
-            missing = growing.missing(tensor, vectors, min_bytes, copied=copied)
+            missing = growing.missing(tensor, vectors, min_bytes, has_bfloat16=has_bfloat16)
             end = int(min(position + missing, tensor.size))
             growing.add(tensor, kind, position, end, counted[kind])
             counted[kind] += end - position
             if end - position == missing:
                 part = growing.done()
                 yield part
-                growing = _Growing(part.number + 1, part.end, part.copy[1], part.floats[1])
+                growing = _Growing(part.number + 1, part.end, part.bfloat16[1], part.floats[1])
             position = end
     last = growing.done()
     if last.pieces or not last.number:

@@ -157,7 +157,7 @@ def _assignment_of(record: RoundRecord) -> Assignment:
     return Assignment(
         round=record.round,
         life=record.life,
-        model=record.base.offered,
+        model=record.base.downloaded,
         training=record.settings.training,
         encoding=record.settings.encoding,
         # Devices get the time of an extension, and that of the rounds in which a late update counts, from the start:

@@ -16,7 +16,7 @@
                                                    │ aborted │
                                                    └─────────┘
 
-A round that is too large for one invocation is planned under the first lease, and then averaged in jobs: whoever takes
+A round that is too large for one invocation is sharded under the first lease, and then averaged in jobs: whoever takes
 a lease hands out those that are open, each one done renews the lease, and the last one of a stage takes it.
 
 Nothing leaves closed and aborted. Whoever acts reads the round, takes a `step`, and writes the new state on condition
@@ -75,7 +75,7 @@ class Expelled(msgspec.Struct, frozen=True):
     answer: ResponseState | None = None
 
 
-class Planned(msgspec.Struct, frozen=True):
+class Sharded(msgspec.Struct, frozen=True):
     """The owner of the lease has found that several invocations have to average."""
 
     owner: str
@@ -109,7 +109,7 @@ class LetGo(msgspec.Struct, frozen=True):
     reason: str
 
 
-Event = Counted | Satisfied | Checked | Aborted | Expelled | Planned | JobDone | Averaged | LetGo
+Event = Counted | Satisfied | Checked | Aborted | Expelled | Sharded | JobDone | Averaged | LetGo
 
 
 def step(record: RoundRecord, event: Event, now: float, lease: Lease) -> RoundRecord:
@@ -125,7 +125,7 @@ def step(record: RoundRecord, event: Event, now: float, lease: Lease) -> RoundRe
             return _abort(record, reason, now)
         case Expelled() if record.status == "open" and event.thing not in record.expelled:
             return _settle(_expel(record, event), now, lease)
-        case Planned(owner, work) if _is_mine(record, owner) and record.work is None:
+        case Sharded(owner, work) if _is_mine(record, owner) and record.work is None:
             return msgspec.structs.replace(record, work=work, lease_until=lease.until)
         case JobDone() if record.status == "averaging" and record.work is not None:
             return _finish_job(record, record.work, event, lease)

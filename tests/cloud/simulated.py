@@ -180,7 +180,7 @@ class SimulatedFederation:
 
     def report(self, thing: str, round_number: int, **changes: Any) -> Report:
         """What such a device says of its update. Without a base, it trained from the model that is current now."""
-        base = self.operations.federations.get(self.name).model.offered.sha256
+        base = self.operations.federations.get(self.name).model.downloaded.sha256
         fields: dict[str, Any] = {"federation": self.name, "round": round_number, "thing": thing, "base": base}
         return report(**fields | {"life": self.life} | changes)
 

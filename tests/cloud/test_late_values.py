@@ -40,12 +40,12 @@ class Devices:
 
     def trained(self, thing: str, number: int, base: ModelReference, made: dict[str, Array], **changes: Any) -> bytes:
         simulated = self._simulated
-        header, given = load(simulated.operations.models.get(base.offered))
+        header, given = load(simulated.operations.models.get(base.downloaded))
         delta = {}
         for name, value in made.items():
             dtype = header.by_name[name].dtype
             delta[name] = value - (to_float32(given[name], dtype) if dtype == "BF16" else given[name])
-        report = simulated.report(thing, number, base=base.offered.sha256, **changes)
+        report = simulated.report(thing, number, base=base.downloaded.sha256, **changes)
         return update_of(delta, report, BUFFERS)
 
     def answer(self, thing: str, number: int, made: dict[str, Array], **changes: Any) -> None:

@@ -84,7 +84,7 @@ def test_names_in_code_font_occur_in_the_code(document: Path) -> None:
 LIFE = "0123abcd"
 KEYS = {
     "models": [protocol_names.model_key("digits", 7, LIFE)],
-    "their copies, if devices download these": [protocol_names.copy_key("digits", 7, LIFE)],
+    "their copies, if devices download these": [protocol_names.bfloat16_key("digits", 7, LIFE)],
     "what belongs to them": [
         protocol_names.optimizer_key("digits", 7, LIFE),
         protocol_names.ema_key("digits", 7, LIFE),

@@ -48,7 +48,7 @@ def write_under_names_like_its_own(target: Target) -> Verdict:
 def write_models(target: Target) -> Verdict:
     """Write the model of the round, the next one, the one that devices download, or their copies."""
     keys = (names.model_key(target.name, number, target.life) for number in (0, 1, 2))
-    return _writes(target, *keys, names.copy_key(target.name, 1, target.life))
+    return _writes(target, *keys, names.bfloat16_key(target.name, 1, target.life))
 
 
 @attack("no star of DevicePolicy spans a model's place")

@@ -72,7 +72,7 @@ def send_what_is_not_finite(target: Target) -> Verdict:
 
 @attack("no number is changed by more than 2^60", COPIES)
 def overflow_the_model(target: Target) -> Verdict:
-    """Send finite numbers so large that the model, or its copy in bfloat16, overflows, and the round with it."""
+    """Send finite numbers so large that the model, or its bfloat16 copy, overflows, and the round with it."""
     report = target.report()
     bodies = [update_with(report, _floats(value)) for value in (3.4e38, -3.4e38, 2.0**61, 1e30)]
     return target.refuses_all(bodies, "out of range")

@@ -145,7 +145,7 @@ class Target:
 
     def report(self, round_number: int = 1, **changes: Any) -> Report:
         """What a member says of a good update."""
-        base = self.arena.operations.federations.get(self.name).model.offered.sha256
+        base = self.arena.operations.federations.get(self.name).model.downloaded.sha256
         fields: dict[str, Any] = {
             "federation": self.name,
             "life": self.life,

@@ -202,7 +202,7 @@ def _judge(
         task=str(project.task),
         start=fetch(records[0].base),
         end=fetch(made[-1]),
-        given={record.round: fetch(record.base.offered) for record in records},
+        given={record.round: fetch(record.base.downloaded) for record in records},
         devices={thing: path for thing, path in folders.items() if thing != HELD_OUT},
         held_out=folders[HELD_OUT],
     )

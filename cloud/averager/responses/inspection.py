@@ -128,7 +128,7 @@ def inspect(data: bytes, name: UpdateName, round_record: RoundRecord, expected: 
     claimed = (report.federation, report.life, report.round, report.thing)
     if claimed != (name.federation, name.life, name.round, name.thing):
         raise RefusedError(f"sender mismatch: the report says {claimed}")
-    if report.base != round_record.base.offered.sha256:
+    if report.base != round_record.base.downloaded.sha256:
         raise RefusedError(f"wrong base: trained from a model with SHA-256 {report.base}")
     body = memoryview(data)[length:]
     norm = _norm(body, expected)
@@ -204,7 +204,7 @@ def _check_range(values: Floats, first: int, layout: UpdateLayout) -> None:
 
 def largest_change(dtype: str) -> float:
     """The largest change of a floating-point number that counts. No training makes a larger one; and whatever one
-    client sends, the model, its copy in bfloat16 and the optimizer's squares, which are float32, hold what is made of
+    client sends, the model, its bfloat16 copy and the optimizer's squares, which are float32, hold what is made of
     it, even scaled up to others' steps: an update that is out of range is refused, and does not abort its round."""
     return 2.0**12 if dtype == "F16" else 2.0**60
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from cloud.averager.round.pacing import Ended, not_before
 from cloud.averager.work.files import key_of
-from cloud.averaging.applying import FILES
+from cloud.averaging.new_model import FILES
 from cloud.averaging.rules import rule_of
 from cloud.averaging.weighing import counted_examples
 from cloud.custom_policies import InvalidPolicyError

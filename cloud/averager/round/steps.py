@@ -12,8 +12,8 @@ from cloud.averager.round.histories import histories_of
 from cloud.averager.work.files import read_back
 from cloud.averager.work.inputs import Inputs, fetch_head, gather
 from cloud.averager.work.jobs import Averager
-from cloud.averager.work.sharding import INVOCATION_S, TooMuchWorkError, plan
-from cloud.averaging.applying import NotFiniteModelError
+from cloud.averager.work.sharding import INVOCATION_S, TooMuchWorkError, sharding_of
+from cloud.averaging.new_model import NotFiniteModelError
 from cloud.custom_policies import InvalidPolicyError, call
 from cloud.services import Services
 from cloud.state.completion import completion_of
@@ -27,8 +27,8 @@ from cloud.state.lifecycle import (
     JobDone,
     Lease,
     LetGo,
-    Planned,
     Satisfied,
+    Sharded,
     lease_s,
     needed,
     next_check,
@@ -225,8 +225,8 @@ class Keeper:
             raise
         return record if event is None else self.advance(record, event, inputs.answers)
 
-    def _work(self, record: RoundRecord, inputs: Inputs) -> Planned | Averaged | None:
-        """What is next: to plan, to hand out jobs, to do all alone, or to complete what the jobs have written."""
+    def _work(self, record: RoundRecord, inputs: Inputs) -> Sharded | Averaged | None:
+        """What is next: to shard, to hand out jobs, to do all alone, or to complete what the jobs have written."""
         services, averager = self._services, Averager(self._services, inputs)
         work = record.work
         if work is not None and work.present is not None:
@@ -242,12 +242,12 @@ class Keeper:
             telling.result()
             return None
         if work is None:
-            planned = plan(
+            sharding = sharding_of(
                 record.settings.averaging, len(inputs.grid.parts), inputs.layout.data_bytes, len(inputs.sources)
             )
-            if planned.work is not None:
+            if sharding.work is not None:
                 uploads = averager.begin_uploads()
-                return Planned(self._owner, msgspec.structs.replace(planned.work, uploads=uploads))
+                return Sharded(self._owner, msgspec.structs.replace(sharding.work, uploads=uploads))
         # What has no room in the transaction that ends the round.
         remembering = services.parallel.submit(self._remember, record, record.cohort[ROOM_AT_END:], inputs.answers)
         if work is None:
@@ -301,7 +301,7 @@ class Keeper:
 
     def _lease_s(self, record: RoundRecord, event: Event) -> float:
         updates_bytes = float(len(record.cohort) * record.base.bytes)
-        work = event.work if isinstance(event, Planned) else record.work
+        work = event.work if isinstance(event, Sharded) else record.work
         if work is None or work.present is None:
             return lease_s(updates_bytes, self._remaining_s())
         return lease_s(updates_bytes / work.shards / work.groups, INVOCATION_S)

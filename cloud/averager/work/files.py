@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 
 from cloud.averager.work.object_reader import ObjectReader, waiting
-from cloud.averaging.applying import File, NewPart
 from cloud.averaging.grid import Grid
+from cloud.averaging.new_model import File, NewPart
 from cloud.averaging.sources import Request, Stored, read_whole
 from cloud.services import Services
 from cloud.settings import Averaging
@@ -21,27 +21,32 @@ from protocol.messages import ModelReference
 PIECE_BYTES = 8 << 20
 """A model that several invocations have written is read again by so much at a time."""
 
-_REFERRED_TO: tuple[File, ...] = ("model", "copy")
+_REFERRED_TO: tuple[File, ...] = ("model", "bfloat16")
 
 _UNDER_WAY = 4
 """How many parts may be on their way to S3 at once, before more are made."""
 
 
-def files_of(settings: Averaging, vectors: int, *, copied: bool = False) -> tuple[File, ...]:
+def files_of(settings: Averaging, vectors: int, *, has_bfloat16: bool = False) -> tuple[File, ...]:
     """The files that a federation has of each model, in the order of FILES."""
     found: list[File] = ["model"]
     if vectors:
         found.append("state")
     if settings.ema:
         found.append("ema")
-    if copied:
-        found.append("copy")
+    if has_bfloat16:
+        found.append("bfloat16")
     return tuple(found)
 
 
 def key_of(file: File, record: RoundRecord, round_number: int) -> str:
     """S3 key of a file that belongs to the model of a round of the same federation as `record`."""
-    keys = {"model": names.model_key, "state": names.optimizer_key, "ema": names.ema_key, "copy": names.copy_key}
+    keys = {
+        "model": names.model_key,
+        "state": names.optimizer_key,
+        "ema": names.ema_key,
+        "bfloat16": names.bfloat16_key,
+    }
     return keys[file](record.federation, round_number, record.life)
 
 
@@ -103,7 +108,7 @@ class Outputs:
         )
         if self._model_at_once is not None:
             self._models.keep_model(model, self._model_at_once)  # the next round starts from it
-        return msgspec.structs.replace(model, copy=copy) if self._grid.copied else model
+        return msgspec.structs.replace(model, copy=copy) if self._grid.has_bfloat16 else model
 
     def _wait(self, until: int) -> None:
         with waiting(self._waited_s, "write"):
@@ -119,7 +124,7 @@ class Outputs:
 
     def _start(self, file: File) -> bytes:
         grid = self._grid
-        starts = {"state": grid.state_start, "copy": grid.copy_start}
+        starts = {"state": grid.state_start, "bfloat16": grid.bfloat16_start}
         return starts.get(file, grid.model_start)(self._record.round)
 
 
@@ -131,10 +136,10 @@ def read_back(services: Services, record: RoundRecord, grid: Grid) -> ModelRefer
         MissingObjectError: it isn't there.
     """
     model = _read_back(services, record, "model", len(grid.model_start(record.round)) + grid.parts[-1].end)
-    if not grid.copied:
+    if not grid.has_bfloat16:
         return model
-    size = len(grid.copy_start(record.round)) + grid.parts[-1].copy[1]
-    return msgspec.structs.replace(model, copy=_read_back(services, record, "copy", size))
+    size = len(grid.bfloat16_start(record.round)) + grid.parts[-1].bfloat16[1]
+    return msgspec.structs.replace(model, copy=_read_back(services, record, "bfloat16", size))
 
 
 def _read_back(services: Services, record: RoundRecord, file: File, size: int) -> ModelReference:

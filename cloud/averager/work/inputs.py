@@ -8,13 +8,13 @@ import msgspec
 from cloud.averager.work.files import files_of, key_of
 from cloud.averager.work.object_reader import ObjectReader
 from cloud.averager.work.older_models import bases_of
-from cloud.averaging.applying import File
 from cloud.averaging.blocks import Block, blocks_of
 from cloud.averaging.grid import Grid, Part, grid_of
+from cloud.averaging.new_model import File
 from cloud.averaging.optimizers import optimizer_of
+from cloud.averaging.rebasing import Base, BaseReader
 from cloud.averaging.sources import Source, Stored
 from cloud.averaging.updates import MATRIX_BYTES, Rebasing, Updates
-from cloud.averaging.values import Base, BaseReader
 from cloud.averaging.weighing import weigh
 from cloud.averaging.weights import Weighing
 from cloud.services import Services
@@ -110,10 +110,10 @@ def gather(
     if (length := header_length(head)) > len(head):
         head = services.models.range(record.base.key, 0, length)
     header = parse_header(head, record.base.bytes)
-    settings, copied = record.settings.averaging, record.settings.download == "bfloat16"
-    vectors = len(optimizer_of(settings.optimizer).initial)
-    grid = grid_of(header, decode(header.message, ModelHeader), vectors, services.part_bytes, copied=copied)
-    files = files_of(settings, grid.vectors, copied=copied)
+    settings, has_bfloat16 = record.settings.averaging, record.settings.download == "bfloat16"
+    vectors = len(optimizer_of(settings.optimizer).vectors)
+    grid = grid_of(header, decode(header.message, ModelHeader), vectors, services.part_bytes, has_bfloat16=has_bfloat16)
+    files = files_of(settings, grid.vectors, has_bfloat16=has_bfloat16)
     layout = update_layout(header, record.settings.encoding)
     before = tuple(_before(record, header, grid, files, head))
     sources, bases = bases_of(services, record, sources, layout, Base(before[0], header.by_name))
@@ -135,7 +135,7 @@ def _before(record: RoundRecord, header: Header, grid: Grid, files: Sequence[Fil
     round_number = names.parse_model_key(record.base.key).round
     yield Stored(key=record.base.key, data_start=header.length, head=head)
     for file in files[1:] if round_number else ():
-        if file == "copy":
+        if file == "bfloat16":
             continue
         start = grid.state_start(round_number) if file == "state" else grid.model_start(round_number)
         yield Stored(key=key_of(file, record, round_number), data_start=len(start))

@@ -9,10 +9,10 @@ from cloud.averager.work.inputs import Inputs
 from cloud.averager.work.object_reader import ObjectReader
 from cloud.averager.work.older_models import without_base
 from cloud.averager.work.round_updates import StoredUpdates
-from cloud.averaging.applying import Before, new_parts
 from cloud.averaging.blocks import Block
 from cloud.averaging.distances import gram
 from cloud.averaging.grid import Part
+from cloud.averaging.new_model import OldModelReader, new_model_parts
 from cloud.averaging.outliers import far_norms
 from cloud.averaging.robust import squared_distances
 from cloud.averaging.rules import rule_of
@@ -90,7 +90,7 @@ class Averager:
         blocks = inputs.blocks(parts, of_all_clients=self._rule.sees == "coordinates")
         stored = None if summed is None else self._stored_sums(blocks, summed)
         change = self._rule.change(StoredUpdates(services, inputs, blocks, selected, stored))
-        before = Before(inputs.grid, parts, inputs.before_reader(services), inputs.files[: len(inputs.before)])
+        before = OldModelReader(inputs.grid, parts, inputs.before_reader(services), inputs.files[: len(inputs.before)])
         outputs = Outputs(
             services.models,
             services.parallel,
@@ -99,7 +99,7 @@ class Averager:
             uploads,
             services.waited_s,
         )
-        for new in new_parts(inputs.grid, parts, blocks, change, before, self._settings):
+        for new in new_model_parts(inputs.grid, parts, blocks, change, before, self._settings):
             outputs.write(new)
             self._negative |= new.negative
         return outputs.finish()

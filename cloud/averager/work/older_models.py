@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import msgspec
 
+from cloud.averaging.rebasing import Base
 from cloud.averaging.sources import Source, Stored
-from cloud.averaging.values import Base
 from cloud.services import Services
 from cloud.state.models import MissingObjectError
 from cloud.state.records import RoundRecord
@@ -31,14 +31,14 @@ def bases_of(
     services: Services, record: RoundRecord, sources: Sequence[Source], layout: UpdateLayout, present: Base
 ) -> tuple[tuple[Source, ...], tuple[Base, ...]]:
     """The updates of a round, each with its base; and these bases, of which the present model is the first."""
-    offered = record.base.offered.sha256
-    others = {source.report.base: source.report.round for source in sources if source.report.base != offered}
+    downloaded = record.base.downloaded.sha256
+    others = {source.report.base: source.report.round for source in sources if source.report.base != downloaded}
     if not others or (layout.n_float == layout.n_parameters and not layout.n_int):
         return tuple(sources), (present,)
     found = services.parallel.map(
         lambda other: _find(services, record, sha256=other[0], round_number=other[1], present=present), others.items()
     )
-    bases, places = [present], {offered: 0}
+    bases, places = [present], {downloaded: 0}
     for base, sha256 in zip(found, others, strict=True):
         if base is not None:
             places[sha256] = len(bases)
@@ -58,9 +58,9 @@ def without_base(sources: Sequence[Source]) -> list[str]:
 
 
 def _find(services: Services, record: RoundRecord, *, sha256: str, round_number: int, present: Base) -> Base | None:
-    """The model that a round offered, None if it can't be read any more."""
+    """The model that the devices of a round downloaded, None if it can't be read any more."""
     try:
-        return _open(services, services.rounds.get(record.federation, round_number).base.offered, sha256, present)
+        return _open(services, services.rounds.get(record.federation, round_number).base.downloaded, sha256, present)
     except (UnknownRoundError, MissingObjectError, InvalidTensorsError, _UnusableBaseError) as error:
         _log.warning(
             "federation=%s round=%d values of updates to round %d are left out: %s",
@@ -87,5 +87,5 @@ def _open(services: Services, model: ModelReference, sha256: str, present: Base)
 
 
 def _is_alike(one: TensorSpec, other: TensorSpec) -> bool:
-    # A copy may have a number in fewer bytes than its model.
+    # A bfloat16 copy may have a number in fewer bytes than its model.
     return one.shape == other.shape and (one.dtype in FLOATING) == (other.dtype in FLOATING)

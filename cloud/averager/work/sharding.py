@@ -45,7 +45,7 @@ class TooMuchWorkError(ValueError):
     """A round that can't be averaged within Lambda's limits; the text says what would help."""
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
+class Sharding(msgspec.Struct, frozen=True, kw_only=True):
     """By how many invocations a round is averaged, and how long each takes at most, in seconds; `read_bytes` is what
     one of them reads, `memory_mb` what it needs."""
 
@@ -67,9 +67,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return None if self.alone else Work(stages=self.stages, shards=self.shards, groups=self.groups)
 
 
-def plan(settings: Averaging, parts: int, update_bytes: int, clients: int) -> Plan:
+def sharding_of(settings: Averaging, parts: int, update_bytes: int, clients: int) -> Sharding:
     """How to average so many updates of so many bytes each to a model of so many parts. The same arguments always give
-    the same plan.
+    the same sharding.
 
     Raises:
         TooMuchWorkError: no invocation could do its share in its time.
@@ -96,7 +96,7 @@ def plan(settings: Averaging, parts: int, update_bytes: int, clients: int) -> Pl
         stages.append("sums")
     stages.append("parts")
     matrix_bytes = 0 if rule.sees == "sums" else MATRIX_BYTES
-    return Plan(
+    return Sharding(
         stages=tuple(stages),
         shards=shards,
         groups=groups,

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from cloud.averaging.optimizers.optimizer import Optimizer, State, Values, as_state
+from cloud.averaging.optimizers.optimizer import Optimizer, Values, Vectors, as_vector
 from cloud.settings import FedAdagrad, FedAdam, FedYogi
 
 
@@ -33,9 +33,9 @@ def _adaptive(settings: FedAdagrad | FedAdam | FedYogi, gathered: Callable[[Valu
     algorithm allows."""
     rate, beta1, tau = settings.learning_rate, settings.beta1, settings.tau
 
-    def step(weights: Values, delta: Values, state: State) -> tuple[Values, State]:
-        squares = gathered(state[1].astype(np.float64), delta * delta)
-        moved = beta1 * state[0].astype(np.float64) + (1 - beta1) * delta
-        return weights + rate * moved / (np.sqrt(squares) + tau), (as_state(moved), as_state(squares))
+    def step(weights: Values, delta: Values, vectors: Vectors) -> tuple[Values, Vectors]:
+        squares = gathered(vectors[1].astype(np.float64), delta * delta)
+        moved = beta1 * vectors[0].astype(np.float64) + (1 - beta1) * delta
+        return weights + rate * moved / (np.sqrt(squares) + tau), (as_vector(moved), as_vector(squares))
 
     return Optimizer({"momentum": 0.0, "squares": tau**2}, step)

@@ -17,7 +17,7 @@ from protocol.tensors import Array
 
 Numbers = NDArray[np.float64]
 BlockChange = tuple[Numbers, Numbers]
-"""Of a block's parameters, and of its values (`cloud.averaging.values`): float64 [n_parameters] and [n_values]."""
+"""Of a block's parameters, and of its values (`cloud.averaging.rebasing`): float64 [n_parameters] and [n_values]."""
 
 Sees = Literal["sums", "coordinates", "updates"]
 """What a rule sees at a time: weighted sums of clients, which can be added up by groups of them; the numbers of all

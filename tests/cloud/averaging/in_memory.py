@@ -4,18 +4,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Never
 
 from cloud.averager.work.files import files_of
-from cloud.averaging.applying import Before, File, new_parts
 from cloud.averaging.blocks import Block, blocks_of
 from cloud.averaging.distances import gram
 from cloud.averaging.grid import Grid, Part, grid_of
+from cloud.averaging.new_model import File, OldModelReader, new_model_parts
 from cloud.averaging.optimizers import optimizer_of
+from cloud.averaging.rebasing import Base, BaseReader
 from cloud.averaging.robust import squared_distances
 from cloud.averaging.rules import rule_of
 from cloud.averaging.rules.rule import ModelChange
 from cloud.averaging.sources import Fill, Request, Source, Stored
 from cloud.averaging.sums import GroupSums, StoredSums, groups_of
 from cloud.averaging.updates import Rebasing, Updates
-from cloud.averaging.values import Base, BaseReader
 from cloud.averaging.weighing import weigh
 from cloud.settings import Averaging
 from protocol.encodings import UpdateLayout, update_layout
@@ -59,7 +59,7 @@ class Round:
         before: dict[File, bytes] | None = None,
         norms: dict[str, float] | None = None,
         ages: dict[str, int] | None = None,
-        copied: bool = False,
+        has_bfloat16: bool = False,
         bases: Sequence[bytes] = (),
         trained_from: dict[str, int | None] | None = None,
         training: Training | None = None,
@@ -68,8 +68,8 @@ class Round:
         self.settings = settings or Averaging()
         self.header: Header = parse_header(base, len(base))
         about = decode(self.header.message, ModelHeader)
-        vectors = len(optimizer_of(self.settings.optimizer).initial)
-        self.grid: Grid = grid_of(self.header, about, vectors, part_bytes, copied=copied)
+        vectors = len(optimizer_of(self.settings.optimizer).vectors)
+        self.grid: Grid = grid_of(self.header, about, vectors, part_bytes, has_bfloat16=has_bfloat16)
         self._before = {"model": base} | (before or {})
         self._bases = (base, *bases)
         self.negative: set[str] = set()
@@ -115,13 +115,13 @@ class Round:
             parts = self.grid.shard(shard, shards)
             blocks = self.blocks(parts)
             found = change or self._change(blocks, summed=summed)
-            for new in new_parts(self.grid, parts, blocks, found, self._reading(parts), self.settings):
+            for new in new_model_parts(self.grid, parts, blocks, found, self._reading(parts), self.settings):
                 self.negative |= new.negative
                 for file, data in new.data.items():
                     made.setdefault(file, bytearray()).extend(data)
         number = self.grid.about.round + 1
         starts = {"model": self.grid.model_start(number), "state": self.grid.state_start(number)}
-        starts["copy"] = self.grid.copy_start(number)
+        starts["bfloat16"] = self.grid.bfloat16_start(number)
         return {file: bytes(starts.get(file, starts["model"]) + data) for file, data in made.items()}
 
     def _change(self, blocks: Sequence[Block], *, summed: bool) -> ModelChange:
@@ -143,12 +143,12 @@ class Round:
         sums = GroupSums(self.updates(blocks, group), self.weighing, self.weighing.total(self.everyone))
         return b"".join(next(sums.of(block)).all.tobytes() for block in blocks)
 
-    def _reading(self, parts: Sequence[Part]) -> Before:
+    def _reading(self, parts: Sequence[Part]) -> OldModelReader:
         files = [file for file in files_of(self.settings, self.grid.vectors) if file in self._before]
         data = [self._before[file] for file in files]
         lengths = [len(one) - self._data_bytes(file) for file, one in zip(files, data, strict=True)]
         reader = MemoryReader([one[length:] for one, length in zip(data, lengths, strict=True)])
-        return Before(self.grid, parts, reader, files)
+        return OldModelReader(self.grid, parts, reader, files)
 
     def _data_bytes(self, file: File) -> int:
         return self.grid.state_range(self.grid.parts[-1])[1] if file == "state" else self.header.data_bytes

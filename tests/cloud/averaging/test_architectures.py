@@ -13,6 +13,7 @@ from torch.utils.data import TensorDataset
 from torchvision.models import mobilenet_v3_small, resnet18
 
 from cloud.averager.responses.inspection import inspect
+from cloud.averaging.bfloat16_copy import bfloat16_copy_of
 from cloud.settings import Averaging, FedAvgM
 from components.client.trainer.learning import defaults as training
 from components.client.trainer.model import state_dict
@@ -20,13 +21,12 @@ from fedgrass.task import Data, Training
 from protocol.encodings import BLOCK, Floats, UpdateLayout, update_layout
 from protocol.messages import Encoding, ModelReference
 from protocol.names import UpdateName
-from protocol.narrowing import narrow_model
 from protocol.tensors import Header, parse_header
 from tests.cloud.averaging.in_memory import Round
 from tests.cloud.examples import report, round_record
 
 if TYPE_CHECKING:
-    from cloud.averaging.applying import File
+    from cloud.averaging.new_model import File
 
 EXAMPLES = {"a": 3, "b": 5}
 SETTINGS = Averaging(optimizer=FedAvgM(learning_rate=0.5, beta=0.5), ema=0.75)
@@ -154,7 +154,7 @@ def test_rounds_are_what_torch_makes_of_them(build: Callable[[], nn.Module], rou
             elements=max(50_000, len(base) // 30),
             part_bytes=part_bytes,
             before=before,
-            copied=True,
+            has_bfloat16=True,
         )
         assert len(averaged.grid.parts) > 2
         made = averaged.average(3)
@@ -183,7 +183,7 @@ def test_rounds_are_what_torch_makes_of_them(build: Callable[[], nn.Module], rou
             tensors = state_dict.views(new, bytearray(data))
             check(tensors, wanted)
             state_dict.load(model, new, tensors)
-        assert made["copy"] == narrow_model(made["model"])
+        assert made["bfloat16"] == bfloat16_copy_of(made["model"])
         base = made["model"]
         before = {"state": made["state"], "ema": made["ema"]}
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloud.averager.round.closing import MAX_METRIC_NAME, MAX_METRICS, pooled_metrics
-from cloud.averaging.applying import NotFiniteModelError, store
+from cloud.averaging.new_model import NotFiniteModelError, store
 from cloud.averaging.rules.custom import WholeChange
 from cloud.averaging.sums import GROUP
 from cloud.settings import Averaging, FedAdam, FedAvg, FedAvgM

@@ -27,11 +27,11 @@ def buffers_of(shapes: Shapes) -> tuple[str, ...]:
 
 
 def grid(
-    shapes: Shapes, vectors: int = 0, min_bytes: int = 64, buffers: tuple[str, ...] = (), *, copied: bool = False
+    shapes: Shapes, vectors: int = 0, min_bytes: int = 64, buffers: tuple[str, ...] = (), *, has_bfloat16: bool = False
 ) -> Grid:
     about = ModelHeader(federation="f", round=3, buffers=buffers)
     header = Header(layout(shapes, buffers), 0, encode(about).decode())
-    return grid_of(header, about, vectors, min_bytes, copied=copied)
+    return grid_of(header, about, vectors, min_bytes, has_bfloat16=has_bfloat16)
 
 
 @given(SHAPES, st.integers(0, 2), st.integers(1, 200))
@@ -61,12 +61,12 @@ def test_the_parts_are_the_whole_model_each_element_once(shapes: Shapes, vectors
 
 @given(SHAPES, st.integers(0, 2), st.integers(1, 200), st.booleans())
 def test_every_part_but_the_last_is_large_enough_for_s3_in_every_file(
-    shapes: Shapes, vectors: int, min_bytes: int, copied: bool
+    shapes: Shapes, vectors: int, min_bytes: int, has_bfloat16: bool
 ) -> None:
-    cut = grid(shapes, vectors, min_bytes, buffers_of(shapes), copied=copied)
+    cut = grid(shapes, vectors, min_bytes, buffers_of(shapes), has_bfloat16=has_bfloat16)
     for part in cut.parts[:-1]:
         assert part.end - part.start >= min_bytes
-        assert part.copy[1] - part.copy[0] >= min_bytes * copied
+        assert part.bfloat16[1] - part.bfloat16[0] >= min_bytes * has_bfloat16
         start, end = cut.state_range(part)
         assert end - start >= min_bytes * bool(vectors)
 

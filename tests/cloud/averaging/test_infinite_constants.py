@@ -5,13 +5,13 @@ import torch
 from torch import nn
 
 from cloud.averager.responses.inspection import inspect
-from cloud.averaging.applying import File, NotFiniteModelError
+from cloud.averaging.bfloat16_copy import bfloat16_copy_of
+from cloud.averaging.new_model import File, NotFiniteModelError
 from cloud.settings import Averaging, FedAdam, FedAvgM, FedYogi
 from components.client.trainer.model import state_dict
 from protocol.encodings import update_layout
 from protocol.messages import Encoding, ModelReference
 from protocol.names import UpdateName
-from protocol.narrowing import narrow_model
 from protocol.tensors import parse_header
 from tests.cloud.averaging.in_memory import Round
 from tests.cloud.examples import report, round_record
@@ -31,11 +31,11 @@ class Masked(nn.Module):
         self.limit = nn.Parameter(torch.tensor([torch.inf, 0.5]), requires_grad=False)
 
 
-def updates_of(base: bytes, offered: bytes, encoding: Encoding, change: float = 0.25) -> list[bytes]:
+def updates_of(base: bytes, downloaded: bytes, encoding: Encoding, change: float = 0.25) -> list[bytes]:
     """What devices send that have trained the layer."""
     reference = ModelReference(key="k", sha256="0" * 64, bytes=len(base))
-    header = parse_header(offered, len(offered))
-    values = state_dict.views(header, bytearray(offered))
+    header = parse_header(downloaded, len(downloaded))
+    values = state_dict.views(header, bytearray(downloaded))
     layout = update_layout(header, encoding)
     updates = []
     for number, thing in enumerate(THINGS):
@@ -67,8 +67,8 @@ def test_they_are_still_there_after_two_rounds(settings: Averaging, encoding: En
     model = state_dict.dump_model(first, "f")
     before: dict[File, bytes] = {}
     for _ in range(2):
-        updates = updates_of(model, narrow_model(model), encoding)
-        made = Round(model, updates, settings, elements=10, before=before, copied=True).average()
+        updates = updates_of(model, bfloat16_copy_of(model), encoding)
+        made = Round(model, updates, settings, elements=10, before=before, has_bfloat16=True).average()
         model, before = made["model"], {file: data for file, data in made.items() if file in ("state", "ema")}
         for file in made.keys() - {"state"}:
             data = bytearray(made[file])

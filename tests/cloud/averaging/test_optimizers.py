@@ -10,9 +10,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from cloud.averaging.applying import ema
+from cloud.averaging.new_model import ema
 from cloud.averaging.optimizers import optimizer_of
-from cloud.averaging.optimizers.optimizer import State, Values
+from cloud.averaging.optimizers.optimizer import Values, Vectors
 from cloud.settings import FedAdagrad, FedAdam, FedAvg, FedAvgM, FedYogi, ServerOptimizer
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def by_hand(optimizer: ServerOptimizer, weight: float, deltas: list[float]) -> f
 def test_each_coordinate_follows_the_papers_formula(
     optimizer: ServerOptimizer, weight: float, deltas: list[float]
 ) -> None:
-    weights, state = np.array([weight]), optimizer_of(optimizer).initial_state(1)
+    weights, state = np.array([weight]), optimizer_of(optimizer).initial_vectors(1)
     for delta in deltas:
         weights, state = optimizer_of(optimizer).step(weights, np.array([delta]), state)
     # Only the state is rounded to float32; a square root makes more of it where squares are small.
@@ -80,7 +80,7 @@ def test_the_first_step_of_each_is_what_one_can_reckon_in_ones_head() -> None:
     assert optimizer_of(FedAvg()).step(one, half, ())[0][0] == 1.5
     assert optimizer_of(FedAvgM()).step(one, half, (np.ones(1, np.float32),))[0][0] == pytest.approx(1 + 0.9 + 0.5)
     adagrad = FedAdagrad(learning_rate=1.0, beta1=0.0, tau=0.5)
-    weights, state = optimizer_of(adagrad).step(one, np.array([math.sqrt(2)]), optimizer_of(adagrad).initial_state(1))
+    weights, state = optimizer_of(adagrad).step(one, np.array([math.sqrt(2)]), optimizer_of(adagrad).initial_vectors(1))
     assert state[1][0] == pytest.approx(2.25)
     assert weights[0] == pytest.approx(1 + math.sqrt(2) / (1.5 + 0.5))
 
@@ -94,9 +94,9 @@ def test_any_split_into_blocks_gives_the_same_bits(optimizer: ServerOptimizer, d
 
     def run(parts: list[tuple[int, int]]) -> bytes:
         result = b""
-        vectors: list[list[bytes]] = [[] for _ in optimizer_of(optimizer).initial]
+        vectors: list[list[bytes]] = [[] for _ in optimizer_of(optimizer).vectors]
         for first, stop in parts:
-            weights, state = values(size, 0)[first:stop], optimizer_of(optimizer).initial_state(stop - first)
+            weights, state = values(size, 0)[first:stop], optimizer_of(optimizer).initial_vectors(stop - first)
             for number in range(rounds):
                 delta = values(size, 1 + number, 10.0 ** (number - 2))[first:stop]
                 weights, state = optimizer_of(optimizer).step(weights, delta, state)
@@ -110,27 +110,27 @@ def test_any_split_into_blocks_gives_the_same_bits(optimizer: ServerOptimizer, d
 
 @every
 def test_nothing_is_changed_in_place_and_dtypes_stay(optimizer: ServerOptimizer) -> None:
-    weights, delta, state = values(50, 1), values(50, 2), optimizer_of(optimizer).initial_state(50)
+    weights, delta, state = values(50, 1), values(50, 2), optimizer_of(optimizer).initial_vectors(50)
     arrays: list[NDArray[Any]] = [weights, delta, *state]
     before = [array.tobytes() for array in arrays]
     new_weights, new_state = optimizer_of(optimizer).step(weights, delta, state)
     assert [array.tobytes() for array in arrays] == before
     assert new_weights.dtype == np.float64
-    assert len(new_state) == len(state) == len(optimizer_of(optimizer).initial)
+    assert len(new_state) == len(state) == len(optimizer_of(optimizer).vectors)
     assert all(vector.dtype == np.float32 and vector.shape == (50,) for vector in new_state)
 
 
 @every
 def test_without_a_difference_a_fresh_optimizer_changes_nothing(optimizer: ServerOptimizer) -> None:
     weights = values(50, 1)
-    moved, _ = optimizer_of(optimizer).step(weights, np.zeros(50), optimizer_of(optimizer).initial_state(50))
+    moved, _ = optimizer_of(optimizer).step(weights, np.zeros(50), optimizer_of(optimizer).initial_vectors(50))
     assert np.array_equal(moved, weights)
 
 
 @every
 def test_the_largest_differences_leave_a_state_that_is_finite(optimizer: ServerOptimizer) -> None:
     delta = np.array([3.4e38, -3.4e38, 1e30, 1e-45, 0.0])
-    weights, state = np.zeros(5), optimizer_of(optimizer).initial_state(5)
+    weights, state = np.zeros(5), optimizer_of(optimizer).initial_vectors(5)
     with np.errstate(all="raise", under="ignore"):
         for _ in range(20):
             weights, state = optimizer_of(optimizer).step(weights, delta, state)
@@ -141,7 +141,7 @@ def test_the_largest_differences_leave_a_state_that_is_finite(optimizer: ServerO
 @pytest.mark.parametrize("optimizer", [FedAdagrad(), FedAdam(), FedYogi()], ids=lambda optimizer: optimizer.name)
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=30))
 def test_squares_never_become_negative(optimizer: ServerOptimizer, deltas: list[float]) -> None:
-    weights, state = np.zeros(1), optimizer_of(optimizer).initial_state(1)
+    weights, state = np.zeros(1), optimizer_of(optimizer).initial_vectors(1)
     for delta in deltas:
         weights, state = optimizer_of(optimizer).step(weights, np.array([delta]), state)
         assert state[1][0] >= 0
@@ -150,7 +150,7 @@ def test_squares_never_become_negative(optimizer: ServerOptimizer, deltas: list[
 
 def test_yogis_squares_move_by_no_more_than_a_share_of_the_square() -> None:
     """What tells it from Adam: a sudden quiet lets Adam forget, Yogi not (Zaheer et al., 2018)."""
-    loud: State = (np.zeros(1, np.float32), np.ones(1, np.float32))
+    loud: Vectors = (np.zeros(1, np.float32), np.ones(1, np.float32))
     quiet = np.full(1, 1e-3)
     adam = optimizer_of(FedAdam()).step(np.zeros(1), quiet, loud)[1][1][0]
     yogi = optimizer_of(FedYogi()).step(np.zeros(1), quiet, loud)[1][1][0]
@@ -159,7 +159,7 @@ def test_yogis_squares_move_by_no_more_than_a_share_of_the_square() -> None:
 
 
 def test_momentum_goes_further_than_plain_averaging_along_one_direction() -> None:
-    weights, state = np.zeros(1), optimizer_of(FedAvgM()).initial_state(1)
+    weights, state = np.zeros(1), optimizer_of(FedAvgM()).initial_vectors(1)
     for _ in range(100):
         weights, state = optimizer_of(FedAvgM()).step(weights, np.ones(1), state)
     assert state[0][0] == pytest.approx(10, rel=1e-3)

@@ -18,8 +18,8 @@ from cloud.state.lifecycle import (
     JobDone,
     Lease,
     LetGo,
-    Planned,
     Satisfied,
+    Sharded,
     is_stalled,
     lease_s,
     next_check,
@@ -42,7 +42,7 @@ EVENTS: list[Event] = [
     Aborted("enough"),
     Expelled("t1"),
     AVERAGED,
-    Planned("other", Work(stages=("parts",), shards=2)),
+    Sharded("other", Work(stages=("parts",), shards=2)),
     JobDone(0, 0),
     LetGo("other", "out of memory"),
 ]
@@ -448,10 +448,10 @@ WORK = Work(stages=("distances", "sums", "parts"), shards=2, groups=2)
 
 def test_the_owner_of_the_lease_may_plan_once() -> None:
     before = averaging()
-    after = step(before, Planned("other", WORK), EARLY, MINE)
+    after = step(before, Sharded("other", WORK), EARLY, MINE)
     assert changes_of(before, after) == {"work": WORK, "lease_until": MINE.until}
-    assert step(after, Planned("other", Work(stages=("parts",), shards=9)), EARLY, MINE) is after
-    assert step(before, Planned("me", WORK), EARLY, MINE) is before
+    assert step(after, Sharded("other", Work(stages=("parts",), shards=9)), EARLY, MINE) is after
+    assert step(before, Sharded("me", WORK), EARLY, MINE) is before
 
 
 def test_a_job_that_is_done_renews_the_lease_and_counts_once() -> None:

@@ -41,15 +41,15 @@ def first_model(task: Task, federation: str, seed: int) -> bytes:
         return state_dict.dump_model(task.build_model(seed), federation)
 
 
-def travel(task: Task, offered: bytes, seed: int, encoding: Encoding) -> None:
-    """Passes if devices can load this global model, as it is offered to them, and send an update to it.
+def travel(task: Task, downloaded: bytes, seed: int, encoding: Encoding) -> None:
+    """Passes if devices can load this global model, as they download it, and send an update to it.
 
     Raises:
         TaskError: build_model() fails.
         UnsupportedModelError: they can't; the text names the tensor.
     """
     with _explained(task.root):
-        file = bytearray(offered)
+        file = bytearray(downloaded)
         header = tensors.parse_header(file, len(file))
         base = state_dict.views(header, file)
         for name, value in base.items():

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.averager.work.sharding import INVOCATION_S, MEMORY_MB, Plan, TooMuchWorkError, plan
+from cloud.averager.work.sharding import INVOCATION_S, MEMORY_MB, Sharding, TooMuchWorkError, sharding_of
 from cloud.settings import Averaging
 
 MLP, RESNET18, VGG16 = 437_544, 46_796_608, 553_430_000
@@ -14,8 +14,8 @@ def parts_of(model_bytes: int) -> int:
     return max(1, model_bytes // (5 << 20))
 
 
-def planned(model_bytes: int, clients: int, **settings: object) -> Plan:
-    return plan(Averaging(**settings), parts_of(model_bytes), model_bytes, clients)  # type: ignore[arg-type]
+def planned(model_bytes: int, clients: int, **settings: object) -> Sharding:
+    return sharding_of(Averaging(**settings), parts_of(model_bytes), model_bytes, clients)  # type: ignore[arg-type]
 
 
 def test_a_small_round_takes_one_invocation() -> None:

@@ -25,7 +25,9 @@ LIFE = "0a1b2c3d"
 LARGEST_ASSIGNMENT = Assignment(
     round=names.MAX_ROUND,
     life=LIFE,
-    model=ModelReference(key=names.copy_key(LONGEST_FEDERATION, names.MAX_ROUND, LIFE), sha256="a" * 64, bytes=LARGEST),
+    model=ModelReference(
+        key=names.bfloat16_key(LONGEST_FEDERATION, names.MAX_ROUND, LIFE), sha256="a" * 64, bytes=LARGEST
+    ),
     training=Training(
         batch_size=LARGEST,
         learning_rate=1.2345678901234567e-300,

@@ -8,6 +8,7 @@ from typing import Protocol
 import pytest
 import torch
 
+from cloud.averaging.bfloat16_copy import bfloat16_copy_of
 from components.client.trainer.model import state_dict
 from components.client.trainer.model.model_tensors import UnsupportedModelError
 from components.client.trainer.model.trial_journey import first_model, travel
@@ -15,7 +16,6 @@ from components.client.trainer.task.loading import Task, load_task
 from protocol import tensors
 from protocol.encodings import update_layout
 from protocol.messages import Encoding
-from protocol.narrowing import narrow_model
 
 
 class TaskOf(Protocol):
@@ -190,8 +190,8 @@ class Overlaps(nn.Module):
 def test_these_pass_and_a_device_has_the_global_model_then(task_of: TaskOf, body: str, encoding: Encoding) -> None:
     task = task_of(body)
     model = first_model(task, "f", 1)
-    for offered in (model, narrow_model(model)):
-        travel(task, offered, 1, encoding)
+    for downloaded in (model, bfloat16_copy_of(model)):
+        travel(task, downloaded, 1, encoding)
     sent, device = task.build_model(2), task.build_model(3)
     file = bytearray(state_dict.dump_model(sent, "f"))
     header = tensors.parse_header(file, len(file))

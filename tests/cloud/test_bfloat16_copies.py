@@ -5,11 +5,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from cloud.averaging.bfloat16_copy import bfloat16_copy_of
 from components.client.trainer.model import state_dict
 from protocol import names
 from protocol.encodings import update_layout
 from protocol.messages import ModelReference
-from protocol.narrowing import narrow_model
 from protocol.tensors import parse_header
 from tests.cloud.examples import report, update_of
 from tests.cloud.simulated import INITIAL, SimulatedFederation
@@ -32,8 +32,8 @@ def test_assignments_name_the_copy_and_updates_start_from_it(simulated: Simulate
     simulated.start()
     assigned = simulated.assignment("d0", 1).model
     assert assigned == initial.copy
-    assert assigned.key == names.copy_key(simulated.name, 0, simulated.life)
-    assert stored(simulated, assigned) == narrow_model(stored(simulated, initial))
+    assert assigned.key == names.bfloat16_key(simulated.name, 0, simulated.life)
+    assert stored(simulated, assigned) == bfloat16_copy_of(stored(simulated, initial))
     simulated.put("d0", 1, simulated.update("d0", 1, base=initial.sha256))
     assert "wrong base" in simulated.reason("d0", 1)
     for thing in THINGS:
@@ -42,7 +42,7 @@ def test_assignments_name_the_copy_and_updates_start_from_it(simulated: Simulate
     model = closed.model
     assert model is not None
     assert simulated.current()[0] == model
-    assert stored(simulated, model.copy) == narrow_model(stored(simulated, model))
+    assert stored(simulated, model.copy) == bfloat16_copy_of(stored(simulated, model))
     second = simulated.assignment("d1", 2)
     assert (second.model, simulated.opened(2).base) == (model.copy, model)
 
@@ -103,14 +103,14 @@ def test_several_invocations_write_the_copy_in_parts(simulated: SimulatedFederat
     assert closed.work is not None
     assert closed.model is not None
     copy = stored(simulated, closed.model.copy)
-    assert copy == narrow_model(stored(simulated, closed.model))
+    assert copy == bfloat16_copy_of(stored(simulated, closed.model))
     assert len(copy) < 0.51 * closed.model.bytes
 
 
 def test_a_device_trains_from_the_widened_values() -> None:
     torch.manual_seed(3)
     model = nn.Linear(5, 3)
-    file = bytearray(narrow_model(state_dict.dump_model(model, "f")))
+    file = bytearray(bfloat16_copy_of(state_dict.dump_model(model, "f")))
     header = parse_header(file, len(file))
     base = state_dict.views(header, file)
     wanted = {name: value.to(torch.bfloat16).float() for name, value in model.state_dict().items()}

@@ -8,22 +8,22 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from cloud.averaging.bfloat16_copy import TooLargeNumberError, to_bfloat16
 from cloud.averaging.blocks import Block, Run
 from cloud.averaging.grid import Grid, Part
 from cloud.averaging.optimizers import optimizer_of
 from cloud.averaging.optimizers.optimizer import Optimizer
+from cloud.averaging.rebasing import to_float64
 from cloud.averaging.rules.rule import BlockChange, ModelChange
 from cloud.averaging.sources import Reader, Request, read_whole
-from cloud.averaging.values import to_float64
 from cloud.settings import Averaging
 from protocol.encodings import Buffer
-from protocol.narrowing import TooLargeNumberError, narrow
 from protocol.tensors import DTYPES, Array, from_float32, to_float32
 
-File = Literal["model", "state", "ema", "copy"]
-FILES: tuple[File, ...] = ("model", "state", "ema", "copy")
-"""A global model, the server optimizer's state, the moving average of the models, and the copy of the model that is
-offered to devices: one set belongs together."""
+File = Literal["model", "state", "ema", "bfloat16"]
+FILES: tuple[File, ...] = ("model", "state", "ema", "bfloat16")
+"""A global model, the server optimizer's state, the moving average of the models, and the bfloat16 copy of the model
+that devices download: one set belongs together."""
 
 
 VARIANCES = re.compile(r"(?:running|moving)_?(?:var|variance|std)\Z", re.IGNORECASE)
@@ -43,8 +43,8 @@ class NewPart(NamedTuple):
     negative: frozenset[str]
 
 
-class Before:
-    """What the round starts from, at some parts, read in their order. `reader` reads those of FILES that there are, in
+class OldModelReader:
+    """Reads what the round starts from, at some parts, in their order. `reader` reads those of FILES that there are, in
     this order; of the first model there is neither a state yet nor an average."""
 
     def __init__(self, grid: Grid, parts: Iterable[Part], reader: Reader, files: Sequence[File]) -> None:
@@ -62,12 +62,12 @@ class Before:
         return {file: next(self._buffers) if part.pieces else b"" for file in self._files}
 
 
-def new_parts(
+def new_model_parts(
     grid: Grid,
     parts: Iterable[Part],
     blocks: Iterable[Block],
     change: ModelChange,
-    before: Before,
+    before: OldModelReader,
     settings: Averaging,
 ) -> Iterator[NewPart]:
     """Some parts after the round; `blocks` are all of theirs.
@@ -76,21 +76,21 @@ def new_parts(
     integers and booleans are rounded to nearest, ties to even, and kept in range. Constants may be infinite.
 
     Raises:
-        NotFiniteModelError: a sum is larger than its tensor's dtype, or that of its copy, can hold; the text names the
+        NotFiniteModelError: a sum is larger than its tensor's dtype, or the bfloat16 copy, can hold; the text names the
             tensor.
     """
     optimizer = optimizer_of(settings.optimizer)
     of_part = {number: list(found) for number, found in itertools.groupby(blocks, lambda block: block.part.number)}
     for part in parts:
-        writing = _Writing(part, before.next(part), optimizer, settings.ema)
+        writer = _PartWriter(part, before.next(part), optimizer, settings.ema)
         for block in of_part.get(part.number, []):
-            writing.write(block, change.next(block))
-        if grid.copied:
-            writing.copy()
-        yield NewPart(part, writing.new, frozenset(writing.negative))
+            writer.write(block, change.next(block))
+        if grid.has_bfloat16:
+            writer.write_bfloat16()
+        yield NewPart(part, writer.new, frozenset(writer.negative))
 
 
-class _Writing:
+class _PartWriter:
     """Writes the new part, run by run of its blocks."""
 
     def __init__(self, part: Part, old: dict[File, Buffer], optimizer: Optimizer, ema_decay: float) -> None:
@@ -102,9 +102,9 @@ class _Writing:
         self.new: dict[File, bytearray] = {"model": bytearray(size)}
         self.negative: set[str] = set()
         self._state: tuple[NDArray[np.float32], ...] = ()
-        if vectors := len(optimizer.initial):
+        if vectors := len(optimizer.vectors):
             coordinates = part.floats[1] - part.floats[0]
-            initial = optimizer.initial_state(coordinates)
+            initial = optimizer.initial_vectors(coordinates)
             self.new["state"] = bytearray(old.get("state") or b"".join(vector.tobytes() for vector in initial))
             self._state = tuple(np.frombuffer(self.new["state"], "<f4").reshape(vectors, coordinates))
         if ema_decay:
@@ -121,21 +121,21 @@ class _Writing:
             else:
                 self._write_integers(run, values[part])
 
-    def copy(self) -> None:
-        """Write the part of the copy, once that of the model is whole."""
+    def write_bfloat16(self) -> None:
+        """Write the part of the bfloat16 copy, once that of the model is whole."""
         model = memoryview(self.new["model"])
-        copied = self.new["copy"] = bytearray()
+        copied = self.new["bfloat16"] = bytearray()
         position = 0
         try:
             for piece in self._part.pieces:
-                copied += narrow(piece.tensor, piece.kind, model[position : position + piece.bytes])
+                copied += to_bfloat16(piece.tensor, piece.kind, model[position : position + piece.bytes])
                 position += piece.bytes
         except TooLargeNumberError as error:
             raise NotFiniteModelError(str(error)) from error
 
     def _write_integers(self, run: Run, change: NDArray[np.float64]) -> None:
         new = _view(self.new["model"], run)
-        new[:] = _counted(run.dtype, _view(self._old["model"], run), change)
+        new[:] = _rounded(run.dtype, _view(self._old["model"], run), change)
         if "ema" in self.new:
             _view(self.new["ema"], run)[:] = new
 
@@ -157,16 +157,16 @@ class _Writing:
             }
 
     def _write_floats(self, block: Block, run: Run, values: NDArray[np.float64]) -> None:
-        self._keep(block, run, values, "model")
+        self._store(block, run, values, "model")
         if "ema" in self.new:
             previous = self._before("ema" if self._old.get("ema") else "model", run)
             new = to_float64(_view(self.new["model"], run), run.dtype)
-            self._keep(block, run, ema(previous, new, self._ema_decay), "ema")
+            self._store(block, run, ema(previous, new, self._ema_decay), "ema")
 
     def _before(self, file: File, run: Run) -> NDArray[np.float64]:
         return to_float64(_view(self._old[file], run), run.dtype)
 
-    def _keep(self, block: Block, run: Run, values: NDArray[np.float64], file: File) -> None:
+    def _store(self, block: Block, run: Run, values: NDArray[np.float64], file: File) -> None:
         space = _view(self.new[file], run)
         store(run.dtype, values, space)
         good = np.isfinite(space if run.dtype == "F64" else to_float32(space, run.dtype))
@@ -198,7 +198,7 @@ def store(dtype: str, values: NDArray[np.float64], space: Array) -> None:
             space[:] = from_float32(values.astype(np.float32), dtype)
 
 
-def _counted(dtype: str, old: Array, change: NDArray[np.float64]) -> Array:
+def _rounded(dtype: str, old: Array, change: NDArray[np.float64]) -> Array:
     if dtype == "BOOL":
         return np.greater(old + change, 0.5)
     limits = np.iinfo(DTYPES[dtype].name)

@@ -1,4 +1,4 @@
-"""The copy of a model that is half as long: its float32 parameters in bfloat16, rounded to nearest, ties to even.
+"""The bfloat16 copy of a model, half as long: its float32 parameters in bfloat16, rounded to nearest, ties to even.
 
 Its elements are in the model's own order, so that a range of the model's file is one of the copy's. All other dtypes
 stay as they are, and so do buffers: a change that a device made to a rounded value, such as a variance, may be larger
@@ -23,7 +23,7 @@ class TooLargeNumberError(ArithmeticError):
     """A number is too large for bfloat16, or none; the text names the tensor. Infinity is one that it has."""
 
 
-def narrow_bytes(dtype: str, kind: Kind) -> int:
+def bfloat16_bytes(dtype: str, kind: Kind) -> int:
     """How many bytes an element of a model's dtype has in the copy, in a tensor of this kind."""
     return DTYPES[_narrowed(dtype, kind)].itemsize
 
@@ -32,7 +32,7 @@ def _narrowed(dtype: str, kind: Kind) -> str:
     return _NARROWED.get(dtype, dtype) if kind == "parameter" else dtype
 
 
-def narrow_layout(tensors: Iterable[TensorSpec], buffers: Iterable[str]) -> tuple[TensorSpec, ...]:
+def bfloat16_layout(tensors: Iterable[TensorSpec], buffers: Iterable[str]) -> tuple[TensorSpec, ...]:
     """The tensors of the copy of a model with these, of which `buffers` are no parameters."""
     placed: list[TensorSpec] = []
     position = 0
@@ -45,7 +45,7 @@ def narrow_layout(tensors: Iterable[TensorSpec], buffers: Iterable[str]) -> tupl
     return tuple(placed)
 
 
-def narrow(tensor: TensorSpec, kind: Kind, data: Buffer) -> bytes:
+def to_bfloat16(tensor: TensorSpec, kind: Kind, data: Buffer) -> bytes:
     """The bytes in the copy of some elements of a tensor of this kind, from those in the model.
 
     Raises:
@@ -60,7 +60,7 @@ def narrow(tensor: TensorSpec, kind: Kind, data: Buffer) -> bytes:
     return narrowed.tobytes()
 
 
-def narrow_model(model: bytes) -> bytes:
+def bfloat16_copy_of(model: bytes) -> bytes:
     """The copy of a whole model's file.
 
     Raises:
@@ -71,7 +71,7 @@ def narrow_model(model: bytes) -> bytes:
     about = decode(header.message, ModelHeader)
     buffers = frozenset(about.buffers)
     data = (
-        narrow(tensor, kind_of(tensor, buffers), read_array(header, tensor, model).tobytes())
+        to_bfloat16(tensor, kind_of(tensor, buffers), read_array(header, tensor, model).tobytes())
         for tensor in header.tensors
     )
-    return b"".join((encode_header(narrow_layout(header.tensors, buffers), encode(about)), *data))
+    return b"".join((encode_header(bfloat16_layout(header.tensors, buffers), encode(about)), *data))
