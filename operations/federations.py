@@ -116,7 +116,7 @@ class Operations:
             raise NoRoundError(f"no round of {federation!r} is under way: the last one was {number - 1}") from error
         self.notices.ask_for_abort(AbortRound(federation=federation, life=life, round=number, reason=reason))
         deadline = time.monotonic() + limit_s
-        while record.status not in ("closed", "aborted"):
+        while not record.has_ended:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"round {number} of {federation!r} is still {record.status} after {limit_s:.0f} s")
             time.sleep(_POLL_S)

@@ -21,10 +21,9 @@ from cloud.averager.responses.messages import Arrival, Junk, Word, parse
 from cloud.averager.responses.receiving import Responder
 from cloud.averager.responses.schemas import Schemas
 from cloud.averager.responses.storage import Storage
-from cloud.averager.round.steps import Keeper
+from cloud.averager.round.loop import RoundLoop
 from cloud.services import Services
 from cloud.state.federations import UnknownFederationError
-from cloud.state.lifecycle import Aborted
 from cloud.state.rounds import LostFederationError, UnknownRoundError
 from protocol.messages import AbortRound, AverageShard, CheckRound, ExpelClient
 
@@ -58,14 +57,14 @@ class _Invocation:
         self._services = outside
         self._properties = properties
         self._records = records
-        self._keeper = Keeper(
+        self._rounds = RoundLoop(
             outside,
             str(context.aws_request_id),
             lambda: context.get_remaining_time_in_millis() / 1000,
             comes_again=any(record["attributes"]["ApproximateReceiveCount"] != "1" for record in records),
         )
         self._storage = Storage(outside.models, outside.parallel)
-        self._responder = Responder(outside, _schemas_of(outside), self._keeper, self._storage)
+        self._responder = Responder(outside, _schemas_of(outside), self._rounds, self._storage)
 
     def run(self) -> set[str]:
         """Work through the messages; returns the ids of those that failed and have to come again."""
@@ -83,7 +82,7 @@ class _Invocation:
                             self._expel(said)
                         case AverageShard():
                             self._properties |= {"federation": said.federation, "round": said.round, "job": said.job}
-                            self._keeper.do_job(said)
+                            self._rounds.do_job(said)
                         case Junk():
                             self._storage.discard(said)
                         case Arrival(name=name):
@@ -111,7 +110,7 @@ class _Invocation:
             "stored_bytes": self._storage.stored_bytes,
             "junk_bytes": self._storage.junk_bytes,
             "refused_updates": self._storage.refused_updates,
-            "aborted_rounds": self._keeper.aborted_rounds,
+            "aborted_rounds": self._rounds.aborted_rounds,
         }
         return failures | self._responder.failed
 
@@ -145,15 +144,13 @@ class _Invocation:
         if message.at > now:
             self._services.notices.ask_for_check(message, now)
         else:
-            self._keeper.look(self._services.rounds.of(message.federation, message.life, message.round))
+            self._rounds.look(self._services.rounds.of(message.federation, message.life, message.round))
 
     def _abort(self, message: AbortRound) -> None:
         self._properties |= {"federation": message.federation, "round": message.round}
-        record = self._services.rounds.of(message.federation, message.life, message.round)
-        if self._keeper.advance(record, Aborted(message.reason)) is record:
-            self._keeper.check(record)  # if it comes again, what it led to may have been cut off
+        self._rounds.abort(self._services.rounds.of(message.federation, message.life, message.round), message.reason)
 
     def _expel(self, message: ExpelClient) -> None:
         self._properties |= {"federation": message.federation, "round": message.round}
         record = self._services.rounds.of(message.federation, message.life, message.round)
-        self._keeper.expel(record, message.thing)
+        self._rounds.expel(record, message.thing)

@@ -115,7 +115,7 @@ Event = Counted | Satisfied | Checked | Aborted | Expelled | Sharded | JobDone |
 def step(record: RoundRecord, event: Event, now: float, lease: Lease) -> RoundRecord:
     """The round after an event; the same round if the event changes nothing (any more)."""
     match event:
-        case Counted() if record.status == "open":
+        case Counted() if record.status == "open" and (event.accepted or event.failed):
             return _settle(_count(record, event), now, lease)
         case Satisfied() if record.status == "open" and record.accepted >= needed(record):
             return _average(record, now, lease)

@@ -180,6 +180,11 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True):
     next_at: float | None = None
     vanished: tuple[str, ...] = ()
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it has a new model, or never will."""
+        return self.status in ("closed", "aborted")
+
 
 _KEYS = ("federation", "thing", "round", "response")
 

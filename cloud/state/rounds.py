@@ -32,6 +32,7 @@ from cloud.state.records import (
     CorruptRecordError,
     Item,
     ResponseRecord,
+    ResponseState,
     RoundRecord,
     from_item,
     plan_of,
@@ -80,7 +81,7 @@ class StaleRoundError(Exception):
 class KnownResponsesError(Exception):
     """Some clients' responses are recorded already; nothing was written. `states` is thing -> the state on record."""
 
-    def __init__(self, states: Mapping[str, str]) -> None:
+    def __init__(self, states: Mapping[str, ResponseState]) -> None:
         super().__init__(f"there are responses of {', '.join(sorted(states))} already")
         self.states = states
 
@@ -254,7 +255,7 @@ class Rounds:
         """
         written = msgspec.structs.replace(after, version=before.version + 1)
         writes = [self._step(before, written)]
-        if written.status in ("closed", "aborted"):
+        if written.has_ended:
             writes.append(self._move_pointer(written, last=last))
         first_response = len(writes)
         writes += [self._put_response(before, response, response.thing in set(recovered)) for response in new]
@@ -416,7 +417,7 @@ class Rounds:
         self, before: RoundRecord, new: Sequence[ResponseRecord], reasons: list[dict[str, Any]], first_response: int
     ) -> None:
         """Raises what the reasons of a cancelled transaction mean, if they are the ones that are foreseen."""
-        known = {
+        known: dict[str, ResponseState] = {
             response.thing: reason["Item"]["state"]["S"] if reason.get("Item") else "accepted"
             for response, reason in zip(new, reasons[first_response:], strict=False)
             if reason.get("Code") == FAILED

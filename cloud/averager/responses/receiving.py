@@ -14,7 +14,7 @@ from cloud.averager.responses.inspection import LateError, RefusedError, inspect
 from cloud.averager.responses.messages import MAX_REASON, Arrival, Word
 from cloud.averager.responses.schemas import Schemas
 from cloud.averager.responses.storage import Storage
-from cloud.averager.round.steps import Keeper
+from cloud.averager.round.loop import RoundLoop
 from cloud.services import Services
 from cloud.state.federations import UnknownFederationError
 from cloud.state.models import Fetched, MissingObjectError, TooLargeError
@@ -38,10 +38,10 @@ MAX_WAIT_S = 14 * 86_400
 class Responder:
     """What one invocation does with responses. `failed` are the messages that have to come again."""
 
-    def __init__(self, services: Services, schemas: Schemas, keeper: Keeper, storage: Storage) -> None:
+    def __init__(self, services: Services, schemas: Schemas, rounds: RoundLoop, storage: Storage) -> None:
         self._services = services
         self._schemas = schemas
-        self._keeper = keeper
+        self._rounds = rounds
         self._storage = storage
         self.failed: set[str] = set()
 
@@ -117,7 +117,7 @@ class Responder:
         responses |= {response.thing: response for response in inspected if response.state == "accepted"}
         refused = {response.thing: response for response in inspected if response.state == "refused"}
         if len(early) < len(group) or not all(said.put_off for said in early):
-            not_counted = set(self._keeper.count(latest, responses))
+            not_counted = self._rounds.count(latest, responses)
             early += [said for said in wanted if said.thing in not_counted and said.thing not in refused]
         if early or late or unwanted or refused:
             self._set_aside(record, latest, early, late, unwanted, refused)
@@ -142,7 +142,7 @@ class Responder:
         answered = {response.thing for response in on_record if response.state not in ("refused", "early")}
         now = time.time()
         if any(said.put_off and said.thing in answered for said in early):
-            self._keeper.check(latest)  # this is a redelivery: what the first delivery led to may have been cut off
+            self._rounds.check(latest)  # this is a redelivery: what the first delivery led to may have been cut off
         # Whose clients have answered already, no round will want; nor any, if the federation is not buffered.
         waiting = [said for said in early if assigned.settings.max_staleness and said.thing not in answered]
         coming = [said for said in waiting if now - said.arrived_at <= MAX_WAIT_S]

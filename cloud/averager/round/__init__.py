@@ -1,1 +1,1 @@
-"""The steps of a round's life."""
+"""A round's life: its loop, and what ends it."""

@@ -4,7 +4,11 @@ import logging
 import math
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+import msgspec
+
+from cloud.averager.round.client_histories import histories_of
 from cloud.averager.round.pacing import Ended, not_before
 from cloud.averager.work.files import key_of
 from cloud.averaging.new_model import FILES
@@ -14,10 +18,13 @@ from cloud.custom_policies import InvalidPolicyError
 from cloud.services import Services
 from cloud.settings import Averaging
 from cloud.state.handover import given_up, unanswered
-from cloud.state.records import RoundRecord
+from cloud.state.records import CohortMember, RoundRecord
 from cloud.state.rounds import Answers
 from cloud.state.views import round_view
 from protocol.messages import MAX_MESSAGE_BYTES, OpenRound, Report, RoundCounts, RoundNotice, encode
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
 _log = logging.getLogger(__name__)
 
@@ -51,6 +58,24 @@ def follow_up(services: Services, record: RoundRecord, answers: Answers) -> None
         len(unanswered(record, answers)),
         record.reason or "",
     )
+
+
+def ending(
+    services: Services, record: RoundRecord, answers: Answers, room: int
+) -> "tuple[RoundRecord, list[TransactWriteItemTypeDef]]":
+    """A round that is about to end, with all that is recorded of its end; and the writes of its clients' histories that
+    belong to it, at most `room`. Those of an aborted round that are more have been written when this returns."""
+    if record.status == "aborted":
+        remember(services, record, record.cohort[room:], answers)
+        record = msgspec.structs.replace(record, vanished=vanished(record, answers))
+    histories = histories_of(record.cohort[:room], record, answers)
+    writes = services.clients.history_writes(record.federation, histories)
+    return msgspec.structs.replace(record, next_at=next_round_at(services, record, answers)), writes
+
+
+def remember(services: Services, record: RoundRecord, members: Sequence[CohortMember], answers: Answers) -> None:
+    """Write the histories of some of a round's clients."""
+    services.clients.record_histories(record.federation, histories_of(members, record, answers))
 
 
 def vanished(record: RoundRecord, answers: Answers) -> tuple[str, ...]:

@@ -5,8 +5,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from cloud.averager.round.client_histories import history_of
 from cloud.averager.round.closing import vanished
-from cloud.averager.round.histories import history_of
 from cloud.state.clients import ClientHistory
 from cloud.state.handover import assignment_of, busy_after, carried_after, given_up
 from cloud.state.records import Carried, CohortMember, ResponseRecord, RoundRecord

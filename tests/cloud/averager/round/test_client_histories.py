@@ -1,10 +1,10 @@
-"""cloud/averager/round/histories.py: what a round teaches about its clients."""
+"""cloud/averager/round/client_histories.py: what a round teaches about its clients."""
 
 from typing import Literal
 
 import msgspec
 
-from cloud.averager.round.histories import history_of
+from cloud.averager.round.client_histories import history_of
 from cloud.state.clients import ClientHistory
 from cloud.state.records import CohortMember, ResponseRecord, RoundRecord
 from cloud.state.rounds import Answers

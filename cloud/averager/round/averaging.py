@@ -1,0 +1,76 @@
+"""What the holder of a round's lease does: shard, hand out jobs, do all alone, or complete what jobs have written."""
+
+import time
+from collections.abc import Iterable
+
+import msgspec
+
+from cloud.averager.round.closing import notice_of, pooled_metrics, remember, vanished
+from cloud.averager.work.files import read_back
+from cloud.averager.work.inputs import Inputs
+from cloud.averager.work.jobs import Averager
+from cloud.averager.work.sharding import sharding_of
+from cloud.services import Services
+from cloud.state.lifecycle import Averaged, Sharded
+from cloud.state.records import RoundRecord, Work
+from cloud.state.rounds import ROOM_AT_END
+from protocol.messages import AverageShard
+
+
+def average(services: Services, inputs: Inputs, owner: str) -> Sharded | Averaged | None:
+    """Do what is next in averaging a round, under a lease of `owner`'s. Returns what that makes happen; None if others
+    have to do their jobs first."""
+    record, averager = inputs.record, Averager(services, inputs)
+    if record.work is None:
+        if (work := _sharded(inputs)) is None:
+            return _complete(services, inputs, averager, owner)
+        return Sharded(owner, msgspec.structs.replace(work, uploads=averager.begin_uploads()))
+    if record.work.present is None:
+        return _complete(services, inputs, averager, owner)
+    _hand_out(services, record, record.work)
+    return None
+
+
+def _sharded(inputs: Inputs) -> Work | None:
+    """How several invocations average the round, None if one does it all."""
+    settings = inputs.record.settings.averaging
+    return sharding_of(settings, len(inputs.grid.parts), inputs.layout.data_bytes, len(inputs.sources)).work
+
+
+def _hand_out(services: Services, record: RoundRecord, work: Work) -> None:
+    # What one invocation averages is over before anyone has read that it is averaged: that is not told.
+    telling = services.parallel.submit(services.notices.publish, notice_of(record))
+    services.notices.hand_out(_open_jobs(record, work))
+    telling.result()
+
+
+def _open_jobs(record: RoundRecord, work: Work) -> Iterable[AverageShard]:
+    for job in work.open_jobs:
+        yield AverageShard(
+            federation=record.federation, life=record.life, round=record.round, stage=work.stage, job=job
+        )
+
+
+def _complete(services: Services, inputs: Inputs, averager: Averager, owner: str) -> Averaged:
+    """Make the new model, or complete it if jobs have written it."""
+    record, answers = inputs.record, inputs.answers
+    # What has no room in the transaction that ends the round.
+    remembering = services.parallel.submit(remember, services, record, record.cohort[ROOM_AT_END:], answers)
+    if record.work is None:
+        model = averager.do_all()
+    else:
+        averager.complete_uploads(record.work.uploads)
+        model = read_back(services, record, inputs.grid)
+    averaged_at = time.time()
+    remembering.result()
+    reports = [response.report for response in answers.accepted if response.report is not None]
+    metrics, not_finite = pooled_metrics(record.settings.averaging, reports)
+    return Averaged(
+        owner=owner,
+        model=model,
+        metrics=metrics,
+        not_finite=not_finite,
+        warnings=averager.warnings,
+        averaged_at=averaged_at,
+        vanished=vanished(record, answers),
+    )

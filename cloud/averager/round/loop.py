@@ -1,0 +1,294 @@
+"""The loop that carries a round on: take a step, write it, do what it asks for, take the next event.
+
+`step` (cloud/state/lifecycle.py) decides, and is pure. The loop reads, writes and waits.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from cloud.averager.round.averaging import average
+from cloud.averager.round.closing import ending, follow_up
+from cloud.averager.round.counting import Counting
+from cloud.averager.round.expelling import Expelling
+from cloud.averager.work.inputs import fetch_head, gather
+from cloud.averager.work.jobs import Averager
+from cloud.averager.work.sharding import INVOCATION_S, TooMuchWorkError
+from cloud.averaging.new_model import NotFiniteModelError
+from cloud.custom_policies import InvalidPolicyError, call
+from cloud.services import Services
+from cloud.state.completion import completion_of
+from cloud.state.lifecycle import (
+    Aborted,
+    Checked,
+    Event,
+    JobDone,
+    Lease,
+    LetGo,
+    Satisfied,
+    Sharded,
+    lease_s,
+    needed,
+    next_check,
+    step,
+)
+from cloud.state.models import MissingUploadError, OtherModelError
+from cloud.state.records import ResponseRecord, ResponseState, RoundRecord
+from cloud.state.rounds import ROOM_AT_END, Answers, KnownResponsesError, StaleRoundError
+from cloud.state.views import round_view
+from protocol.messages import AverageShard, CheckRound
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from types_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
+
+_log = logging.getLogger(__name__)
+
+_MAX_REASON = 1000
+_HOPELESS = (InvalidPolicyError, NotFiniteModelError, OtherModelError, TooMuchWorkError)
+"""Errors that another try would only repeat."""
+
+
+class _Turn(msgspec.Struct, frozen=True):
+    """Where the loop is: a round as it is by now, and the event that is next, None if there is none.
+
+    `writing` is where the event comes from, if responses are written with it; it is gone when they have been.
+    `answers` are there if they have been read. `failure` is raised when all that follows has been done.
+    """
+
+    record: RoundRecord
+    event: Event | None
+    writing: Counting | Expelling | None = None
+    answers: Answers | None = None
+    failure: Exception | None = None
+
+    def at(self, record: RoundRecord) -> "_Turn":
+        """The same, to happen to the round as it is now."""
+        writing = self.writing and self.writing.at(record)
+        return msgspec.structs.replace(
+            self, record=record, event=self.event if writing is None else writing.event, writing=writing
+        )
+
+    def without(self, known: Mapping[str, ResponseState]) -> "_Turn":
+        """The same, without the responses that are on record already."""
+        writing = self.writing and self.writing.without(known)
+        return msgspec.structs.replace(self, event=writing and writing.event, writing=writing)
+
+
+class _Written(msgspec.Struct, frozen=True):
+    """A step that was written, and what was read meanwhile: the answers to the round, the beginning of its base."""
+
+    before: RoundRecord
+    after: RoundRecord
+    answers: Answers | None
+    head: "Future[bytes] | None"
+
+
+class RoundLoop:
+    """What one invocation does with rounds. `owner` names it in leases, `remaining_s` tells how long it may run; with
+    `comes_again` some of its messages have been delivered before. `aborted_rounds` counts those that it has ended
+    without a model."""
+
+    def __init__(self, services: Services, owner: str, remaining_s: Callable[[], float], *, comes_again: bool) -> None:
+        self._services = services
+        self._owner = owner
+        self._remaining_s = remaining_s
+        self._comes_again = comes_again
+        self.aborted_rounds = 0
+
+    def count(self, record: RoundRecord, responses: Mapping[str, ResponseRecord]) -> set[str]:
+        """Count responses to an open round, each client once; and go on with what that leads to. Returns the clients
+        whose responses came too late, if only since they were expelled meanwhile; those that are on record already are
+        not counted again, and not returned."""
+        counting = Counting(responses)
+        end = self._run(_Turn(record, counting.event, counting))
+        expelled = responses.keys() & set(end.record.expelled)
+        if end.writing is None:
+            return expelled
+        self.check(end.record)  # if they come again, what they led to may have been cut off
+        return expelled.union(end.writing.responses)
+
+    def check(self, record: RoundRecord) -> RoundRecord:
+        """Look at a round: go on with what is due, or was cut off. Returns it as it then is.
+
+        Messages that come for the first time have not ended a round that has ended. Those that did come again until all
+        is done that follows: it is theirs.
+        """
+        if not record.has_ended:
+            return self._run(_Turn(record, Checked())).record
+        if self._comes_again:
+            federation = self._services.federations.get(record.federation)
+            if (federation.life, federation.round) == (record.life, record.round):
+                follow_up(self._services, record, self._answers(record))
+        return record
+
+    def look(self, record: RoundRecord) -> None:
+        """As `check`, for a message that asked for it. While the round goes on, another such message takes its place:
+        so there always is one, whatever became of the invocation that changed the round's deadline or took a lease."""
+        self._look_again(self.check(record))
+
+    def abort(self, record: RoundRecord, reason: str) -> None:
+        """End a round without a model, unless it has ended."""
+        end = self._run(_Turn(record, Aborted(reason)))
+        if end.event is not None:
+            self.check(end.record)  # if it comes again, what it led to may have been cut off
+
+    def expel(self, record: RoundRecord, thing: str) -> None:
+        """Let nothing of a thing count in an open round, take its assignment away if it has one, and go on with what
+        that leads to: of its clients one less will answer."""
+        is_client = any(member.thing == thing for member in record.cohort)
+        expelling = Expelling(thing=thing, at_time=time.time(), is_client=is_client)
+        end = self._run(_Turn(record, expelling.event, expelling))
+        if end.writing is not None:
+            self.check(end.record)  # if it comes again, what it led to may have been cut off
+        if is_client:
+            self._services.notices.withdraw(record.federation, record.life, [thing], record.round)
+
+    def do_job(self, message: AverageShard) -> None:
+        """Do a job of a round that several invocations average, unless it is done already."""
+        record = self._services.rounds.of(message.federation, message.life, message.round)
+        work = record.work
+        if record.status != "averaging" or work is None or work.stage != message.stage or message.job in work.done:
+            self.check(record)  # if it comes again, what it led to may have been cut off
+            return
+        event: Event
+        try:
+            averager = Averager(self._services, gather(self._services, record))
+            averager.do_job(work, message.job)
+            event = JobDone(message.stage, message.job, averager.warnings)
+        except _HOPELESS as error:
+            event = _given_up(record, error)
+        except MissingUploadError:
+            if self._gone_on(record) is None:
+                raise
+            return
+        self._run(_Turn(record, event))
+
+    def _run(self, turn: _Turn) -> _Turn:
+        """Take steps until nothing more happens. Returns where that ended: with the event if it changed nothing."""
+        while turn.event is not None:
+            before, now = turn.record, time.time()
+            after = step(before, turn.event, now, Lease(self._owner, now + self._lease_s(before, turn.event)))
+            if after is before:
+                break
+            try:
+                written = self._write(turn, after)
+            except StaleRoundError as stale:
+                turn = turn.at(stale.current)
+            except KnownResponsesError as known:
+                turn = turn.without(known.states)
+            else:
+                turn = self._react(written)
+        if turn.failure is not None:
+            raise turn.failure
+        return turn
+
+    def _write(self, turn: _Turn, after: RoundRecord) -> _Written:
+        """Make a step lasting, with the responses that belong to it. If it begins to average, all that is averaged is
+        read at the same time: either takes as long as the other."""
+        services, before, answers = self._services, turn.record, turn.answers
+        new = list(turn.writing.responses.values()) if turn.writing else []
+        reading = head = None
+        if after.status == "averaging" and after.work is None and answers is None:
+            reading, head = services.parallel.submit(self._answers, before), fetch_head(services, before)
+        histories: list[TransactWriteItemTypeDef] = []
+        if after.has_ended:
+            answers = (answers or self._answers(before)).including(new)
+            after, histories = ending(services, after, answers, ROOM_AT_END - len(new))
+        last = before.round >= before.settings.rounds
+        recovered = turn.writing.recovered if turn.writing else ()
+        after = services.rounds.write(before, after, new, recovered, histories, last=last)
+        self.aborted_rounds += after.status == "aborted"
+        return _Written(before, after, reading.result().including(new) if reading else answers, head)
+
+    def _react(self, written: _Written) -> _Turn:
+        """Do what a step that was written asks for. Returns what comes of it."""
+        before, after = written.before, written.after
+        if after.has_ended:
+            follow_up(self._services, after, written.answers or self._answers(after))
+        elif _phase(before) != _phase(after):
+            return self._average(written)
+        elif after.extended and not before.extended:
+            _log.warning(
+                "federation=%s round=%d extended to %.0f: accepted=%d quorum=%d",
+                after.federation,
+                after.round,
+                after.deadline,
+                after.accepted,
+                after.quorum,
+            )
+        elif _may_be_satisfied(before, after) and self._is_satisfied(after):
+            return _Turn(after, Satisfied())
+        return _Turn(after, None)
+
+    def _average(self, written: _Written) -> _Turn:
+        """Go on with averaging, under the lease that the step has taken."""
+        record = written.after
+        looking_again = self._services.parallel.submit(self._look_again, record)
+        try:
+            inputs = gather(self._services, record, written.answers, written.head)
+            event = average(self._services, inputs, self._owner)
+            looking_again.result()
+        except _HOPELESS as error:
+            return _Turn(record, _given_up(record, error))
+        except Exception as error:
+            if isinstance(error, MissingUploadError) and (current := self._gone_on(record)):
+                return _Turn(current, None)
+            reason = f"{type(error).__name__}: {error}"[:_MAX_REASON]
+            _log.warning("federation=%s round=%d is left to others: %s", record.federation, record.round, reason)
+            return _Turn(record, LetGo(self._owner, reason), failure=error)
+        return _Turn(record, event, answers=inputs.answers)
+
+    def _gone_on(self, record: RoundRecord) -> RoundRecord | None:
+        """The round as it is now, if it has gone on meanwhile without this invocation."""
+        current = self._services.rounds.get(record.federation, record.round)
+        if current.status == "averaging" and _phase(current) == _phase(record):
+            return None
+        _log.info("federation=%s round=%d went on without this invocation", record.federation, record.round)
+        return current
+
+    def _lease_s(self, record: RoundRecord, event: Event) -> float:
+        updates_bytes = float(len(record.cohort) * record.base.bytes)
+        work = event.work if isinstance(event, Sharded) else record.work
+        if work is None or work.present is None:
+            return lease_s(updates_bytes, self._remaining_s())
+        return lease_s(updates_bytes / work.shards / work.groups, INVOCATION_S)
+
+    def _look_again(self, record: RoundRecord) -> None:
+        """Have the round looked at when its deadline or lease ends, should nobody have ended it by then."""
+        at = next_check(record)
+        if at is not None:
+            check = CheckRound(federation=record.federation, life=record.life, round=record.round, at=at)
+            self._services.notices.ask_for_check(check, time.time())
+
+    def _answers(self, record: RoundRecord) -> Answers:
+        return self._services.rounds.answers(record.federation, record.round)
+
+    def _is_satisfied(self, record: RoundRecord) -> bool:
+        rule = self._services.policy(record.settings, "is_complete")
+        answers = self._answers(record)
+        try:
+            satisfied: bool = call(rule, bool, round_view(record, answers.accepted, time.time()))
+        except InvalidPolicyError:
+            _log.exception("federation=%s round=%d is_complete failed", record.federation, record.round)
+            return False
+        return satisfied
+
+
+def _may_be_satisfied(before: RoundRecord, after: RoundRecord) -> bool:
+    is_news = after.accepted > before.accepted and after.accepted >= needed(after)
+    return is_news and not completion_of(after.settings.completion).ends_at_target
+
+
+def _given_up(record: RoundRecord, error: Exception) -> Aborted:
+    _log.error("federation=%s round=%d averaging failed", record.federation, record.round, exc_info=error)
+    return Aborted(f"averaging failed: {error}"[:_MAX_REASON])
+
+
+def _phase(record: RoundRecord) -> tuple[int, int | None]:
+    """What a lease is for: a step that changes it has taken one."""
+    return record.attempts, None if record.work is None else record.work.stage
