@@ -11,7 +11,7 @@ import msgspec
 
 from cli.planning.prices import GB, Price, Prices, prices_of
 from cloud import metrics
-from cloud.averager.responses.receiving import FETCHED_BYTES
+from cloud.averager.responses.fetching import FETCHED_BYTES
 from cloud.averager.work.files import files_of
 from cloud.averager.work.inputs import block_elements
 from cloud.averager.work.sharding import FIXED_MB, MEMORY_MB, READ_BYTES_PER_S, Sharding, read_s, sharding_of

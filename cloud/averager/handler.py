@@ -10,20 +10,31 @@ leads to, this invocation does.
 """
 
 import functools
+import itertools
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from cloud import metrics, services
-from cloud.averager.responses.messages import Arrival, Junk, Word, parse
-from cloud.averager.responses.receiving import Responder
+from cloud.averager.responses.messages import (
+    ArrivedOutcome,
+    ArrivedUpdate,
+    AssignedRound,
+    AveragerMessage,
+    Junk,
+    Response,
+    parse,
+)
+from cloud.averager.responses.receiving import Receiver
 from cloud.averager.responses.schemas import Schemas
 from cloud.averager.responses.storage import Storage
 from cloud.averager.round.loop import RoundLoop
 from cloud.services import Services
 from cloud.state.federations import UnknownFederationError
+from cloud.state.records import RoundRecord
 from cloud.state.rounds import LostFederationError, UnknownRoundError
 from protocol.messages import AbortRound, AverageShard, CheckRound, ExpelClient
 
@@ -38,9 +49,9 @@ def handle(event: dict[str, Any], context: Any) -> dict[str, Any]:
     logging.getLogger().setLevel(logging.INFO)
     outside = services.from_environment()
     with metrics.measured("averager", outside.calls, outside.waited_s, outside.left_out) as properties:
-        failures = _Invocation(outside, context, properties, event["Records"]).run()
-        properties |= {"messages": len(event["Records"]), "failed_messages": len(failures)}
-        return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in sorted(failures)]}
+        failed = _Invocation(outside, context, properties, event["Records"]).run()
+        properties |= {"messages": len(event["Records"]), "failed_messages": len(failed)}
+        return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in sorted(failed)]}
 
 
 @functools.cache
@@ -57,100 +68,95 @@ class _Invocation:
         self._services = outside
         self._properties = properties
         self._records = records
-        self._rounds = RoundLoop(
+        self._loop = RoundLoop(
             outside,
             str(context.aws_request_id),
             lambda: context.get_remaining_time_in_millis() / 1000,
             comes_again=any(record["attributes"]["ApproximateReceiveCount"] != "1" for record in records),
         )
         self._storage = Storage(outside.models, outside.parallel)
-        self._responder = Responder(outside, _schemas_of(outside), self._rounds, self._storage)
+        self._receiver = Receiver(outside, _schemas_of(outside), self._loop, self._storage)
+        self._responses: dict[AssignedRound, list[Response]] = defaultdict(list)
+        self._failed: set[str] = set()
 
     def run(self) -> set[str]:
         """Work through the messages; returns the ids of those that failed and have to come again."""
-        groups: dict[tuple[str, str, int], list[Arrival | Word]] = defaultdict(list)
-        failures: set[str] = set()
         for record in self._records:
-            try:
-                for said in parse(record["messageId"], record["body"], time.time()):
-                    match said:
-                        case CheckRound():
-                            self._check(said)
-                        case AbortRound():
-                            self._abort(said)
-                        case ExpelClient():
-                            self._expel(said)
-                        case AverageShard():
-                            self._properties |= {"federation": said.federation, "round": said.round, "job": said.job}
-                            self._rounds.do_job(said)
-                        case Junk():
-                            self._storage.discard(said)
-                        case Arrival(name=name):
-                            groups[name.federation, name.life, name.round].append(said)
-                        case Word(federation=federation, outcome=outcome):
-                            groups[federation, outcome.life, outcome.round].append(said)
-            except _GONE as error:
-                _log.warning("left alone: %s", error)
-            except Exception:
-                # Whatever it is, only this message comes again, and at last goes to the dead-letter queue.
-                _log.exception("message %s failed", record["messageId"])
-                failures.add(record["messageId"])
-        self._record_strays(groups, failures)
-        for (federation, life, round_number), group in groups.items():
-            self._properties |= {"federation": federation, "round": round_number, "responses": len(group)}
-            try:
-                self._responder.respond(federation, life, round_number, group)
-            except _GONE as error:
-                _log.warning("left alone: %s", error)
-            except Exception:
-                _log.exception("federation=%s round=%d responses failed", federation, round_number)
-                failures |= {said.message_id for said in group}
-        failures |= self._storage.delete_discarded()
+            with self._trying([record["messageId"]], "message"):
+                for message in parse(record["messageId"], record["body"], time.time()):
+                    self._take(message)
+        groups = self._without_strays() if len(self._responses) > 1 else self._responses
+        for assigned_in, responses in groups.items():
+            self._tell_of(assigned_in.federation, assigned_in.round, responses=len(responses))
+            with self._trying(_ids(responses), f"federation={assigned_in.federation} round={assigned_in.round}"):
+                self._failed |= self._receiver.receive(assigned_in, responses)
+        self._failed |= self._storage.delete_discarded()
         self._properties |= {
             "stored_bytes": self._storage.stored_bytes,
             "junk_bytes": self._storage.junk_bytes,
             "refused_updates": self._storage.refused_updates,
-            "aborted_rounds": self._rounds.aborted_rounds,
+            "aborted_rounds": self._loop.aborted_rounds,
         }
-        return failures | self._responder.failed
+        return self._failed
 
-    def _record_strays(self, groups: dict[tuple[str, str, int], list[Arrival | Word]], failures: set[str]) -> None:
-        """Take out, and record together, what is said of rounds that never were: a device may make up as many as it
-        likes. What one delivery says of one round alone is left to whoever looks for the round."""
-        if len(groups) < 2:
-            return
-        strays: dict[tuple[str, str], list[Arrival | Word]] = defaultdict(list)
-        try:
-            unknown = groups.keys() - self._services.rounds.known(groups)
-        except Exception:
-            _log.exception("the rounds of a delivery could not be looked for")
-            failures |= {each.message_id for group in groups.values() for each in group}
-            groups.clear()
-            return
-        for federation, life, round_number in unknown:
-            strays[federation, life] += groups.pop((federation, life, round_number))
-        for (federation, life), said in strays.items():
-            try:
-                self._responder.record_strays(federation, life, said)
-            except _GONE as error:
-                _log.warning("left alone: %s", error)
-            except Exception:
-                _log.exception("federation=%s strays failed", federation)
-                failures |= {each.message_id for each in said}
+    def _take(self, message: AveragerMessage) -> None:
+        """Do what a message asks for; but responses are gathered first."""
+        match message:
+            case ArrivedUpdate() | ArrivedOutcome():
+                self._responses[message.assigned_in].append(message)
+            case Junk():
+                self._storage.discard(message)
+            case CheckRound():
+                self._check(message)
+            case AbortRound():
+                self._loop.abort(self._round_of(message), message.reason)
+            case ExpelClient():
+                self._loop.expel(self._round_of(message), message.thing)
+            case AverageShard():
+                self._tell_of(message.federation, message.round, job=message.job)
+                self._loop.do_job(message)
 
     def _check(self, message: CheckRound) -> None:
-        self._properties |= {"federation": message.federation, "round": message.round}
         now = time.time()
         if message.at > now:
+            self._tell_of(message.federation, message.round)
             self._services.notices.ask_for_check(message, now)
         else:
-            self._rounds.look(self._services.rounds.of(message.federation, message.life, message.round))
+            self._loop.look(self._round_of(message))
 
-    def _abort(self, message: AbortRound) -> None:
-        self._properties |= {"federation": message.federation, "round": message.round}
-        self._rounds.abort(self._services.rounds.of(message.federation, message.life, message.round), message.reason)
+    def _round_of(self, message: CheckRound | AbortRound | ExpelClient) -> RoundRecord:
+        self._tell_of(message.federation, message.round)
+        return self._services.rounds.of(message.federation, message.life, message.round)
 
-    def _expel(self, message: ExpelClient) -> None:
-        self._properties |= {"federation": message.federation, "round": message.round}
-        record = self._services.rounds.of(message.federation, message.life, message.round)
-        self._rounds.expel(record, message.thing)
+    def _without_strays(self) -> dict[AssignedRound, list[Response]]:
+        """The responses to rounds that have been opened. All others are recorded together: a device may make up as many
+        rounds as it likes. If a delivery is to one round alone, whoever looks for that round finds it missing."""
+        known: set[tuple[str, str, int]] = set()
+        strays: dict[tuple[str, str], list[Response]] = defaultdict(list)
+        with self._trying(_ids(itertools.chain(*self._responses.values())), "looking for rounds"):
+            known = self._services.rounds.known(self._responses)
+            for assigned_in in self._responses.keys() - known:
+                strays[assigned_in.federation, assigned_in.life] += self._responses[assigned_in]
+        for (federation, life), responses in strays.items():
+            with self._trying(_ids(responses), f"federation={federation} strays"):
+                self._receiver.strays.record(federation, life, responses)
+        return {assigned_in: group for assigned_in, group in self._responses.items() if assigned_in in known}
+
+    @contextmanager
+    def _trying(self, message_ids: Collection[str], what: str) -> Iterator[None]:
+        """Have messages come again if something fails."""
+        try:
+            yield
+        except _GONE as error:
+            _log.warning("left alone: %s", error)
+        except Exception:
+            # Whatever it is, only these messages come again, and at last go to the dead-letter queue.
+            _log.exception("%s failed: messages %s", what, ", ".join(sorted(message_ids)))
+            self._failed.update(message_ids)
+
+    def _tell_of(self, federation: str, round_number: int, **figures: int) -> None:
+        self._properties |= {"federation": federation, "round": round_number, **figures}
+
+
+def _ids(responses: Iterable[Response]) -> set[str]:
+    return {response.message_id for response in responses}

@@ -34,7 +34,7 @@ def test_the_harness_finds_what_a_crash_would_break() -> None:
 def _break(code: Path) -> None:
     """Count an update however often it comes, and forget a round once it is closed."""
     _replace(code / "cloud/state/rounds.py", 'is_new("thing", ', 'is_new("nothing", ')
-    _replace(code / "cloud/averager/round/steps.py", "if self._comes_again:", "if False:")
+    _replace(code / "cloud/averager/round/loop.py", "if self._comes_again:", "if False:")
 
 
 def _replace(path: Path, text: str, by: str) -> None:

@@ -10,8 +10,7 @@ import math
 import msgspec
 import numpy as np
 
-from cloud.state.handover import assignment_of
-from cloud.state.records import EXPELLED, RoundRecord
+from cloud.state.records import RoundRecord
 from protocol.encodings import (
     BLOCK,
     Floats,
@@ -70,29 +69,6 @@ def max_header_bytes(expected: UpdateLayout) -> int:
 def max_bytes(expected: UpdateLayout) -> int:
     """How long an update's file may be."""
     return max_header_bytes(expected) + expected.data_bytes
-
-
-def round_for(assigned: RoundRecord, latest: RoundRecord, thing: str) -> RoundRecord | None:
-    """The round in which a client's response to an assignment counts: that of the assignment, or in a buffered
-    federation the `latest` one, if it waits for it; None if it is the next one, which has not opened.
-
-    Raises:
-        LateError: no round wants it any more.
-        RefusedError: none ever did, or its thing was expelled.
-    """
-    if thing in assigned.expelled or thing in latest.expelled:
-        raise RefusedError(EXPELLED)
-    if assignment_of(assigned, thing) != assigned.round:
-        raise RefusedError("not in cohort")
-    if assigned.status == "open":
-        return assigned
-    limit = assigned.settings.max_staleness
-    present = latest.round if latest.status == "open" else latest.round + 1
-    if limit and present - assigned.round > limit:
-        raise LateError(f"too old: assigned {present - assigned.round} rounds ago; max_staleness is {limit}")
-    if limit and present <= latest.settings.rounds and assignment_of(latest, thing) == assigned.round:
-        return latest if latest.status == "open" else None
-    raise LateError(f"late: the round is {assigned.status}")
 
 
 def inspect(data: bytes, name: UpdateName, round_record: RoundRecord, expected: UpdateLayout) -> Inspected:

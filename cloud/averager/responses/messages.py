@@ -3,7 +3,7 @@
 import logging
 import re
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 from urllib.parse import quote_plus, unquote_plus
 
 import msgspec
@@ -27,7 +27,15 @@ MAX_REASON = 500
 """So many characters of a reason that a device gives are kept."""
 
 
-class Arrival(msgspec.Struct, frozen=True, kw_only=True):
+class AssignedRound(NamedTuple):
+    """The round of an assignment: what a response is to."""
+
+    federation: str
+    life: str
+    round: int
+
+
+class ArrivedUpdate(msgspec.Struct, frozen=True, kw_only=True):
     """An update that S3 told of, and the message that told; `put_off` if it was heard before, between two rounds."""
 
     message_id: str
@@ -44,6 +52,11 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
         return self.name.thing
 
     @property
+    def assigned_in(self) -> AssignedRound:
+        """The round of its assignment, as its key says."""
+        return AssignedRound(self.name.federation, self.name.life, self.name.round)
+
+    @property
     def body(self) -> bytes:
         """A message that tells the same, put off."""
         part = _S3Part(object=_S3Object(key=quote_plus(self.key, safe="/"), versionId=self.version_id))
@@ -51,8 +64,8 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.json.encode(_S3Event(Records=(_S3Record(eventTime=at, s3=part),), put_off=True))
 
 
-class Word(msgspec.Struct, frozen=True, kw_only=True):
-    """A client's word that no update will come, and the message that told."""
+class ArrivedOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What a client says when no update will come, and the message that told."""
 
     message_id: str
     federation: str
@@ -61,8 +74,13 @@ class Word(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def thing(self) -> str:
-        """Whose word it is."""
+        """Whose outcome it is."""
         return self.outcome.thing
+
+    @property
+    def assigned_in(self) -> AssignedRound:
+        """The round of its assignment, as the client says."""
+        return AssignedRound(self.federation, self.outcome.life, self.outcome.round)
 
     @property
     def put_off(self) -> bool:
@@ -75,6 +93,10 @@ class Word(msgspec.Struct, frozen=True, kw_only=True):
         return encode(msgspec.structs.replace(self.outcome, heard_at=self.arrived_at))
 
 
+Response = ArrivedUpdate | ArrivedOutcome
+"""What a client sends back for an assignment."""
+
+
 class Junk(msgspec.Struct, frozen=True, kw_only=True):
     """An object that a device has put where updates lie, and that is none, and the message that told."""
 
@@ -84,7 +106,7 @@ class Junk(msgspec.Struct, frozen=True, kw_only=True):
     size: int
 
 
-Said = Arrival | Word | Junk | CheckRound | AbortRound | AverageShard | ExpelClient
+AveragerMessage = Response | Junk | CheckRound | AbortRound | AverageShard | ExpelClient
 
 
 class _S3Object(msgspec.Struct):
@@ -117,7 +139,7 @@ class _Tagged(msgspec.Struct):
     kind: Literal["check-round", "abort-round", "average-shard", "expel-client", "outcome"] | None = None
 
 
-def parse(message_id: str, body: str, now: float) -> list[Said]:
+def parse(message_id: str, body: str, now: float) -> list[AveragerMessage]:
     """What one message says; nothing, if it tells of what is no concern of the averager's.
 
     Raises:
@@ -139,11 +161,11 @@ def parse(message_id: str, body: str, now: float) -> list[Said]:
     if kind == "expel-client":
         return [decode(body, ExpelClient)]
     if kind == "outcome":
-        return list(_words(message_id, body, now))
-    return list(parse_arrivals(message_id, body))
+        return list(_outcomes(message_id, body, now))
+    return list(parse_s3_event(message_id, body))
 
 
-def _words(message_id: str, body: str, now: float) -> list[Word]:
+def _outcomes(message_id: str, body: str, now: float) -> list[ArrivedOutcome]:
     try:
         outcome = decode(body, Outcome)
         federation = names.parse_shadow_name(outcome.shadow)
@@ -152,10 +174,10 @@ def _words(message_id: str, body: str, now: float) -> list[Word]:
         return []
     outcome = msgspec.structs.replace(outcome, reason=(outcome.reason or "")[:MAX_REASON])
     at = now if outcome.heard_at is None else outcome.heard_at
-    return [Word(message_id=message_id, federation=federation, outcome=outcome, arrived_at=at)]
+    return [ArrivedOutcome(message_id=message_id, federation=federation, outcome=outcome, arrived_at=at)]
 
 
-def parse_arrivals(message_id: str, body: str) -> list[Arrival | Junk]:
+def parse_s3_event(message_id: str, body: str) -> list[ArrivedUpdate | Junk]:
     """The updates that an S3 event tells of, and what else lies among them. What lies elsewhere in the bucket is left
     out.
 
@@ -166,14 +188,14 @@ def parse_arrivals(message_id: str, body: str) -> list[Arrival | Junk]:
         event = msgspec.json.decode(body, type=_S3Event)
     except msgspec.DecodeError as error:
         raise InvalidMessageError(f"neither an S3 event nor a message of fedgrass: {error}: {body[:200]}") from error
-    arrivals: list[Arrival | Junk] = []
+    stored: list[ArrivedUpdate | Junk] = []
     for record in event.Records:
         key = unquote_plus(record.s3.object.key)
         try:
             name = names.parse_update_key(key)
         except names.InvalidNameError as error:
             if key.startswith(names.UPDATES_PREFIX):
-                arrivals.append(
+                stored.append(
                     Junk(
                         message_id=message_id,
                         key=key,
@@ -184,8 +206,8 @@ def parse_arrivals(message_id: str, body: str) -> list[Arrival | Junk]:
             else:
                 _log.info("left alone: %s", error)
             continue
-        arrivals.append(
-            Arrival(
+        stored.append(
+            ArrivedUpdate(
                 message_id=message_id,
                 name=name,
                 key=key,
@@ -195,4 +217,4 @@ def parse_arrivals(message_id: str, body: str) -> list[Arrival | Junk]:
                 put_off=event.put_off,
             )
         )
-    return arrivals
+    return stored

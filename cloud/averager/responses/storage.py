@@ -4,7 +4,7 @@ import logging
 from collections.abc import Collection, Iterable
 from concurrent.futures import Executor
 
-from cloud.averager.responses.messages import Arrival, Junk, Word
+from cloud.averager.responses.messages import ArrivedUpdate, Junk, Response
 from cloud.state.models import Models
 from protocol import names
 
@@ -19,38 +19,38 @@ class Storage:
     def __init__(self, models: Models, parallel: Executor) -> None:
         self._models = models
         self._parallel = parallel
-        self._discarded: list[Arrival | Junk] = []
+        self._discarded: list[ArrivedUpdate | Junk] = []
         self.stored_bytes = 0
         self.junk_bytes = 0
         self.refused_updates = 0
 
-    def count(self, group: Iterable[Arrival | Word], looked_at: Collection[Arrival | Word]) -> None:
+    def count(self, group: Iterable[Response], looked_at: Collection[Response]) -> None:
         """Count what was stored. What is not `looked_at` is junk; of the rest it has to be seen."""
-        versions = {said.version_id for said in looked_at if isinstance(said, Arrival)}
-        for said in group:
-            if isinstance(said, Arrival) and not said.put_off:
-                self.stored_bytes += said.size
-                self.junk_bytes += 0 if said.version_id in versions else said.size
+        versions = {one.version_id for one in looked_at if isinstance(one, ArrivedUpdate)}
+        for one in group:
+            if isinstance(one, ArrivedUpdate) and not one.put_off:
+                self.stored_bytes += one.size
+                self.junk_bytes += 0 if one.version_id in versions else one.size
 
-    def discard(self, stored: Arrival | Junk) -> None:
+    def discard(self, stored: ArrivedUpdate | Junk) -> None:
         """Have deleted what is no update of any federation."""
         self.stored_bytes += stored.size
         self.junk_bytes += stored.size
         self.refused_updates += 1
         self._discard(stored)
 
-    def discard_too_large(self, group: Iterable[Arrival | Word], limit: int) -> None:
+    def discard_too_large(self, group: Iterable[Response], limit: int) -> None:
         """Have deleted what is larger than any update of the federation's model: what a client can store is bounded."""
-        for said in group:
-            if isinstance(said, Arrival) and said.size > limit:
-                self._discard(said)
+        for one in group:
+            if isinstance(one, ArrivedUpdate) and one.size > limit:
+                self._discard(one)
 
     def delete_discarded(self) -> set[str]:
         """Delete all that was discarded, at once: there may be as many objects as messages. Returns the messages that
         have to come again, since what they tell of is there still."""
         return {message_id for message_id in self._parallel.map(self._delete, self._discarded) if message_id}
 
-    def _delete(self, stored: Arrival | Junk) -> str | None:
+    def _delete(self, stored: ArrivedUpdate | Junk) -> str | None:
         try:
             self._models.delete(stored.key, stored.version_id or "")
         except Exception:
@@ -59,7 +59,7 @@ class Storage:
             return stored.message_id
         return None
 
-    def _discard(self, stored: Arrival | Junk) -> None:
+    def _discard(self, stored: ArrivedUpdate | Junk) -> None:
         if stored.version_id is not None and stored.key.startswith(names.UPDATES_PREFIX):
             _log.warning("deleted: %s, %d bytes", stored.key, stored.size)
             self._discarded.append(stored)

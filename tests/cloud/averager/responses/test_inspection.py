@@ -10,14 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.averager.responses.inspection import RefusedError, inspect, largest_change, max_bytes, round_for
-from cloud.state.records import CohortMember, RoundRecord
+from cloud.averager.responses.inspection import RefusedError, inspect, largest_change, max_bytes
 from protocol.encodings import BLOCK, Encoded, UpdateLayout, update_layout
 from protocol.encodings import dump as dump_update
-from protocol.messages import MAX_REPORT_BYTES, Encoding, ModelHeader, RoundState, encode
+from protocol.messages import MAX_REPORT_BYTES, Encoding, ModelHeader, encode
 from protocol.names import UpdateName
 from protocol.tensors import Array, Header, TensorSpec, dump, encode_header, header_length
-from tests.cloud.examples import federation, layout_of, report, round_record, update_of
+from tests.cloud.examples import layout_of, report, round_record, update_of
 
 ROUND = round_record("a", "b")
 NAME = UpdateName("f", 1, "a")
@@ -94,19 +93,6 @@ def test_tensors_in_another_order_than_the_models_are_a_wrong_schema() -> None:
     two: dict[str, Array] = {"a": np.zeros(2, "<f4"), "b": np.zeros(2, "<f4")}
     data = update_of(dict(reversed(two.items())), report())
     assert refusal(data, layout_of(two)).startswith("wrong schema: tensor ")
-
-
-@pytest.mark.parametrize("status", ["averaging", "closed", "aborted"])
-def test_an_update_that_comes_after_its_round_is_late(status: RoundState) -> None:
-    with pytest.raises(RefusedError, match=f"^late: the round is {status}$"):
-        ended = round_record("a", status=status)
-        round_for(ended, ended, "a")
-
-
-def test_a_sender_that_was_not_selected_is_refused() -> None:
-    with pytest.raises(RefusedError, match=r"^not in cohort$"):
-        round_for(ROUND, ROUND, "stranger")
-    assert round_for(ROUND, ROUND, "b") is ROUND
 
 
 @pytest.mark.parametrize(
@@ -317,44 +303,3 @@ def test_whatever_a_device_sends_it_is_accepted_as_declared_or_refused(data: st.
         return
     assert inspected.norm == 5.0
     assert (inspected.report.thing, inspected.report.round, inspected.report.base) == ("a", 1, ROUND.base.sha256)
-
-
-def rounds_of(age: int, status: RoundState = "open", limit: int = 2) -> tuple[RoundRecord, RoundRecord]:
-    """Round 1, which has ended, and one so many rounds later, for which "a" is busy still."""
-    settings = federation(target=1, max_staleness=limit)
-    assigned = round_record("a", "b", settings=settings, status="closed")
-    busy = (CohortMember(thing="a", assigned_in=1, assigned_at=1000.0), CohortMember(thing="b"))
-    return assigned, round_record(settings=settings, round=1 + age, status=status, cohort=busy)
-
-
-def test_in_a_buffered_federation_a_late_update_counts_in_the_round_that_is_open() -> None:
-    assigned, latest = rounds_of(2)
-    assert round_for(assigned, latest, "a") is latest
-
-
-def test_a_late_update_of_a_client_that_the_open_round_does_not_wait_for_is_late() -> None:
-    assigned, latest = rounds_of(2)
-    with pytest.raises(RefusedError, match=r"^late: the round is closed$"):
-        round_for(assigned, latest, "b")  # it has a newer assignment
-    with pytest.raises(RefusedError, match=r"^late: the round is closed$"):
-        round_for(*rounds_of(2, limit=0), "a")
-
-
-@pytest.mark.parametrize("status", ["averaging", "closed", "aborted"])
-def test_a_late_update_that_comes_between_two_rounds_has_to_wait(status: RoundState) -> None:
-    assigned, latest = rounds_of(1, status)
-    assert round_for(assigned, latest, "a") is None
-    assert round_for(assigned, assigned, "a") is None
-    with pytest.raises(RefusedError, match=r"^too old: assigned 3 rounds ago; max_staleness is 2$"):
-        round_for(*rounds_of(2, status), "a")
-
-
-def test_an_update_that_is_older_than_the_settings_allow_is_refused() -> None:
-    with pytest.raises(RefusedError, match=r"^too old: assigned 3 rounds ago; max_staleness is 2$"):
-        round_for(*rounds_of(3), "a")
-
-
-def test_after_the_last_round_no_update_waits() -> None:
-    last = round_record("a", settings=federation(target=1, max_staleness=2, rounds=1), status="closed")
-    with pytest.raises(RefusedError, match=r"^late: the round is closed$"):
-        round_for(last, last, "a")

@@ -7,7 +7,7 @@ from urllib.parse import quote_plus
 import msgspec
 import pytest
 
-from cloud.averager.responses.messages import MAX_REASON, Arrival, Junk, Word, parse
+from cloud.averager.responses.messages import MAX_REASON, ArrivedOutcome, ArrivedUpdate, Junk, parse
 from protocol.messages import AbortRound, CheckRound, InvalidMessageError, Message, Outcome, encode
 from protocol.names import UpdateName, former_update_key, shadow_name, update_key
 
@@ -29,10 +29,10 @@ def event(*keys: str, **changes: Any) -> str:
     return json.dumps({"Records": records})
 
 
-def arrivals(body: str) -> list[Arrival]:
+def arrivals(body: str) -> list[ArrivedUpdate]:
     said = parse("m1", body, NOW)
-    assert all(isinstance(each, Arrival) for each in said)
-    return [each for each in said if isinstance(each, Arrival)]
+    assert all(isinstance(each, ArrivedUpdate) for each in said)
+    return [each for each in said if isinstance(each, ArrivedUpdate)]
 
 
 def test_an_event_tells_who_sent_which_version_and_when() -> None:
@@ -83,7 +83,7 @@ def test_a_message_of_the_functions_or_an_operator_is_what_was_sent(message: Mes
 
 
 def test_a_word_of_a_client_tells_of_which_federation_it_is_and_when_it_was_heard() -> None:
-    word = Word(message_id="m1", federation="f", outcome=FAILED, arrived_at=NOW)
+    word = ArrivedOutcome(message_id="m1", federation="f", outcome=FAILED, arrived_at=NOW)
     assert parse("m1", encode(FAILED).decode(), NOW) == [word]
 
 
@@ -107,7 +107,7 @@ def test_a_word_that_cannot_be_read_is_left_alone(reason: str) -> None:
 
 def test_of_a_reason_no_more_is_kept_than_a_reader_needs() -> None:
     (word,) = parse("m1", encode(msgspec.structs.replace(FAILED, reason="r" * 100_000)).decode(), NOW)
-    assert isinstance(word, Word)
+    assert isinstance(word, ArrivedOutcome)
     assert word.outcome.reason == "r" * MAX_REASON
 
 
@@ -141,9 +141,9 @@ def test_an_arrival_that_is_put_off_tells_the_same_again() -> None:
 
 def test_a_word_that_is_put_off_tells_the_same_again_and_when_it_was_heard_first() -> None:
     (word,) = parse("m1", encode(FAILED).decode(), NOW)
-    assert isinstance(word, Word)
+    assert isinstance(word, ArrivedOutcome)
     (again,) = parse("m2", word.body.decode(), NOW + 60)
-    assert isinstance(again, Word)
+    assert isinstance(again, ArrivedOutcome)
     assert (again.federation, again.thing, again.arrived_at) == ("f", "a", NOW)
     assert (word.put_off, again.put_off) == (False, True)
     assert again.body == word.body

@@ -1,0 +1,75 @@
+"""Updates to rounds that never were, or were in another life of the federation."""
+
+import logging
+from collections import defaultdict
+from collections.abc import Sequence
+
+from cloud.averager.responses.classification import newest_of
+from cloud.averager.responses.messages import ArrivedUpdate, Response
+from cloud.averager.responses.refusals import Refusals
+from cloud.averager.responses.schemas import Schemas
+from cloud.averager.responses.storage import Storage
+from cloud.averager.responses.verdicts import refusal
+from cloud.services import Services
+from cloud.state.federations import UnknownFederationError
+from cloud.state.records import FederationRecord, ResponseRecord
+from cloud.state.rounds import UnknownRoundError
+
+_log = logging.getLogger(__name__)
+
+_NO_ROUND = 0
+"""Updates to rounds that never were are recorded with round 0, which is none."""
+
+
+class Strays:
+    """Records strays, of each client the last one; but not those to a federation that never was. A device may make up
+    as many as it likes, and each record would stay."""
+
+    def __init__(self, services: Services, schemas: Schemas, storage: Storage) -> None:
+        self._services = services
+        self._schemas = schemas
+        self._storage = storage
+        self._refusals = Refusals(services, storage)
+
+    def record(self, federation: str, life: str, responses: Sequence[Response]) -> None:
+        """Record responses to rounds of a life of a federation that this one does not have. Outcomes are left alone."""
+        strays = [one for one in responses if isinstance(one, ArrivedUpdate)]
+        try:
+            present = self._services.federations.get(federation)
+        except UnknownFederationError:
+            for stray in strays:
+                _log.warning("federation=%s thing=%s: there is no such federation", federation, stray.thing)
+                self._storage.discard(stray)
+            return
+        newest = newest_of(strays)
+        self._storage.count(strays, newest)
+        refused: dict[int, list[ResponseRecord]] = defaultdict(list)
+        for stray in newest:
+            if life == present.life:
+                refused[_NO_ROUND].append(refusal(stray, f"unknown round {stray.name.round}"))
+            else:
+                place = self._place_of(federation, present.life, stray.name.round)
+                refused[place].append(refusal(stray, _of_another_life(life, present)))
+        for place, records in refused.items():
+            self._refusals.record(federation, present.life, place, records)
+        self._storage.refused_updates += len(newest)
+        self._storage.discard_too_large(strays, self._schemas.limit_of(present))
+
+    def _place_of(self, federation: str, life: str, round_number: int) -> int:
+        """The round in which a stray is recorded: the one of its number, if this life has it."""
+        try:
+            return self._services.rounds.of(federation, life, round_number).round
+        except UnknownRoundError:
+            return _NO_ROUND
+
+
+def _of_another_life(life: str, present: FederationRecord) -> str:
+    if not life:
+        return (
+            f"another life: it does not say that it is for this one, {present.life}: update com.fedgrass.Client on the "
+            "device, unless it was made for an earlier federation of this name"
+        )
+    return (
+        f"another life: it was made for an earlier federation of this name, {life}, not for this one, "
+        f"{present.life or 'which is older than lives'}"
+    )
