@@ -60,7 +60,7 @@ def measure(junk: int) -> Figures:
         _drained(sandbox)
         lines = function_lines(sandbox.aws, sandbox.deployment.averager)[before:]
         rounds = sandbox.operations.rounds
-        refused = [rounds.answers(FEDERATION, number).refused for number in (0, 2)]
+        refused = [rounds.responses(FEDERATION, number).refused for number in (0, 2)]
         started = time.monotonic()
         clients.answer(2)
         round_s = time.monotonic() - started

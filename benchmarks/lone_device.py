@@ -112,7 +112,7 @@ class LoneDevice:
             RoundLostError: it was aborted, or does not end.
         """
         record = self._wait_for_round(opened.round, lambda record: record.status in ("closed", "aborted"))
-        accepted = self._operations.rounds.answers(self._name, record.round).accepted
+        accepted = self._operations.rounds.responses(self._name, record.round).accepted
         if not accepted or accepted[0].report is None or record.notified_at is None:
             raise RoundLostError(f"round {record.round} is {record.status}: {record.reason}")
         return _local(record.notified_at, accepted[0].report.timings)

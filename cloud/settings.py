@@ -20,7 +20,7 @@ MAX_WAIT_S = 366 * 86_400
 """The longest time that a setting may name: a year."""
 
 MAX_STALENESS = 100
-"""More rounds than this no update may be late by: each is looked through for an answer when one comes late."""
+"""More rounds than this no update may be late by: each is looked through for a response when one comes late."""
 
 MAX_COHORT = 1500
 """A round has no more clients: what it has to know of them is in one item of DynamoDB, and so many fit, however long

@@ -38,7 +38,7 @@ Encoding = Literal["float32", "bfloat16", "int8"]
 """How the float coordinates of an update travel: see `protocol.encodings`."""
 
 Phase = Literal["accepted", "training", "uploading", "done", "declined", "failed"]
-RoundState = Literal["open", "averaging", "closed", "aborted"]
+RoundStatus = Literal["open", "averaging", "closed", "aborted"]
 
 FINAL_PHASES: frozenset[Phase] = frozenset({"done", "declined", "failed"})
 
@@ -149,7 +149,7 @@ class RoundNotice(Message, frozen=True, kw_only=True):
     federation: str
     life: Life = ""
     round: Positive
-    state: RoundState
+    state: RoundStatus
     model: ModelReference | None = None
     counts: RoundCounts = RoundCounts()
     metrics: dict[str, float] = {}

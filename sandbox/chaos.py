@@ -90,7 +90,7 @@ class Chaos:
         operations = self._sandbox.operations
         last = operations.federations.get(self._federation).round
         records = [operations.rounds.get(self._federation, number) for number in range(1, last + 1)]
-        answers = {record.round: operations.rounds.answers(self._federation, record.round) for record in records}
+        answers = {record.round: operations.rounds.responses(self._federation, record.round) for record in records}
         return judge(self._injections, records, answers)
 
     def look(self, view: View) -> None:

@@ -8,7 +8,7 @@ from enum import StrEnum
 import msgspec
 
 from cloud.state.records import RoundRecord
-from cloud.state.rounds import Answers
+from cloud.state.rounds import Responses
 
 
 class Fault(StrEnum):
@@ -101,7 +101,7 @@ class Survival(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def judge(
-    injections: Sequence[Injection], rounds: Sequence[RoundRecord], answers: Mapping[int, Answers]
+    injections: Sequence[Injection], rounds: Sequence[RoundRecord], answers: Mapping[int, Responses]
 ) -> list[Survival]:
     """One Survival for each fault, from all rounds of a federation, and the answers to each.
 
@@ -130,7 +130,7 @@ def judge(
     return judged
 
 
-def _problems_of_round(record: RoundRecord, answers: Answers) -> list[str]:
+def _problems_of_round(record: RoundRecord, answers: Responses) -> list[str]:
     problems = []
     if record.status != "closed":
         problems.append(f"round {record.round} is {record.status}: {record.reason}")
@@ -144,7 +144,7 @@ def _problems_of_round(record: RoundRecord, answers: Answers) -> list[str]:
     return problems
 
 
-def _problems_of(injection: Injection, record: RoundRecord, answers: Mapping[int, Answers]) -> list[str]:
+def _problems_of(injection: Injection, record: RoundRecord, answers: Mapping[int, Responses]) -> list[str]:
     number, thing = injection.round, injection.thing
     problems = []
     if thing is not None and not any(_took_part(thing, answers[other]) for other in answers if other >= number):
@@ -159,5 +159,5 @@ def _problems_of(injection: Injection, record: RoundRecord, answers: Mapping[int
     return problems
 
 
-def _took_part(thing: str, answers: Answers) -> bool:
+def _took_part(thing: str, answers: Responses) -> bool:
     return any(response.thing == thing for response in answers.accepted)

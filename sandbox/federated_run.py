@@ -12,7 +12,7 @@ import msgspec
 import psutil
 
 from cloud.state.records import RoundRecord
-from cloud.state.rounds import Answers
+from cloud.state.rounds import Responses
 from operations.federations import Operations
 from protocol.messages import Phase, Progress, RoundNotice
 from sandbox.console import Console
@@ -244,7 +244,7 @@ def _score(operations: Operations, record: RoundRecord, scorer: Scorer, director
 def _figures(
     operations: Operations, record: RoundRecord, previous_end: float, heard: Mapping[str, Progress]
 ) -> RoundFigures:
-    answers = operations.rounds.answers(record.federation, record.round)
+    answers = operations.rounds.responses(record.federation, record.round)
     responses = answers.accepted
     ended_at = record.closed_at or time.time()
     round_s = ended_at - previous_end
@@ -282,7 +282,7 @@ def _figures(
     )
 
 
-def failing_of(record: RoundRecord, answers: Answers, heard: Mapping[str, Progress]) -> list[Failing]:
+def failing_of(record: RoundRecord, answers: Responses, heard: Mapping[str, Progress]) -> list[Failing]:
     """In the order of the things' names. Who was still at it when enough others had answered has not failed; `heard` is
     what each said last, which may have come too late for the round to know of it."""
     found = {thing: _vanished(thing, heard.get(thing)) for thing in record.vanished}

@@ -64,8 +64,8 @@ def timeline(
     """Show what happened when in a round, for each client."""
     operations = operations_of(stack)
     record = operations.rounds.get(federation, round_number)
-    answers = operations.rounds.answers(federation, round_number)
+    responses = operations.rounds.responses(federation, round_number)
     if as_json:
-        write_json({"round": record, "answers": answers})
+        write_json({"round": record, "answers": responses})
         return
-    show_timeline(Screen(), record, answers)
+    show_timeline(Screen(), record, responses)

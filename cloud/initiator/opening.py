@@ -141,8 +141,8 @@ def _handed_over(
         before = services.rounds.of(federation.federation, federation.life, federation.round)
     except UnknownRoundError:
         return (), ()  # this is the first round
-    answers = services.rounds.answers(before.federation, before.round)
-    busy = busy_after(before, answers)
+    responses = services.rounds.responses(before.federation, before.round)
+    busy = busy_after(before, responses)
     if (before.model or before.base) != federation.model:
         # What they change is another model, if this one was rolled back to.
         services.notices.withdraw(before.federation, before.life, [member.thing for member in busy], before.round)
@@ -150,7 +150,7 @@ def _handed_over(
     if before.notified_at is None:  # whoever opened it was cut off, or is still at it
         untold = [member.thing for member in busy if member.assigned_in == before.round]
         services.notices.assign(before.federation, untold, _assignment_of(before))
-    return busy, carried_after(before, answers)
+    return busy, carried_after(before, responses)
 
 
 def _assignment_of(record: RoundRecord) -> Assignment:

@@ -6,7 +6,7 @@ All of it are pure functions of the round and what came back in it, so that whoe
 import msgspec
 
 from cloud.state.records import ITEM_BYTES, Carried, CohortMember, RoundRecord, plan_of, size_of
-from cloud.state.rounds import Answers
+from cloud.state.rounds import Responses
 
 _SPARE_BYTES = 2048
 """What an item of DynamoDB keeps for its key and for itself."""
@@ -20,48 +20,48 @@ def assignment_of(record: RoundRecord, thing: str) -> int | None:
     return None
 
 
-def unanswered(record: RoundRecord, answers: Answers) -> list[CohortMember]:
+def unanswered(record: RoundRecord, responses: Responses) -> list[CohortMember]:
     """The clients of the cohort of which nothing was heard."""
-    answered = {response.thing for response in (*answers.accepted, *answers.failed)}
+    answered = {response.thing for response in (*responses.accepted, *responses.failed)}
     return [member for member in record.cohort if member.thing not in answered]
 
 
-def busy_after(record: RoundRecord, answers: Answers) -> tuple[CohortMember, ...]:
+def busy_after(record: RoundRecord, responses: Responses) -> tuple[CohortMember, ...]:
     """The clients that a round waited for and the next one waits for as well, with their histories as they were when
     they got their assignments (Nguyen et al., FedBuff, 2022, algorithm 1: a client trains on while the server goes on).
 
-    These are the clients without an answer whose assignment will not be older than `max_staleness` then. One whose
+    These are the clients without a response whose assignment will not be older than `max_staleness` then. One whose
     update was refused is not busy any more, and one that could not be told never was. As long as it is not noted who
     was told, all are taken to be: whoever opens the next round tells them. A round that was aborted for another reason
     than its quorum hands over nothing.
     """
     if record.round >= record.settings.rounds or (record.status == "aborted" and not record.carry):
         return ()
-    refused = {response.thing for response in answers.refused}
-    is_noted = record.notified_at is not None or bool(answers.notified)
+    refused = {response.thing for response in responses.refused}
+    is_noted = record.notified_at is not None or bool(responses.notified)
     busy = []
-    for member in unanswered(record, answers):
+    for member in unanswered(record, responses):
         if member.thing in refused:
             continue
         if member.assigned_in is not None:
             since = member
-        elif is_noted and member.thing not in answers.notified:
+        elif is_noted and member.thing not in responses.notified:
             continue
         else:
-            at = answers.notified.get(member.thing, record.opened_at)
+            at = responses.notified.get(member.thing, record.opened_at)
             since = msgspec.structs.replace(member, assigned_in=record.round, assigned_at=at)
         if record.round + 1 - (since.assigned_in or record.round) <= record.settings.max_staleness:
             busy.append(since)
     return tuple(busy)
 
 
-def given_up(record: RoundRecord, answers: Answers) -> list[CohortMember]:
-    """The clients without an answer that no round waits for any more."""
-    busy = {member.thing for member in busy_after(record, answers)}
-    return [member for member in unanswered(record, answers) if member.thing not in busy]
+def given_up(record: RoundRecord, responses: Responses) -> list[CohortMember]:
+    """The clients without a response that no round waits for any more."""
+    busy = {member.thing for member in busy_after(record, responses)}
+    return [member for member in unanswered(record, responses) if member.thing not in busy]
 
 
-def carried_after(record: RoundRecord, answers: Answers) -> tuple[Carried, ...]:
+def carried_after(record: RoundRecord, responses: Responses) -> tuple[Carried, ...]:
     """The updates that a round accepted, or had itself been left, and could not use. In a buffered federation none is
     older than `max_staleness`."""
     if not record.carry:
@@ -69,7 +69,7 @@ def carried_after(record: RoundRecord, answers: Answers) -> tuple[Carried, ...]:
     older = {c.thing: msgspec.structs.replace(c, age=c.age + 1) for c in record.carried}
     own = {
         r.thing: Carried(thing=r.thing, round=record.round, age=record.round + 1 - r.report.round)
-        for r in answers.accepted
+        for r in responses.accepted
         if r.report is not None
     }
     carried = older | own

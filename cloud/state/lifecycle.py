@@ -69,10 +69,10 @@ class Aborted(msgspec.Struct, frozen=True):
 
 
 class Expelled(msgspec.Struct, frozen=True):
-    """An operator expels a thing, which has answered like this so far, if it is a client of the round at all."""
+    """An operator expels a thing, whose response so far is like this, if it has one."""
 
     thing: str
-    answer: ResponseState | None = None
+    response: ResponseState | None = None
 
 
 class Sharded(msgspec.Struct, frozen=True):
@@ -187,13 +187,13 @@ def _count(record: RoundRecord, event: Counted) -> RoundRecord:
 
 
 def _expel(record: RoundRecord, event: Expelled) -> RoundRecord:
-    """Without a client, which from now on has failed, whatever it had answered."""
+    """Without a client, which from now on has failed, whatever its response was."""
     is_client = any(member.thing == event.thing for member in record.cohort)
     return msgspec.structs.replace(
         record,
         expelled=tuple(sorted({*record.expelled, event.thing})),
-        accepted=record.accepted - (event.answer == "accepted"),
-        failed=record.failed + (is_client and event.answer not in ("failed", "declined")),
+        accepted=record.accepted - (event.response == "accepted"),
+        failed=record.failed + (is_client and event.response not in ("failed", "declined")),
     )
 
 

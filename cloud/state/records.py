@@ -11,7 +11,7 @@ import msgspec
 
 from cloud.settings import Federation
 from cloud.state.known_fields import known_fields
-from protocol.messages import ModelReference, Report, RoundState
+from protocol.messages import ModelReference, Report, RoundStatus
 
 Item = dict[str, dict[str, Any]]
 
@@ -146,7 +146,7 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     federation: str
     round: int
-    status: RoundState
+    status: RoundStatus
     settings: Federation
     base: ModelReference
     schema: str
@@ -196,10 +196,10 @@ ITEM_BYTES = 400 << 10
 
 
 class ResponseRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What came back from one client in one round: an update, accepted or refused, or the word that none will come;
-    either may be early, and wait for a round. `life` is that of the round, `arrived_at` when S3 had the update, or when
-    the word was heard. An update without a `key` is one of an earlier version, under `names.former_update_key`; its
-    tensors begin at byte `data_start`."""
+    """What came back from one client in one round: an update, accepted or refused, or an outcome, which says that none
+    will come. Either may be early, and wait for a round. `life` is that of the round, `arrived_at` when S3 had the
+    update, or when the outcome was heard. An update without a `key` is one of an earlier version, under
+    `names.former_update_key`; its tensors begin at byte `data_start`."""
 
     thing: str
     state: ResponseState

@@ -16,7 +16,7 @@ the version that was read, a client's response is counted only if there is none,
 from the round before. A write whose condition fails has changed nothing, and tells what there is instead.
 
 What a federation of the same name has left behind is of another life: a new round takes its place, and its responses
-are no answers to the new one.
+are no responses to the new one.
 """
 
 from collections import Counter
@@ -52,6 +52,7 @@ _KEYS_AT_ONCE = 100
 ROOM_AT_END = TRANSACTION_ITEMS - 2
 """The transaction that ends a round has room for so many writes beside those of the round and of the pointer."""
 
+# Stored keys: they stay as they are.
 _EARLY = {False: "#early-update", True: "#early-word"}
 
 _IDENTITY = ("federation", "round", "opened_at", "life", "version")
@@ -86,7 +87,7 @@ class KnownResponsesError(Exception):
         self.states = states
 
 
-class Answers(msgspec.Struct, frozen=True, kw_only=True):
+class Responses(msgspec.Struct, frozen=True, kw_only=True):
     """All responses to a round, each kind in the order of the things' names, and when its clients were notified."""
 
     accepted: tuple[ResponseRecord, ...] = ()
@@ -94,8 +95,8 @@ class Answers(msgspec.Struct, frozen=True, kw_only=True):
     refused: tuple[ResponseRecord, ...] = ()
     notified: dict[str, float] = {}
 
-    def including(self, responses: Iterable[ResponseRecord]) -> "Answers":
-        """These answers with some that count, each in the place of what its client had said before."""
+    def including(self, responses: Iterable[ResponseRecord]) -> "Responses":
+        """These responses with some that count, each in the place of what its client had said before."""
         known = {r.thing: r for r in (*self.accepted, *self.failed, *responses)}
         counted = [known[thing] for thing in sorted(known)]
         return msgspec.structs.replace(
@@ -244,9 +245,9 @@ class Rounds:
         """Make one step of a round's life lasting, with the responses it counts, in one transaction; returns the round
         as it now is. A round that ends moves the federation's pointer; `last` finishes the federation.
 
-        `recovered` are the clients among `new` whose earlier answer this one replaces: an update the word that there is
-        none, or that of an expulsion any. `also` are writes to other tables that belong to the step: with `new` at most
-        ROOM_AT_END.
+        `recovered` are the clients among `new` whose earlier response this one replaces: an update one that failed
+        or declined, that of an expulsion any. `also` are writes to other tables that belong to the step: with `new` at
+        most ROOM_AT_END.
 
         Raises:
             StaleRoundError: the round is not as it was in `before`.
@@ -311,7 +312,7 @@ class Rounds:
         if writes:
             transact(self._dynamodb, writes)
 
-    def answers(self, federation: str, round_number: int) -> Answers:
+    def responses(self, federation: str, round_number: int) -> Responses:
         """All that came back in a round."""
         pages = self._dynamodb.get_paginator("query").paginate(
             TableName=self._responses,
@@ -331,7 +332,7 @@ class Rounds:
             responses = [response for response in responses if response.life == life]
             for record in self._reader.records([told] if told else [], _Notified):
                 notified = record.notified if record.life == life else {}
-        return Answers(
+        return Responses(
             accepted=tuple(r for r in responses if r.state == "accepted"),
             failed=tuple(r for r in responses if r.state in ("failed", "declined")),
             refused=tuple(r for r in responses if r.state == "refused"),

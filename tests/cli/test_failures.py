@@ -6,7 +6,7 @@ import pytest
 from cli.display import Display
 from cli.failures import LINES, lines, verdict
 from cli.screen import Screen
-from cloud.state.rounds import Answers
+from cloud.state.rounds import Responses
 from protocol.messages import Progress
 from sandbox.federated_run import Failing, RoundFigures, View, failing_of
 from tests.cloud.examples import round_record
@@ -98,4 +98,4 @@ def test_each_rounds_line_is_followed_by_the_devices_that_failed(capsys: pytest.
 )
 def test_a_device_that_no_answer_counts_of_is_told_with_its_last_word(last: Progress | None, told: str) -> None:
     record = round_record("d", status="aborted", vanished=("d",))
-    assert list(lines(failing_of(record, Answers(), {} if last is None else {"d": last}))) == [told]
+    assert list(lines(failing_of(record, Responses(), {} if last is None else {"d": last}))) == [told]

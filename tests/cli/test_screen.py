@@ -17,7 +17,7 @@ from cli.screen import LogFormatter, Screen, write_json
 from cli.table import Table
 from cli.timeline import show_timeline
 from cloud.state.records import ResponseRecord
-from cloud.state.rounds import Answers
+from cloud.state.rounds import Responses
 from tests.cloud.examples import report, round_record
 from tests.paths import ROOT
 
@@ -97,7 +97,7 @@ show_timeline(Screen(), *failing_round())
 """
 
 
-def failing_round() -> "tuple[object, Answers]":
+def failing_round() -> "tuple[object, Responses]":
     """A round of things with the longest names, one of which has failed for a long reason."""
     things = [f"{number}" + "n" * 127 for number in range(2)]
     reason = "train() of task.py: ValueError: " + "[x] " * 60
@@ -105,7 +105,7 @@ def failing_round() -> "tuple[object, Answers]":
     accepted = ResponseRecord(
         thing=things[1], state="accepted", arrived_at=1002.0, inspected_at=1002.0, report=report(things[1])
     )
-    return round_record(*things), Answers(accepted=(accepted,), failed=(failed,))
+    return round_record(*things), Responses(accepted=(accepted,), failed=(failed,))
 
 
 def on_a_terminal(columns: int, *command: str) -> str:
@@ -136,8 +136,8 @@ def test_at_80_columns_names_and_reasons_are_whole() -> None:
 
 
 def test_piped_a_timeline_has_a_line_for_each_client_and_reasons_below(capsys: pytest.CaptureFixture[str]) -> None:
-    record, answers = failing_round()
-    show_timeline(Screen(), record, answers)  # type: ignore[arg-type]
+    record, responses = failing_round()
+    show_timeline(Screen(), record, responses)  # type: ignore[arg-type]
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0][:3] for line in lines[2:]] == ["cli", "0nn", "1nn", "ave", "clo", "0nn"]
     assert "failed" not in lines[3]
@@ -149,7 +149,7 @@ def test_a_reason_in_the_timeline_is_shown_whole(capsys: pytest.CaptureFixture[s
     failed = ResponseRecord(thing="pi-7", state="failed", arrived_at=1.0, inspected_at=1.0, reason=reason)
     refused = ResponseRecord(thing="pi-8", state="refused", arrived_at=1.0, inspected_at=1.0, reason=reason)
     record = round_record("pi-7", status="aborted", reason=reason)
-    show_timeline(Screen(), record, Answers(failed=(failed,), refused=(refused,)))
+    show_timeline(Screen(), record, Responses(failed=(failed,), refused=(refused,)))
     lines = capsys.readouterr().out.splitlines()
     shown = SHOWN if reason == HOSTILE else reason
     assert lines[0].startswith(f"round 1 of f: aborted {shown}, opened ")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from cloud.settings import amount_of
 from cloud.state.federations import UnknownFederationError
 from cloud.state.records import ClientRecord, ResponseRecord, RoundRecord, to_attribute
-from cloud.state.rounds import Answers, UnknownRoundError
+from cloud.state.rounds import Responses, UnknownRoundError
 from operations.deployment import Deployment
 from operations.federations import Operations
 from protocol import names
@@ -257,13 +257,13 @@ class SimulatedFederation:
         """A round, once so many updates were accepted."""
         return self.round_with(round_number, f"at {count} updates", lambda record: record.accepted == count)
 
-    def answers(self, round_number: int) -> Answers:
+    def responses_to(self, round_number: int) -> Responses:
         """All that came back in a round."""
-        return self.operations.rounds.answers(self.name, round_number)
+        return self.operations.rounds.responses(self.name, round_number)
 
     def responses(self, round_number: int) -> dict[tuple[str, str], ResponseRecord]:
         """What came back in a round, by thing and state."""
-        answers = self.answers(round_number)
+        answers = self.responses_to(round_number)
         responses = (*answers.accepted, *answers.failed, *answers.refused)
         return {(response.thing, response.state): response for response in responses}
 

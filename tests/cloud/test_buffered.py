@@ -41,8 +41,8 @@ def test_the_update_of_a_slow_device_counts_in_a_later_round_at_less_weight(simu
     assert (simulated.round(1).refused, simulated.round(2).accepted) == (0, 2)  # a duplicate is no news
 
     turnaround_s = simulated.client("d2").turnaround_s
-    (response,) = [r for r in simulated.answers(2).accepted if r.thing == "d2"]
-    assert turnaround_s == response.arrived_at - simulated.answers(1).notified["d2"]
+    (response,) = [r for r in simulated.responses_to(2).accepted if r.thing == "d2"]
+    assert turnaround_s == response.arrived_at - simulated.responses_to(1).notified["d2"]
     eventually(lambda: simulated.desired("d1").withdrawn == 2, "d1 to be told that no other round comes")
 
 
@@ -63,7 +63,7 @@ def test_what_comes_between_two_rounds_counts_in_the_next_one(simulated: Simulat
     simulated.start()
     second = simulated.round_with(2, "told of both", lambda record: record.accepted + record.failed == 2)
     assert (second.status, second.accepted, second.failed) == ("open", 1, 1)
-    assert {r.thing: r.reason for r in simulated.answers(2).failed} == {"d3": "out of memory"}
+    assert {r.thing: r.reason for r in simulated.responses_to(2).failed} == {"d3": "out of memory"}
 
 
 def test_an_assignment_that_is_too_old_is_withdrawn_and_its_update_refused(simulated: SimulatedFederation) -> None:

@@ -65,7 +65,7 @@ def test_a_call_that_aws_throttles_is_made_again(simulated: SimulatedFederation,
     closed = simulated.ended(1)
     assert (closed.status, closed.accepted, closed.attempts) == ("closed", 2, 1)
     assert simulated.opened(2).base == closed.model
-    assert simulated.answers(2).notified.keys() == {"d0", "d1"}
+    assert simulated.responses_to(2).notified.keys() == {"d0", "d1"}
     assert set(refusing.refused) >= {
         "GetItem",
         "BatchGetItem",

@@ -89,7 +89,7 @@ def test_a_federation_made_anew_starts_from_nothing_and_leaves_what_was_before_i
     assert sorted(key.replace(simulated.life, earlier) for key in objects_of(simulated, simulated.life)) == sorted(
         before
     )
-    assert [r.thing for r in simulated.answers(2).accepted] == ["d0", "d1"]
+    assert [r.thing for r in simulated.responses_to(2).accepted] == ["d0", "d1"]
 
 
 def test_what_comes_late_of_an_earlier_life_is_refused_with_that_reason_and_its_words_are_left_alone(

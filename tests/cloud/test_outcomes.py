@@ -24,7 +24,7 @@ def test_clients_that_fail_or_decline_are_recorded_with_their_reasons_and_counte
     simulated.report_progress("d2", 1, "declined", "on battery")
     record = simulated.round_with(1, "told of both", lambda record: record.failed == 2)
     assert (record.status, record.accepted, record.refused) == ("open", 0, 0)
-    failed = {(r.thing, r.state): r.reason for r in simulated.answers(1).failed}
+    failed = {(r.thing, r.state): r.reason for r in simulated.responses_to(1).failed}
     assert failed == {
         ("d1", "failed"): "out of memory: 900 MiB of 1 GiB were in use",
         ("d2", "declined"): "on battery",
@@ -33,7 +33,7 @@ def test_clients_that_fail_or_decline_are_recorded_with_their_reasons_and_counte
     simulated.report_progress("d1", 1, "failed", "and once more")  # the first word counts
     simulated.settled()
     assert simulated.round(1) == record
-    assert {r.reason for r in simulated.answers(1).failed} == set(failed.values())
+    assert {r.reason for r in simulated.responses_to(1).failed} == set(failed.values())
 
 
 def test_a_round_that_all_have_answered_is_averaged_without_waiting_for_its_deadline(
@@ -111,15 +111,15 @@ def test_words_of_strangers_of_other_rounds_and_after_the_end_change_nothing(sim
     simulated.report_progress("d0", 7, "failed", "a round that never was")
     simulated.settled()
     assert simulated.round(1) == opened
-    assert simulated.answers(1).failed == ()
-    assert simulated.answers(7) == simulated.answers(0)
+    assert simulated.responses_to(1).failed == ()
+    assert simulated.responses_to(7) == simulated.responses_to(0)
 
     simulated.answer("d0", 1)
     closed = simulated.ended(1)
     simulated.report_progress("d1", 1, "failed", "withdrawn")
     simulated.settled()
     assert simulated.round(1) == closed
-    assert simulated.answers(1).failed == ()
+    assert simulated.responses_to(1).failed == ()
 
 
 def test_a_device_that_reports_nonsense_in_its_shadow_harms_no_one(simulated: SimulatedFederation) -> None:
@@ -148,7 +148,7 @@ def test_a_long_reason_is_cut(simulated: SimulatedFederation) -> None:
     simulated.assignment("d0", 1)
     simulated.report_progress("d0", 1, "failed", "x" * 3000)
     assert simulated.ended(1).failed == 1
-    assert simulated.answers(1).failed[0].reason == "x" * 500
+    assert simulated.responses_to(1).failed[0].reason == "x" * 500
 
 
 def test_clients_that_a_round_waited_for_in_vain_are_named_and_have_missed_it(simulated: SimulatedFederation) -> None:
@@ -156,7 +156,7 @@ def test_clients_that_a_round_waited_for_in_vain_are_named_and_have_missed_it(si
     simulated.start()
     simulated.answer("d1", 1)
     simulated.accepted_count(1, 1)
-    notified = simulated.answers(1).notified
+    notified = simulated.responses_to(1).notified
     simulated.reach_deadline(1)
     closed = simulated.ended(1)
     assert (closed.status, closed.vanished) == ("closed", ("d0", "d2"))
@@ -181,7 +181,7 @@ def test_clients_that_a_round_did_not_wait_for_have_missed_none(simulated: Simul
     assert closed.averaging_at is not None
     client = simulated.client("d2")
     assert client.missed == 0
-    assert client.turnaround_s == pytest.approx(closed.averaging_at - simulated.answers(1).notified["d2"])
+    assert client.turnaround_s == pytest.approx(closed.averaging_at - simulated.responses_to(1).notified["d2"])
 
 
 def test_clients_that_an_aborted_round_waited_for_in_vain_have_missed_it(simulated: SimulatedFederation) -> None:

@@ -40,7 +40,7 @@ def test_a_round_that_was_claimed_but_not_told_of_is_completed_by_the_next_wake_
     simulated.wake()
     opened = simulated.opened(1)
     assert msgspec.structs.replace(opened, notified_at=None) == claimed
-    assert simulated.answers(1).notified.keys() == {"d0", "d1"}
+    assert simulated.responses_to(1).notified.keys() == {"d0", "d1"}
     assert simulated.assignment("d1", 1).model == claimed.base
     for thing in ("d0", "d1"):
         simulated.answer(thing, 1)

@@ -19,7 +19,7 @@ def test_rounds_go_from_the_first_model_to_the_last(simulated: SimulatedFederati
     first = simulated.opened(1)
     assert [member.thing for member in first.cohort] == list(THINGS)
     assert first.base == initial
-    assert simulated.answers(1).notified.keys() == set(THINGS)
+    assert simulated.responses_to(1).notified.keys() == set(THINGS)
     assignment = simulated.assignment("d1", 1)
     assert assignment.model == initial
     assert first.deadline == pytest.approx(first.opened_at + 600)
@@ -155,7 +155,7 @@ def test_turnarounds_are_remembered_and_a_hello_does_not_reset_them(simulated: S
 
 def turnaround(simulated: SimulatedFederation, round_number: int) -> float:
     simulated.ended(round_number)
-    answers = simulated.answers(round_number)
+    answers = simulated.responses_to(round_number)
     return max(0.0, answers.accepted[0].arrived_at - answers.notified["d0"])
 
 

@@ -761,14 +761,14 @@ class Schedules(RuleBasedStateMachine):
     def check_leftover(self, ended: RoundRecord) -> None:
         """Before the next round opens, all whom no round waits for are told so; but for those that have uploaded, if
         only something that was refused, and those whose shadow did not take it, which holds up nobody else."""
-        answers = self.rounds.answers(FEDERATION, ended.round)
+        answers = self.rounds.responses(FEDERATION, ended.round)
         uploaded = {response.thing for response in answers.refused}
         for member in given_up(ended, answers):
             told = self.world.iot.withdrawn[member.thing] >= (member.assigned_in or ended.round)
             assert told or member.thing in uploaded | self.world.iot.untold, "nobody told it that it may stop"
 
     def check_round(self, record: RoundRecord) -> None:
-        answers = self.rounds.answers(FEDERATION, record.round)
+        answers = self.rounds.responses(FEDERATION, record.round)
         assert record.accepted == len(answers.accepted)
         assert record.failed == len(answers.failed)
         answered = [response.thing for response in (*answers.accepted, *answers.failed)]
@@ -795,9 +795,9 @@ class Schedules(RuleBasedStateMachine):
 
     def check_model(self, record: RoundRecord, model: ModelReference) -> None:
         """Every write of the round's model, by whomever, was the weighted mean of all that counts."""
-        sources = {r.thing: r for r in self.rounds.answers(FEDERATION, record.round).accepted}
+        sources = {r.thing: r for r in self.rounds.responses(FEDERATION, record.round).accepted}
         for carried in record.carried:
-            for response in self.rounds.answers(FEDERATION, carried.round).accepted:
+            for response in self.rounds.responses(FEDERATION, carried.round).accepted:
                 if response.thing == carried.thing:
                     sources.setdefault(carried.thing, response)
         sums, total = [0.0, 0.0], 0.0
@@ -1033,7 +1033,7 @@ def test_a_late_update_counts_once_though_its_delivery_is_cut_off_at_any_call(pa
             machine.wait(None)
             machine.deliver(0, 1, 0.0, TO_ITS_END)
             machine.all_is_as_promised()
-        (late,) = machine.rounds.answers(FEDERATION, 2).accepted
+        (late,) = machine.rounds.responses(FEDERATION, 2).accepted
         assert late.report is not None
         assert (late.thing, late.report.round, machine.rounds.get(FEDERATION, 2).status) == (thing(1), 1, "closed")
         took_s = machine.world.now - STARTED_AT
@@ -1093,7 +1093,7 @@ def test_an_update_that_waits_for_the_next_round_is_fetched_when_it_comes_and_wh
     while machine.number == 2:
         machine.wait(None)
         machine.deliver(0, 10, 0.0, TO_ITS_END)
-    assert [r.thing for r in machine.rounds.answers(FEDERATION, 2).accepted] == [thing(1)]
+    assert [r.thing for r in machine.rounds.responses(FEDERATION, 2).accepted] == [thing(1)]
     assert machine.world.s3.reads[update] == 2
     machine.teardown()
 
@@ -1114,5 +1114,5 @@ def test_junk_for_the_first_of_very_many_rounds_costs_a_few_calls(package: Path)
     machine.answer([0], 0, back=8999)
     machine.deliver(0, 1, 0.0, (20, "pause"))
     assert machine.world.invocations == []
-    refused = machine.rounds.answers(FEDERATION, 1).refused
+    refused = machine.rounds.responses(FEDERATION, 1).refused
     assert [r.reason for r in refused] == ["too old: assigned 9000 rounds ago; max_staleness is 1"]

@@ -131,7 +131,7 @@ def test_an_unreadable_response_keeps_the_others_from_nothing(
         simulated.accepted_count(1, count)
     key = {"round": {"S": f"{simulated.name}#00000001"}, "response": {"S": "d0"}}
     change(simulated, simulated.deployed.responses_table, key, "state", "doubted")
-    assert [response.thing for response in simulated.answers(1).accepted] == ["d1"]
+    assert [response.thing for response in simulated.responses_to(1).accepted] == ["d1"]
     assert "response 'd0'" in caplog.text
     simulated.answer("d2", 1)
     assert simulated.ended(1).status == "closed"

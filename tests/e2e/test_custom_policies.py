@@ -10,7 +10,7 @@ import pytest
 from cli.demo import build_component, init_federation
 from cli.project import load
 from cloud.state.records import RoundRecord
-from cloud.state.rounds import Answers
+from cloud.state.rounds import Responses
 from protocol.messages import FINAL_PHASES
 from protocol.tensors import load as load_tensors
 from sandbox.federated_run import RoundFigures, run_rounds, wait_for_clients
@@ -22,7 +22,7 @@ LEARNING_RATE = 0.5
 
 class Ran(msgspec.Struct):
     rounds: list[RoundRecord]
-    answers: list[Answers]
+    responses: list[Responses]
     weights: list[float]
     figures: list[RoundFigures]
     progress: dict[str, dict[str, object]]
@@ -51,7 +51,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
             shadows = {thing: _last_progress(sandbox, thing) for thing in ("alpha", "not-ready")}
             yield Ran(
                 rounds=rounds,
-                answers=[operations.rounds.answers("custom-policies", number) for number in (1, 2)],
+                responses=[operations.rounds.responses("custom-policies", number) for number in (1, 2)],
                 weights=[model["weight"].item() for model in models],
                 figures=figures,
                 progress=shadows,
@@ -74,10 +74,10 @@ def test_own_selection_leaves_out_whom_it_leaves_out(ran: Ran) -> None:
 
 
 def test_own_completion_ends_the_round_without_the_device_that_is_not_ready(ran: Ran) -> None:
-    for record, answers in zip(ran.rounds, ran.answers, strict=True):
+    for record, responses in zip(ran.rounds, ran.responses, strict=True):
         assert record.status == "closed"
         assert record.target == 3
-        assert [response.thing for response in answers.accepted] == ["alpha", "beta"]
+        assert [response.thing for response in responses.accepted] == ["alpha", "beta"]
 
 
 def test_a_device_that_is_not_ready_declines_and_says_why(ran: Ran) -> None:
@@ -93,7 +93,7 @@ def test_own_average_makes_the_model_from_updates_and_their_own_numbers(ran: Ran
 
 
 def test_own_evaluation_describes_the_model_before_and_after_training(ran: Ran) -> None:
-    for response in ran.answers[0].accepted:
+    for response in ran.responses[0].accepted:
         assert response.report is not None
         before, after = response.report.before["weight"], response.report.after["weight"]
         assert before is not None
@@ -110,13 +110,13 @@ def test_own_pacing_delays_the_next_round(ran: Ran) -> None:
 
 
 def test_the_timeline_tells_of_every_step_of_every_client(ran: Ran) -> None:
-    for record, answers in zip(ran.rounds, ran.answers, strict=True):
-        for response in answers.accepted:
+    for record, responses in zip(ran.rounds, ran.responses, strict=True):
+        for response in responses.accepted:
             assert response.report is not None
             timings = response.report.timings
             moments = [
                 record.opened_at,
-                answers.notified[response.thing],
+                responses.notified[response.thing],
                 timings.downloaded_at,
                 timings.trained_at,
                 timings.uploading_at,

@@ -3,7 +3,7 @@ import pytest
 
 from cli.settings.parsing import parse
 from cloud.state.records import CohortMember, ResponseRecord, RoundRecord
-from cloud.state.rounds import Answers
+from cloud.state.rounds import Responses
 from protocol.messages import ModelReference
 from sandbox.faults import DISRUPTIONS, MIN_DEVICES, MIN_ROUNDS, Fault, ImpossibleChaosError, Injection, judge, plan
 
@@ -27,15 +27,15 @@ CLOSED = RoundRecord(
 )
 
 
-def _answers(*things: str) -> Answers:
-    return Answers(accepted=tuple(_accepted(thing) for thing in things))
+def _answers(*things: str) -> Responses:
+    return Responses(accepted=tuple(_accepted(thing) for thing in things))
 
 
 def _accepted(thing: str) -> ResponseRecord:
     return ResponseRecord(thing=thing, state="accepted", arrived_at=1.0, inspected_at=1.0)
 
 
-def _problems(injections: list[Injection], *rounds: tuple[RoundRecord, Answers]) -> dict[Fault, tuple[str, ...]]:
+def _problems(injections: list[Injection], *rounds: tuple[RoundRecord, Responses]) -> dict[Fault, tuple[str, ...]]:
     records = [msgspec.structs.replace(record, round=number) for number, (record, _) in enumerate(rounds, 1)]
     answers = {number: each for number, (_, each) in enumerate(rounds, 1)}
     return {each.fault: each.problems for each in judge(injections, records, answers)}
@@ -105,7 +105,7 @@ def test_faults_after_which_all_went_on_are_survived() -> None:
         (CLOSED, _answers("a", "b", "c", "z"), "round 1 counted z, not of its cohort"),
     ],
 )
-def test_a_round_that_went_wrong_is_told(record: RoundRecord, answers: Answers, problem: str) -> None:
+def test_a_round_that_went_wrong_is_told(record: RoundRecord, answers: Responses, problem: str) -> None:
     assert _problems([Injection(Fault.DUPLICATE, 1, "a")], (record, answers))[Fault.DUPLICATE] == (problem,)
     assert problem in _problems([Injection(Fault.REFUSAL, 2)], (record, answers), GOOD)[Fault.REFUSAL]
 

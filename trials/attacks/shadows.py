@@ -148,7 +148,7 @@ def report_to_federations_made_up(target: Target) -> Verdict:
         topic = f"$aws/things/{thing}/shadow/name/fedgrass-{name}/update"
         target.member.publishes(topic, _reported(round=1, life=target.life, phase="failed"))
     target.settled()
-    answers = target.arena.operations.rounds.answers(made_up[0], 1)
+    answers = target.arena.operations.rounds.responses(made_up[0], 1)
     return accepted("a record is there") if answers.failed or answers.refused else refused("no record is there")
 
 

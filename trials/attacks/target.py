@@ -11,7 +11,7 @@ from typing import Any
 
 from cli.settings.parsing import parse
 from cloud.state.records import ResponseRecord, RoundRecord
-from cloud.state.rounds import Answers, UnknownRoundError
+from cloud.state.rounds import Responses, UnknownRoundError
 from operations.deployment import Deployment
 from operations.federations import Operations
 from protocol import names, tensors
@@ -249,9 +249,9 @@ class Target:
         """A round as it is now."""
         return self.arena.operations.rounds.get(self.name, round_number)
 
-    def answers(self, round_number: int) -> Answers:
+    def answers(self, round_number: int) -> Responses:
         """All that came back in a round; in round 0, what came to none."""
-        return self.arena.operations.rounds.answers(self.name, round_number)
+        return self.arena.operations.rounds.responses(self.name, round_number)
 
     def opened(self, round_number: int) -> RoundRecord:
         """A round, once all of its cohort are told."""

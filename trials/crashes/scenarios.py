@@ -137,7 +137,7 @@ def look(sandbox: Sandbox, federation: str, last: int, versions: dict[str, int],
     each with the round of its assignment."""
     operations, client = sandbox.operations, sandbox.aws.client
     pointer, record = operations.federations.get(federation), operations.rounds.get(federation, last)
-    answers = {number: operations.rounds.answers(federation, number) for number in range(1, last + 1)}
+    answers = {number: operations.rounds.responses(federation, number) for number in range(1, last + 1)}
     uploads = client("s3").list_multipart_uploads(Bucket=sandbox.deployment.bucket).get("Uploads", [])
     model = operations.models.get(pointer.model)
     return End(

@@ -145,7 +145,7 @@ def _run(
             operations, project, records, {thing: str(path) for thing, path in folders.items()}, scratch.path
         )
     initial = operations.models.get(records[0].base)
-    answers = [operations.rounds.answers(name, record.round) for record in records]
+    answers = [operations.rounds.responses(name, record.round) for record in records]
     return Ended(
         rounds=[
             RoundEnd(

@@ -53,9 +53,9 @@ def _open_jobs(record: RoundRecord, work: Work) -> Iterable[AverageShard]:
 
 def _complete(services: Services, inputs: Inputs, averager: Averager, owner: str) -> Averaged:
     """Make the new model, or complete it if jobs have written it."""
-    record, answers = inputs.record, inputs.answers
+    record, responses = inputs.record, inputs.responses
     # What has no room in the transaction that ends the round.
-    remembering = services.parallel.submit(remember, services, record, record.cohort[ROOM_AT_END:], answers)
+    remembering = services.parallel.submit(remember, services, record, record.cohort[ROOM_AT_END:], responses)
     if record.work is None:
         model = averager.do_all()
     else:
@@ -63,7 +63,7 @@ def _complete(services: Services, inputs: Inputs, averager: Averager, owner: str
         model = read_back(services, record, inputs.grid)
     averaged_at = time.time()
     remembering.result()
-    reports = [response.report for response in answers.accepted if response.report is not None]
+    reports = [response.report for response in responses.accepted if response.report is not None]
     metrics, not_finite = pooled_metrics(record.settings.averaging, reports)
     return Averaged(
         owner=owner,
@@ -72,5 +72,5 @@ def _complete(services: Services, inputs: Inputs, averager: Averager, owner: str
         not_finite=not_finite,
         warnings=averager.warnings,
         averaged_at=averaged_at,
-        vanished=vanished(record, answers),
+        vanished=vanished(record, responses),
     )

@@ -5,20 +5,20 @@ from collections.abc import Iterable
 from cloud.state.clients import ClientHistory
 from cloud.state.handover import busy_after
 from cloud.state.records import CohortMember, RoundRecord
-from cloud.state.rounds import Answers
+from cloud.state.rounds import Responses
 
 
-def histories_of(members: Iterable[CohortMember], record: RoundRecord, answers: Answers) -> list[ClientHistory]:
+def histories_of(members: Iterable[CohortMember], record: RoundRecord, responses: Responses) -> list[ClientHistory]:
     """The histories of these clients of its cohort after a round, those that the round says something about.
 
     They are written with the step that ends the round, and those that do not fit into its transaction before it: so
     that the next selection sees them. They are absolute values: writing them again is harmless.
     """
-    found = (history_of(member, record, answers) for member in members)
+    found = (history_of(member, record, responses) for member in members)
     return [history for history in found if history is not None]
 
 
-def history_of(member: CohortMember, record: RoundRecord, answers: Answers) -> ClientHistory | None:
+def history_of(member: CohortMember, record: RoundRecord, responses: Responses) -> ClientHistory | None:
     """A client's history after a round; None if the round says nothing about it.
 
     One that answered: its turnarounds' moving average, t = b * t + (1 - b) * turnaround with b = selection.smoothing.
@@ -26,22 +26,22 @@ def history_of(member: CohortMember, record: RoundRecord, answers: Answers) -> C
     and it has missed a round, if the round had waited for it until the deadline, and the next one does not wait for it
     as well. One that failed has missed it as well; one that declined has not.
     """
-    assigned_at = member.assigned_at or answers.notified.get(member.thing, record.opened_at)
-    for response in answers.accepted:
+    assigned_at = member.assigned_at or responses.notified.get(member.thing, record.opened_at)
+    for response in responses.accepted:
         if response.thing == member.thing:
             turnaround_s = max(0.0, response.arrived_at - assigned_at)
             if member.turnaround_s is not None:
                 past = record.settings.selection.smoothing
                 turnaround_s = past * member.turnaround_s + (1 - past) * turnaround_s
             return ClientHistory(thing=member.thing, turnaround_s=turnaround_s, missed=0)
-    for response in answers.failed:
+    for response in responses.failed:
         if response.thing == member.thing:
             missed = member.missed + 1 if response.state == "failed" else member.missed
             return ClientHistory(thing=member.thing, turnaround_s=member.turnaround_s, missed=missed)
     ended_at = record.averaging_at or record.closed_at
     if ended_at is None:
         return None
-    still_busy = any(busy.thing == member.thing for busy in busy_after(record, answers))
+    still_busy = any(busy.thing == member.thing for busy in busy_after(record, responses))
     return ClientHistory(
         thing=member.thing,
         turnaround_s=max(member.turnaround_s or 0.0, ended_at - assigned_at),

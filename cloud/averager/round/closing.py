@@ -19,7 +19,7 @@ from cloud.services import Services
 from cloud.settings import Averaging
 from cloud.state.handover import given_up, unanswered
 from cloud.state.records import CohortMember, RoundRecord
-from cloud.state.rounds import Answers
+from cloud.state.rounds import Responses
 from cloud.state.views import round_view
 from protocol.messages import MAX_MESSAGE_BYTES, OpenRound, Report, RoundCounts, RoundNotice, encode
 
@@ -32,14 +32,14 @@ MAX_METRICS, MAX_METRIC_NAME = 40, 64
 """So many metrics of a round are recorded, with names of so many characters."""
 
 
-def follow_up(services: Services, record: RoundRecord, answers: Answers) -> None:
+def follow_up(services: Services, record: RoundRecord, responses: Responses) -> None:
     """What comes after a round has ended: the state is published, assignments that nobody needs any more are
     withdrawn, and so are uploads of model files that some invocation began and did not complete; then the next round is
     asked for. Doing it again is harmless.
 
     The next round comes last: once it has opened, nobody looks back at what this one has left undone.
     """
-    leftover = [member.thing for member in given_up(record, answers)]
+    leftover = [member.thing for member in given_up(record, responses)]
     publishing = services.parallel.submit(services.notices.publish, notice_of(record))
     if record.base.bytes > services.part_bytes:  # smaller files are written at once
         keys = [key_of(file, record, record.round) for file in FILES]
@@ -55,34 +55,34 @@ def follow_up(services: Services, record: RoundRecord, answers: Answers) -> None
         record.accepted,
         record.failed,
         record.refused,
-        len(unanswered(record, answers)),
+        len(unanswered(record, responses)),
         record.reason or "",
     )
 
 
 def ending(
-    services: Services, record: RoundRecord, answers: Answers, room: int
+    services: Services, record: RoundRecord, responses: Responses, room: int
 ) -> "tuple[RoundRecord, list[TransactWriteItemTypeDef]]":
     """A round that is about to end, with all that is recorded of its end; and the writes of its clients' histories that
     belong to it, at most `room`. Those of an aborted round that are more have been written when this returns."""
     if record.status == "aborted":
-        remember(services, record, record.cohort[room:], answers)
-        record = msgspec.structs.replace(record, vanished=vanished(record, answers))
-    histories = histories_of(record.cohort[:room], record, answers)
+        remember(services, record, record.cohort[room:], responses)
+        record = msgspec.structs.replace(record, vanished=vanished(record, responses))
+    histories = histories_of(record.cohort[:room], record, responses)
     writes = services.clients.history_writes(record.federation, histories)
-    return msgspec.structs.replace(record, next_at=next_round_at(services, record, answers)), writes
+    return msgspec.structs.replace(record, next_at=next_round_at(services, record, responses)), writes
 
 
-def remember(services: Services, record: RoundRecord, members: Sequence[CohortMember], answers: Answers) -> None:
+def remember(services: Services, record: RoundRecord, members: Sequence[CohortMember], responses: Responses) -> None:
     """Write the histories of some of a round's clients."""
-    services.clients.record_histories(record.federation, histories_of(members, record, answers))
+    services.clients.record_histories(record.federation, histories_of(members, record, responses))
 
 
-def vanished(record: RoundRecord, answers: Answers) -> tuple[str, ...]:
+def vanished(record: RoundRecord, responses: Responses) -> tuple[str, ...]:
     """The clients that a round waited for until its deadline in vain, and that no later one waits for."""
     ended_at = record.averaging_at or record.closed_at
     waited = ended_at is not None and ended_at >= record.deadline
-    return tuple(member.thing for member in given_up(record, answers)) if waited else ()
+    return tuple(member.thing for member in given_up(record, responses)) if waited else ()
 
 
 def notice_of(record: RoundRecord) -> RoundNotice:
@@ -148,13 +148,13 @@ def _median(values: Sequence[tuple[float, int]]) -> float:
     return middle[0] if middle[0] == middle[1] else middle[0] / 2 + middle[1] / 2  # whose sum may be infinite
 
 
-def next_round_at(services: Services, record: RoundRecord, answers: Answers) -> float:
+def next_round_at(services: Services, record: RoundRecord, responses: Responses) -> float:
     """The earliest time for the round after one that ends, as its pacing says; a rule that fails is logged, and does
     not hold the federation up."""
     ended_at = record.closed_at or time.time()
     try:
         last = Ended(
-            round=round_view(record, answers.accepted, ended_at),
+            round=round_view(record, responses.accepted, ended_at),
             opened_at=record.opened_at,
             next_round_delay=services.policy(record.settings, "next_round_delay"),
         )

@@ -10,17 +10,17 @@ from cloud.state.records import EXPELLED, ResponseRecord, ResponseState, RoundRe
 
 class Expelling(msgspec.Struct, frozen=True, kw_only=True):
     """What is written when a thing is expelled at a time. If it is a client of the round, it has failed from then on;
-    `answer` is what it had answered before, as far as known."""
+    `before` is the response that it had, as far as known."""
 
     thing: str
     at_time: float
     is_client: bool
-    answer: ResponseState | None = None
+    before: ResponseState | None = None
 
     @property
     def event(self) -> Expelled:
         """What happens to the round."""
-        return Expelled(self.thing, self.answer)
+        return Expelled(self.thing, self.before)
 
     @property
     def responses(self) -> dict[str, ResponseRecord]:
@@ -34,13 +34,13 @@ class Expelling(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def recovered(self) -> frozenset[str]:
-        """The thing, if it has an answer whose place the new one takes."""
-        return frozenset({self.thing} if self.answer else ())
+        """The thing, if it has a response whose place the new one takes."""
+        return frozenset({self.thing} if self.before else ())
 
     def without(self, known: Mapping[str, ResponseState]) -> "Expelling":
-        """The same, since its answer is known."""
-        return msgspec.structs.replace(self, answer=known[self.thing])
+        """The same, since its response is known."""
+        return msgspec.structs.replace(self, before=known[self.thing])
 
     def at(self, _: RoundRecord) -> "Expelling":
-        """The same for the round as it is now: it may have another answer of the thing."""
-        return msgspec.structs.replace(self, answer=None)
+        """The same for the round as it is now: it may have another response of the thing."""
+        return msgspec.structs.replace(self, before=None)

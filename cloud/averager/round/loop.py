@@ -37,7 +37,7 @@ from cloud.state.lifecycle import (
 )
 from cloud.state.models import MissingUploadError, OtherModelError
 from cloud.state.records import ResponseRecord, ResponseState, RoundRecord
-from cloud.state.rounds import ROOM_AT_END, Answers, KnownResponsesError, StaleRoundError
+from cloud.state.rounds import ROOM_AT_END, KnownResponsesError, Responses, StaleRoundError
 from cloud.state.views import round_view
 from protocol.messages import AverageShard, CheckRound
 
@@ -57,13 +57,13 @@ class _Turn(msgspec.Struct, frozen=True):
     """Where the loop is: a round as it is by now, and the event that is next, None if there is none.
 
     `writing` is where the event comes from, if responses are written with it; it is gone when they have been.
-    `answers` are there if they have been read. `failure` is raised when all that follows has been done.
+    `responses` are there if they have been read. `failure` is raised when all that follows has been done.
     """
 
     record: RoundRecord
     event: Event | None
     writing: Counting | Expelling | None = None
-    answers: Answers | None = None
+    responses: Responses | None = None
     failure: Exception | None = None
 
     def at(self, record: RoundRecord) -> "_Turn":
@@ -80,11 +80,11 @@ class _Turn(msgspec.Struct, frozen=True):
 
 
 class _Written(msgspec.Struct, frozen=True):
-    """A step that was written, and what was read meanwhile: the answers to the round, the beginning of its base."""
+    """A step that was written, and what was read meanwhile: the responses to the round, the beginning of its base."""
 
     before: RoundRecord
     after: RoundRecord
-    answers: Answers | None
+    responses: Responses | None
     head: "Future[bytes] | None"
 
 
@@ -123,7 +123,7 @@ class RoundLoop:
         if self._comes_again:
             federation = self._services.federations.get(record.federation)
             if (federation.life, federation.round) == (record.life, record.round):
-                follow_up(self._services, record, self._answers(record))
+                follow_up(self._services, record, self._responses_to(record))
         return record
 
     def look(self, record: RoundRecord) -> None:
@@ -190,26 +190,26 @@ class RoundLoop:
     def _write(self, turn: _Turn, after: RoundRecord) -> _Written:
         """Make a step lasting, with the responses that belong to it. If it begins to average, all that is averaged is
         read at the same time: either takes as long as the other."""
-        services, before, answers = self._services, turn.record, turn.answers
+        services, before, responses = self._services, turn.record, turn.responses
         new = list(turn.writing.responses.values()) if turn.writing else []
         reading = head = None
-        if after.status == "averaging" and after.work is None and answers is None:
-            reading, head = services.parallel.submit(self._answers, before), fetch_head(services, before)
+        if after.status == "averaging" and after.work is None and responses is None:
+            reading, head = services.parallel.submit(self._responses_to, before), fetch_head(services, before)
         histories: list[TransactWriteItemTypeDef] = []
         if after.has_ended:
-            answers = (answers or self._answers(before)).including(new)
-            after, histories = ending(services, after, answers, ROOM_AT_END - len(new))
+            responses = (responses or self._responses_to(before)).including(new)
+            after, histories = ending(services, after, responses, ROOM_AT_END - len(new))
         last = before.round >= before.settings.rounds
         recovered = turn.writing.recovered if turn.writing else ()
         after = services.rounds.write(before, after, new, recovered, histories, last=last)
         self.aborted_rounds += after.status == "aborted"
-        return _Written(before, after, reading.result().including(new) if reading else answers, head)
+        return _Written(before, after, reading.result().including(new) if reading else responses, head)
 
     def _react(self, written: _Written) -> _Turn:
         """Do what a step that was written asks for. Returns what comes of it."""
         before, after = written.before, written.after
         if after.has_ended:
-            follow_up(self._services, after, written.answers or self._answers(after))
+            follow_up(self._services, after, written.responses or self._responses_to(after))
         elif _phase(before) != _phase(after):
             return self._average(written)
         elif after.extended and not before.extended:
@@ -230,7 +230,7 @@ class RoundLoop:
         record = written.after
         looking_again = self._services.parallel.submit(self._look_again, record)
         try:
-            inputs = gather(self._services, record, written.answers, written.head)
+            inputs = gather(self._services, record, written.responses, written.head)
             event = average(self._services, inputs, self._owner)
             looking_again.result()
         except _HOPELESS as error:
@@ -241,7 +241,7 @@ class RoundLoop:
             reason = f"{type(error).__name__}: {error}"[:_MAX_REASON]
             _log.warning("federation=%s round=%d is left to others: %s", record.federation, record.round, reason)
             return _Turn(record, LetGo(self._owner, reason), failure=error)
-        return _Turn(record, event, answers=inputs.answers)
+        return _Turn(record, event, responses=inputs.responses)
 
     def _gone_on(self, record: RoundRecord) -> RoundRecord | None:
         """The round as it is now, if it has gone on meanwhile without this invocation."""
@@ -265,14 +265,14 @@ class RoundLoop:
             check = CheckRound(federation=record.federation, life=record.life, round=record.round, at=at)
             self._services.notices.ask_for_check(check, time.time())
 
-    def _answers(self, record: RoundRecord) -> Answers:
-        return self._services.rounds.answers(record.federation, record.round)
+    def _responses_to(self, record: RoundRecord) -> Responses:
+        return self._services.rounds.responses(record.federation, record.round)
 
     def _is_satisfied(self, record: RoundRecord) -> bool:
         rule = self._services.policy(record.settings, "is_complete")
-        answers = self._answers(record)
+        responses = self._responses_to(record)
         try:
-            satisfied: bool = call(rule, bool, round_view(record, answers.accepted, time.time()))
+            satisfied: bool = call(rule, bool, round_view(record, responses.accepted, time.time()))
         except InvalidPolicyError:
             _log.exception("federation=%s round=%d is_complete failed", record.federation, record.round)
             return False

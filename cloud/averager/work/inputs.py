@@ -19,7 +19,7 @@ from cloud.averaging.weighing import weigh
 from cloud.averaging.weights import Weighing
 from cloud.services import Services
 from cloud.state.records import Carried, CorruptRecordError, ResponseRecord, RoundRecord
-from cloud.state.rounds import Answers
+from cloud.state.rounds import Responses
 from protocol import names
 from protocol.encodings import FLOAT_DTYPES, UpdateLayout, update_layout
 from protocol.messages import Encoding, ModelHeader, decode
@@ -40,7 +40,7 @@ class Inputs(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     of the base that are read. `bases` are the models that the updates were trained from, the present one first."""
 
     record: RoundRecord
-    answers: Answers
+    responses: Responses
     sources: tuple[Source, ...]
     layout: UpdateLayout
     weighing: Weighing
@@ -94,18 +94,18 @@ def block_elements(encoding: Encoding, clients: int, *, of_all_clients: bool) ->
 def gather(
     services: Services,
     record: RoundRecord,
-    answers: Answers | None = None,
+    responses: Responses | None = None,
     fetching: "Future[bytes] | None" = None,
 ) -> Inputs:
-    """The inputs of a round that is being averaged. `answers`, and `fetching`, which `fetch_head` gave, save reading.
+    """The inputs of a round that is being averaged. `responses`, and `fetching`, which `fetch_head` gave, save reading.
 
     Raises:
         MissingObjectError: the base model is gone.
     """
     fetching = fetching or fetch_head(services, record)
-    if answers is None or len(answers.accepted) != record.accepted:
-        answers = services.rounds.answers(record.federation, record.round)
-    sources = sources_of(services, record, answers)
+    if responses is None or len(responses.accepted) != record.accepted:
+        responses = services.rounds.responses(record.federation, record.round)
+    sources = sources_of(services, record, responses)
     head = fetching.result()
     if (length := header_length(head)) > len(head):
         head = services.models.range(record.base.key, 0, length)
@@ -119,7 +119,7 @@ def gather(
     sources, bases = bases_of(services, record, sources, layout, Base(before[0], header.by_name))
     return Inputs(
         record=record,
-        answers=answers,
+        responses=responses,
         sources=sources,
         layout=layout,
         weighing=weigh(settings, record.settings.training, sources),
@@ -141,14 +141,14 @@ def _before(record: RoundRecord, header: Header, grid: Grid, files: Sequence[Fil
         yield Stored(key=key_of(file, record, round_number), data_start=len(start))
 
 
-def sources_of(services: Services, record: RoundRecord, answers: Answers) -> tuple[Source, ...]:
+def sources_of(services: Services, record: RoundRecord, responses: Responses) -> tuple[Source, ...]:
     """What is averaged, in the order of the things' names: a client's newer update takes the place of a carried one."""
-    sources = {response.thing: _source(services, record, response) for response in answers.accepted}
+    sources = {response.thing: _source(services, record, response) for response in responses.accepted}
     by_round: dict[int, list[Carried]] = {}
     for carried in record.carried:
         by_round.setdefault(carried.round, []).append(carried)
     for round_number, group in by_round.items():
-        accepted = {r.thing: r for r in services.rounds.answers(record.federation, round_number).accepted}
+        accepted = {r.thing: r for r in services.rounds.responses(record.federation, round_number).accepted}
         for carried in group:
             if carried.thing in accepted and carried.thing not in record.expelled:
                 sources.setdefault(carried.thing, _source(services, record, accepted[carried.thing]))

@@ -68,7 +68,7 @@ def test_a_member_whose_shadow_takes_no_more_holds_neither_its_round_nor_the_nex
     simulated.start()
     opened = simulated.opened(1)
     assert HOSTILE in {member.thing for member in opened.cohort}
-    assert simulated.answers(1).notified.keys() == {"d0", "d1", "d2"}
+    assert simulated.responses_to(1).notified.keys() == {"d0", "d1", "d2"}
     told = refusing.count
     assert told > 0
     members.answer()

@@ -124,7 +124,7 @@ def test_an_expelled_member_uploads_reads_and_connects_no_more_and_nothing_of_it
         found = intruder.expel()
         assert "remains" not in found, found["remains"]
 
-        answers = simulated.answers(1)
+        answers = simulated.responses_to(1)
         assert (simulated.round(1).accepted, answers.accepted) == (0, ())
         assert [(failed.thing, failed.reason) for failed in answers.failed] == [(thing, "expelled")]
         assert intruder.is_denied("put_object", Key=key, Body=b"more")

@@ -10,12 +10,12 @@ from cloud.averager.round.closing import vanished
 from cloud.state.clients import ClientHistory
 from cloud.state.handover import assignment_of, busy_after, carried_after, given_up
 from cloud.state.records import Carried, CohortMember, ResponseRecord, RoundRecord
-from cloud.state.rounds import Answers
+from cloud.state.rounds import Responses
 from tests.cloud.examples import federation, report, round_record
 
 OLD = CohortMember(thing="a", turnaround_s=20.0, missed=1, assigned_in=3, assigned_at=900.0)
 NEW = CohortMember(thing="b", turnaround_s=5.0)
-NOBODY = Answers(notified={"b": 1001.0})
+NOBODY = Responses(notified={"b": 1001.0})
 
 
 def fifth(limit: int = 2, **changes: Any) -> RoundRecord:
@@ -44,22 +44,22 @@ def test_clients_without_an_answer_stay_busy_with_the_history_that_they_had() ->
 @pytest.mark.parametrize("state", ["accepted", "failed", "declined"])
 def test_a_client_that_has_answered_is_not_busy(state: Any) -> None:
     response = ResponseRecord(thing="a", state=state, arrived_at=1.0, inspected_at=1.0)
-    answers = Answers(accepted=(response,)) if state == "accepted" else Answers(failed=(response,))
-    assert busy_after(fifth(limit=3, cohort=(OLD,)), answers) == ()
+    responses = Responses(accepted=(response,)) if state == "accepted" else Responses(failed=(response,))
+    assert busy_after(fifth(limit=3, cohort=(OLD,)), responses) == ()
 
 
 def test_a_client_whose_update_was_refused_is_not_busy() -> None:
     refused = ResponseRecord(thing="a", state="refused", arrived_at=1.0, inspected_at=1.0, reason="malformed")
-    answers = Answers(refused=(refused,), notified=NOBODY.notified)
-    assert [member.thing for member in busy_after(fifth(limit=3), answers)] == ["b"]
-    assert given_up(fifth(limit=3), answers) == [OLD]
+    responses = Responses(refused=(refused,), notified=NOBODY.notified)
+    assert [member.thing for member in busy_after(fifth(limit=3), responses)] == ["b"]
+    assert given_up(fifth(limit=3), responses) == [OLD]
 
 
 def test_a_client_that_could_not_be_told_is_not_busy_but_all_are_until_that_is_noted() -> None:
-    assert busy_after(fifth(limit=3, notified_at=1002.0), Answers()) == (OLD,)
-    assert busy_after(fifth(limit=3), Answers(notified={"c": 1001.0})) == (OLD,)
+    assert busy_after(fifth(limit=3, notified_at=1002.0), Responses()) == (OLD,)
+    assert busy_after(fifth(limit=3), Responses(notified={"c": 1001.0})) == (OLD,)
     since = msgspec.structs.replace(NEW, assigned_in=5, assigned_at=1000.0)
-    assert busy_after(fifth(limit=3), Answers()) == (OLD, since)
+    assert busy_after(fifth(limit=3), Responses()) == (OLD, since)
 
 
 def test_nobody_is_busy_after_the_last_round_or_one_that_an_operator_aborted() -> None:
@@ -70,19 +70,19 @@ def test_nobody_is_busy_after_the_last_round_or_one_that_an_operator_aborted() -
 
 def test_carried_updates_are_as_old_as_their_assignments_and_not_older_than_allowed() -> None:
     record = fifth(carried=(Carried(thing="c", round=4, age=1), Carried(thing="d", round=4, age=2)), carry=True)
-    answers = Answers(accepted=(accepted("a", 4), accepted("b", 5)))
-    assert carried_after(record, answers) == (
+    responses = Responses(accepted=(accepted("a", 4), accepted("b", 5)))
+    assert carried_after(record, responses) == (
         Carried(thing="a", round=5, age=2),
         Carried(thing="b", round=5, age=1),
         Carried(thing="c", round=4, age=2),
     )
-    assert carried_after(fifth(), answers) == ()
+    assert carried_after(fifth(), responses) == ()
 
 
 def test_a_late_turnaround_is_that_from_the_clients_own_assignment() -> None:
     record = fifth(settings=federation(target=1, max_staleness=2, rounds=9, selection={"smoothing": 0.5}))
-    answers = Answers(accepted=(accepted("a", 3, arrived_at=1010.0),), notified=NOBODY.notified)
-    assert history_of(OLD, record, answers) == ClientHistory(
+    responses = Responses(accepted=(accepted("a", 3, arrived_at=1010.0),), notified=NOBODY.notified)
+    assert history_of(OLD, record, responses) == ClientHistory(
         thing="a", turnaround_s=0.5 * 20 + 0.5 * (1010 - 900), missed=0
     )
 

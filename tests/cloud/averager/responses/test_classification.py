@@ -7,7 +7,7 @@ from cloud.averager.responses.inspection import RefusedError
 from cloud.averager.responses.messages import ArrivedOutcome, ArrivedUpdate, Response
 from cloud.averager.responses.verdicts import records_of_good
 from cloud.state.records import CohortMember, RoundRecord
-from protocol.messages import Outcome, RoundState
+from protocol.messages import Outcome, RoundStatus
 from protocol.names import UpdateName
 from tests.cloud.examples import federation, round_record
 
@@ -71,7 +71,7 @@ def test_a_thing_that_has_left_the_group_is_a_stranger_and_only_clients_are_look
 
 
 @pytest.mark.parametrize("status", ["averaging", "closed", "aborted"])
-def test_an_update_that_comes_after_its_round_is_late(status: RoundState) -> None:
+def test_an_update_that_comes_after_its_round_is_late(status: RoundStatus) -> None:
     with pytest.raises(RefusedError, match=f"^late: the round is {status}$"):
         ended = round_record("a", status=status)
         round_for(ended, ended, "a")
@@ -83,7 +83,7 @@ def test_a_sender_that_was_not_selected_is_refused() -> None:
     assert round_for(ROUND, ROUND, "b") is ROUND
 
 
-def rounds_of(age: int, status: RoundState = "open", limit: int = 2) -> tuple[RoundRecord, RoundRecord]:
+def rounds_of(age: int, status: RoundStatus = "open", limit: int = 2) -> tuple[RoundRecord, RoundRecord]:
     """Round 1, which has ended, and one so many rounds later, for which "a" is busy still."""
     settings = federation(target=1, max_staleness=limit)
     assigned = round_record("a", "b", settings=settings, status="closed")
@@ -105,7 +105,7 @@ def test_a_late_update_of_a_client_that_the_open_round_does_not_wait_for_is_late
 
 
 @pytest.mark.parametrize("status", ["averaging", "closed", "aborted"])
-def test_a_late_update_that_comes_between_two_rounds_has_to_wait(status: RoundState) -> None:
+def test_a_late_update_that_comes_between_two_rounds_has_to_wait(status: RoundStatus) -> None:
     assigned, latest = rounds_of(1, status)
     assert round_for(assigned, latest, "a") is None
     assert round_for(assigned, assigned, "a") is None

@@ -7,7 +7,7 @@ import msgspec
 from cloud.averager.round.client_histories import history_of
 from cloud.state.clients import ClientHistory
 from cloud.state.records import CohortMember, ResponseRecord, RoundRecord
-from cloud.state.rounds import Answers
+from cloud.state.rounds import Responses
 from tests.cloud.examples import federation, round_record
 
 NEW = CohortMember(thing="a")
@@ -21,17 +21,17 @@ def ended(at: float, smoothing: float = 0.75) -> RoundRecord:
     return round_record("a", settings=settings, opened_at=OPENED, deadline=DEADLINE, averaging_at=at)
 
 
-def accepted(thing: str = "a", at: float = 1012.0, notified_at: float | None = NOTIFIED) -> Answers:
+def accepted(thing: str = "a", at: float = 1012.0, notified_at: float | None = NOTIFIED) -> Responses:
     response = ResponseRecord(thing=thing, state="accepted", arrived_at=at, inspected_at=at + 1)
-    return Answers(accepted=(response,), notified={} if notified_at is None else {"a": notified_at, "b": 1004.0})
+    return Responses(accepted=(response,), notified={} if notified_at is None else {"a": notified_at, "b": 1004.0})
 
 
-def failed(state: Literal["failed", "declined"]) -> Answers:
+def failed(state: Literal["failed", "declined"]) -> Responses:
     response = ResponseRecord(thing="a", state=state, arrived_at=1012.0, inspected_at=1012.0)
-    return Answers(failed=(response,), notified={"a": NOTIFIED})
+    return Responses(failed=(response,), notified={"a": NOTIFIED})
 
 
-NOBODY = Answers(notified={"a": NOTIFIED})
+NOBODY = Responses(notified={"a": NOTIFIED})
 
 
 def test_the_first_turnaround_is_taken_as_it_is() -> None:

@@ -17,7 +17,7 @@ from cloud.services import Services
 from cloud.settings import Averaging, FedYogi
 from cloud.state.models import MissingUploadError, Models
 from cloud.state.records import ResponseRecord, RoundRecord, Stage, Work
-from cloud.state.rounds import Answers
+from cloud.state.rounds import Responses
 from operations.deployment import Deployment
 from protocol import names
 from protocol.messages import ModelReference, Report, decode
@@ -67,7 +67,7 @@ class Stored:
             base=reference,
             accepted=clients,
         )
-        self.answers = Answers(accepted=tuple(self._response(update) for update in updates))
+        self.responses = Responses(accepted=tuple(self._response(update) for update in updates))
         self.in_memory = Round(base, updates, settings, part_bytes=PART_BYTES)
 
     def _response(self, update: bytes) -> ResponseRecord:
@@ -89,7 +89,7 @@ class Stored:
 
     @property
     def inputs(self) -> Inputs:
-        return gather(self.services, self.record, self.answers)
+        return gather(self.services, self.record, self.responses)
 
     def file(self, file: Any) -> bytes:
         return self.services.models.fetch(key_of(file, self.record, 1)).data
@@ -169,13 +169,13 @@ def test_a_second_round_goes_on_from_the_state_of_the_first(services: Services) 
     before: Any = stored.in_memory.average()
     stored.record = msgspec.structs.replace(stored.record, base=first, round=2)
     updates = updates_to(before["model"], 5, base=first.sha256)
-    for response, update in zip(stored.answers.accepted, updates, strict=True):
+    for response, update in zip(stored.responses.accepted, updates, strict=True):
         services.models.put_bytes(response.key or "", update)
-    reports = [msgspec.structs.replace(r.report, base=first.sha256) for r in stored.answers.accepted if r.report]
-    responses = zip(stored.answers.accepted, reports, strict=True)
-    stored.answers = Answers(accepted=tuple(msgspec.structs.replace(r, report=report) for r, report in responses))
+    reports = [msgspec.structs.replace(r.report, base=first.sha256) for r in stored.responses.accepted if r.report]
+    responses = zip(stored.responses.accepted, reports, strict=True)
+    stored.responses = Responses(accepted=tuple(msgspec.structs.replace(r, report=report) for r, report in responses))
     Averager(services, stored.inputs).do_all()
-    ages = {response.thing: 1 for response in stored.answers.accepted}
+    ages = {response.thing: 1 for response in stored.responses.accepted}
     expected = Round(
         before["model"], updates, stored.in_memory.settings, part_bytes=PART_BYTES, before=before, ages=ages
     ).average()
