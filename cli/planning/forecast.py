@@ -120,7 +120,9 @@ def forecast(
     files = files_of(settings, grid.vectors, has_bfloat16=has_bfloat16)
     model_bytes = len(grid.model_start(1)) + last.end
     offered = len(grid.bfloat16_start(1)) + last.bfloat16[1] if has_bfloat16 else model_bytes
-    written = sum({"state": grid.state_range(last)[1], "bfloat16": offered}.get(file, model_bytes) for file in files)
+    written = sum(
+        {"optimizer": grid.optimizer_range(last)[1], "bfloat16": offered}.get(file, model_bytes) for file in files
+    )
     blocks = blocks_of(
         grid.parts, block_elements(encoding, clients, of_all_clients=rule_of(settings.rule).sees == "coordinates")
     )

@@ -28,14 +28,14 @@ CACHED = 65_536
 class Run(NamedTuple):
     """Elements of one kind and dtype that follow each other: places `start` to `end` among a block's parameters, or
     among its values, which are its buffers and then its integers; and from byte `offset` of its part's data. The first
-    one of floating-point numbers is at `in_state` of its part's state."""
+    one of floating-point numbers is at `in_vector` of its part's state."""
 
     kind: Kind
     dtype: str
     start: int
     end: int
     offset: int
-    in_state: int
+    in_vector: int
 
 
 class Block(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,7 +89,7 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
             for first in range(start, end, CACHED):
                 past = first - start
                 yield Run(
-                    kind, dtype, first, min(first + CACHED, end), offset + past * itemsize, pieces[0].in_state + past
+                    kind, dtype, first, min(first + CACHED, end), offset + past * itemsize, pieces[0].in_vector + past
                 )
 
     def tensors_in(self, run: Run) -> Iterator[tuple[str, int, int]]:
@@ -124,7 +124,7 @@ def blocks_of(parts: Iterable[Part], elements: int) -> Iterator[Block]:
 
 def _of_piece(piece: Piece, start: int, end: int) -> Piece:
     past = start - piece.start
-    return msgspec.structs.replace(piece, start=start, end=end, at=piece.at + past, in_state=piece.in_state + past)
+    return msgspec.structs.replace(piece, start=start, end=end, at=piece.at + past, in_vector=piece.in_vector + past)
 
 
 def _block(part: Part, pieces: list[Piece]) -> Block:

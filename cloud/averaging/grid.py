@@ -21,19 +21,19 @@ MIN_PART_BYTES = 5 << 20
 MAX_MODEL_BYTES = 10_000 * MIN_PART_BYTES
 """S3 takes no more parts of a multipart upload."""
 
-_STATE_BYTES = 4
+_NUMBER_BYTES = 4
 
 
 class Piece(msgspec.Struct, frozen=True):
     """The elements `start` to `end` of a tensor. The first of them is the `at`-th of the model's elements of its kind;
-    and, in the state of its part, the one at `in_state`, if it is a floating-point number."""
+    and, in the state of its part, the one at `in_vector`, if it is a floating-point number."""
 
     tensor: TensorSpec
     kind: Kind
     start: int
     end: int
     at: int
-    in_state: int
+    in_vector: int
 
     @property
     def size(self) -> int:
@@ -78,17 +78,17 @@ class Grid(msgspec.Struct, frozen=True, kw_only=True):
             bfloat16_layout(self.header.tensors, self.about.buffers), encode(self._about(round_number))
         )
 
-    def state_start(self, round_number: int) -> bytes:
+    def optimizer_start(self, round_number: int) -> bytes:
         """What precedes the data of the optimizer's state that belongs to the model of a round.
 
         The state is a float32 tensor for each part and vector, named <part>.<vector>.
         """
-        return encode_header(self._state_tensors(), encode(self._about(round_number)))
+        return encode_header(self._optimizer_tensors(), encode(self._about(round_number)))
 
-    def state_range(self, part: Part) -> tuple[int, int]:
+    def optimizer_range(self, part: Part) -> tuple[int, int]:
         """Where the state of a part is in the data of the state's file: one vector after another."""
         start, end = part.floats
-        size = self.vectors * _STATE_BYTES
+        size = self.vectors * _NUMBER_BYTES
         return start * size, end * size
 
     def shard(self, index: int, shards: int) -> tuple[Part, ...]:
@@ -99,12 +99,12 @@ class Grid(msgspec.Struct, frozen=True, kw_only=True):
     def _about(self, round_number: int) -> ModelHeader:
         return msgspec.structs.replace(self.about, round=round_number)
 
-    def _state_tensors(self) -> Iterator[TensorSpec]:
+    def _optimizer_tensors(self) -> Iterator[TensorSpec]:
         position = 0
         for part in self.parts:
             size = part.floats[1] - part.floats[0]
             for vector in range(self.vectors):
-                end = position + size * _STATE_BYTES
+                end = position + size * _NUMBER_BYTES
                 yield TensorSpec(f"{part.number:05d}.{vector}", "F32", (size,), position, end)
                 position = end
 
@@ -136,10 +136,10 @@ class _Growing:
             missing = -(-(min_bytes - self._narrowest_bytes) // bfloat16_bytes(tensor.dtype, "parameter"))
         if not vectors:
             return missing
-        for_state = -(-min_bytes // (vectors * _STATE_BYTES)) - (self._floats[1] - self._floats[0])
+        for_vectors = -(-min_bytes // (vectors * _NUMBER_BYTES)) - (self._floats[1] - self._floats[0])
         if tensor.dtype in FLOATING:
-            return max(missing, for_state)
-        return missing if for_state <= 0 else math.inf
+            return max(missing, for_vectors)
+        return missing if for_vectors <= 0 else math.inf
 
     def add(self, tensor: TensorSpec, kind: Kind, start: int, end: int, at: int) -> None:
         piece = Piece(tensor, kind, start, end, at, self._floats[1] - self._floats[0])

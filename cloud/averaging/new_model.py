@@ -20,8 +20,8 @@ from cloud.settings import Averaging
 from protocol.encodings import Buffer
 from protocol.tensors import DTYPES, Array, from_float32, to_float32
 
-File = Literal["model", "state", "ema", "bfloat16"]
-FILES: tuple[File, ...] = ("model", "state", "ema", "bfloat16")
+File = Literal["model", "optimizer", "ema", "bfloat16"]
+FILES: tuple[File, ...] = ("model", "optimizer", "ema", "bfloat16")
 """A global model, the server optimizer's state, the moving average of the models, and the bfloat16 copy of the model
 that devices download: one set belongs together."""
 
@@ -50,7 +50,7 @@ class OldModelReader:
     def __init__(self, grid: Grid, parts: Iterable[Part], reader: Reader, files: Sequence[File]) -> None:
         self._files = files
         requests = (
-            Request(number, *(grid.state_range(part) if file == "state" else (part.start, part.end)))
+            Request(number, *(grid.optimizer_range(part) if file == "optimizer" else (part.start, part.end)))
             for part in parts
             if part.pieces
             for number, file in enumerate(files)
@@ -101,12 +101,12 @@ class _PartWriter:
         size = part.end - part.start
         self.new: dict[File, bytearray] = {"model": bytearray(size)}
         self.negative: set[str] = set()
-        self._state: tuple[NDArray[np.float32], ...] = ()
+        self._vectors: tuple[NDArray[np.float32], ...] = ()
         if vectors := len(optimizer.vectors):
             coordinates = part.floats[1] - part.floats[0]
             initial = optimizer.initial_vectors(coordinates)
-            self.new["state"] = bytearray(old.get("state") or b"".join(vector.tobytes() for vector in initial))
-            self._state = tuple(np.frombuffer(self.new["state"], "<f4").reshape(vectors, coordinates))
+            self.new["optimizer"] = bytearray(old.get("optimizer") or b"".join(vector.tobytes() for vector in initial))
+            self._vectors = tuple(np.frombuffer(self.new["optimizer"], "<f4").reshape(vectors, coordinates))
         if ema_decay:
             self.new["ema"] = bytearray(size)
 
@@ -140,7 +140,7 @@ class _PartWriter:
             _view(self.new["ema"], run)[:] = new
 
     def _write_parameters(self, block: Block, run: Run, change: NDArray[np.float64]) -> None:
-        state = tuple(vector[run.in_state : run.in_state + len(change)] for vector in self._state)
+        state = tuple(vector[run.in_vector : run.in_vector + len(change)] for vector in self._vectors)
         values, moved = self._optimizer.step(self._before("model", run), change, state)
         for vector, by in zip(state, moved, strict=True):
             vector[:] = by

@@ -31,7 +31,7 @@ def files_of(settings: Averaging, vectors: int, *, has_bfloat16: bool = False) -
     """The files that a federation has of each model, in the order of FILES."""
     found: list[File] = ["model"]
     if vectors:
-        found.append("state")
+        found.append("optimizer")
     if settings.ema:
         found.append("ema")
     if has_bfloat16:
@@ -43,7 +43,7 @@ def key_of(file: File, record: RoundRecord, round_number: int) -> str:
     """S3 key of a file that belongs to the model of a round of the same federation as `record`."""
     keys = {
         "model": names.model_key,
-        "state": names.optimizer_key,
+        "optimizer": names.optimizer_key,
         "ema": names.ema_key,
         "bfloat16": names.bfloat16_key,
     }
@@ -124,7 +124,7 @@ class Outputs:
 
     def _start(self, file: File) -> bytes:
         grid = self._grid
-        starts = {"state": grid.state_start, "bfloat16": grid.bfloat16_start}
+        starts = {"optimizer": grid.optimizer_start, "bfloat16": grid.bfloat16_start}
         return starts.get(file, grid.model_start)(self._record.round)
 
 

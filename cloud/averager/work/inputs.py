@@ -137,7 +137,7 @@ def _before(record: RoundRecord, header: Header, grid: Grid, files: Sequence[Fil
     for file in files[1:] if round_number else ():
         if file == "bfloat16":
             continue
-        start = grid.state_start(round_number) if file == "state" else grid.model_start(round_number)
+        start = grid.optimizer_start(round_number) if file == "optimizer" else grid.model_start(round_number)
         yield Stored(key=key_of(file, record, round_number), data_start=len(start))
 
 

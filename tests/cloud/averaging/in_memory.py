@@ -120,7 +120,7 @@ class Round:
                 for file, data in new.data.items():
                     made.setdefault(file, bytearray()).extend(data)
         number = self.grid.about.round + 1
-        starts = {"model": self.grid.model_start(number), "state": self.grid.state_start(number)}
+        starts = {"model": self.grid.model_start(number), "optimizer": self.grid.optimizer_start(number)}
         starts["bfloat16"] = self.grid.bfloat16_start(number)
         return {file: bytes(starts.get(file, starts["model"]) + data) for file, data in made.items()}
 
@@ -151,7 +151,7 @@ class Round:
         return OldModelReader(self.grid, parts, reader, files)
 
     def _data_bytes(self, file: File) -> int:
-        return self.grid.state_range(self.grid.parts[-1])[1] if file == "state" else self.header.data_bytes
+        return self.grid.optimizer_range(self.grid.parts[-1])[1] if file == "optimizer" else self.header.data_bytes
 
 
 class MemoryUpdates:

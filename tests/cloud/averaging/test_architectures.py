@@ -185,7 +185,7 @@ def test_rounds_are_what_torch_makes_of_them(build: Callable[[], nn.Module], rou
             state_dict.load(model, new, tensors)
         assert made["bfloat16"] == bfloat16_copy_of(made["model"])
         base = made["model"]
-        before = {"state": made["state"], "ema": made["ema"]}
+        before = {"optimizer": made["optimizer"], "ema": made["ema"]}
 
 
 def check(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:

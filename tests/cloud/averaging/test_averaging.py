@@ -153,7 +153,7 @@ def test_the_size_of_parts_changes_no_weight() -> None:
     settings = Averaging(optimizer=FedAvgM())
     whole, cut = (Round(base, updates, settings, part_bytes=size).average() for size in (1 << 20, 100))
     assert whole["model"] == cut["model"]
-    assert whole["state"] != cut["state"]  # its tensors are the parts
+    assert whole["optimizer"] != cut["optimizer"]  # its tensors are the parts
 
 
 def test_a_client_with_more_examples_weighs_more() -> None:
@@ -240,11 +240,11 @@ def test_the_optimizer_moves_parameters_only_and_keeps_its_state() -> None:
     update = update_of({"w": np.ones(2), "mean": np.ones(1), "n": np.array([4])}, report(), ("mean",))
     settings = Averaging(optimizer=FedAvgM(beta=0.5))
     first = Round(base, [update], settings).average()
-    second = Round(first["model"], [update], settings, before={"state": first["state"]}).average()
+    second = Round(first["model"], [update], settings, before={"optimizer": first["optimizer"]}).average()
     found = load(second["model"])[1]
     assert found["w"].tolist() == [2.5, 2.5]  # 1, and then 0.5 * 1 + 1
     assert (found["mean"].tolist(), found["n"].tolist()) == ([2.0], [8])
-    state_header, state = load(second["state"])
+    state_header, state = load(second["optimizer"])
     assert state["00000.0"][:2].tolist() == [1.5, 1.5]
     assert decode(state_header.message, ModelHeader).round == 2
 

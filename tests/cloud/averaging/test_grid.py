@@ -51,12 +51,12 @@ def test_the_parts_are_the_whole_model_each_element_once(shapes: Shapes, vectors
     assert ends[-1][0] == cut.header.data_bytes
     counted = {"parameter": 0, "buffer": 0, "integer": 0}
     for part in cut.parts:
-        in_state = 0
+        in_vector = 0
         for piece in part.pieces:
-            assert (piece.at, piece.in_state) == (counted[piece.kind], in_state)
+            assert (piece.at, piece.in_vector) == (counted[piece.kind], in_vector)
             counted[piece.kind] += piece.size
-            in_state += piece.size if piece.kind != "integer" else 0
-        assert in_state == part.floats[1] - part.floats[0]
+            in_vector += piece.size if piece.kind != "integer" else 0
+        assert in_vector == part.floats[1] - part.floats[0]
 
 
 @given(SHAPES, st.integers(0, 2), st.integers(1, 200), st.booleans())
@@ -67,7 +67,7 @@ def test_every_part_but_the_last_is_large_enough_for_s3_in_every_file(
     for part in cut.parts[:-1]:
         assert part.end - part.start >= min_bytes
         assert part.bfloat16[1] - part.bfloat16[0] >= min_bytes * has_bfloat16
-        start, end = cut.state_range(part)
+        start, end = cut.optimizer_range(part)
         assert end - start >= min_bytes * bool(vectors)
 
 
@@ -146,13 +146,13 @@ def test_the_files_begin_with_headers_of_their_own(vectors: int) -> None:
     for round_number in (4, 12_345):
         for start, size in (
             (cut.model_start(round_number), cut.header.data_bytes),
-            (cut.state_start(round_number), cut.state_range(cut.parts[-1])[1]),
+            (cut.optimizer_start(round_number), cut.optimizer_range(cut.parts[-1])[1]),
         ):
             header = parse_header(start, len(start) + size)
             assert decode(header.message, ModelHeader) == ModelHeader(federation="f", round=round_number)
-    state = parse_header(cut.state_start(4), len(cut.state_start(4)) + cut.state_range(cut.parts[-1])[1])
+    state = parse_header(cut.optimizer_start(4), len(cut.optimizer_start(4)) + cut.optimizer_range(cut.parts[-1])[1])
     assert [(tensor.start, tensor.end) for tensor in state.tensors][::vectors] == [
-        (cut.state_range(part)[0], cut.state_range(part)[0] + 4 * (part.floats[1] - part.floats[0]))
+        (cut.optimizer_range(part)[0], cut.optimizer_range(part)[0] + 4 * (part.floats[1] - part.floats[0]))
         for part in cut.parts
         if part.floats[1] > part.floats[0]
     ]
