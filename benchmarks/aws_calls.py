@@ -15,9 +15,9 @@ import msgspec
 import numpy as np
 import typer
 
-from benchmarks.simulated_clients import SimulatedClients, SimulationError
 from sandbox.federated_run import FunctionLine, function_figures, function_lines
 from sandbox.sandbox import Sandbox
+from sandbox.simulated_clients import SimulatedClients, SimulationError
 
 PARAMETERS = 109_386
 """Of the MLP 784-128-64-10."""

@@ -30,11 +30,11 @@ from typing import Annotated, Literal
 import msgspec
 import typer
 
-from benchmarks import footprint
-from benchmarks.footprint import Peak
 from benchmarks.lone_device import LocalRound, LoneDevice
 from cli.demo import EXAMPLE
 from cli.project import load
+from sandbox import footprint
+from sandbox.footprint import Peak
 from sandbox.nucleus.personality import FLEETS, Personality
 from trials.soak import STEADY, soak
 

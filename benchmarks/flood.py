@@ -20,10 +20,10 @@ import msgspec
 import numpy as np
 import typer
 
-from benchmarks.simulated_clients import SimulatedClients, SimulationError
 from protocol import names
 from sandbox.federated_run import function_lines
 from sandbox.sandbox import Sandbox
+from sandbox.simulated_clients import SimulatedClients, SimulationError
 
 PARAMETERS = 109_386
 """Of the MLP 784-128-64-10."""

@@ -26,13 +26,13 @@ import msgspec
 import numpy as np
 import typer
 
-from benchmarks.simulated_clients import SimulatedClients, SimulationError
 from cli.planning.prices import GB, prices_of
 from cloud.averager.work.sharding import MEMORY_MB
 from protocol import names
 from protocol.messages import Hello, encode
 from sandbox.federated_run import FunctionLine, function_lines
 from sandbox.sandbox import Sandbox
+from sandbox.simulated_clients import SimulatedClients, SimulationError
 
 PARAMETERS = 109_386
 """Of the MLP 784-128-64-10."""

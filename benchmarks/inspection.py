@@ -17,7 +17,7 @@ import typer
 from cloud.averager.responses.inspection import inspect
 from components.client.trainer.model.state_dict import schema
 from protocol.messages import Encoding
-from trials.fuzzing.example_updates import ExampleUpdate, example_update
+from sandbox.example_updates import ExampleUpdate, example_update
 
 
 def main(

@@ -14,11 +14,11 @@ import msgspec
 import numpy as np
 import typer
 
-from benchmarks.simulated_clients import SimulatedClients, SimulationError
 from cloud.settings import MAX_COHORT
 from cloud.state.records import ITEM_BYTES, size_of
 from sandbox.federated_run import FunctionLine, function_lines
 from sandbox.sandbox import Sandbox
+from sandbox.simulated_clients import SimulatedClients, SimulationError
 
 FEDERATION = "largest"
 NAME_CHARACTERS = 128

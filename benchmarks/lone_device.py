@@ -10,7 +10,6 @@ from typing import Any, Self
 import msgspec
 import psutil
 
-from benchmarks.footprint import bytes_to
 from cli import digits
 from cli.demo import build_component, init_federation
 from cli.project import Project
@@ -19,6 +18,7 @@ from cloud.state.rounds import UnknownRoundError
 from protocol.messages import Timings
 from sandbox.federated_run import wait_for_clients
 from sandbox.fleet import Device
+from sandbox.footprint import bytes_to
 from sandbox.nucleus.personality import Personality
 from sandbox.sandbox import Sandbox
 

@@ -25,8 +25,8 @@ from protocol.local_steps import count_steps
 from protocol.messages import MAX_INTEGER, Training
 from protocol.names import UpdateName
 from protocol.tensors import parse_header
-from tests.cloud.averaging.in_memory import Round
-from tests.cloud.examples import report, round_record
+from sandbox.averaging_in_memory import Round
+from sandbox.example_updates import report, round_record
 
 CLIENTS = 40
 HOSTILE = frozenset(range(0, CLIENTS, 5))

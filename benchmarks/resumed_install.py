@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.components.package_index import PackageIndex
+from sandbox.package_index import PackageIndex
 
 INSTALL = Path(__file__).parents[1] / "components" / "runtime" / "install.sh"
 WHEEL_BYTES = (10_400_000, *(266_000,) * 21)

@@ -19,7 +19,6 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.contenders import inputs
-from benchmarks.simulated_clients import SimulatedClients, SimulationError
 from cloud.averager.work.sharding import Sharding, sharding_of
 from cloud.averaging.grid import grid_of
 from cloud.settings import Averaging
@@ -29,6 +28,7 @@ from protocol.messages import ModelHeader, decode
 from protocol.tensors import parse_header
 from sandbox.federated_run import FunctionLine, function_lines
 from sandbox.sandbox import Sandbox
+from sandbox.simulated_clients import SimulatedClients, SimulationError
 
 _ARCHITECTURE = "resnet18"
 _FEDERATION = "figures"

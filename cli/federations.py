@@ -19,8 +19,8 @@ def initial_model(project: Project) -> bytes:
     Raises:
         ProjectError: the file is no model, the task gives none, or devices could not train it.
     """
+    from cli.trial_journey import first_model, travel
     from components.client.trainer.model.model_tensors import UnsupportedModelError
-    from components.client.trainer.model.trial_journey import first_model, travel
     from components.client.trainer.task.loading import TaskError, load_task
 
     settings = project.settings

@@ -12,7 +12,7 @@ from cloud import custom_policies
 from cloud.settings import Federation
 from components import task_folder
 from components.task_folder import TaskError
-from protocol.text import printable
+from components.text import printable
 
 FILE_NAME = "federation.yaml"
 

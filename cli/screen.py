@@ -17,7 +17,7 @@ from rich.live import Live
 from rich.text import Text
 
 from cli.table import Table
-from protocol.text import printable
+from components.text import printable
 
 
 class Screen:

@@ -22,7 +22,7 @@ if not __package__:  # run as a script, which finds what lies beside it only
 
 from components import task_folder
 from components.task_folder import ARTIFACT_NAME, BuildError, TaskError
-from protocol.text import printable
+from components.text import printable
 
 MAX_RECIPE_BYTES = 16_000
 """What AWS IoT Greengrass takes, and what `gdk component publish` checks."""

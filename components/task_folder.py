@@ -13,7 +13,7 @@ import sys
 from pathlib import Path, PurePosixPath
 from typing import Iterator, NamedTuple  # noqa: UP035 - collections.abc's can't be subscripted before 3.9.2
 
-from protocol.text import printable
+from components.text import printable
 
 ARTIFACT_NAME = re.compile(r"[a-zA-Z0-9_.-]+")
 _MODULE = re.compile(r"([^./]+)(?:/__init__)?(?:\.py|(?:\.[^./]+)?\.so)")

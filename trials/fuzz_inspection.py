@@ -16,7 +16,7 @@ import typer
 
 from cloud.averager.responses.inspection import RefusedError, inspect, max_bytes
 from protocol.messages import Encoding
-from trials.fuzzing.example_updates import ExampleUpdate, example_update
+from sandbox.example_updates import ExampleUpdate, example_update
 from trials.fuzzing.mutations import BUFFERS, SCHEMA, mutate
 from trials.fuzzing.update_judge import accepted_wrongly
 

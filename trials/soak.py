@@ -34,8 +34,8 @@ from typing import Annotated
 import msgspec
 import typer
 
-from benchmarks import footprint
 from components import build
+from sandbox import footprint
 from sandbox.embedded_aws import EmbeddedAws
 from sandbox.gateway import Gateway
 from sandbox.scratch import Scratch

@@ -7,15 +7,16 @@ import numpy as np
 
 from cli.settings.parsing import parse
 from cloud.settings import Federation
-from cloud.state.records import ClientRecord, CohortMember, RoundRecord
+from cloud.state.records import ClientRecord
 from protocol import encodings
 from protocol.encodings import Encoded, UpdateLayout, encode_floats, update_layout
-from protocol.messages import Encoding, ModelHeader, ModelReference, Report, Timings, encode
+from protocol.messages import Encoding, ModelHeader, Report, encode
 from protocol.tensors import Array, Header, TensorSpec, dump, load
+from sandbox.example_updates import BASE as BASE
+from sandbox.example_updates import report as report
+from sandbox.example_updates import round_record as round_record
 
-BASE = ModelReference(key="federations/f/models/00000000.safetensors", sha256="b" * 64, bytes=1000)
 TRAINING = {"epochs": 1, "batch_size": 8, "learning_rate": 0.1}
-TIMINGS = Timings(accepted_at=1.0, downloaded_at=2.0, trained_at=3.0, uploading_at=4.0, train_s=1.0)
 
 
 def federation(**changes: Any) -> Federation:
@@ -26,39 +27,6 @@ def federation(**changes: Any) -> Federation:
 def clients(**turnarounds: float | None) -> list[ClientRecord]:
     """Clients by name, with their average turnarounds."""
     return [ClientRecord(federation="f", thing=thing, turnaround_s=value) for thing, value in turnarounds.items()]
-
-
-def report(thing: str = "a", **changes: Any) -> Report:
-    """What a client says of a good update in round 1."""
-    fields: dict[str, Any] = {
-        "federation": "f",
-        "round": 1,
-        "thing": thing,
-        "base": BASE.sha256,
-        "encoding": "float32",
-        "examples": 10,
-        "steps": 2,
-        "timings": TIMINGS,
-    }
-    return Report(**fields | changes)
-
-
-def round_record(*things: str, **changes: Any) -> RoundRecord:
-    """An open first round with this cohort."""
-    fields: dict[str, Any] = {
-        "federation": "f",
-        "round": 1,
-        "status": "open",
-        "settings": federation(),
-        "base": BASE,
-        "schema": "s",
-        "cohort": tuple(CohortMember(thing=thing) for thing in things),
-        "target": len(things),
-        "quorum": 1,
-        "deadline": 2000.0,
-        "opened_at": 1000.0,
-    }
-    return RoundRecord(**fields | changes)
 
 
 def model_of(

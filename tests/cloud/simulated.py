@@ -12,27 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloud.settings import amount_of
-from cloud.state.federations import UnknownFederationError
 from cloud.state.records import ClientRecord, ResponseRecord, RoundRecord, to_attribute
 from cloud.state.rounds import Responses, UnknownRoundError
-from operations.deployment import Deployment
-from operations.federations import Operations
 from protocol import names
 from protocol.messages import (
     AbortRound,
     Assignment,
     CheckRound,
-    Desired,
-    Hello,
     ModelHeader,
     ModelReference,
-    Phase,
-    Progress,
     Report,
     encode,
 )
-from protocol.tensors import Array, dump, load, schema_id
+from protocol.tensors import Array, dump, load
 from sandbox.embedded_aws import EmbeddedAws
+from sandbox.simulated_clients import SimulatedDevices
 from tests.cloud.examples import federation, report, round_record, update_of
 
 LIMIT_S = 150.0
@@ -47,8 +41,6 @@ INITIAL: dict[str, NDArray[Any]] = {
     "s": np.array(0x3F80, "<u2"),  # 1.0
     "n": np.array(10, "<i8"),
 }
-
-HELLO = Hello(component_version="1.0.0", architecture="aarch64", memory_bytes=1 << 30, cpu_count=4, examples=100)
 
 Answer = TypeVar("Answer")
 
@@ -81,14 +73,8 @@ def attributes_of(aws: EmbeddedAws, queue: str, changes: Mapping[str, str]) -> I
         sqs.set_queue_attributes(QueueUrl=queue, Attributes=before)
 
 
-class SimulatedFederation:
+class SimulatedFederation(SimulatedDevices):
     """One federation on the embedded AWS, whose devices do what a test tells them."""
-
-    def __init__(self, aws: EmbeddedAws, deployed: Deployment, name: str) -> None:
-        self.name = name
-        self.aws = aws
-        self.deployed = deployed
-        self.operations = Operations(aws.client, deployed)
 
     # ---- Before
 
@@ -102,29 +88,11 @@ class SimulatedFederation:
     ) -> None:
         """Make the federation, with these things as its clients."""
         about = ModelHeader(federation=self.name, round=0, buffers=buffers)
-        data = dump(model, dtypes, encode(about), buffers)
-        made = federation(name=self.name, **settings)
-        record = self.operations.federations.create(
-            made, self.operations.put_initial(made, data), schema_id(load(data)[0].schema)
-        )
+        record = self.make(federation(name=self.name, **settings), dump(model, dtypes, encode(about), buffers))
         assert record.status == "ready"
         for thing in things:
             self.register(thing)
-            self.operations.clients.greet(self.name, thing, HELLO, time.time())
-
-    def register(self, thing: str) -> None:
-        """Make the thing in the registry."""
-        self.aws.client("iot").create_thing(thingName=thing)
-
-    def say_hello(self, thing: str, /, **changes: Any) -> None:
-        """Publish a hello, with fields changed or added."""
-        payload = json.loads(encode(HELLO)) | changes
-        topic = names.hello_topic(self.name, thing)
-        self.aws.client("iot-data").publish(topic=topic, qos=1, payload=json.dumps(payload).encode())
-
-    def start(self) -> None:
-        """Let the rounds begin."""
-        self.operations.start(self.name)
+            self.greet(thing)
 
     def stop(self) -> None:
         """Keep wake-ups from it."""
@@ -152,15 +120,6 @@ class SimulatedFederation:
         return claimed
 
     # ---- What devices do
-
-    def desired(self, thing: str) -> Desired:
-        """The cloud's half of a device's shadow."""
-        iot = self.aws.client("iot-data")
-        try:
-            answer = iot.get_thing_shadow(thingName=thing, shadowName=names.shadow_name(self.name))
-        except iot.exceptions.ResourceNotFoundException:
-            return Desired()
-        return msgspec.convert(json.loads(answer["payload"].read())["state"].get("desired", {}), Desired)
 
     def assignment(self, thing: str, round_number: int) -> Assignment:
         """A device's assignment, once it has come."""
@@ -192,19 +151,6 @@ class SimulatedFederation:
         """Where an update belongs."""
         return names.update_key(self.name, round_number, thing, self.life)
 
-    @property
-    def life(self) -> str:
-        """Which life of the federation this is; none has the empty one."""
-        try:
-            return self.operations.federations.get(self.name).life
-        except UnknownFederationError:
-            return ""
-
-    def put_object(self, key: str, data: bytes) -> str:
-        """Upload whatever to wherever; returns the version it became."""
-        answer = self.aws.client("s3").put_object(Bucket=self.deployed.bucket, Key=key, Body=data)
-        return str(answer["VersionId"])
-
     def put_early(self, updates: Mapping[str, bytes]) -> dict[str, str]:
         """Upload updates before there is a round: the events that S3 sends of itself change nothing. Returns these
         events, by thing, for a test to hand to the averager when and how it wants."""
@@ -217,14 +163,6 @@ class SimulatedFederation:
         assignment = self.assignment(thing, round_number)
         data = self.update(thing, round_number, value, base=assignment.model.sha256, **changes)
         return self.put(thing, round_number, data)
-
-    def report_progress(self, thing: str, round_number: int, phase: Phase, reason: str | None = None) -> None:
-        """Report in the shadow how far a device is with its assignment."""
-        progress = Progress(round=round_number, life=self.life, phase=phase, reason=reason, at=time.time())
-        payload = json.dumps({"state": {"reported": {"progress": msgspec.to_builtins(progress)}}}).encode()
-        self.aws.client("iot-data").update_thing_shadow(
-            thingName=thing, shadowName=names.shadow_name(self.name), payload=payload
-        )
 
     # ---- What comes of it
 

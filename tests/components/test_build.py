@@ -403,7 +403,7 @@ def test_the_command_says_what_is_wrong_in_one_line_and_fails(tmp_path: Path) ->
 
 
 def test_the_script_needs_the_standard_library_alone() -> None:
-    for name in ("components/build.py", "components/task_folder.py", "protocol/text.py"):
+    for name in ("components/build.py", "components/task_folder.py", "components/text.py"):
         source = (ROOT / name).read_text()
         imported = set(re.findall(r"^(?:import|from) (\w+)", source, re.MULTILINE))
         assert imported <= sys.stdlib_module_names | {"components", "protocol"}

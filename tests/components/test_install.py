@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from components.runtime.install_wheels import CHUNK_BYTES, WAITS_S, Installation, InstallError
-from tests.components.package_index import PackageIndex, write_wheel
+from sandbox.package_index import PackageIndex, write_wheel
 from tests.paths import ROOT
 
 RUNTIME = ROOT / "components" / "runtime"

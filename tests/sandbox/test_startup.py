@@ -12,7 +12,7 @@ import pytest
 from sandbox.nucleus.lifecycle import ComponentState
 from sandbox.nucleus.personality import CLASSIC, LITE
 from sandbox.nucleus.recipe import read
-from tests.components.package_index import PackageIndex
+from sandbox.package_index import PackageIndex
 from tests.paths import ROOT
 from tests.sandbox.component import Component
 

@@ -13,8 +13,8 @@ import pytest
 from cloud.averager.responses.inspection import inspect, max_bytes
 from protocol.encodings import BLOCK
 from protocol.messages import Encoding
+from sandbox.example_updates import example_update
 from trials.fuzz_inspection import ALLOWED_BYTES, examine, peak_bytes
-from trials.fuzzing.example_updates import example_update
 from trials.fuzzing.mutations import BUFFERS, SCHEMA, mutate
 from trials.fuzzing.update_judge import accepted_wrongly
 

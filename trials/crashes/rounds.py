@@ -1,16 +1,16 @@
 """One run of a federation's first rounds, up to the opening of the next, with functions that may be killed."""
 
-import time
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 import numpy as np
 
 from cli.settings.parsing import parse
 from protocol import messages, names, tensors
+from sandbox.example_updates import report
 from sandbox.sandbox import Sandbox
+from sandbox.simulated_clients import SimulatedDevices
 from trials.crashes.deployed_function import Kill
 from trials.crashes.event_sources import EventSources, Message
 from trials.crashes.scenarios import Answer, End, Scenario, look
@@ -18,7 +18,6 @@ from trials.crashes.scenarios import Answer, End, Scenario, look
 _DTYPES = {"weights": "F32", "steps": "I64"}
 _MAX_DELIVERIES = 300
 _RESPONSES = ("updates/", "outcome ")
-_HELLO = messages.Hello(component_version="0.1.0", architecture="simulated", memory_bytes=0, cpu_count=1)
 
 
 class DidNotEndError(Exception):
@@ -45,6 +44,7 @@ class Run:
         self.kills = 0
         self.calls: dict[Step, tuple[str, ...]] = {}
         self._sandbox = sandbox
+        self._devices = SimulatedDevices(sandbox.aws, sandbox.deployment, federation)
         self._sources = sources
         self._scenario = scenario
         self._federation = federation
@@ -76,7 +76,7 @@ class Run:
                 again = msgspec.structs.replace(again, occurrence=again.occurrence - len(outcome.calls))
             self.kills += outcome.killed
             if len(self.calls) == 1 and self._scenario.late_hello:
-                self._say_hello(self._scenario.things[-1])
+                self._devices.say_hello(self._scenario.things[-1])
             self._answer_assignments()
             pending = [message for message in pending if message not in batch]
             pending += self._sources.receive(self._federation)
@@ -102,7 +102,7 @@ class Run:
         return Step(function, about, self._numbers[function, about])
 
     def _create(self) -> None:
-        scenario, operations = self._scenario, self._sandbox.operations
+        scenario = self._scenario
         averaging = {"optimizer": {"name": "fedavgm"}, "ema": 0.9} | scenario.settings.get("averaging", {})
         settings = parse(
             {
@@ -114,32 +114,18 @@ class Run:
             | scenario.settings
             | {"averaging": averaging}
         )
-        model = self._file(0, messages.ModelHeader(federation=self._federation, round=0))
-        reference = operations.put_initial(settings, model)
-        schema = tensors.schema_id(tensors.parse_header(model, len(model)).schema)
-        operations.federations.create(settings, reference, schema)
+        self._devices.make(settings, self._file(0, messages.ModelHeader(federation=self._federation, round=0)))
         for thing in scenario.things[:-1] if scenario.late_hello else scenario.things:
-            operations.clients.greet(self._federation, thing, _HELLO, time.time())
-        operations.start(self._federation)
-
-    def _say_hello(self, thing: str) -> None:
-        topic = names.hello_topic(self._federation, thing)
-        self._sandbox.aws.client("iot-data").publish(topic=topic, qos=1, payload=messages.encode(_HELLO))
+            self._devices.greet(thing)
+        self._devices.start()
 
     def _answer_assignments(self) -> None:
         """What devices do: they look into their shadows, and answer each assignment once."""
-        shadows = self._sandbox.aws.client("iot-data")
-        shadow = names.shadow_name(self._federation)
         ended = self._sandbox.operations.federations.get(self._federation).round
         for thing, answers in self._answers.items():
             if not answers or (answers[0] == "late update" and not ended):
                 continue
-            try:
-                answer = shadows.get_thing_shadow(thingName=thing, shadowName=shadow)
-            except shadows.exceptions.ResourceNotFoundException:
-                continue
-            state = msgspec.json.decode(answer["payload"].read())["state"]
-            assignment = msgspec.convert(state["desired"], messages.Desired).assignment
+            assignment = self._devices.desired(thing).assignment
             if assignment is not None and (thing, assignment.round) not in self._answered:
                 self._answered.add((thing, assignment.round))
                 self._answer(thing, assignment, answers.pop(0))
@@ -147,34 +133,20 @@ class Run:
     def _answer(self, thing: str, assignment: messages.Assignment, answer: Answer) -> None:
         number = self._scenario.things.index(thing)
         if answer == "decline":
-            progress = messages.Progress(
-                round=assignment.round, life=assignment.life, phase="declined", reason="it is at work"
-            )
-            self._sandbox.aws.client("iot-data").update_thing_shadow(
-                thingName=thing,
-                shadowName=names.shadow_name(self._federation),
-                payload=msgspec.json.encode({"state": {"reported": {"progress": progress}}}),
-            )
+            self._devices.report_progress(thing, assignment.round, "declined", "it is at work")
             return
-        now = self._sources.clock.now()
-        report = messages.Report(
+        about = report(
+            thing,
             federation=self._federation,
             life=assignment.life,
             round=assignment.round,
-            thing=thing,
             base=assignment.model.sha256,
-            encoding="float32",
             examples=10 + number,
-            steps=1,
             before={"loss": 1.0 / (1 + number)},
-            timings=messages.Timings(accepted_at=now, downloaded_at=now, trained_at=now, uploading_at=now, train_s=0.0),
         )
-        put: dict[str, Any] = self._sandbox.aws.client("s3").put_object(
-            Bucket=self._sandbox.deployment.bucket,
-            Key=names.update_key(self._federation, assignment.round, thing, assignment.life),
-            Body=b"no update at all" if answer == "malformed" else self._file(assignment.round, report, 1 + number),
-        )
-        self._versions[put["VersionId"]] = assignment.round
+        body = b"no update at all" if answer == "malformed" else self._file(assignment.round, about, 1 + number)
+        key = names.update_key(self._federation, assignment.round, thing, assignment.life)
+        self._versions[self._devices.put_object(key, body)] = assignment.round
 
     def _file(self, round_number: int, about: messages.Message, client: int = 0) -> bytes:
         """A model or an update with values that no two of them share: their weighted mean depends on the order of its

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Callable
 
 from protocol import encodings
-from trials.fuzzing.example_updates import ExampleUpdate
+from sandbox.example_updates import ExampleUpdate
 from trials.fuzzing.header_mutations import HEADER_CHANGES, Change, in_header
 
 SCHEMA: dict[str, tuple[str, tuple[int, ...]]] = {

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from cloud.averager.responses.inspection import Inspected
 from protocol.encodings import BLOCK, FLOAT_DTYPES, SCALES, Coordinates
 from protocol.messages import encode
-from trials.fuzzing.example_updates import ExampleUpdate
+from sandbox.example_updates import ExampleUpdate
 
 
 def accepted_wrongly(good: ExampleUpdate, data: bytes, inspected: Inspected) -> str | None:

@@ -13,7 +13,7 @@ from typing import Self
 import msgspec
 import psutil
 
-from benchmarks import footprint
+from sandbox import footprint
 from sandbox.nucleus.personality import Personality
 from trials.soaking.fast_clock import FastClock
 from trials.soaking.nucleus import SoakNucleus

@@ -22,7 +22,7 @@ from protocol.messages import Assignment, Progress
 from sandbox.background_loop import BackgroundLoop
 from sandbox.nucleus.ipc import Call, Handler, IpcError, IpcServer
 from sandbox.nucleus.personality import LITE, Personality
-from tests.components.client.nucleus import Shadow
+from sandbox.shadows import Shadow
 from trials.soaking.fast_clock import FastClock
 
 COMPONENT = "com.fedgrass.Client"
@@ -42,10 +42,9 @@ class SoakNucleus:
     def __init__(self, socket: Path, configuration: dict[str, Any], clock: FastClock, seed: int) -> None:
         self.calls = 0
         self._configuration = configuration
-        self._clock = clock
         self._random = random.Random(seed)  # noqa: S311 - reproducible, not secret
         self._online = True
-        self._shadow = Shadow()
+        self._shadow = Shadow(clock.time)
         self._spool: list[tuple[str, bytes]] = []
         self._subscribers: defaultdict[str, list[Call]] = defaultdict(list)
         self._watchers: list[Call] = []
@@ -190,8 +189,7 @@ class SoakNucleus:
 
     def _pass_on(self, topic: str, payload: bytes) -> None:
         if topic == _topic("get"):
-            document = msgspec.json.decode(self._shadow.document()) | {"timestamp": int(self._clock.time())}
-            self._send("get/accepted", msgspec.json.encode(document))
+            self._send("get/accepted", self._shadow.document())
         elif topic == _topic("update") and not self._is_lost("update"):
             self._shadow.update(msgspec.json.decode(payload)["state"])
             self._send_delta()
@@ -200,10 +198,7 @@ class SoakNucleus:
         self._changed.set()
         self._changed = asyncio.Event()
         if self._shadow.delta:
-            self._send(
-                "update/delta",
-                msgspec.json.encode({"version": self._shadow.version, "state": self._shadow.delta}),
-            )
+            self._send("update/delta", self._shadow.delta_message())
 
     def _send(self, operation: str, payload: bytes) -> None:
         if not self._online or self._is_lost(operation):

@@ -22,7 +22,7 @@ from protocol.encodings import BLOCK, Floats, UpdateLayout, update_layout
 from protocol.messages import Encoding, ModelReference
 from protocol.names import UpdateName
 from protocol.tensors import Header, parse_header
-from tests.cloud.averaging.in_memory import Round
+from sandbox.averaging_in_memory import Round
 from tests.cloud.examples import report, round_record
 
 if TYPE_CHECKING:

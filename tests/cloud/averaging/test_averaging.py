@@ -17,7 +17,7 @@ from cloud.averaging.sums import GROUP
 from cloud.settings import Averaging, FedAdam, FedAvg, FedAvgM
 from protocol.messages import MAX_INTEGER, MAX_MESSAGE_BYTES, Encoding, ModelHeader, decode, encode
 from protocol.tensors import DTYPES, Array, dump, from_float32, load, to_float32
-from tests.cloud.averaging.in_memory import Round
+from sandbox.averaging_in_memory import Round
 from tests.cloud.examples import report, update_of
 
 Rule = Literal["mean", "weighted"]

@@ -13,7 +13,7 @@ from cloud.averaging.weighing import INTEGER_RATIO
 from cloud.settings import Averaging, RuleName
 from protocol.messages import MAX_INTEGER
 from protocol.tensors import load
-from tests.cloud.averaging.in_memory import Round
+from sandbox.averaging_in_memory import Round
 from tests.cloud.averaging.test_averaging import model
 from tests.cloud.examples import report, update_of
 

@@ -18,7 +18,7 @@ from cloud.settings import Averaging, FedAdam, FedAvgM, RuleName
 from fedgrass.policies import Update
 from protocol.messages import Encoding, ModelHeader, encode
 from protocol.tensors import Array, dump, load, parse_header, to_float32
-from tests.cloud.averaging.in_memory import MemoryReader, Round
+from sandbox.averaging_in_memory import MemoryReader, Round
 from tests.cloud.examples import report, update_of
 
 DTYPES = {

@@ -13,7 +13,7 @@ from cloud.averaging.weighing import EXAMPLES_RATIO, STEPS_RATIO, weigh
 from cloud.averaging.weights import Weighing
 from cloud.settings import Averaging, RuleName
 from protocol.messages import MAX_INTEGER, Training
-from tests.cloud.averaging.in_memory import Round
+from sandbox.averaging_in_memory import Round
 from tests.cloud.averaging.test_averaging import flat, w_of
 from tests.cloud.examples import report, update_of
 

@@ -21,8 +21,9 @@ from protocol.messages import encode
 from sandbox import provisioning
 from sandbox.embedded_aws import EmbeddedAws
 from sandbox.nucleus.mqtt import Identity
+from sandbox.simulated_clients import HELLO
 from tests.cloud.hostile.conftest import HONEST, Member, Members
-from tests.cloud.simulated import HELLO, SimulatedFederation
+from tests.cloud.simulated import SimulatedFederation
 
 LIMIT_S = 60.0
 

@@ -15,7 +15,8 @@ from operations.deployment import Deployment
 from operations.federations import Operations
 from protocol.messages import encode
 from sandbox.embedded_aws import EmbeddedAws
-from tests.cloud.simulated import HELLO, SimulatedFederation
+from sandbox.simulated_clients import HELLO
+from tests.cloud.simulated import SimulatedFederation
 
 
 class Asked:

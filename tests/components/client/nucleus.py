@@ -4,7 +4,6 @@ import asyncio
 import base64
 import contextlib
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,41 +13,12 @@ import msgspec
 from protocol import names
 from sandbox.nucleus.ipc import Call, Handler, IpcError, IpcServer
 from sandbox.nucleus.personality import CLASSIC, Personality
+from sandbox.shadows import Shadow
 
 THING = "device-1"
 FEDERATION = "digits"
 TOKEN = "token-of-the-component"  # noqa: S105
 TIMEOUT_S = 120.0
-
-
-class Shadow:
-    """A named shadow: a merged document with versions and metadata."""
-
-    def __init__(self) -> None:
-        self.desired: dict[str, Any] = {}
-        self.reported: dict[str, Any] = {}
-        self.version = 0
-
-    def update(self, state: dict[str, Any]) -> None:
-        self.version += 1
-        self.desired = merge(self.desired, state.get("desired") or {})
-        self.reported = merge(self.reported, state.get("reported") or {})
-
-    @property
-    def delta(self) -> dict[str, Any]:
-        return difference(self.desired, self.reported)
-
-    def document(self) -> bytes:
-        halves = {"desired": self.desired, "reported": self.reported}
-        state = halves | ({"delta": self.delta} if self.delta else {})
-        return msgspec.json.encode(
-            {
-                "state": state,
-                "metadata": {name: stamped(half) for name, half in halves.items()},
-                "version": self.version,
-                "timestamp": int(time.time()),
-            }
-        )
 
 
 class Nucleus:
@@ -285,8 +255,7 @@ class Nucleus:
     def _send_delta(self) -> None:
         assert self.shadow is not None
         if self.shadow.delta:
-            payload = msgspec.json.encode({"version": self.shadow.version, "state": self.shadow.delta})
-            self._send(names.shadow_topic(FEDERATION, THING, "update/delta"), payload)
+            self._send(names.shadow_topic(FEDERATION, THING, "update/delta"), self.shadow.delta_message())
 
     def _send(self, topic: str, payload: bytes) -> None:
         message = {"topicName": topic, "payload": base64.b64encode(payload).decode()}
@@ -297,36 +266,3 @@ class Nucleus:
         with self._changed:
             self.open_streams -= 1
             self._changed.notify_all()
-
-
-def merge(old: Any, new: Any) -> Any:
-    """A shadow's merge: objects recursively, null removes, all else replaces."""
-    if not isinstance(new, dict):
-        return new
-    merged = dict(old) if isinstance(old, dict) else {}
-    for key, value in new.items():
-        if value is None:
-            merged.pop(key, None)
-        else:
-            merged[key] = merge(merged.get(key), value)
-    return merged
-
-
-def difference(desired: dict[str, Any], reported: dict[str, Any]) -> dict[str, Any]:
-    """What of desired is not reported so."""
-    result = {}
-    for key, value in desired.items():
-        other = reported.get(key)
-        if isinstance(value, dict) and isinstance(other, dict):
-            if nested := difference(value, other):
-                result[key] = nested
-        elif value != other:
-            result[key] = value
-    return result
-
-
-def stamped(value: Any) -> Any:
-    """A shadow's metadata: a timestamp for each leaf."""
-    if isinstance(value, dict):
-        return {key: stamped(inner) for key, inner in value.items()}
-    return {"timestamp": int(time.time())}

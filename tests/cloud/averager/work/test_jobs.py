@@ -22,8 +22,8 @@ from operations.deployment import Deployment
 from protocol import names
 from protocol.messages import ModelReference, Report, decode
 from protocol.tensors import parse_header
+from sandbox.averaging_in_memory import Round
 from sandbox.embedded_aws import EmbeddedAws
-from tests.cloud.averaging.in_memory import Round
 from tests.cloud.averaging.test_averaging import mixed_model, updates_to
 from tests.cloud.examples import federation, round_record
 

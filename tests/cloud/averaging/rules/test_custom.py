@@ -12,7 +12,7 @@ from cloud.custom_policies import InvalidPolicyError
 from fedgrass.policies import Update
 from protocol.messages import ModelHeader, encode
 from protocol.tensors import Array, dump
-from tests.cloud.averaging.in_memory import Round
+from sandbox.averaging_in_memory import Round
 from tests.cloud.examples import report, update_of
 
 MODEL = dump(

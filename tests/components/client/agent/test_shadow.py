@@ -15,7 +15,7 @@ from protocol.messages import (
     Reported,
     Training,
 )
-from tests.components.client.nucleus import Shadow, merge
+from sandbox.shadows import Shadow
 
 LONGEST_FEDERATION = "f" * 40
 LARGEST = 2**53
@@ -129,10 +129,11 @@ OBJECTS = st.dictionaries(st.text(max_size=2), JSON, max_size=4)
 
 @given(old=OBJECTS, new=OBJECTS)
 def test_any_assignment_is_mirrored_exactly(old: dict[str, object], new: dict[str, object]) -> None:
-    payload = shadow.update(Reported(assignment=new), Reported(assignment=old))
-    update = msgspec.json.decode(payload)["state"]["reported"]["assignment"] if payload else {}
-    mirrored = merge(old, update)
-    assert without_empty(mirrored) == without_empty(new)
+    service = Shadow()
+    service.update({"reported": {"assignment": old}})
+    if payload := shadow.update(Reported(assignment=new), Reported(assignment=old)):
+        service.update(msgspec.json.decode(payload)["state"])
+    assert without_empty(service.reported["assignment"]) == without_empty(new)
 
 
 def without_empty(value: object) -> object:

@@ -32,7 +32,7 @@ from components.client.agent.events import (
 from components.client.agent.finished import Finished
 from components.client.agent.state_machine import State
 from protocol.messages import Assignment, ModelReference, Phase, Progress, Training
-from tests.components.client.nucleus import Shadow
+from sandbox.shadows import Shadow
 
 START = 1_700_000_000.0
 

@@ -36,7 +36,8 @@ class MemoryReader:
     def read(self, requests: Iterable[Request]) -> Iterator[Fill]:
         for file, start, end in requests:
             found = self._data[file][start:end]
-            assert len(found) == end - start > 0
+            if len(found) != end - start:
+                raise ValueError(f"file {file} has no bytes {start} to {end}")
 
             def fill(space: memoryview, found: bytes = found) -> None:
                 space[:] = found
@@ -132,7 +133,8 @@ class Round:
         """The clients that a rule selects."""
         blocks, select = self.blocks(self.grid.parts), rule_of(self.settings.rule).select
         products = gram(Updates(self.layout, self.reader, blocks, self.everyone), blocks, self.weighing)
-        assert select is not None
+        if select is None:
+            raise ValueError(f"{self.settings.rule} selects no clients")
         return select(squared_distances(products, self.weighing.norms), self.settings)
 
     def stored_sums(self, blocks: Sequence[Block]) -> StoredSums:

@@ -8,8 +8,8 @@ import threading
 
 import pytest
 
-from benchmarks import footprint
-from benchmarks.footprint import NoConnectionError, Peak, bytes_to, slope
+from sandbox import footprint
+from sandbox.footprint import NoConnectionError, Peak, bytes_to, slope
 
 BYTES = 100_000
 

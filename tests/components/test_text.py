@@ -1,10 +1,10 @@
-"""protocol/text.py: text of others shows all there is of it, and does nothing else."""
+"""components/text.py: text of others shows all there is of it, and does nothing else."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.text import printable
+from components.text import printable
 
 
 @pytest.mark.parametrize(
