@@ -22,6 +22,7 @@ from cloud.state.federations import Federations
 from cloud.state.groups import Groups
 from cloud.state.models import Models
 from cloud.state.notices import Notices
+from cloud.state.object_cache import KEPT_BYTES
 from cloud.state.rounds import Rounds
 
 _PARALLEL = 128
@@ -63,8 +64,9 @@ def _policies(directory: Path, settings: Federation) -> Any:
 
 
 @functools.cache
-def from_environment() -> Services:
-    """The services that the function's environment variables name (see template.yaml)."""
+def from_environment(part_bytes: int = MIN_PART_BYTES, kept_bytes: int = KEPT_BYTES) -> Services:
+    """The services that the function's environment variables name (see template.yaml). `kept_bytes` is how much they
+    keep of the bucket."""
     environment = os.environ
     session = boto3.Session()
     calls: Counter[str] = Counter()
@@ -92,7 +94,7 @@ def from_environment() -> Services:
             environment["FEDERATIONS_TABLE"],
             left_out,
         ),
-        models=Models(session.client("s3", config=config), environment["BUCKET"]),
+        models=Models(session.client("s3", config=config), environment["BUCKET"], kept_bytes),
         notices=Notices(
             session.client("iot-data", config=config),
             session.client("sqs", config=config),
@@ -107,4 +109,5 @@ def from_environment() -> Services:
         waited_s={},
         package=Path(__file__).parent.parent,
         left_out=left_out,
+        part_bytes=part_bytes,
     )

@@ -22,7 +22,7 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Literal
@@ -37,10 +37,6 @@ from trials.crashes.event_sources import EventSources
 from trials.crashes.rounds import DidNotEndError, Run, Step
 from trials.crashes.scenarios import MIN_CLIENTS, End, Scenario, problems, scenarios
 
-_CHANGED_SIZES = (
-    ("cloud/averaging/grid.py", "MIN_PART_BYTES = 5 << 20", "MIN_PART_BYTES = 1_100"),
-    ("cloud/state/object_cache.py", "KEPT_BYTES = 64 << 20", "KEPT_BYTES = 5_000"),
-)
 _TWICE_EVERY = 8
 _TELL_EVERY = 50
 _MOMENTS: tuple[Literal["before", "after"], ...] = ("before", "after")
@@ -75,19 +71,19 @@ class DisturbedError(Exception):
 
 
 class CrashPoints:
-    """The harness, for the time of a `with` block. `alter` may change the functions' code once it is unpacked: to see
-    that what it breaks is found."""
+    """The harness, for the time of a `with` block. `faults` is a file for crashes/functions_host.py: to see that what
+    it breaks is found."""
 
-    def __init__(self, chosen: Sequence[Scenario], alter: Callable[[Path], None] | None = None) -> None:
+    def __init__(self, chosen: Sequence[Scenario], faults: Path | None = None) -> None:
         self._scenarios = chosen
-        self._change = alter
+        self._faults = faults
         self._runs = 0
         self._ends: dict[str, End] = {}
 
     def __enter__(self) -> "CrashPoints":
         with ExitStack() as stack:
             self._sandbox = stack.enter_context(Sandbox())
-            self._sources = stack.enter_context(EventSources(self._sandbox, self._alter))
+            self._sources = stack.enter_context(EventSources(self._sandbox, self._faults))
             self._stack = stack.pop_all()
         iot = self._sandbox.aws.client("iot")
         for thing in {thing for scenario in self._scenarios for thing in scenario.things}:
@@ -96,16 +92,6 @@ class CrashPoints:
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
-
-    def _alter(self, code: Path) -> None:
-        """Make sizes small, and change what the caller wants changed."""
-        for path, line, small in _CHANGED_SIZES:
-            text = (code / path).read_text()
-            if line not in text:
-                raise DisturbedError(f"{path} has no line {line!r}")
-            (code / path).write_text(text.replace(line, small))
-        if self._change is not None:
-            self._change(code)
 
     def points(self) -> list[Point]:
         """Every point of every scenario, found by carrying each out undisturbed.

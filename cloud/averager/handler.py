@@ -44,10 +44,11 @@ _GONE = (LostFederationError, UnknownFederationError, UnknownRoundError)
 """What a message speaks of was removed since, or was of an earlier life of the federation: it will not come again."""
 
 
-def handle(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Called by Lambda with a batch of messages. Returns those to deliver again."""
+def handle(event: dict[str, Any], context: Any, outside: Services | None = None) -> dict[str, Any]:
+    """Called by Lambda with a batch of messages. Returns those to deliver again. `outside` takes the place of what the
+    environment names."""
     logging.getLogger().setLevel(logging.INFO)
-    outside = services.from_environment()
+    outside = outside or services.from_environment()
     with metrics.measured("averager", outside.calls, outside.waited_s, outside.left_out) as properties:
         failed = _Invocation(outside, context, properties, event["Records"]).run()
         properties |= {"messages": len(event["Records"]), "failed_messages": len(failed)}

@@ -34,10 +34,11 @@ class _Tagged(msgspec.Struct):
     kind: str
 
 
-def handle(event: dict[str, Any], _context: object) -> dict[str, Any]:
-    """Called by Lambda. Returns the messages to deliver again, if the event was a batch of them."""
+def handle(event: dict[str, Any], _context: object, outside: Services | None = None) -> dict[str, Any]:
+    """Called by Lambda. Returns the messages to deliver again, if the event was a batch of them. `outside` takes the
+    place of what the environment names."""
     logging.getLogger().setLevel(logging.INFO)
-    outside = services.from_environment()
+    outside = outside or services.from_environment()
     with metrics.measured("initiator", outside.calls, outside.waited_s, outside.left_out) as properties:
         if "Records" not in event:
             properties["kind"] = "wake"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from botocore.exceptions import ClientError
 
-from cloud.state.object_cache import Kept
+from cloud.state.object_cache import KEPT_BYTES, Kept
 from protocol import names
 from protocol.messages import ModelReference
 from protocol.tensors import Header, header_length, parse_header
@@ -71,10 +71,10 @@ class Fetched(msgspec.Struct, frozen=True, kw_only=True):
 class Models:
     """The bucket of one deployment."""
 
-    def __init__(self, s3: "S3Client", bucket: str) -> None:
+    def __init__(self, s3: "S3Client", bucket: str, kept_bytes: int = KEPT_BYTES) -> None:
         self._s3 = s3
         self._bucket = bucket
-        self._kept = Kept()
+        self._kept = Kept(kept_bytes)
 
     def get(self, model: ModelReference) -> bytes:
         """A global model's bytes, checked.

@@ -9,7 +9,7 @@ class Kept:
     bytes from all others of this key: the version of an update, the SHA-256 of a model. So what is kept is what the
     bucket has."""
 
-    def __init__(self, limit_bytes: int = KEPT_BYTES) -> None:
+    def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
         self._objects: dict[tuple[str, str], bytes] = {}
         self._bytes = 0

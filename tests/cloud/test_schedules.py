@@ -40,7 +40,6 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from cloud import services
 from cloud.averager import handler as averager
 from cloud.initiator import handler as initiator
 from cloud.services import Services
@@ -430,9 +429,9 @@ class Invocation(threading.Thread):
         ]
         try:
             if self.queue != "rounds":
-                answer = averager.handle({"Records": records}, self)
+                answer = averager.handle({"Records": records}, self, self.services)
             else:
-                answer = initiator.handle({"Records": records} if records else {"kind": "wake"}, self)
+                answer = initiator.handle({"Records": records} if records else {"kind": "wake"}, self, self.services)
             failed = {failure["itemIdentifier"] for failure in answer.get("batchItemFailures", [])}
             assert self._faults or not failed, "a message failed although nothing was the matter"
         except KilledError:
@@ -909,7 +908,6 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     rules.mkdir(parents=True)
     (rules / "policies.py").write_text("def is_complete(current):\n    return current.accepted >= 2\n")
     monkeypatch.setattr(time, "time", clock)
-    monkeypatch.setattr(services, "from_environment", lambda: current().services)
     root = logging.getLogger()
     level = root.level
     logging.disable(logging.CRITICAL)

@@ -11,7 +11,6 @@ import subprocess
 import time
 import urllib.request
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -64,9 +63,9 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class Function:
-    """One deployed function, ready to be invoked. `alter` may change the code, once it is unpacked."""
+    """One deployed function, ready to be invoked. `faults` is as for functions_host.py."""
 
-    def __init__(self, sandbox: Sandbox, name: str, python: Path, alter: Callable[[Path], None] | None) -> None:
+    def __init__(self, sandbox: Sandbox, name: str, python: Path, faults: Path | None) -> None:
         self.name = name
         described = sandbox.aws.client("lambda").get_function(FunctionName=name)
         configuration = described["Configuration"]
@@ -76,8 +75,6 @@ class Function:
         _unpack(described["Code"]["Location"], code)
         arn = configuration["Layers"][0]["Arn"]
         _unpack(sandbox.aws.client("lambda").get_layer_version_by_arn(Arn=arn)["Content"]["Location"], layer)
-        if alter is not None:
-            alter(code)
         assumed = sandbox.aws.client("sts").assume_role(RoleArn=configuration["Role"], RoleSessionName=name)
         environment = configuration["Environment"]["Variables"] | {
             "AWS_ENDPOINT_URL": sandbox.aws.endpoint,
@@ -93,7 +90,7 @@ class Function:
         self.log_path = directory / "log"
         with self.log_path.open("w") as log:
             self._host = subprocess.Popen(
-                [python, _HOST, code, layer, configuration["Handler"]],
+                [python, _HOST, code, layer, configuration["Handler"], *([faults] if faults else [])],
                 env=environment,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

@@ -7,7 +7,7 @@ is switched off and not replaced: redelivery has to be enough.
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -51,13 +51,13 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
 
 class EventSources:
-    """The functions of a sandbox and the queues that wake them, for the time of a `with` block. `alter` may change the
-    functions' code, once it is unpacked: to see that what it breaks is found."""
+    """The functions of a sandbox and the queues that wake them, for the time of a `with` block. `faults` is as for
+    functions_host.py."""
 
-    def __init__(self, sandbox: Sandbox, alter: Callable[[Path], None] | None = None) -> None:
+    def __init__(self, sandbox: Sandbox, faults: Path | None = None) -> None:
         self.clock = Clock()
         self._sandbox = sandbox
-        self._alter = alter
+        self._faults = faults
         self._sqs = sandbox.aws.client("sqs")
         self._again: dict[str, Message] = {}
 
@@ -73,7 +73,7 @@ class EventSources:
                 client("lambda").update_event_source_mapping(UUID=mapping["UUID"], Enabled=False)
                 name = mapping["FunctionArn"].rpartition(":")[2]
                 if name not in self._functions:
-                    self._functions[name] = Function(self._sandbox, name, python, self._alter)
+                    self._functions[name] = Function(self._sandbox, name, python, self._faults)
                     stack.callback(self._functions[name].stop)
             self.sources = [self._source(mapping) for mapping in mappings]
             self._stack = stack.pop_all()

@@ -1,9 +1,9 @@
 """Runs one deployed function as Lambda does, kills it at any of its AWS calls, and lets it live at a time of its own.
 
-Run as a script (`python functions_host.py CODE LAYER HANDLER`) in the function's environment, not as a module: it must
-find the deployed code only. The host imports the handler once; each execution environment is a fork of it, which
-handles one event after another, until it is killed. So a life costs milliseconds, and begins with everything cold that
-the handler's code keeps.
+Run as a script (`python functions_host.py CODE LAYER HANDLER [FAULTS]`) in the function's environment, not as a module:
+it must find the deployed code only. FAULTS is a Python file whose `with_faults` makes another handler of the handler.
+The host imports the handler once; each execution environment is a fork of it, which handles one event after another,
+until it is killed. So a life costs milliseconds, and begins with everything cold that the handler's code keeps.
 
 Lines of JSON come in on standard input, and one goes out on standard output for each:
 
@@ -15,16 +15,23 @@ at once, all its threads with it, before the request of that AWS call is sent, o
 operation means any. `calls` are the AWS calls that were made, in their order.
 """
 
+import functools
 import importlib
 import json
 import logging
 import os
+import runpy
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn, TextIO
+
+PART_BYTES = 1_100
+"""A small model has several parts of this size."""
+KEPT_BYTES = 5_000
+"""So that some updates are read again."""
 
 KILLED = 137
 _FINISHED = 3
@@ -86,7 +93,7 @@ def _send_at_once(params: dict[str, Any], **_: Any) -> dict[str, Any]:
     return at_once | {"MessageAttributes": {"due": {"DataType": "Number", "StringValue": repr(due)}}}
 
 
-def _prepare(code: str, layer: str, handler: str, switch: _KillSwitch) -> Callable[[Any, Any], Any]:
+def _prepare(switch: _KillSwitch, code: str, layer: str, handler: str, *faults: str) -> Callable[[Any, Any], Any]:
     """The handler, imported, with its services made: that takes no AWS call, and half a second."""
     sys.path[:1] = [code, f"{layer}/python"]
     from botocore import handlers
@@ -97,11 +104,13 @@ def _prepare(code: str, layer: str, handler: str, switch: _KillSwitch) -> Callab
         ("provide-client-params.sqs.SendMessage", _send_at_once),
     ]
     module, _, name = handler.rpartition(".")
-    function: Callable[[Any, Any], Any] = getattr(importlib.import_module(module), name)
-    importlib.import_module("cloud.services").from_environment()
+    function = getattr(importlib.import_module(module), name)
+    for file in faults:
+        function = runpy.run_path(file)["with_faults"](function)
+    services = importlib.import_module("cloud.services").from_environment(PART_BYTES, KEPT_BYTES)
     if switch.calls:
         raise RuntimeError(f"{handler} makes AWS calls before its first event: {switch.calls}")
-    return function
+    return functools.partial(function, outside=services)
 
 
 def _requests() -> Iterator[dict[str, Any]]:
@@ -139,8 +148,7 @@ def main() -> None:
     os.dup2(2, 1)  # what the function prints belongs in the log
     logging.basicConfig(stream=sys.stderr)
     switch, clock = _KillSwitch(), _Time()
-    _, code, layer, handler = sys.argv
-    function = _prepare(code, layer, handler, switch)
+    function = _prepare(switch, *sys.argv[1:])
     while True:
         child = os.fork()
         if not child:
