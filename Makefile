@@ -58,8 +58,8 @@ setup: python
 demo: setup
 	@.venv/bin/fedgrass demo
 
-# Much of a test's time is waiting, so there is one process more than there are processors; in the order of their
-# folders, or the few long tests of e2e would come last, and one after the other.
+# Much of a test's time is waiting, so there is one process more than there are processors; in the order in which they
+# are collected, or the few long tests would come last, and one after the other.
 test: setup
 	@.venv/bin/python -m pytest -n $$(($$(nproc) + 1)) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 

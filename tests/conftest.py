@@ -26,6 +26,11 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 _numbers = itertools.count(1)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest tests first: several processes that take one file after another then end at about the same time."""
+    items.sort(key=lambda item: item.path.parent.name not in ("e2e", "trials"))
+
+
 class Line:
     """What lies between the functions and AWS. `fault` decides on each of their requests, as long as a test wants."""
 
