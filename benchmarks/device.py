@@ -17,7 +17,6 @@ resume_lost_s       what it costs to kill the agent and its process at half of a
                     was neither training that counted nor its start; at most checkpoint_s + restart_s + cold_start_s
 checkpoint_s        how often training was saved
 restart_s           from that kill until the agent, started anew by the nucleus, has a training process again
-soak                a day's trouble in some minutes: see soak.py
 over_limit          which of these limits do not hold; the exit status is 1 if any does not
 """
 
@@ -36,7 +35,6 @@ from cli.project import load
 from sandbox import footprint
 from sandbox.footprint import Peak
 from sandbox.nucleus.personality import FLEETS, Personality
-from trials.soak import STEADY, soak
 
 MOBILENET = Path(__file__).parent / "tasks" / "mobilenet"
 RECONCILE_S = 10
@@ -165,14 +163,11 @@ def _say(text: str) -> None:
 def main(
     nucleus: Annotated[Literal["classic", "lite"], typer.Option(help="What the device runs.")] = "classic",
     idle_s: Annotated[float, typer.Option(min=RECONCILE_S, help="How long the idle agent is watched.")] = 120.0,
-    soak_hours: Annotated[float, typer.Option(min=0.1, help="How many hours of the agent's clock.")] = 24.0,
 ) -> None:
     """Print the figures as JSON; exit with 1 if a limit does not hold."""
     figures = measure(FLEETS[nucleus][0], idle_s)
-    endured = soak(soak_hours, STEADY)
-    over = over_limit(figures) + (["soak"] if endured.missed or endured.wrong else [])
-    both = msgspec.to_builtins(figures) | {"soak": endured, "over_limit": over}
-    sys.stdout.write(msgspec.json.encode(both).decode() + "\n")
+    over = over_limit(figures)
+    sys.stdout.write(msgspec.json.encode(msgspec.to_builtins(figures) | {"over_limit": over}).decode() + "\n")
     raise typer.Exit(bool(over))
 
 

@@ -47,7 +47,7 @@ from trials.soaking.troubles import TROUBLES
 from trials.tasks.moody.task import MOOD
 
 ROOT = Path(__file__).parent.parent
-TASK = ROOT / "benchmarks" / "tasks" / "moody"
+TASK = ROOT / "trials" / "tasks" / "moody"
 SPEED = 240.0
 STEADY = 450
 WARM_UP_H = 4.0

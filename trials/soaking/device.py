@@ -18,7 +18,7 @@ from sandbox.nucleus.personality import Personality
 from trials.soaking.fast_clock import FastClock
 from trials.soaking.nucleus import SoakNucleus
 
-CHECKOUT = Path(__file__).parent.parent
+CHECKOUT = Path(__file__).parents[2]
 RESTART_S = 10.0
 BOOT_S = 120.0
 SAMPLE_S = 300.0
