@@ -59,10 +59,12 @@ def deploy(
     dependencies: Path,
     update_retention_days: int = 30,
     alarm_topic: str | None = None,
+    template: str | None = None,
 ) -> Deployment:
     """Make the stack, or bring it up to date. `client` gives a boto3 client by its service's name; alarms go to
-    `alarm_topic` from now on, None leaves that as it is. The bucket and the tables that an earlier stack of
-    this name has left are taken over, with the models and the federations in them.
+    `alarm_topic` from now on, None leaves that as it is. `template` takes the place of cloud/template.yaml. The bucket
+    and the tables that an earlier stack of this name has left are taken over, with the models and the federations in
+    them.
 
     Raises:
         DeploymentError: CloudFormation refused, a bucket is another account's, or there is more than one left of a
@@ -95,7 +97,7 @@ def deploy(
             left.append(Outlived(logical_id="Bucket", kind="AWS::S3::Bucket", identifier=name, properties=name))
         return left
 
-    stacks.apply(client("cloudformation"), stack, TEMPLATE.read_text(), parameters, KEPT, outlived)
+    stacks.apply(client("cloudformation"), stack, template or TEMPLATE.read_text(), parameters, KEPT, outlived)
     return find(client, stack)
 
 

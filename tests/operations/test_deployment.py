@@ -68,16 +68,19 @@ def test_a_stack_of_something_else_is_no_deployment(aws: EmbeddedAws) -> None:
         deployment.find(aws.client, "something-else")
 
 
-def test_what_cloudformation_refuses_is_told(aws: EmbeddedAws, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    template = tmp_path / "template.yaml"
-    template.write_text(
-        "Parameters:\n  CodeBucket: {Type: String}\n  CodeKey: {Type: String}\n  DependenciesKey: {Type: String}\n"
-        "Resources:\n  Broken: {Type: 'AWS::Nothing::AtAll'}\n"
-    )
-    monkeypatch.setattr(deployment, "TEMPLATE", template)
+def template_of(resource: str) -> str:
+    """One that takes what is given to fedgrass's, and makes one resource."""
+    parameters = "".join(f"  {name}: {{Type: String}}\n" for name in ("CodeBucket", "CodeKey", "DependenciesKey"))
+    return f"Parameters:\n{parameters}Resources:\n  Wrong: {{{resource}}}\n"
+
+
+REFUSED = template_of("Type: AWS::Nothing::AtAll")
+
+
+def test_what_cloudformation_refuses_is_told(aws: EmbeddedAws) -> None:
     dependencies = package.dependencies(LAYER, package.cache_directory())
     with pytest.raises(DeploymentError, match=r"stack broken can't be made: .*AWS::Nothing::AtAll"):
-        deployment.deploy(aws.client, "broken", package.code({}), dependencies)
+        deployment.deploy(aws.client, "broken", package.code({}), dependencies, template=REFUSED)
 
 
 def stored_as_formerly(aws: EmbeddedAws, deployed: Deployment, name: str) -> None:
@@ -196,7 +199,7 @@ def delete_stack(aws: EmbeddedAws, stack: str) -> None:
 
 
 def test_a_stack_that_was_deleted_is_made_again_around_what_it_has_left_and_its_federations_go_on(
-    aws: EmbeddedAws, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    aws: EmbeddedAws, caplog: pytest.LogCaptureFixture
 ) -> None:
     dependencies = package.dependencies(LAYER, package.cache_directory())
     s3 = aws.client("s3")
@@ -218,12 +221,8 @@ def test_a_stack_that_was_deleted_is_made_again_around_what_it_has_left_and_its_
     s3.put_bucket_versioning(Bucket=first.bucket, VersioningConfiguration={"Status": "Suspended"})
     s3.delete_public_access_block(Bucket=first.bucket)
 
-    broken = tmp_path / "template.yaml"
-    broken.write_text(deployment.TEMPLATE.read_text().replace("AWS::Serverless::LayerVersion", "AWS::Nothing::AtAll"))
-    with monkeypatch.context() as patched:
-        patched.setattr(deployment, "TEMPLATE", broken)
-        with pytest.raises(DeploymentError, match="AWS::Nothing::AtAll"):
-            deployment.deploy(aws.client, "again", package.code({}), dependencies)
+    with pytest.raises(DeploymentError, match="AWS::Nothing::AtAll"):
+        deployment.deploy(aws.client, "again", package.code({}), dependencies, template=REFUSED)
     assert "stack again takes over what outlived an earlier one: " in caplog.text
     for left in (first.bucket, *tables_of(first)):
         assert left in caplog.text
@@ -290,9 +289,7 @@ def test_what_is_left_of_a_table_is_described_as_it_is(aws: EmbeddedAws, deploye
     assert clients.properties["TimeToLiveSpecification"] == expiry
 
 
-def test_a_stack_of_an_earlier_version_is_brought_up_to_date_with_its_data(
-    aws: EmbeddedAws, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_stack_of_an_earlier_version_is_brought_up_to_date_with_its_data(aws: EmbeddedAws) -> None:
     """One without log groups, whose tables nothing protected."""
     dependencies = package.dependencies(LAYER, package.cache_directory())
     earlier = yaml.load(deployment.TEMPLATE.read_text(), ShortForms)  # noqa: S506 - a safe loader
@@ -307,11 +304,7 @@ def test_a_stack_of_an_earlier_version_is_brought_up_to_date_with_its_data(
     for role in ("InitiatorRole", "AveragerRole"):
         (policy,) = earlier["Resources"][role]["Properties"]["Policies"]
         policy["PolicyDocument"]["Statement"] = policy["PolicyDocument"]["Statement"][1:]
-    written = tmp_path / "template.yaml"
-    written.write_text(json.dumps(earlier))
-    with monkeypatch.context() as patched:
-        patched.setattr(deployment, "TEMPLATE", written)
-        first = deployment.deploy(aws.client, "earlier", package.code({}), dependencies)
+    first = deployment.deploy(aws.client, "earlier", package.code({}), dependencies, template=json.dumps(earlier))
     simulated = SimulatedFederation(aws, first, "kept")
     simulated.create(["d0"], rounds=1)
     logs = aws.client("logs")
@@ -344,17 +337,11 @@ def configuration_of(s3: Any, bucket: str) -> dict[str, Any]:
     return answers | {"notified": sorted({one["QueueArn"] for one in told}), "of": sorted(filters)}
 
 
-def test_a_stack_that_could_not_be_made_is_made_when_the_cause_is_mended(
-    aws: EmbeddedAws, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_stack_that_could_not_be_made_is_made_when_the_cause_is_mended(aws: EmbeddedAws) -> None:
     dependencies = package.dependencies(LAYER, package.cache_directory())
-    failing = tmp_path / "template.yaml"
-    clash = "Resources:\n  Clash:\n    Type: AWS::S3::Bucket\n    Properties: {BucketName: !Ref CodeBucket}\n"
-    failing.write_text(deployment.TEMPLATE.read_text().replace("Resources:\n", clash, 1))
-    with monkeypatch.context() as patched:
-        patched.setattr(deployment, "TEMPLATE", failing)
-        with pytest.raises(DeploymentError, match=r"Clash: .*mended-code.* already exists"):
-            deployment.deploy(aws.client, "mended", package.code({}), dependencies)
+    clash = template_of("Type: AWS::S3::Bucket, Properties: {BucketName: !Ref CodeBucket}")
+    with pytest.raises(DeploymentError, match=r"Wrong: .*mended-code.* already exists"):
+        deployment.deploy(aws.client, "mended", package.code({}), dependencies, template=clash)
     made = deployment.deploy(aws.client, "mended", package.code({}), dependencies)
     assert made == deployment.find(aws.client, "mended")
     delete_stack(aws, "mended")
