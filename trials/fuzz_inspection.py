@@ -1,8 +1,8 @@
 """Whether inspection refuses every update that went wrong: no crash, no wrong one accepted, no memory beyond a bound.
 
-`python -m trials.fuzz_inspection --mutations 100000` mutates good updates in each encoding. The exit status is 1 if
-there is a defect; each is printed with its encoding and seed, by which `fuzzing.mutations.mutate` makes it
-again.
+`python -m trials.fuzz_inspection --mutations 100000` mutates good updates in each encoding. The last line is JSON. The
+exit status is 1 if there is a defect; each is printed with its encoding and seed, by which `fuzzing.mutations.mutate`
+makes it again.
 """
 
 import contextlib
@@ -25,6 +25,7 @@ ALLOWED_BYTES = 2_000_000
 holds as many numbers as it can."""
 
 _MEASURE_EVERY = 20
+_TELL_EVERY = 10_000
 _PRINTED = 20
 
 
@@ -85,6 +86,9 @@ def main(
             data = mutate(good, seed)
             if len(data) <= max_bytes(good.layout):
                 peak = max(peak, peak_bytes(good, data))
+        done = seed - first_seed + 1
+        if done % _TELL_EVERY == 0:
+            sys.stderr.write(f"{done} of {mutations} mutations, {defects} defects\n")
     figures = {
         "mutations": mutations,
         "accepted": accepted,

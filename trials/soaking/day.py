@@ -28,6 +28,7 @@ BUCKET = "soak"
 HOUR_S = 3600.0
 _LIMIT_S = 60.0
 """Of real time, for whatever has to happen."""
+_TELL_EVERY = 50
 _UNAVAILABLE = b"HTTP/1.1 503 Slow Down\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 Mood = Literal["train", "fail", "hang", "unready"]
@@ -70,6 +71,7 @@ class Day:
                 if self._clock.passed() < hours * HOUR_S and (early or not trouble.ends_agent):
                     trouble.act(self)
                     self._settle(trouble)
+                    _say(f"hour {self._clock.passed() / HOUR_S:.1f} of {hours:g}: {trouble.act.__name__}")
                     self.pause(self.random.uniform(300, 1500))
 
     def stay_calm(self, rounds: int) -> list[tuple[float, float]]:
@@ -77,7 +79,9 @@ class Day:
         after each."""
         calm = Trouble(Day.assign, "done")
         seen = []
-        for _ in range(rounds):
+        for number in range(rounds):
+            if number % _TELL_EVERY == 0:
+                _say(f"{number} of {rounds} quiet rounds")
             calm.act(self)
             self._settle(calm)
             seen.append((self._clock.passed() / HOUR_S, self.device.memory_kb()))
