@@ -8,7 +8,6 @@ round, with 30 ms a call.
 
 import statistics
 import sys
-import time
 from typing import Annotated
 
 import msgspec
@@ -17,7 +16,8 @@ import typer
 
 from sandbox.federated_run import FunctionLine, function_figures, function_lines
 from sandbox.sandbox import Sandbox
-from sandbox.simulated_clients import SimulatedClients, SimulationError
+from sandbox.simulated_clients import SimulatedClients
+from sandbox.waiting import eventually
 
 PARAMETERS = 109_386
 """Of the MLP 784-128-64-10."""
@@ -86,11 +86,11 @@ def _run(clients: int, rounds: int, latency_s: float) -> _Run:
 
 def _wait_for_last_line(sandbox: Sandbox, rounds: int) -> None:
     """An invocation that closes a round ends, and is logged, a little after the round."""
-    deadline = time.monotonic() + _LIMIT_S
-    while not any(line.round == rounds and _WRITE in line.calls for line in _lines(sandbox, "averager")):
-        if time.monotonic() > deadline:
-            raise SimulationError("the averager's invocation that closed the last round is not in its log")
-        time.sleep(0.1)
+
+    def is_there() -> bool:
+        return any(line.round == rounds and _WRITE in line.calls for line in _lines(sandbox, "averager"))
+
+    eventually(is_there, "the averager to log that it closed the last round", _LIMIT_S)
 
 
 def _lines(sandbox: Sandbox, name: str) -> list[FunctionLine]:

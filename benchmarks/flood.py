@@ -23,7 +23,8 @@ import typer
 from protocol import names
 from sandbox.federated_run import function_lines
 from sandbox.sandbox import Sandbox
-from sandbox.simulated_clients import SimulatedClients, SimulationError
+from sandbox.simulated_clients import SimulatedClients
+from sandbox.waiting import eventually
 
 PARAMETERS = 109_386
 """Of the MLP 784-128-64-10."""
@@ -57,10 +58,9 @@ def measure(junk: int) -> Figures:
         clients.opened(2)
         before = len(function_lines(sandbox.aws, sandbox.deployment.averager))
         _send(sandbox, clients.things[0], 2, junk)
-        _drained(sandbox)
+        eventually(lambda: not _waiting(sandbox), "the averager's queue to be empty", _LIMIT_S)
         lines = function_lines(sandbox.aws, sandbox.deployment.averager)[before:]
-        rounds = sandbox.operations.rounds
-        refused = [rounds.responses(FEDERATION, number).refused for number in (0, 2)]
+        refused = [clients.responses_to(number).refused for number in (0, 2)]
         started = time.monotonic()
         clients.answer(2)
         round_s = time.monotonic() - started
@@ -101,15 +101,6 @@ def _waiting(sandbox: Sandbox) -> int:
     url = sandbox.deployment.updates_queue
     attributes = sandbox.aws.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=counts)["Attributes"]
     return sum(int(attributes[count]) for count in counts)
-
-
-def _drained(sandbox: Sandbox) -> None:
-    """Returns when the averager's queue is empty, and nothing of it is being worked on."""
-    deadline = time.monotonic() + _LIMIT_S
-    while _waiting(sandbox):
-        if time.monotonic() > deadline:
-            raise SimulationError(f"the averager's queue is not empty after {_LIMIT_S:.0f} s")
-        time.sleep(0.1)
 
 
 def main(junk: Annotated[int, typer.Option(min=1, help="How many updates that do not count.")] = 5000) -> None:

@@ -32,7 +32,7 @@ from protocol import names
 from protocol.messages import Hello, encode
 from sandbox.federated_run import FunctionLine, function_lines
 from sandbox.sandbox import Sandbox
-from sandbox.simulated_clients import SimulatedClients, SimulationError
+from sandbox.simulated_clients import SimulatedClients
 
 PARAMETERS = 109_386
 """Of the MLP 784-128-64-10."""
@@ -78,7 +78,7 @@ class Device:
 
     def __init__(self, sandbox: Sandbox, number: int) -> None:
         self.federation = f"hour-{number}"
-        clients = SimulatedClients(
+        self.clients = SimulatedClients(
             sandbox,
             self.federation,
             CLIENTS,
@@ -86,10 +86,10 @@ class Device:
             rounds=1,
             things=[f"member-{number}-{client}" for client in range(CLIENTS)],
         )
-        clients.join()
-        clients.start()
-        self.record = clients.opened(1)
-        self.thing = clients.things[0]
+        self.clients.join()
+        self.clients.start()
+        self.record = self.clients.opened(1)
+        self.thing = self.clients.things[0]
         self.bucket = sandbox.deployment.bucket
         self.s3: Any = sandbox.aws.client("s3")
         self.iot: Any = sandbox.aws.client("iot-data")
@@ -192,7 +192,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
 def measure(sandbox: Sandbox, attack: Attack, number: int) -> Figures:
     """Do it as often as the sample says, as fast as a device can, and wait until all of it is dealt with."""
     device = Device(sandbox, number)
-    _drained(sandbox)
+    device.clients.settled(_LIMIT_S)
     before, stored, logged = _lines(sandbox), _stored(sandbox), _logged_bytes(sandbox)
     started = time.monotonic()
 
@@ -202,7 +202,7 @@ def measure(sandbox: Sandbox, attack: Attack, number: int) -> Figures:
 
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(send, range(attack.sample)))
-    _drained(sandbox)
+    device.clients.settled(_LIMIT_S)
     lines = {name: every[len(before[name]) :] for name, every in _lines(sandbox).items()}
     calls = sum((Counter(line.calls) for every in lines.values() for line in every), Counter[str]())
     left = _stored(sandbox) - stored
@@ -282,24 +282,6 @@ def _stored(sandbox: Sandbox) -> Counter[str]:
             found = s3.list_parts(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
             parts += sum(part["Size"] for part in found.get("Parts", []))
     return Counter(objects=objects, parts=parts)
-
-
-def _drained(sandbox: Sandbox) -> None:
-    """Returns when no message waits that devices cause, and none is being worked on."""
-    sqs = sandbox.aws.client("sqs")
-    counts = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-    hellos = sqs.get_queue_url(QueueName=f"{sandbox.deployment.stack}-hello")["QueueUrl"]
-    deadline = time.monotonic() + _LIMIT_S
-    while True:
-        attributes = [
-            sqs.get_queue_attributes(QueueUrl=url, AttributeNames=counts)["Attributes"]
-            for url in (sandbox.deployment.updates_queue, sandbox.deployment.rounds_queue, hellos)
-        ]
-        if not any(int(each[count]) for each in attributes for count in counts):
-            return
-        if time.monotonic() > deadline:
-            raise SimulationError(f"the queues are not empty after {_LIMIT_S:.0f} s")
-        time.sleep(0.1)
 
 
 def main(share: float = typer.Option(1.0, min=0.001, max=1.0, help="Of the samples, for a quick look.")) -> None:

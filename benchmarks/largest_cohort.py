@@ -7,7 +7,6 @@ invocation of the initiator that opened it, and that of the averager that closed
 """
 
 import sys
-import time
 from typing import Annotated, Any
 
 import msgspec
@@ -18,7 +17,8 @@ from cloud.settings import MAX_COHORT
 from cloud.state.records import ITEM_BYTES, size_of
 from sandbox.federated_run import FunctionLine, function_lines
 from sandbox.sandbox import Sandbox
-from sandbox.simulated_clients import SimulatedClients, SimulationError
+from sandbox.simulated_clients import SimulatedClients
+from sandbox.waiting import eventually
 
 FEDERATION = "largest"
 NAME_CHARACTERS = 128
@@ -63,14 +63,12 @@ def measure(clients: int) -> Figures:
 
 def _line(sandbox: Sandbox, function: str, call: str) -> FunctionLine:
     """What the invocation says of itself that made this call in round 2, once it is logged."""
-    deadline = time.monotonic() + _LIMIT_S
-    while True:
-        for line in function_lines(sandbox.aws, function):
-            if line.round == 2 and call in line.calls:
-                return line
-        if time.monotonic() > deadline:
-            raise SimulationError(f"no invocation of {function} with {call} is in its log")
-        time.sleep(0.1)
+
+    def look() -> FunctionLine | None:
+        lines = function_lines(sandbox.aws, function)
+        return next((line for line in lines if line.round == 2 and call in line.calls), None)
+
+    return eventually(look, f"{function} to log an invocation with {call}", _LIMIT_S)
 
 
 def _item_bytes(sandbox: Sandbox) -> dict[str, int]:

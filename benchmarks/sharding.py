@@ -8,7 +8,6 @@ before.
 """
 
 import sys
-import time
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -28,7 +27,8 @@ from protocol.messages import ModelHeader, decode
 from protocol.tensors import parse_header
 from sandbox.federated_run import FunctionLine, function_lines
 from sandbox.sandbox import Sandbox
-from sandbox.simulated_clients import SimulatedClients, SimulationError
+from sandbox.simulated_clients import SimulatedClients
+from sandbox.waiting import eventually
 
 _ARCHITECTURE = "resnet18"
 _FEDERATION = "figures"
@@ -111,19 +111,17 @@ def measure(clients: int, shards: int) -> Row:
 
 def _lines(sandbox: Sandbox) -> list[FunctionLine]:
     """The averager's invocations of the last round. The last one ends, and is logged, a little after the round."""
-    deadline = time.monotonic() + _LIMIT_S
-    while True:
+
+    def look() -> list[FunctionLine] | None:
         lines = [line for line in function_lines(sandbox.aws, sandbox.deployment.averager) if line.round == _ROUNDS]
-        if any(_COMPLETE in line.calls for line in lines):
-            return lines
-        if time.monotonic() > deadline:
-            raise SimulationError("the averager's invocation that completed the last model is not in its log")
-        time.sleep(0.1)
+        return lines if any(_COMPLETE in line.calls for line in lines) else None
+
+    return eventually(look, "the averager to log that it completed the last model", _LIMIT_S)
 
 
 def _phases(record: RoundRecord, lines: Sequence[FunctionLine]) -> Phases:
     if record.notified_at is None or record.averaging_at is None or record.averaged_at is None:
-        raise SimulationError(f"round {record.round} has not been averaged: it is {record.status}")
+        raise ValueError(f"round {record.round} has not been averaged: it is {record.status}")
     began = min((line.started_at for line in lines if line.job is not None), default=record.averaging_at)
     return Phases(
         answer_s=record.averaging_at - record.notified_at,

@@ -12,7 +12,7 @@ import numpy as np
 from cloud.settings import Averaging, Federation
 from cloud.state.federations import UnknownFederationError
 from cloud.state.records import FederationRecord, RoundRecord
-from cloud.state.rounds import UnknownRoundError
+from cloud.state.rounds import Responses, UnknownRoundError
 from operations.deployment import Deployment
 from operations.federations import Operations
 from protocol import names
@@ -21,17 +21,13 @@ from protocol.tensors import dump, parse_header, schema_id
 from sandbox.embedded_aws import EmbeddedAws
 from sandbox.example_updates import report
 from sandbox.sandbox import Sandbox
+from sandbox.waiting import LIMIT_S, eventually
 
 if TYPE_CHECKING:
     from protocol.tensors import Array
 
 HELLO = Hello(component_version="1.0.0", architecture="aarch64", memory_bytes=1 << 30, cpu_count=4, examples=100)
 _LIMIT_S = 300.0
-_TICK_S = 0.02
-
-
-class SimulationError(Exception):
-    """What should have happened did not, in time."""
 
 
 class SimulatedDevices:
@@ -96,6 +92,52 @@ class SimulatedDevices:
         answer = self.aws.client("s3").put_object(Bucket=self.deployed.bucket, Key=key, Body=data)
         return str(answer["VersionId"])
 
+    # ---- What comes of it
+
+    def round(self, round_number: int) -> RoundRecord:
+        """A round as it is now."""
+        return self.operations.rounds.get(self.name, round_number)
+
+    def round_with(
+        self, round_number: int, what: str, condition: Callable[[RoundRecord], bool], limit_s: float = LIMIT_S
+    ) -> RoundRecord:
+        """A round of this life, once it is there and the condition holds."""
+        life = self.life
+
+        def look() -> RoundRecord | None:
+            try:
+                record = self.operations.rounds.of(self.name, life, round_number)
+            except UnknownRoundError:
+                return None
+            return record if condition(record) else None
+
+        return eventually(look, f"round {round_number} of {self.name} to be {what}", limit_s)
+
+    def opened(self, round_number: int) -> RoundRecord:
+        """A round, once all of its cohort are told."""
+        return self.round_with(round_number, "open", lambda record: record.notified_at is not None)
+
+    def ended(self, round_number: int) -> RoundRecord:
+        """A round, once it is closed or aborted."""
+        return self.round_with(round_number, "over", lambda record: record.status in ("closed", "aborted"))
+
+    def responses_to(self, round_number: int) -> Responses:
+        """All that came back in a round; in round 0, what came to none."""
+        return self.operations.rounds.responses(self.name, round_number)
+
+    def messages(self) -> int:
+        """How many messages are in a queue or being worked on; those that are delayed aside."""
+        sqs = self.aws.client("sqs")
+        counts = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        hellos = sqs.get_queue_url(QueueName=f"{self.deployed.stack}-hello")["QueueUrl"]
+        queues = (self.deployed.updates_queue, self.deployed.control_queue, self.deployed.rounds_queue, hellos)
+        attributes = [sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=counts)["Attributes"] for queue in queues]
+        return sum(int(of_queue[count]) for of_queue in attributes for count in counts)
+
+    def settled(self, limit_s: float = LIMIT_S) -> None:
+        """Returns when there are none."""
+        eventually(lambda: not self.messages(), "the queues to be empty", limit_s)
+
 
 class SimulatedClients(SimulatedDevices):
     """A federation of so many clients, which have these names if `things` says them: they answer every round at once.
@@ -135,19 +177,13 @@ class SimulatedClients(SimulatedDevices):
         """Register the things, have them say hello, and return when all are known."""
         list(self._pool.map(self.register, self.things))
         list(self._pool.map(self.say_hello, self.things))
-        self._wait(lambda: len(self.operations.clients.of(self.name)) == len(self.things))
-
-    def opened(self, round_number: int) -> RoundRecord:
-        """The round, once all are told of it."""
-        self._wait(lambda: (record := self._round(round_number)) is not None and record.notified_at is not None)
-        return self.operations.rounds.get(self.name, round_number)
+        eventually(lambda: len(self.operations.clients.of(self.name)) == len(self.things), "all to be known", _LIMIT_S)
 
     def answer(self, round_number: int) -> RoundRecord:
         """Upload everyone's update when the round is open; returns the round when it has closed."""
         record = self.opened(round_number)
         list(self._pool.map(lambda thing: self._upload(record, thing), self.things))
-        self._wait(lambda: (ended := self._round(round_number)) is not None and ended.status == "closed")
-        return self.operations.rounds.get(self.name, round_number)
+        return self.round_with(round_number, "closed", lambda ended: ended.status == "closed", _LIMIT_S)
 
     def _upload(self, record: RoundRecord, thing: str) -> None:
         about = report(
@@ -155,16 +191,3 @@ class SimulatedClients(SimulatedDevices):
         )
         update = dump(self._delta, self._dtypes, encode(about), self._buffers)
         self.put_object(names.update_key(self.name, record.round, thing, record.life), update)
-
-    def _round(self, number: int) -> RoundRecord | None:
-        try:
-            return self.operations.rounds.get(self.name, number)
-        except UnknownRoundError:
-            return None
-
-    def _wait(self, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + _LIMIT_S
-        while not condition():
-            if time.monotonic() > deadline:
-                raise SimulationError(f"{self.name}: nothing happened for {_LIMIT_S:.0f} s")
-            time.sleep(_TICK_S)

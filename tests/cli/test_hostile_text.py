@@ -14,8 +14,9 @@ from cloud.state.records import ResponseRecord
 from operations.deployment import Deployment
 from operations.federations import Operations
 from sandbox.embedded_aws import EmbeddedAws
+from sandbox.example_updates import TIMINGS
 from tests.cli.test_screen import HOSTILE, SHOWN
-from tests.cloud.examples import TIMINGS, report
+from tests.cloud.examples import report
 from tests.cloud.simulated import SimulatedFederation
 
 COMMANDS = sorted(typer.main.get_command(main.app).commands)  # type: ignore[attr-defined]

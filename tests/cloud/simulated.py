@@ -2,10 +2,10 @@
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from cloud.settings import amount_of
 from cloud.state.records import ClientRecord, ResponseRecord, RoundRecord, to_attribute
-from cloud.state.rounds import Responses, UnknownRoundError
 from protocol import names
 from protocol.messages import (
     AbortRound,
@@ -27,13 +26,8 @@ from protocol.messages import (
 from protocol.tensors import Array, dump, load
 from sandbox.embedded_aws import EmbeddedAws
 from sandbox.simulated_clients import SimulatedDevices
+from sandbox.waiting import eventually
 from tests.cloud.examples import federation, report, round_record, update_of
-
-LIMIT_S = 150.0
-"""Longer than it takes until a message comes again whose invocation was cut off: the longest VisibilityTimeout of
-cloud/template.yaml."""
-
-_POLL_S = 0.05
 
 DTYPES = {"w": "F32", "s": "BF16", "n": "I64"}
 INITIAL: dict[str, NDArray[Any]] = {
@@ -41,19 +35,6 @@ INITIAL: dict[str, NDArray[Any]] = {
     "s": np.array(0x3F80, "<u2"),  # 1.0
     "n": np.array(10, "<i8"),
 }
-
-Answer = TypeVar("Answer")
-
-
-def eventually(question: Callable[[], Answer | None], what: str) -> Answer:
-    """The first answer that is neither None nor False; an AssertionError when none comes within LIMIT_S."""
-    until = time.monotonic() + LIMIT_S
-    while True:
-        answer = question()
-        if answer is not None and answer is not False:
-            return answer
-        assert time.monotonic() < until, f"waited {LIMIT_S:.0f} s for {what}"
-        time.sleep(_POLL_S)
 
 
 def delta(value: float) -> dict[str, Array]:
@@ -166,38 +147,9 @@ class SimulatedFederation(SimulatedDevices):
 
     # ---- What comes of it
 
-    def round(self, round_number: int) -> RoundRecord:
-        """A round as it is now."""
-        return self.operations.rounds.get(self.name, round_number)
-
-    def round_with(self, round_number: int, what: str, condition: Callable[[RoundRecord], bool]) -> RoundRecord:
-        """A round of this life, once it is there and the condition holds."""
-        life = self.life
-
-        def look() -> RoundRecord | None:
-            try:
-                record = self.operations.rounds.of(self.name, life, round_number)
-            except UnknownRoundError:
-                return None
-            return record if condition(record) else None
-
-        return eventually(look, f"round {round_number} of {self.name} to be {what}")
-
-    def opened(self, round_number: int) -> RoundRecord:
-        """A round, once all of its cohort are told."""
-        return self.round_with(round_number, "open", lambda record: record.notified_at is not None)
-
-    def ended(self, round_number: int) -> RoundRecord:
-        """A round, once it is closed or aborted."""
-        return self.round_with(round_number, "over", lambda record: record.status in ("closed", "aborted"))
-
     def accepted_count(self, round_number: int, count: int) -> RoundRecord:
         """A round, once so many updates were accepted."""
         return self.round_with(round_number, f"at {count} updates", lambda record: record.accepted == count)
-
-    def responses_to(self, round_number: int) -> Responses:
-        """All that came back in a round."""
-        return self.operations.rounds.responses(self.name, round_number)
 
     def responses(self, round_number: int) -> dict[tuple[str, str], ResponseRecord]:
         """What came back in a round, by thing and state."""
@@ -307,22 +259,6 @@ class SimulatedFederation(SimulatedDevices):
         count = "ApproximateNumberOfMessagesDelayed"
         sqs = self.aws.client("sqs")
         return int(sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=[count])["Attributes"][count])
-
-    def settled(self) -> None:
-        """Returns when no message is in a queue or being worked on; those that are delayed aside."""
-        sqs = self.aws.client("sqs")
-        counts = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        hellos = sqs.get_queue_url(QueueName=f"{self.deployed.stack}-hello")["QueueUrl"]
-        queues = (self.deployed.updates_queue, self.deployed.control_queue, self.deployed.rounds_queue, hellos)
-
-        def idle() -> bool:
-            for queue in queues:
-                attributes = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=counts)["Attributes"]
-                if any(int(attributes[count]) for count in counts):
-                    return False
-            return True
-
-        eventually(idle, "the queues to be empty")
 
 
 def invoke(aws: EmbeddedAws, function: str, event: dict[str, Any]) -> Any:

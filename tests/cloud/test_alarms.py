@@ -6,7 +6,8 @@ from typing import Any
 from cloud import metrics
 from operations.deployment import Deployment
 from sandbox.embedded_aws import EmbeddedAws
-from tests.cloud.simulated import SimulatedFederation, eventually
+from sandbox.waiting import eventually
+from tests.cloud.simulated import SimulatedFederation
 
 OF_AWS = {
     ("AWS/SQS", "ApproximateNumberOfMessagesVisible"): {"QueueName"},

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from tests.cloud.simulated import INITIAL, SimulatedFederation, eventually
+from sandbox.waiting import eventually
+from tests.cloud.simulated import INITIAL, SimulatedFederation
 
 THINGS = ["d0", "d1", "d2", "d3"]
 BUFFERED: dict[str, Any] = {"max_staleness": 1, "averaging": {"rule": "mean"}, "deadline_s": 600.0, "extension_s": 60.0}

@@ -8,7 +8,8 @@ import pytest
 
 from cloud.state.records import Carried
 from cloud.state.rounds import ROOM_AT_END
-from tests.cloud.simulated import INITIAL, SimulatedFederation, eventually
+from sandbox.waiting import eventually
+from tests.cloud.simulated import INITIAL, SimulatedFederation
 
 THINGS = ("d0", "d1", "d2")
 CARRYING = {"rule": "mean", "carry_over": True}

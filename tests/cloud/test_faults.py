@@ -10,7 +10,8 @@ import pytest
 from operations.deployment import Deployment
 from sandbox.embedded_aws import EmbeddedAws
 from sandbox.gateway import Request
-from tests.cloud.simulated import SimulatedFederation, attributes_of, eventually
+from sandbox.waiting import eventually
+from tests.cloud.simulated import SimulatedFederation, attributes_of
 from tests.conftest import Line
 
 THROTTLED = b'{"__type": "ThrottlingException", "message": "Rate exceeded"}'

@@ -13,8 +13,9 @@ from protocol import names
 from protocol.messages import ModelReference, RoundNotice, decode
 from protocol.tensors import Array, load, to_float32
 from sandbox.federated_run import function_lines
+from sandbox.waiting import eventually
 from tests.cloud.examples import update_of
-from tests.cloud.simulated import SimulatedFederation, eventually
+from tests.cloud.simulated import SimulatedFederation
 
 DTYPES = {"w": "F32", "bn.running_var": "F32", "bn.num_batches_tracked": "I64"}
 BUFFERS = ("bn.running_var",)

@@ -22,8 +22,9 @@ from protocol.messages import (
     encode,
 )
 from protocol.tensors import dump, load, schema_id
+from sandbox.waiting import eventually
 from tests.cloud.examples import federation, report, update_of
-from tests.cloud.simulated import DTYPES, INITIAL, SimulatedFederation, delta, eventually
+from tests.cloud.simulated import DTYPES, INITIAL, SimulatedFederation, delta
 
 TABLES = ("federations_table", "rounds_table", "responses_table")
 

@@ -7,7 +7,8 @@ import pytest
 
 from protocol import names
 from protocol.messages import Phase, RoundNotice, decode
-from tests.cloud.simulated import INITIAL, SimulatedFederation, eventually
+from sandbox.waiting import eventually
+from tests.cloud.simulated import INITIAL, SimulatedFederation
 
 THINGS = ("d0", "d1", "d2")
 

@@ -10,8 +10,9 @@ from cli.planning.forecast import forecast
 from protocol import tensors
 from protocol.messages import CheckRound, ModelHeader, encode
 from sandbox.federated_run import FunctionLine, function_lines
+from sandbox.waiting import eventually
 from tests.cloud.examples import federation, update_of
-from tests.cloud.simulated import SimulatedFederation, eventually
+from tests.cloud.simulated import SimulatedFederation
 
 SIZES: dict[str, tuple[int, int, dict[str, Any]]] = {
     "one invocation": (1000, 7, {}),

@@ -6,8 +6,9 @@ import pytest
 
 from protocol import names
 from protocol.messages import MAX_REPORT_BYTES, encode
+from sandbox.waiting import eventually
 from tests.cloud.examples import update_of
-from tests.cloud.simulated import INITIAL, SimulatedFederation, delta, eventually
+from tests.cloud.simulated import INITIAL, SimulatedFederation, delta
 
 
 def test_each_update_that_does_not_count_is_recorded_with_its_reason_and_changes_nothing(

@@ -9,7 +9,8 @@ import pytest
 from cloud.state.lifecycle import Averaged, Counted, Lease, Satisfied, step
 from cloud.state.records import ResponseRecord, RoundRecord
 from cloud.state.rounds import KnownResponsesError, NotClaimedError, StaleRoundError
-from tests.cloud.simulated import INITIAL, SimulatedFederation, eventually
+from sandbox.waiting import eventually
+from tests.cloud.simulated import INITIAL, SimulatedFederation
 
 
 def taken(simulated: SimulatedFederation, owner: str, until: float) -> RoundRecord:

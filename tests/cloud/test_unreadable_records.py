@@ -14,7 +14,8 @@ from cloud.state.federations import FederationExistsError, Federations
 from cloud.state.records import CorruptRecordError
 from protocol.messages import OpenRound, encode
 from sandbox.embedded_aws import EmbeddedAws
-from tests.cloud.simulated import SimulatedFederation, eventually
+from sandbox.waiting import eventually
+from tests.cloud.simulated import SimulatedFederation
 
 
 def change(simulated: SimulatedFederation, table: str, key: dict[str, Any], attribute: str, value: Any) -> None:

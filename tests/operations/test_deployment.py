@@ -20,7 +20,8 @@ from operations import packaging as package
 from operations.deployment import Deployment
 from operations.stacks import DeploymentError
 from sandbox.embedded_aws import EmbeddedAws
-from tests.cloud.simulated import INITIAL, SimulatedFederation, attributes_of, eventually
+from sandbox.waiting import eventually
+from tests.cloud.simulated import INITIAL, SimulatedFederation, attributes_of
 
 LAYER = package.this_machine()
 

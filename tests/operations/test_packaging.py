@@ -16,7 +16,7 @@ from components.runtime.hash_requirements import requirements_of
 from operations import packaging as package
 from operations.deployment import TEMPLATE
 from operations.packaging import LAMBDA, Target, this_machine
-from tests.components.package_index import PackageIndex
+from sandbox.package_index import PackageIndex
 
 RUNTIME_HAS = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "urllib3", "six.py")
 """What AWS puts beside a function of its own accord."""

@@ -29,7 +29,7 @@ def flood_rounds_that_are_not(target: Target) -> Verdict:
     """Upload junk to rounds that never were, so that each leaves a record."""
     _flood(target, [target.key(1000 + number) for number in range(_JUNK)])
     target.settled()
-    count = len(target.answers(0).refused)
+    count = len(target.responses_to(0).refused)
     if count > 1:
         raise UnexplainedError(f"{count} records of one client")
     return accepted(f"{_JUNK} objects were stored; one record of them is there")

@@ -7,9 +7,10 @@ from typing import Any
 from protocol import names
 from protocol.messages import encode
 from sandbox.federated_run import function_lines
+from sandbox.simulated_clients import HELLO
+from sandbox.waiting import eventually
 from trials.attacks.attack import Verdict, accepted, all_of, attack, refused
-from trials.attacks.target import HELLO, Target
-from trials.attacks.waiting import eventually
+from trials.attacks.target import Target
 
 _SENT = 40
 _DAY_S = 86_400

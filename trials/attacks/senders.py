@@ -1,9 +1,9 @@
 """Attacks by updates that are not the member's to send: of others, of other rounds, lives, models and federations."""
 
+from sandbox.waiting import eventually
 from trials.attacks.attack import BESIDE, Scene, Verdict, accepted, all_of, attack, refused
 from trials.attacks.target import ATTACKER, STRANGER, Target
 from trials.attacks.updates_of import update_of
-from trials.attacks.waiting import eventually
 
 _CLAIMED = "federation, life, round and thing in it have to be those of its key"
 
@@ -16,7 +16,7 @@ def _stray(target: Target, version: str, reason: str) -> Verdict:
     """Refused, when the averager says so of what belongs to no round, for this reason."""
 
     def look() -> Verdict | None:
-        found = next((r for r in target.answers(0).refused if r.version_id == version), None)
+        found = next((r for r in target.responses_to(0).refused if r.version_id == version), None)
         return refused(f"recorded: {found.reason}") if found and reason in (found.reason or "") else None
 
     return eventually(look, f"{reason!r} to be recorded")
@@ -105,7 +105,7 @@ def answer_many_times(target: Target) -> Verdict:
     for number in range(8):
         target.uploads(update_of(target.report(examples=100 + number), 50.0))
     target.settled()
-    count = sum(response.thing == ATTACKER for response in target.answers(1).accepted)
+    count = sum(response.thing == ATTACKER for response in target.responses_to(1).accepted)
     return refused("counted once") if count == 1 else accepted(f"counted {count} times")
 
 

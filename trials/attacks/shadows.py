@@ -80,7 +80,7 @@ def report_anothers_failure_in_its_own_shadow(target: Target) -> Verdict:
     failed = _reported(round=1, life=target.life, phase="failed", **claim) | claim
     _tells(target, target.member.thing, "update", failed)
     target.settled()
-    things = {response.thing for response in target.answers(1).failed}
+    things = {response.thing for response in target.responses_to(1).failed}
     return refused(f"counted of {', '.join(things)} alone") if things == {ATTACKER} else accepted(f"of {things}")
 
 
@@ -100,7 +100,7 @@ def report_long_reasons(target: Target) -> Verdict:
     failed = _reported(round=1, life=target.life, phase="failed", reason="r" * 7_000)
     _tells(target, target.member.thing, "update", failed)
     target.settled()
-    (response,) = target.answers(1).failed
+    (response,) = target.responses_to(1).failed
     kept = len(response.reason or "")
     return refused(f"{kept} characters are kept") if kept <= 500 else accepted(f"{kept} characters")
 

@@ -3,33 +3,31 @@
 import hashlib
 import itertools
 import json
-import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from cli.settings.parsing import parse
-from cloud.state.records import ResponseRecord, RoundRecord
-from cloud.state.rounds import Responses, UnknownRoundError
+from cloud.state.records import ResponseRecord
 from operations.deployment import Deployment
 from operations.federations import Operations
 from protocol import names, tensors
-from protocol.messages import Hello, Report
+from protocol.messages import Report
 from sandbox import provisioning
 from sandbox.embedded_aws import EmbeddedAws
+from sandbox.example_updates import report
 from sandbox.nucleus.credentials import TokenExchangeRole
 from sandbox.nucleus.mqtt import Broker
+from sandbox.simulated_clients import SimulatedDevices
+from sandbox.waiting import eventually
 from trials.attacks.attack import Scene, UnexplainedError, Verdict, accepted, all_of, refused
 from trials.attacks.member import Member
-from trials.attacks.updates_of import TIMINGS, model_of, update_of
-from trials.attacks.waiting import eventually
+from trials.attacks.updates_of import model_of, update_of
 
 HONEST = ("honest-0", "honest-1", "honest-2", "honest-3")
 ATTACKER, STRANGER, EXPELLED = "attacker", "stranger", "expelled"
 _GROUP = "fedgrass-attacked"
-
-HELLO = Hello(component_version="1.0.0", architecture="aarch64", memory_bytes=1 << 30, cpu_count=4, examples=100)
 
 
 class Arena:
@@ -84,12 +82,12 @@ class Arena:
         return self._expected[scene.name]
 
 
-class Target:
+class Target(SimulatedDevices):
     """One federation under attack: what the attack may know and look at, and what the honest members do."""
 
     def __init__(self, arena: Arena, name: str, scene: Scene) -> None:
+        super().__init__(arena.aws, arena.deployed, name)
         self.arena = arena
-        self.name = name
         self.scene = scene
         self.member = arena.attacker
         self.victim = arena.victim.thing
@@ -103,7 +101,7 @@ class Target:
 
     def begin(self) -> None:
         """Make the federation, and return when its first round is open."""
-        operations, things = self.arena.operations, [*self.honest, self.member.thing]
+        things = [*self.honest, self.member.thing]
         fields: dict[str, Any] = {
             "name": self.name,
             "rounds": 1,
@@ -114,18 +112,14 @@ class Target:
         if self.scene.grouped:
             self._make_group(things)
             fields["thing_group"] = self.group
-        settings = parse(fields | dict(self.scene.settings))
-        model = model_of(self.name)
-        schema = tensors.schema_id(tensors.load(model)[0].schema)
-        record = operations.federations.create(settings, operations.put_initial(settings, model), schema)
-        self.life = record.life
+        self.make(parse(fields | dict(self.scene.settings)), model_of(self.name))
         for thing in things:
-            operations.clients.greet(self.name, thing, HELLO, time.time())
-        operations.start(self.name)
+            self.greet(thing)
+        self.start()
         self.opened(1)
 
     def _make_group(self, things: list[str]) -> None:
-        iot = self.arena.aws.client("iot")
+        iot = self.aws.client("iot")
         iot.create_thing_group(thingGroupName=self.group)
         for thing in things:
             iot.add_thing_to_thing_group(thingGroupName=self.group, thingName=thing)
@@ -145,19 +139,15 @@ class Target:
 
     def report(self, round_number: int = 1, **changes: Any) -> Report:
         """What a member says of a good update."""
-        base = self.arena.operations.federations.get(self.name).model.downloaded.sha256
+        federation = self.operations.federations.get(self.name)
         fields: dict[str, Any] = {
             "federation": self.name,
-            "life": self.life,
+            "life": federation.life,
             "round": round_number,
-            "thing": self.member.thing,
-            "base": base,
+            "base": federation.model.downloaded.sha256,
             "encoding": self.scene.settings.get("encoding", "float32"),
-            "examples": 10,
-            "steps": 2,
-            "timings": TIMINGS,
         }
-        return Report(**fields | changes)
+        return report(**{"thing": self.member.thing} | fields | changes)
 
     def uploads(self, body: bytes, key: str | None = None, **headers: Any) -> str:
         """Have the member store an object where its update belongs, or elsewhere; returns the version it became."""
@@ -173,7 +163,7 @@ class Target:
         """The verdict on what the member has uploaded, once the averager has looked at it."""
 
         def look() -> Verdict | None:
-            answers = self.answers(round_number)
+            answers = self.responses_to(round_number)
             if any(response.version_id == version for response in answers.accepted):
                 return accepted("it was counted")
             found = next((r for r in answers.refused if r.version_id == version), None)
@@ -197,38 +187,22 @@ class Target:
         """Have the member send an honest update, as the scene has it."""
         assert self.scene.joins is not None  # noqa: S101 - the scene says that it does
         encoding = self.scene.settings.get("encoding", "float32")
-        report = self.report(round_number, **self.scene.said)
-        body = update_of(report, self.scene.joins, self.scene.counter, encoding)
+        about = self.report(round_number, **self.scene.said)
+        body = update_of(about, self.scene.joins, self.scene.counter, encoding)
         return self.uploads(body, self.key(round_number))
 
     def counted(self, round_number: int = 1, thing: str | None = None) -> ResponseRecord:
         """The member's update, or another's, once it counts."""
 
         def look() -> ResponseRecord | None:
-            counted = self.answers(round_number).accepted
+            counted = self.responses_to(round_number).accepted
             return next((response for response in counted if response.thing == (thing or self.member.thing)), None)
 
         return eventually(look, f"the member's update to {self.name} to be counted")
 
-    def settled(self) -> None:
-        """Returns when no message is in a queue or being worked on; those that are delayed aside."""
-        sqs, deployed = self.arena.aws.client("sqs"), self.arena.deployed
-        counts = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        hellos = sqs.get_queue_url(QueueName=f"{deployed.stack}-hello")["QueueUrl"]
-        queues = (deployed.updates_queue, deployed.control_queue, deployed.rounds_queue, hellos)
-
-        def idle() -> bool:
-            for queue in queues:
-                attributes = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=counts)["Attributes"]
-                if any(int(attributes[count]) for count in counts):
-                    return False
-            return True
-
-        eventually(idle, "the queues to be empty")
-
     def shadow_of(self, thing: str) -> Mapping[str, Any]:
         """The state of a thing's shadow; nothing if it has none."""
-        iot = self.arena.aws.client("iot-data")
+        iot = self.aws.client("iot-data")
         try:
             answer = iot.get_thing_shadow(thingName=thing, shadowName=self.shadow)
         except iot.exceptions.ResourceNotFoundException:
@@ -238,38 +212,12 @@ class Target:
 
     def resource(self, logical_id: str) -> str:
         """The name that CloudFormation has given to a resource of the stack."""
-        described = self.arena.aws.client("cloudformation").describe_stack_resource(
-            StackName=self.arena.deployed.stack, LogicalResourceId=logical_id
+        described = self.aws.client("cloudformation").describe_stack_resource(
+            StackName=self.deployed.stack, LogicalResourceId=logical_id
         )
         return str(described["StackResourceDetail"]["PhysicalResourceId"])
 
     # ---- What becomes of its rounds
-
-    def round(self, round_number: int) -> RoundRecord:
-        """A round as it is now."""
-        return self.arena.operations.rounds.get(self.name, round_number)
-
-    def answers(self, round_number: int) -> Responses:
-        """All that came back in a round; in round 0, what came to none."""
-        return self.arena.operations.rounds.responses(self.name, round_number)
-
-    def opened(self, round_number: int) -> RoundRecord:
-        """A round, once all of its cohort are told."""
-        return self._round_with(round_number, "open", lambda record: record.notified_at is not None)
-
-    def ended(self, round_number: int) -> RoundRecord:
-        """A round, once it is closed or aborted."""
-        return self._round_with(round_number, "over", lambda record: record.status in ("closed", "aborted"))
-
-    def _round_with(self, number: int, what: str, condition: Callable[[RoundRecord], bool]) -> RoundRecord:
-        def look() -> RoundRecord | None:
-            try:
-                record = self.round(number)
-            except UnknownRoundError:
-                return None
-            return record if condition(record) else None
-
-        return eventually(look, f"round {number} of {self.name} to be {what}")
 
     def answer(self, round_number: int = 1) -> None:
         """Have the honest members send their updates to a round, if they have not."""
@@ -278,12 +226,11 @@ class Target:
         self._answered.add(round_number)
         self.opened(round_number)
         encoding = self.scene.settings.get("encoding", "float32")
-        s3 = self.arena.aws.client("s3")
 
         def send(index: int) -> None:
             about = self.report(round_number, thing=self.honest[index], examples=10 + index, after={"loss": 0.5})
             body = update_of(about, self.scene.values[index], encoding=encoding)
-            s3.put_object(Bucket=self.bucket, Key=self.key(round_number, self.honest[index]), Body=body)
+            self.put_object(self.key(round_number, self.honest[index]), body)
 
         list(self.arena.pool.map(send, range(len(self.honest))))
 
@@ -292,7 +239,6 @@ class Target:
         for number in range(1, self.rounds + 1):
             self.answer(number)
             self.ended(number)
-        operations = self.arena.operations
-        data = operations.models.get(operations.federations.get(self.name).model)
+        data = self.operations.models.get(self.operations.federations.get(self.name).model)
         header = tensors.parse_header(data, len(data))
         return hashlib.sha256(data[header.length :]).hexdigest()

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from protocol import encodings, tensors
 from protocol.encodings import Encoded, UpdateLayout, encode_floats, update_layout
-from protocol.messages import Encoding, ModelHeader, Report, Timings, encode
+from protocol.messages import Encoding, ModelHeader, Report, encode
 
 MODEL: dict[str, NDArray[Any]] = {
     "w": np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], "<f4"),
@@ -17,7 +17,6 @@ MODEL: dict[str, NDArray[Any]] = {
 }
 _DTYPES = {"w": "F32", "s": "BF16", "n": "I64"}
 _FLOATS = 7
-TIMINGS = Timings(accepted_at=1.0, downloaded_at=2.0, trained_at=3.0, uploading_at=4.0, train_s=1.0)
 
 
 def model_of(federation: str) -> bytes:

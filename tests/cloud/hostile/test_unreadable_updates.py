@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from protocol import names
+from sandbox.waiting import eventually
 from tests.cloud.hostile.conftest import HONEST, HOSTILE, Answering, Member, Members
-from tests.cloud.simulated import eventually
 from tests.conftest import Line
 
 SSE_C = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": "k" * 32}

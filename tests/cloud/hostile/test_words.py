@@ -10,8 +10,8 @@ from protocol import names
 from protocol.messages import Outcome, encode
 from sandbox.embedded_aws import EmbeddedAws
 from sandbox.simulated_clients import HELLO
+from sandbox.waiting import eventually
 from tests.cloud.hostile.conftest import HOSTILE, Member, Members
-from tests.cloud.simulated import eventually
 from tests.cloud.test_faults import dead_letters
 
 DEEP = "[" * 50_000 + "]" * 50_000

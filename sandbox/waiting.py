@@ -1,11 +1,14 @@
-"""Waiting for what an attack, or a round, leads to."""
+"""Waiting for what something leads to."""
 
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
 LIMIT_S = 150.0
-_POLL_S = 0.02
+"""Longer than it takes until a message comes again whose invocation was cut off: the longest VisibilityTimeout of
+cloud/template.yaml."""
+
+_POLL_S = 0.05
 
 _Answer = TypeVar("_Answer")
 
@@ -14,17 +17,17 @@ class NothingHappenedError(AssertionError):
     """What should have happened did not, in time."""
 
 
-def eventually(question: Callable[[], _Answer | None], what: str) -> _Answer:
+def eventually(question: Callable[[], _Answer | None], what: str, limit_s: float = LIMIT_S) -> _Answer:
     """The first answer that is neither None nor False.
 
     Raises:
-        NothingHappenedError: none came within LIMIT_S.
+        NothingHappenedError: none came in time.
     """
-    until = time.monotonic() + LIMIT_S
+    until = time.monotonic() + limit_s
     while True:
         answer = question()
         if answer is not None and answer is not False:
             return answer
         if time.monotonic() > until:
-            raise NothingHappenedError(f"waited {LIMIT_S:.0f} s for {what}")
+            raise NothingHappenedError(f"waited {limit_s:.0f} s for {what}")
         time.sleep(_POLL_S)
