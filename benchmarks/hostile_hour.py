@@ -30,7 +30,7 @@ from cli.planning.prices import GB, prices_of
 from cloud.averager.work.sharding import MEMORY_MB
 from protocol import names
 from protocol.messages import Hello, encode
-from sandbox.federated_run import FunctionLine, function_lines
+from sandbox.federated_run import FunctionLine, function_lines, function_log
 from sandbox.sandbox import Sandbox
 from sandbox.simulated_clients import SimulatedClients
 
@@ -262,12 +262,10 @@ def _lines(sandbox: Sandbox) -> dict[str, list[FunctionLine]]:
 
 
 def _logged_bytes(sandbox: Sandbox) -> int:
-    pages = sandbox.aws.client("logs").get_paginator("filter_log_events")
     return sum(
-        len(event["message"]) + 26  # which CloudWatch adds to each
+        len(message) + 26  # which CloudWatch adds to each
         for name in (sandbox.deployment.initiator, sandbox.deployment.averager)
-        for page in pages.paginate(logGroupName=f"/aws/lambda/{name}")
-        for event in page["events"]
+        for message in function_log(sandbox.aws, name)
     )
 
 

@@ -197,10 +197,15 @@ class FunctionLine(msgspec.Struct):
         return self.emitted.timestamp_ms / 1000 - self.duration_s
 
 
+def function_log(aws: EmbeddedAws, function: str) -> list[str]:
+    """All that a function has logged."""
+    pages = aws.client("logs").get_paginator("filter_log_events")
+    return [e["message"] for p in pages.paginate(logGroupName=f"/fedgrass/{function}") for e in p["events"]]
+
+
 def function_lines(aws: EmbeddedAws, function: str) -> list[FunctionLine]:
     """The lines of all invocations of a function, in the order of their ends."""
-    pages = aws.client("logs").get_paginator("filter_log_events")
-    messages = [e["message"] for p in pages.paginate(logGroupName=f"/fedgrass/{function}") for e in p["events"]]
+    messages = function_log(aws, function)
     return [msgspec.json.decode(text, type=FunctionLine) for text in messages if text.startswith('{"_aws"')]
 
 
