@@ -15,9 +15,9 @@ import numpy as np
 import typer
 
 from sandbox.federated_run import FunctionLine, function_figures, function_lines
+from sandbox.polling import eventually
 from sandbox.sandbox import Sandbox
 from sandbox.simulated_clients import SimulatedClients
-from sandbox.waiting import eventually
 
 PARAMETERS = 109_386
 """Of the MLP 784-128-64-10."""

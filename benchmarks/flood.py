@@ -22,9 +22,9 @@ import typer
 
 from protocol import names
 from sandbox.federated_run import function_lines
+from sandbox.polling import eventually
 from sandbox.sandbox import Sandbox
 from sandbox.simulated_clients import SimulatedClients
-from sandbox.waiting import eventually
 
 PARAMETERS = 109_386
 """Of the MLP 784-128-64-10."""

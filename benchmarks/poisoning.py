@@ -17,7 +17,7 @@ from torch.utils.data import TensorDataset
 from cli import digits
 from cloud.averager.responses.inspection import inspect
 from cloud.settings import Averaging
-from components.client.trainer.learning import defaults as training
+from components.client.trainer.learning import default_training
 from components.client.trainer.model import state_dict
 from fedgrass.task import Data
 from protocol.encodings import update_layout
@@ -107,7 +107,7 @@ def accuracy(settings: Averaging, attack: Attack, shares: Shares, rounds: int) -
     for number in range(1, rounds + 1):
         file = _next_model(model, file, settings, attack, shares, number)
     _load(model, file)
-    return training.evaluate(model, shares.holdout)["accuracy"]
+    return default_training.evaluate(model, shares.holdout)["accuracy"]
 
 
 def _next_model(
@@ -119,7 +119,7 @@ def _next_model(
         is_hostile = client in HOSTILE and attack != ATTACKS[0]
         data = shares.wrong[client] if is_hostile and attack.flips_labels else shares.right[client]
         base = _load(model, file)
-        training.train(model, data, msgspec.structs.replace(TRAINING, seed=1000 * number + client))
+        default_training.train(model, data, msgspec.structs.replace(TRAINING, seed=1000 * number + client))
         floats, integers = state_dict.delta(model, base, layout)
         name = UpdateName("f", 1, f"t{client:02d}")
         claims = is_hostile and attack.claims

@@ -18,10 +18,10 @@ import yaml
 
 from cli import chaos as chaotic
 from cli import digits
-from cli.counting import counted
+from cli.demo_failures import verdict
 from cli.display import Display
-from cli.failures import verdict
 from cli.outcome import Outcome
+from cli.plurals import counted
 from cli.project import Project, load
 from cli.screen import LogFormatter, Screen, write_json
 from cli.settings.contradictions import fleet_contradictions

@@ -4,9 +4,9 @@ from collections import Counter
 
 from rich.progress_bar import ProgressBar
 
-from cli import failures, model_warnings
-from cli.counting import counted
+from cli import demo_failures, model_warnings
 from cli.outcome import Outcome
+from cli.plurals import counted
 from cli.screen import Screen
 from cli.table import Table
 from sandbox.federated_run import RoundFigures, View
@@ -44,7 +44,7 @@ class Display:
         for figures in view.ended[self._shown :]:
             self.screen.line(_line(figures))
             warned = model_warnings.lines(figures.not_finite, figures.warnings)
-            for line in (*warned, *failures.lines(figures.failing)):
+            for line in (*warned, *demo_failures.lines(figures.failing)):
                 self.screen.line(f"  {line}")
         self._shown = len(view.ended)
         if self.screen.is_terminal:

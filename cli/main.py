@@ -9,11 +9,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 from typer.exceptions import TyperException
 
 from cli.commands import deployment, devices, local, plan, rounds, status
+from cli.demo_failures import HELP
 from cli.digits import DigitsError
-from cli.failures import HELP
 from cli.planning.prices import UnknownRegionError
+from cli.preflight import NotReadyError
 from cli.project import ProjectError
-from cli.readiness import NotReadyError
 from cli.screen import Screen
 from cli.split import ImpossibleSplitError, InvalidSplitError, ShardsExistError
 from cloud.averager.work.sharding import TooMuchWorkError
@@ -22,8 +22,8 @@ from cloud.state.records import CorruptRecordError
 from cloud.state.rounds import UnknownRoundError
 from components.client.sealed import TornFileError
 from components.client.what_leaves import NoWorkDirectoryError
+from operations.control import NoModelError, NoRoundError, RoundUnderWayError
 from operations.expulsion import UnknownThingError
-from operations.federations import NoModelError, NoRoundError, RoundUnderWayError
 from operations.packaging import PackagingError
 from operations.stacks import DeploymentError
 from protocol.messages import InvalidMessageError

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from cli.counting import counted
+from cli.plurals import counted
 
 _LARGE = 1e9
 """From here on a metric is written with an exponent."""

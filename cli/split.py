@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cli import digits
-from cli.counting import counted
 from cli.digits import Digits, Source
+from cli.plurals import counted
 from protocol import names
 
 LOCAL_TEST_FRACTION = 0.1

@@ -20,8 +20,8 @@ from cloud.settings import Federation
 from cloud.state.clients import Clients
 from cloud.state.federations import Federations
 from cloud.state.groups import Groups
+from cloud.state.messaging import Notices
 from cloud.state.models import Models
-from cloud.state.notices import Notices
 from cloud.state.object_cache import KEPT_BYTES
 from cloud.state.rounds import Rounds
 
@@ -30,9 +30,9 @@ _PARALLEL = 128
 
 class Services(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Everything outside an invocation that it may touch. `calls` counts AWS calls by service and operation;
-    `left_out` counts records that could not be read, by kind (`cloud.state.reading.Reader`); `waited_s` are the seconds
-    that averaging stood still for S3, by what for: "read" or "write"; `part_bytes` is the size of a part of a multipart
-    upload, of which S3 takes none that is smaller."""
+    `left_out` counts records that could not be read, by kind (`cloud/state/lenient_reader.py`); `waited_s` are the
+    seconds that averaging stood still for S3, by what for: "read" or "write"; `part_bytes` is the size of a part of a
+    multipart upload, of which S3 takes none that is smaller."""
 
     federations: Federations
     clients: Clients

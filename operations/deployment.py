@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 from botocore.exceptions import ClientError
 
-from operations import buckets, stacks, tables
-from operations import packaging as package
+from operations import buckets, packaging, stacks
+from operations import outlived_tables as tables
 from operations.stacks import DeploymentError, Outlived
 
 TEMPLATE = Path(__file__).parent.parent / "cloud" / "template.yaml"
@@ -115,7 +115,7 @@ def deployed_policies(client: Callable[[str], Any], stack: str) -> dict[str, byt
     code = buckets.read(
         client("s3"), parameters["CodeBucket"], account, parameters["CodeKey"], parameters.get("CodeVersion")
     )
-    return package.policies_in(code)
+    return packaging.policies_in(code)
 
 
 def find(client: Callable[[str], Any], stack: str) -> Deployment:

@@ -14,9 +14,9 @@ from botocore.exceptions import ClientError
 
 from cloud.state.records import FederationRecord, RoundRecord
 from cloud.state.rounds import UnknownRoundError
+from operations.control import Operations
 from operations.deployment import Deployment
 from operations.device_access import DeviceAccess
-from operations.federations import Operations
 from operations.steps import Step, Steps, remains
 from protocol import names
 from protocol.messages import ExpelClient, OpenRound

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Never
 
-from cloud.averager.work.files import files_of
+from cloud.averager.work.model_files import files_of
+from cloud.averaging.accepted_updates import Fill, Request, Source, Stored
 from cloud.averaging.blocks import Block, blocks_of
 from cloud.averaging.distances import gram
 from cloud.averaging.grid import Grid, Part, grid_of
@@ -13,9 +14,8 @@ from cloud.averaging.rebasing import Base, BaseReader
 from cloud.averaging.robust import squared_distances
 from cloud.averaging.rules import rule_of
 from cloud.averaging.rules.rule import ModelChange
-from cloud.averaging.sources import Fill, Request, Source, Stored
 from cloud.averaging.sums import GroupSums, StoredSums, groups_of
-from cloud.averaging.updates import Rebasing, Updates
+from cloud.averaging.update_rows import Rebasing, Updates
 from cloud.averaging.weighing import weigh
 from cloud.settings import Averaging
 from protocol.encodings import UpdateLayout, update_layout

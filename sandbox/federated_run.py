@@ -13,11 +13,11 @@ import psutil
 
 from cloud.state.records import RoundRecord
 from cloud.state.rounds import Responses
-from operations.federations import Operations
+from operations.control import Operations
 from protocol.messages import Phase, Progress, RoundNotice
-from sandbox.console import Console
 from sandbox.embedded_aws import EmbeddedAws
 from sandbox.fleet import Fleet
+from sandbox.mqtt_listener import Console
 from sandbox.sandbox import Sandbox
 from sandbox.scoring import Scorer, ScoringError
 

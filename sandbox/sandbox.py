@@ -7,10 +7,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from cloud.settings import Federation
-from operations import deployment
-from operations import packaging as package
+from operations import deployment, packaging
+from operations.control import Operations
 from operations.deployment import Deployment
-from operations.federations import Operations
 from sandbox.embedded_aws import EmbeddedAws
 from sandbox.fleet import Access, BuiltComponent, Fleet
 from sandbox.gateway import Fault, Gateway
@@ -52,7 +51,7 @@ class Sandbox:
 
     def __enter__(self) -> Self:
         # What pip may have to fetch comes before anything is started.
-        layer = package.dependencies(package.this_machine(), package.cache_directory())
+        layer = packaging.dependencies(packaging.this_machine(), packaging.cache_directory())
         with ExitStack() as stack:
             self._scratch = stack.enter_context(Scratch())
             self.path = self._scratch.path
@@ -66,7 +65,7 @@ class Sandbox:
             if gateway:
                 gateway.upstream = self.aws.endpoint
             self._devices_endpoint = gateway.endpoint if gateway and self._fault else self.aws.endpoint
-            self.deployment = deployment.deploy(self.aws.client, STACK, package.code(self._policies), layer)
+            self.deployment = deployment.deploy(self.aws.client, STACK, packaging.code(self._policies), layer)
             self.operations = Operations(self.aws.client, self.deployment)
             self._stack = stack.pop_all()
         return self

@@ -13,15 +13,15 @@ from cloud.settings import Averaging, Federation
 from cloud.state.federations import UnknownFederationError
 from cloud.state.records import FederationRecord, RoundRecord
 from cloud.state.rounds import Responses, UnknownRoundError
+from operations.control import Operations
 from operations.deployment import Deployment
-from operations.federations import Operations
 from protocol import names
 from protocol.messages import Desired, Hello, ModelHeader, Phase, Progress, Training, encode
 from protocol.tensors import dump, parse_header, schema_id
 from sandbox.embedded_aws import EmbeddedAws
 from sandbox.example_updates import report
+from sandbox.polling import LIMIT_S, eventually
 from sandbox.sandbox import Sandbox
-from sandbox.waiting import LIMIT_S, eventually
 
 if TYPE_CHECKING:
     from protocol.tensors import Array

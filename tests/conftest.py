@@ -8,8 +8,7 @@ from collections.abc import Iterator
 import hypothesis
 import pytest
 
-from operations import deployment
-from operations import packaging as package
+from operations import deployment, packaging
 from operations.deployment import Deployment
 from sandbox.embedded_aws import EmbeddedAws
 from sandbox.gateway import Fault, Gateway, Request
@@ -69,8 +68,8 @@ def aws(tmp_path_factory: pytest.TempPathFactory, session_line: Line) -> Iterato
 @pytest.fixture(scope="session")
 def deployed(aws: EmbeddedAws) -> Deployment:
     """cloud/template.yaml, deployed as `fedgrass deploy` does it."""
-    dependencies = package.dependencies(package.this_machine(), package.cache_directory())
-    return deployment.deploy(aws.client, "fedgrass", package.code({}), dependencies)
+    dependencies = packaging.dependencies(packaging.this_machine(), packaging.cache_directory())
+    return deployment.deploy(aws.client, "fedgrass", packaging.code({}), dependencies)
 
 
 @pytest.fixture

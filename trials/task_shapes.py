@@ -29,7 +29,7 @@ import msgspec
 import typer
 
 from sandbox.sandbox import Sandbox
-from trials.shapes.catalog import SHAPES, Shape
+from trials.shapes.catalogue import SHAPES, Shape
 from trials.shapes.federation import Outcome, StoppedError, carry_through
 
 _INTERRUPTED = 130

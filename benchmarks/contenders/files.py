@@ -9,13 +9,13 @@ from typing import Self
 
 import msgspec
 
+from cloud.averaging.accepted_updates import Fill, Request, Source, Stored
 from cloud.averaging.blocks import blocks_of
 from cloud.averaging.grid import grid_of
 from cloud.averaging.new_model import OldModelReader, new_model_parts
 from cloud.averaging.rules.mean import Mean
-from cloud.averaging.sources import Fill, Request, Source, Stored
 from cloud.averaging.sums import GroupSums
-from cloud.averaging.updates import Updates
+from cloud.averaging.update_rows import Updates
 from cloud.averaging.weighing import weigh
 from cloud.settings import Averaging
 from protocol.encodings import FLOAT_DTYPES, UpdateLayout, check_layout, update_layout

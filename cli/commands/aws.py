@@ -5,7 +5,7 @@ from typing import Any
 import boto3
 
 from operations import deployment
-from operations.federations import Operations
+from operations.control import Operations
 
 
 def client_of(service: str) -> Any:

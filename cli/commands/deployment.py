@@ -5,15 +5,14 @@ from typing import Annotated
 
 import typer
 
-from cli import federations, readiness
+from cli import initialization, preflight
 from cli.commands.aws import client_of, operations_of
 from cli.commands.options import Json, ProjectPath, Stack
+from cli.preflight import UnknownGroupError
 from cli.project import load
-from cli.readiness import UnknownGroupError
 from cli.screen import Screen, write_json
 from cli.table import Table
-from operations import deployment
-from operations import packaging as package
+from operations import deployment, packaging
 
 
 def deploy(
@@ -37,8 +36,8 @@ def deploy(
     policies = deployment.deployed_policies(client_of, stack)
     for path in projects or []:
         policies |= load(path).policies
-    layer = package.dependencies(package.LAMBDA, package.cache_directory())
-    made = deployment.deploy(client_of, stack, package.code(policies), layer, update_retention_days, alarm_topic)
+    layer = packaging.dependencies(packaging.LAMBDA, packaging.cache_directory())
+    made = deployment.deploy(client_of, stack, packaging.code(policies), layer, update_retention_days, alarm_topic)
     if as_json:
         write_json(made)
         return
@@ -61,10 +60,10 @@ def init(project: ProjectPath, stack: Stack = "fedgrass", as_json: Json = False)
     operations = operations_of(stack)
     to_do = None
     try:
-        readiness.check(client_of, stack, checked.settings, checked.policies.get(checked.settings.name))
+        preflight.check(client_of, stack, checked.settings, checked.policies.get(checked.settings.name))
     except UnknownGroupError as error:
         to_do = str(error)  # there is time until the start
-    record = federations.create(operations, checked, federations.initial_model(checked))
+    record = initialization.create(operations, checked, initialization.initial_model(checked))
     if as_json:
         write_json(record)
         return

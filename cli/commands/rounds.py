@@ -4,17 +4,17 @@ from typing import Annotated
 
 import typer
 
-from cli import readiness
+from cli import preflight
 from cli.commands.aws import client_of, operations_of
 from cli.commands.options import FederationName, Stack
-from cli.counting import counted
+from cli.plurals import counted
 from cli.screen import Screen
 
 
 def start(federation: FederationName, stack: Stack = "fedgrass") -> None:
     """Let a federation's rounds begin."""
     operations = operations_of(stack)
-    readiness.check(client_of, stack, operations.federations.get(federation).settings)
+    preflight.check(client_of, stack, operations.federations.get(federation).settings)
     record = operations.start(federation)
     Screen().line(f"federation {federation} runs: {counted(record.settings.rounds - record.round, 'round')} to go")
 
@@ -30,7 +30,7 @@ def pause(federation: FederationName, stack: Stack = "fedgrass") -> None:
 def resume(federation: FederationName, stack: Stack = "fedgrass") -> None:
     """Let a paused federation go on."""
     operations = operations_of(stack)
-    readiness.check(client_of, stack, operations.federations.get(federation).settings)
+    preflight.check(client_of, stack, operations.federations.get(federation).settings)
     record = operations.start(federation)
     Screen().line(f"federation {federation} goes on with round {record.round + 1}")
 

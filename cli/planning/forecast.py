@@ -12,8 +12,8 @@ import msgspec
 from cli.planning.prices import GB, Price, Prices, prices_of
 from cloud import metrics
 from cloud.averager.responses.fetching import FETCHED_BYTES
-from cloud.averager.work.files import files_of
 from cloud.averager.work.inputs import block_elements
+from cloud.averager.work.model_files import files_of
 from cloud.averager.work.sharding import FIXED_MB, MEMORY_MB, READ_BYTES_PER_S, Sharding, read_s, sharding_of
 from cloud.averaging.blocks import Slices, blocks_of
 from cloud.averaging.grid import grid_of

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from cli.counting import counted
 from cli.planning.forecast import Forecast
+from cli.plurals import counted
 from cli.table import Table
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
-from cli.counting import counted
+from cli.plurals import counted
 from cli.settings.problems import Problem, shown
 from cloud.averager.round.pacing import pacing_policy_of
 from cloud.averaging.rules import least_updates, rule_of

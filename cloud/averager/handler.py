@@ -30,7 +30,7 @@ from cloud.averager.responses.messages import (
 )
 from cloud.averager.responses.receiving import Receiver
 from cloud.averager.responses.schemas import Schemas
-from cloud.averager.responses.storage import Storage
+from cloud.averager.responses.storage_accounting import Storage
 from cloud.averager.round.loop import RoundLoop
 from cloud.services import Services
 from cloud.state.federations import UnknownFederationError

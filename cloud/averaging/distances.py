@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cloud.averaging import robust
 from cloud.averaging.blocks import Block
-from cloud.averaging.updates import Updates, scale
+from cloud.averaging.update_rows import Updates, scale
 from cloud.averaging.weights import Weighing
 
 

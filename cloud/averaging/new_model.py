@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from cloud.averaging.accepted_updates import Reader, Request, read_whole
 from cloud.averaging.bfloat16_copy import TooLargeNumberError, to_bfloat16
 from cloud.averaging.blocks import Block, Run
 from cloud.averaging.grid import Grid, Part
@@ -15,7 +16,6 @@ from cloud.averaging.optimizers import optimizer_of
 from cloud.averaging.optimizers.optimizer import Optimizer
 from cloud.averaging.rebasing import to_float64
 from cloud.averaging.rules.rule import BlockChange, ModelChange
-from cloud.averaging.sources import Reader, Request, read_whole
 from cloud.settings import Averaging
 from protocol.encodings import Buffer
 from protocol.tensors import DTYPES, Array, from_float32, to_float32

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cloud.averaging.sources import Source
+from cloud.averaging.accepted_updates import Source
 
 LEAST_UPDATES = 4
 """Of fewer it can't be told which ones are far from the others."""

@@ -14,9 +14,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from cloud.averaging.accepted_updates import Reader, Request, Stored, read_whole
 from cloud.averaging.blocks import Block
 from cloud.averaging.grid import Piece
-from cloud.averaging.sources import Reader, Request, Stored, read_whole
 from protocol.encodings import Floats, Integers
 from protocol.tensors import DTYPES, Array, TensorSpec, to_float32
 

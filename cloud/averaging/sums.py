@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from cloud.averaging.accepted_updates import Reader, Request
 from cloud.averaging.blocks import Block, Run
-from cloud.averaging.sources import Reader, Request
-from cloud.averaging.updates import ROWS, Rows, Updates
+from cloud.averaging.update_rows import ROWS, Rows, Updates
 from cloud.averaging.weights import Weighing, Weights
 
 GROUP = 64

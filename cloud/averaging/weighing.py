@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from cloud.averaging.accepted_updates import Source
 from cloud.averaging.robust import clipping_factors
 from cloud.averaging.rules import rule_of
-from cloud.averaging.sources import Source
 from cloud.averaging.weights import Weighing
 from cloud.settings import Averaging
 from protocol.local_steps import count_steps

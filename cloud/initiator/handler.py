@@ -14,11 +14,11 @@ from typing import Any
 import msgspec
 
 from cloud import metrics, services
-from cloud.initiator.greeting import Greeter
 from cloud.initiator.opening import next_round, open_round
+from cloud.initiator.registration import Greeter
 from cloud.services import Services
+from cloud.state.lenient_reader import Reader
 from cloud.state.lifecycle import is_stalled, next_check
-from cloud.state.reading import Reader
 from cloud.state.records import CorruptRecordError, FederationRecord, RoundRecord
 from cloud.state.rounds import UnknownRoundError
 from protocol.messages import CheckRound, OpenRound, decode

@@ -10,8 +10,8 @@ import msgspec
 from cloud.initiator.selection.cohort import NotEnoughClientsError, select
 from cloud.services import Services
 from cloud.settings import amount_of
+from cloud.state.carry_over import busy_after, carried_after, carrying_what_fits
 from cloud.state.federations import UnknownFederationError
-from cloud.state.handover import busy_after, carried_after, carrying_what_fits
 from cloud.state.records import Carried, ClientRecord, CohortMember, FederationRecord, RoundRecord
 from cloud.state.rounds import NotClaimedError, UnknownRoundError
 from protocol.messages import Assignment, CheckRound, OpenRound, RoundCounts, RoundNotice

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from cloud.state.reading import Reader
+from cloud.state.lenient_reader import Reader
 from cloud.state.records import ClientRecord, Item, to_attribute
 from cloud.state.transactions import TRANSACTION_ITEMS, transact
 from protocol.messages import Hello

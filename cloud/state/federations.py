@@ -4,8 +4,8 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from cloud.settings import Federation
-from cloud.state.lives import same_expelled
-from cloud.state.reading import Reader
+from cloud.state.lenient_reader import Reader
+from cloud.state.life_conditions import same_expelled
 from cloud.state.records import CorruptRecordError, FederationRecord, FederationStatus, from_item, to_attribute, to_item
 from protocol import names
 from protocol.messages import ModelReference

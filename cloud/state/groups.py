@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from cloud.state.recent import Recent
+from cloud.state.ttl_cache import Recent
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from cloud.state.lives import is_new, same_expelled, same_life
-from cloud.state.reading import Reader
+from cloud.state.lenient_reader import Reader
+from cloud.state.life_conditions import is_new, same_expelled, same_life
 from cloud.state.records import (
     PLAN,
     CorruptRecordError,

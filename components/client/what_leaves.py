@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from components.client import sealed
-from components.client.agent import finished
+from components.client.agent import last_assignment
 from components.client.device import hello
 from components.client.sealed import TornFileError
 from components.client.trainer.files.round_files import UPDATE, Kept, UpdateState
@@ -48,7 +48,7 @@ def look(work: Path) -> Leaving:
         pending = describe(header.state.bucket, header.state.key, body[: header.state.update_bytes])
     sent = work / SENT
     last_sent = msgspec.json.decode(sent.read_bytes(), type=Upload) if sent.exists() else None
-    last = finished.last(work / "finished.json")
+    last = last_assignment.last(work / "finished.json")
     upload = pending or last_sent
     return Leaving(
         pending=pending,

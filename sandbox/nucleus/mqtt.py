@@ -18,8 +18,8 @@ from awscrt import mqtt5
 from awsiot import mqtt5_client_builder
 
 from sandbox.nucleus.authorization import matches
+from sandbox.nucleus.reconnect_delays import LineWaits
 from sandbox.nucleus.sending import REFUSED, Line, Message, MqttError, OnSent, Sending
-from sandbox.nucleus.waits import LineWaits
 
 logger = logging.getLogger(__name__)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from sandbox.nucleus.component_updates import Updates
 from sandbox.nucleus.configuration import Configuration
 from sandbox.nucleus.credentials import Credentials, CredentialsServer
 from sandbox.nucleus.ipc import IpcServer
@@ -18,7 +19,6 @@ from sandbox.nucleus.operations import Operations
 from sandbox.nucleus.personality import Personality
 from sandbox.nucleus.recipe import TOKEN_EXCHANGE, Recipe, read
 from sandbox.nucleus.scripts import Variables
-from sandbox.nucleus.updates import Updates
 
 logger = logging.getLogger(__name__)
 

@@ -12,11 +12,11 @@ from typing import Any, Protocol
 import msgspec
 
 from sandbox.nucleus.authorization import MQTT_PROXY, authorize
+from sandbox.nucleus.component_updates import Updates
 from sandbox.nucleus.configuration import Configuration, UnknownKeyError
 from sandbox.nucleus.ipc import Call, Handler, IpcError
 from sandbox.nucleus.mqtt import MqttConnection
 from sandbox.nucleus.sending import MqttError
-from sandbox.nucleus.updates import Updates
 
 
 class Device(Protocol):

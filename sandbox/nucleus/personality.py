@@ -17,10 +17,10 @@ from sandbox.nucleus.lifecycle import LifecycleTraits
 from sandbox.nucleus.mqtt import MqttTraits
 from sandbox.nucleus.operations import OperationTraits
 from sandbox.nucleus.recipe import RecipeTraits
+from sandbox.nucleus.reconnect_delays import LineWaits
 from sandbox.nucleus.scripts import fill_in_classic, fill_in_lite
 from sandbox.nucleus.sending import NoSpool, Spool
 from sandbox.nucleus.tokens import TokenEachComponent, TokenEachStart, Tokens
-from sandbox.nucleus.waits import LineWaits
 
 
 class Personality(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,8 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
+from operations.control import Operations
 from operations.deployment import Deployment
-from operations.federations import Operations
 from sandbox.embedded_aws import EmbeddedAws
 from tests.paths import ROOT
 

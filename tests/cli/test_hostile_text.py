@@ -11,8 +11,8 @@ import typer.main
 
 from cli import main
 from cloud.state.records import ResponseRecord
+from operations.control import Operations
 from operations.deployment import Deployment
-from operations.federations import Operations
 from sandbox.embedded_aws import EmbeddedAws
 from sandbox.example_updates import TIMINGS
 from tests.cli.test_screen import HOSTILE, SHOWN

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from cli.federations import initial_model
+from cli.initialization import initial_model
 from cli.project import ProjectError, load
 from protocol.messages import encode
 from protocol.tensors import dump, parse_header

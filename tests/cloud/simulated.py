@@ -25,8 +25,8 @@ from protocol.messages import (
 )
 from protocol.tensors import Array, dump, load
 from sandbox.embedded_aws import EmbeddedAws
+from sandbox.polling import eventually
 from sandbox.simulated_clients import SimulatedDevices
-from sandbox.waiting import eventually
 from tests.cloud.examples import federation, report, round_record, update_of
 
 DTYPES = {"w": "F32", "s": "BF16", "n": "I64"}

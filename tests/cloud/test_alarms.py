@@ -6,7 +6,7 @@ from typing import Any
 from cloud import metrics
 from operations.deployment import Deployment
 from sandbox.embedded_aws import EmbeddedAws
-from sandbox.waiting import eventually
+from sandbox.polling import eventually
 from tests.cloud.simulated import SimulatedFederation
 
 OF_AWS = {

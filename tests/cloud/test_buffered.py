@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from sandbox.waiting import eventually
+from sandbox.polling import eventually
 from tests.cloud.simulated import INITIAL, SimulatedFederation
 
 THINGS = ["d0", "d1", "d2", "d3"]

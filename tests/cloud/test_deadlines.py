@@ -8,7 +8,7 @@ import pytest
 
 from cloud.state.records import Carried
 from cloud.state.rounds import ROOM_AT_END
-from sandbox.waiting import eventually
+from sandbox.polling import eventually
 from tests.cloud.simulated import INITIAL, SimulatedFederation
 
 THINGS = ("d0", "d1", "d2")

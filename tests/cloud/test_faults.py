@@ -10,7 +10,7 @@ import pytest
 from operations.deployment import Deployment
 from sandbox.embedded_aws import EmbeddedAws
 from sandbox.gateway import Request
-from sandbox.waiting import eventually
+from sandbox.polling import eventually
 from tests.cloud.simulated import SimulatedFederation, attributes_of
 from tests.conftest import Line
 

@@ -22,7 +22,7 @@ from protocol.messages import (
     encode,
 )
 from protocol.tensors import dump, load, schema_id
-from sandbox.waiting import eventually
+from sandbox.polling import eventually
 from tests.cloud.examples import federation, report, update_of
 from tests.cloud.simulated import DTYPES, INITIAL, SimulatedFederation, delta
 

@@ -7,7 +7,7 @@ import pytest
 
 from protocol import names
 from protocol.messages import Phase, RoundNotice, decode
-from sandbox.waiting import eventually
+from sandbox.polling import eventually
 from tests.cloud.simulated import INITIAL, SimulatedFederation
 
 THINGS = ("d0", "d1", "d2")

@@ -6,7 +6,7 @@ import pytest
 
 from protocol import names
 from protocol.messages import MAX_REPORT_BYTES, encode
-from sandbox.waiting import eventually
+from sandbox.polling import eventually
 from tests.cloud.examples import update_of
 from tests.cloud.simulated import INITIAL, SimulatedFederation, delta
 

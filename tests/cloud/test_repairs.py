@@ -9,7 +9,7 @@ import pytest
 from cloud.state.lifecycle import Averaged, Counted, Lease, Satisfied, step
 from cloud.state.records import ResponseRecord, RoundRecord
 from cloud.state.rounds import KnownResponsesError, NotClaimedError, StaleRoundError
-from sandbox.waiting import eventually
+from sandbox.polling import eventually
 from tests.cloud.simulated import INITIAL, SimulatedFederation
 
 

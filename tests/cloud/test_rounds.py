@@ -6,7 +6,7 @@ import pytest
 from protocol import names
 from protocol.messages import RoundNotice, decode
 from protocol.tensors import to_float32
-from sandbox.waiting import eventually
+from sandbox.polling import eventually
 from tests.cloud.simulated import INITIAL, SimulatedFederation
 
 THINGS = ("d0", "d1", "d2")

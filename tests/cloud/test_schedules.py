@@ -44,13 +44,13 @@ from cloud.averager import handler as averager
 from cloud.initiator import handler as initiator
 from cloud.services import Services
 from cloud.settings import Averaging, Federation
+from cloud.state.carry_over import assignment_of, given_up
 from cloud.state.clients import Clients
 from cloud.state.federations import Federations
 from cloud.state.groups import Groups
-from cloud.state.handover import assignment_of, given_up
 from cloud.state.lifecycle import MAX_ATTEMPTS
+from cloud.state.messaging import Notices
 from cloud.state.models import Models
-from cloud.state.notices import Notices
 from cloud.state.records import RoundRecord
 from cloud.state.rounds import Rounds
 from protocol import names

@@ -14,7 +14,7 @@ from cloud.state.federations import FederationExistsError, Federations
 from cloud.state.records import CorruptRecordError
 from protocol.messages import OpenRound, encode
 from sandbox.embedded_aws import EmbeddedAws
-from sandbox.waiting import eventually
+from sandbox.polling import eventually
 from tests.cloud.simulated import SimulatedFederation
 
 

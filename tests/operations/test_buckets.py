@@ -10,13 +10,12 @@ from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 from botocore.exceptions import ClientError
 
-from operations import buckets, deployment
-from operations import packaging as package
+from operations import buckets, deployment, packaging
 from operations.deployment import Deployment
 from operations.stacks import DeploymentError
 from sandbox.embedded_aws import EmbeddedAws
 
-LAYER = package.this_machine()
+LAYER = packaging.this_machine()
 POISON = b"the code of a stranger"
 
 
@@ -55,15 +54,15 @@ def sha256_of(data: bytes) -> str:
 
 
 def deploy(aws: EmbeddedAws, s3: Any, stack: str, code: bytes) -> Deployment:
-    layer = package.dependencies(LAYER, package.cache_directory())
+    layer = packaging.dependencies(LAYER, packaging.cache_directory())
     return deployment.deploy(lambda name: s3 if name == "s3" else aws.client(name), stack, code, layer)
 
 
 def test_a_deployment_takes_its_own_bytes_whatever_lies_under_their_names(
     aws: EmbeddedAws, deployed: Deployment, s3: Any, account: str
 ) -> None:
-    code = package.code({"planted": b"# rules of ours\n"})
-    layer = package.dependencies(LAYER, package.cache_directory()).read_bytes()
+    code = packaging.code({"planted": b"# rules of ours\n"})
+    layer = packaging.dependencies(LAYER, packaging.cache_directory()).read_bytes()
     bucket = f"fedgrass-code-{account}-us-east-1"
     keys = [
         f"{kind}/{hashlib.sha256(data).hexdigest()}.zip" for kind, data in (("code", code), ("dependencies", layer))

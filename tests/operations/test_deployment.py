@@ -15,15 +15,15 @@ from botocore.exceptions import ClientError
 
 from cli.planning.forecast import ALARMS
 from lint.short_forms import ShortForms
-from operations import deployment, tables
-from operations import packaging as package
+from operations import deployment, packaging
+from operations import outlived_tables as tables
 from operations.deployment import Deployment
 from operations.stacks import DeploymentError
 from sandbox.embedded_aws import EmbeddedAws
-from sandbox.waiting import eventually
+from sandbox.polling import eventually
 from tests.cloud.simulated import INITIAL, SimulatedFederation, attributes_of
 
-LAYER = package.this_machine()
+LAYER = packaging.this_machine()
 
 POLICIES = b"""
 import numpy as np
@@ -79,9 +79,9 @@ REFUSED = template_of("Type: AWS::Nothing::AtAll")
 
 
 def test_what_cloudformation_refuses_is_told(aws: EmbeddedAws) -> None:
-    dependencies = package.dependencies(LAYER, package.cache_directory())
+    dependencies = packaging.dependencies(LAYER, packaging.cache_directory())
     with pytest.raises(DeploymentError, match=r"stack broken can't be made: .*AWS::Nothing::AtAll"):
-        deployment.deploy(aws.client, "broken", package.code({}), dependencies, template=REFUSED)
+        deployment.deploy(aws.client, "broken", packaging.code({}), dependencies, template=REFUSED)
 
 
 def stored_as_formerly(aws: EmbeddedAws, deployed: Deployment, name: str) -> None:
@@ -96,7 +96,7 @@ def stored_as_formerly(aws: EmbeddedAws, deployed: Deployment, name: str) -> Non
 def test_what_is_deployed_again_keeps_its_data_and_runs_the_new_rules(
     aws: EmbeddedAws, deployed: Deployment, simulated: SimulatedFederation
 ) -> None:
-    dependencies = package.dependencies(LAYER, package.cache_directory())
+    dependencies = packaging.dependencies(LAYER, packaging.cache_directory())
     simulated.create(
         ["d0", "d1", "d2", "d3", "d4"],
         rounds=2,
@@ -108,7 +108,7 @@ def test_what_is_deployed_again_keeps_its_data_and_runs_the_new_rules(
     )
     stored_as_formerly(aws, deployed, simulated.name)
     simulated.settled()
-    code = package.code({simulated.name: POLICIES})
+    code = packaging.code({simulated.name: POLICIES})
     assert deployment.deploy(aws.client, "fedgrass", code, dependencies) == deployed
     assert deployment.deploy(aws.client, "fedgrass", code, dependencies) == deployed  # nothing to do
     assert deployment.deployed_policies(aws.client, "fedgrass") == {simulated.name: POLICIES}
@@ -137,7 +137,7 @@ def test_what_is_deployed_again_keeps_its_data_and_runs_the_new_rules(
 def test_alarms_go_where_they_were_told_to_go_until_they_are_told_otherwise(
     aws: EmbeddedAws, deployed: Deployment
 ) -> None:
-    dependencies = package.dependencies(LAYER, package.cache_directory())
+    dependencies = packaging.dependencies(LAYER, packaging.cache_directory())
 
     def heard_by() -> list[list[str]]:
         alarms = aws.client("cloudwatch").describe_alarms(AlarmNamePrefix="fedgrass-")["MetricAlarms"]
@@ -146,7 +146,7 @@ def test_alarms_go_where_they_were_told_to_go_until_they_are_told_otherwise(
     assert heard_by() == [[]] * ALARMS
     topic = aws.client("sns").create_topic(Name="operators")["TopicArn"]
     for told, heard in ((topic, [topic]), (None, [topic]), ("", [])):
-        deployment.deploy(aws.client, "fedgrass", package.code({}), dependencies, alarm_topic=told)
+        deployment.deploy(aws.client, "fedgrass", packaging.code({}), dependencies, alarm_topic=told)
         assert heard_by() == [heard] * ALARMS
 
 
@@ -164,7 +164,7 @@ def average(updates, model):
 def test_code_that_is_deployed_in_the_middle_of_a_round_carries_it_on(
     aws: EmbeddedAws, deployed: Deployment, simulated: SimulatedFederation, tmp_path: Path
 ) -> None:
-    dependencies = package.dependencies(LAYER, package.cache_directory())
+    dependencies = packaging.dependencies(LAYER, packaging.cache_directory())
     simulated.create(["d0", "d1", "d2"], rounds=1, averaging={"rule": "custom"})
     simulated.start()
     simulated.answer("d0", 1, value=1.0)
@@ -172,7 +172,7 @@ def test_code_that_is_deployed_in_the_middle_of_a_round_carries_it_on(
     simulated.settled()
 
     mark = tmp_path / "averaging"
-    stuck = package.code({simulated.name: STUCK.format(mark=str(mark)).encode()})
+    stuck = packaging.code({simulated.name: STUCK.format(mark=str(mark)).encode()})
     assert deployment.deploy(aws.client, "fedgrass", stuck, dependencies) == deployed
     assert simulated.round(1) == counted
     with attributes_of(aws, deployed.updates_queue, {"VisibilityTimeout": "2"}):
@@ -182,7 +182,7 @@ def test_code_that_is_deployed_in_the_middle_of_a_round_carries_it_on(
         averaging = simulated.round(1)
         assert (averaging.status, averaging.accepted, averaging.attempts) == ("averaging", 3, 1)
 
-        mended = package.code({simulated.name: POLICIES})
+        mended = packaging.code({simulated.name: POLICIES})
         assert deployment.deploy(aws.client, "fedgrass", mended, dependencies) == deployed  # this kills it
         assert simulated.round(1) == averaging
         simulated.set_time(1, "lease_until", time.time())
@@ -202,9 +202,9 @@ def delete_stack(aws: EmbeddedAws, stack: str) -> None:
 def test_a_stack_that_was_deleted_is_made_again_around_what_it_has_left_and_its_federations_go_on(
     aws: EmbeddedAws, caplog: pytest.LogCaptureFixture
 ) -> None:
-    dependencies = package.dependencies(LAYER, package.cache_directory())
+    dependencies = packaging.dependencies(LAYER, packaging.cache_directory())
     s3 = aws.client("s3")
-    first = deployment.deploy(aws.client, "again", package.code({}), dependencies)
+    first = deployment.deploy(aws.client, "again", packaging.code({}), dependencies)
     simulated = SimulatedFederation(aws, first, "going-on")
     simulated.create(["d0", "d1"], rounds=2)
     simulated.start()
@@ -223,13 +223,13 @@ def test_a_stack_that_was_deleted_is_made_again_around_what_it_has_left_and_its_
     s3.delete_public_access_block(Bucket=first.bucket)
 
     with pytest.raises(DeploymentError, match="AWS::Nothing::AtAll"):
-        deployment.deploy(aws.client, "again", package.code({}), dependencies, template=REFUSED)
+        deployment.deploy(aws.client, "again", packaging.code({}), dependencies, template=REFUSED)
     assert "stack again takes over what outlived an earlier one: " in caplog.text
     for left in (first.bucket, *tables_of(first)):
         assert left in caplog.text
     assert deployment.deployed_policies(aws.client, "again") == {}
 
-    second = deployment.deploy(aws.client, "again", package.code({}), dependencies)
+    second = deployment.deploy(aws.client, "again", packaging.code({}), dependencies)
     assert (second.bucket, tables_of(second)) == (first.bucket, tables_of(first))
     assert configuration_of(s3, second.bucket) == configured
     going_on = SimulatedFederation(aws, second, "going-on")
@@ -238,7 +238,7 @@ def test_a_stack_that_was_deleted_is_made_again_around_what_it_has_left_and_its_
     closed = going_on.ended(2)
     assert (closed.status, closed.accepted) == ("closed", 2)
     np.testing.assert_allclose(going_on.current()[1]["w"], INITIAL["w"] + 1 + 3)
-    assert deployment.deploy(aws.client, "again", package.code({}), dependencies) == second  # nothing to do
+    assert deployment.deploy(aws.client, "again", packaging.code({}), dependencies) == second  # nothing to do
 
     delete_stack(aws, "again")
     dynamodb = aws.client("dynamodb")
@@ -292,7 +292,7 @@ def test_what_is_left_of_a_table_is_described_as_it_is(aws: EmbeddedAws, deploye
 
 def test_a_stack_of_an_earlier_version_is_brought_up_to_date_with_its_data(aws: EmbeddedAws) -> None:
     """One without log groups, whose tables nothing protected."""
-    dependencies = package.dependencies(LAYER, package.cache_directory())
+    dependencies = packaging.dependencies(LAYER, packaging.cache_directory())
     earlier = yaml.load(deployment.TEMPLATE.read_text(), ShortForms)  # noqa: S506 - a safe loader
     for name, resource in list(earlier["Resources"].items()):
         if resource["Type"] == "AWS::DynamoDB::Table":
@@ -305,7 +305,7 @@ def test_a_stack_of_an_earlier_version_is_brought_up_to_date_with_its_data(aws: 
     for role in ("InitiatorRole", "AveragerRole"):
         (policy,) = earlier["Resources"][role]["Properties"]["Policies"]
         policy["PolicyDocument"]["Statement"] = policy["PolicyDocument"]["Statement"][1:]
-    first = deployment.deploy(aws.client, "earlier", package.code({}), dependencies, template=json.dumps(earlier))
+    first = deployment.deploy(aws.client, "earlier", packaging.code({}), dependencies, template=json.dumps(earlier))
     simulated = SimulatedFederation(aws, first, "kept")
     simulated.create(["d0"], rounds=1)
     logs = aws.client("logs")
@@ -313,7 +313,7 @@ def test_a_stack_of_an_earlier_version_is_brought_up_to_date_with_its_data(aws: 
     if not logs.describe_log_groups(logGroupNamePrefix=named["logGroupName"])["logGroups"]:
         logs.create_log_group(**named)
 
-    assert deployment.deploy(aws.client, "earlier", package.code({}), dependencies) == first
+    assert deployment.deploy(aws.client, "earlier", packaging.code({}), dependencies) == first
     dynamodb = aws.client("dynamodb")
     for table in tables_of(first):
         assert dynamodb.describe_table(TableName=table)["Table"]["DeletionProtectionEnabled"]
@@ -339,11 +339,11 @@ def configuration_of(s3: Any, bucket: str) -> dict[str, Any]:
 
 
 def test_a_stack_that_could_not_be_made_is_made_when_the_cause_is_mended(aws: EmbeddedAws) -> None:
-    dependencies = package.dependencies(LAYER, package.cache_directory())
+    dependencies = packaging.dependencies(LAYER, packaging.cache_directory())
     clash = template_of("Type: AWS::S3::Bucket, Properties: {BucketName: !Ref CodeBucket}")
     with pytest.raises(DeploymentError, match=r"Wrong: .*mended-code.* already exists"):
-        deployment.deploy(aws.client, "mended", package.code({}), dependencies, template=clash)
-    made = deployment.deploy(aws.client, "mended", package.code({}), dependencies)
+        deployment.deploy(aws.client, "mended", packaging.code({}), dependencies, template=clash)
+    made = deployment.deploy(aws.client, "mended", packaging.code({}), dependencies)
     assert made == deployment.find(aws.client, "mended")
     delete_stack(aws, "mended")
 
@@ -375,9 +375,9 @@ def test_a_bucket_of_another_account_is_neither_used_nor_taken_over(aws: Embedde
     def client(service: str) -> Any:
         return s3 if service == "s3" else aws.client(service)
 
-    layer = package.dependencies(LAYER, package.cache_directory())
+    layer = packaging.dependencies(LAYER, packaging.cache_directory())
     with pytest.raises(DeploymentError, match=f"bucket {bucket} is another account's"):
-        deployment.deploy(client, "foreign", package.code({}), layer)
+        deployment.deploy(client, "foreign", packaging.code({}), layer)
     assert not [url for url in written if f"/{bucket}" in url]
     with pytest.raises(DeploymentError, match="no stack 'foreign'"):
         deployment.find(aws.client, "foreign")

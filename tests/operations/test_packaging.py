@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from components.runtime.hash_requirements import requirements_of
-from operations import packaging as package
+from operations import packaging
 from operations.deployment import TEMPLATE
 from operations.packaging import LAMBDA, Target, this_machine
 from sandbox.package_index import PackageIndex
@@ -27,7 +27,7 @@ def names_in(data: bytes) -> list[str]:
         return archive.namelist()
 
 
-PINNED: list[str] = tomllib.loads((package.ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"][
+PINNED: list[str] = tomllib.loads((packaging.ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"][
     "functions"
 ]
 
@@ -35,21 +35,21 @@ POLICIES = b"def is_complete(round):\n    return True\n"
 
 
 def test_the_code_is_the_same_bytes_for_the_same_files() -> None:
-    assert package.code({"b": POLICIES, "a": POLICIES}) == package.code({"a": POLICIES, "b": POLICIES})
+    assert packaging.code({"b": POLICIES, "a": POLICIES}) == packaging.code({"a": POLICIES, "b": POLICIES})
 
 
 def test_the_code_changes_with_a_policy() -> None:
-    assert package.code({"a": POLICIES}) != package.code({"a": POLICIES.replace(b"True", b"False")})
+    assert packaging.code({"a": POLICIES}) != packaging.code({"a": POLICIES.replace(b"True", b"False")})
 
 
 def test_the_code_tells_which_policies_it_has() -> None:
     policies = {"digits": POLICIES, "other": b"# none\n"}
-    assert package.policies_in(package.code(policies)) == policies
-    assert package.policies_in(package.code({})) == {}
+    assert packaging.policies_in(packaging.code(policies)) == policies
+    assert packaging.policies_in(packaging.code({})) == {}
 
 
 def test_the_code_has_the_functions_and_the_protocol_and_nothing_else() -> None:
-    names = names_in(package.code({"digits": POLICIES}))
+    names = names_in(packaging.code({"digits": POLICIES}))
     assert "cloud/averager/handler.py" in names
     assert "cloud/initiator/handler.py" in names
     assert "protocol/tensors.py" in names
@@ -60,7 +60,7 @@ def test_the_code_has_the_functions_and_the_protocol_and_nothing_else() -> None:
 
 
 def test_files_in_the_code_have_no_time_and_can_be_read_by_everyone() -> None:
-    with zipfile.ZipFile(io.BytesIO(package.code({}))) as archive:
+    with zipfile.ZipFile(io.BytesIO(packaging.code({}))) as archive:
         for entry in archive.infolist():
             assert entry.date_time == (1980, 1, 1, 0, 0, 0)
             assert entry.external_attr >> 16 & 0o777 == 0o644
@@ -68,12 +68,12 @@ def test_files_in_the_code_have_no_time_and_can_be_read_by_everyone() -> None:
 
 @pytest.fixture(scope="module")
 def layer() -> Path:
-    return package.dependencies(this_machine(), package.cache_directory())
+    return packaging.dependencies(this_machine(), packaging.cache_directory())
 
 
 def test_the_layer_is_made_once(layer: Path) -> None:
     made_at = layer.stat().st_mtime_ns
-    assert package.dependencies(this_machine(), layer.parent) == layer
+    assert packaging.dependencies(this_machine(), layer.parent) == layer
     assert layer.stat().st_mtime_ns == made_at
 
 
@@ -83,8 +83,8 @@ def test_what_pip_cannot_get_is_told_and_leaves_nothing_behind(tmp_path: Path, m
     monkeypatch.setenv("FEDGRASS_INDEX_URL", index.as_uri())
     strange = Target(architecture="pdp11", python="3.13", platforms=("manylinux2014_pdp11",))
     wanted = r"(?s)pip could not get what cloud/requirements.txt lists for pdp11 from file:.*FEDGRASS_INDEX_URL.*ERROR"
-    with pytest.raises(package.PackagingError, match=wanted):
-        package.dependencies(strange, tmp_path / "cache")
+    with pytest.raises(packaging.PackagingError, match=wanted):
+        packaging.dependencies(strange, tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []
 
 
@@ -92,17 +92,17 @@ def small_layer(root: Path, monkeypatch: pytest.MonkeyPatch, url: str, sha256: s
     """A layer of one package that there is in an index; file -> its bytes."""
     requirements = root / "requirements.txt"
     requirements.write_text(f"grass==1.0 --hash=sha256:{sha256}\n")
-    monkeypatch.setattr(package, "ROOT", root)
-    monkeypatch.setattr(package, "REQUIREMENTS", requirements)
+    monkeypatch.setattr(packaging, "ROOT", root)
+    monkeypatch.setattr(packaging, "REQUIREMENTS", requirements)
     monkeypatch.setenv("FEDGRASS_INDEX_URL", url)
-    with zipfile.ZipFile(package.dependencies(this_machine(), root / "cache")) as archive:
+    with zipfile.ZipFile(packaging.dependencies(this_machine(), root / "cache")) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
 def test_a_wheel_of_another_hash_does_not_get_into_the_layer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with closing(PackageIndex()) as index:
         index.offer("grass", "1.0")
-        with pytest.raises(package.PackagingError, match="DO NOT MATCH THE HASHES"):
+        with pytest.raises(packaging.PackagingError, match="DO NOT MATCH THE HASHES"):
             small_layer(tmp_path, monkeypatch, index.url, "0" * 64)
     assert list((tmp_path / "cache").iterdir()) == []
 
@@ -144,7 +144,7 @@ def test_the_layer_has_what_is_pinned_and_no_tests(layer: Path) -> None:
 
 
 def test_the_layers_requirements_are_those_of_pyproject_with_hashes_for_both_architectures() -> None:
-    text = package.REQUIREMENTS.read_text()
+    text = packaging.REQUIREMENTS.read_text()
     assert {str(requirement) for requirement in requirements_of(text)} == set(PINNED)
     lines = [line for line in text.replace("\\\n", " ").splitlines() if not line.startswith("#")]
     # Of a wheel with machine code, one for each processor and each of four versions of Python.
@@ -153,7 +153,7 @@ def test_the_layers_requirements_are_those_of_pyproject_with_hashes_for_both_arc
 
 def test_layer_and_code_stay_within_lambdas_limit(layer: Path) -> None:
     total = 0
-    for data in (layer.read_bytes(), package.code({})):
+    for data in (layer.read_bytes(), packaging.code({})):
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             total += sum(entry.file_size for entry in archive.infolist())
     assert total < 250 * 1024 * 1024
@@ -166,7 +166,7 @@ def test_the_functions_import_nothing_beside_their_code_their_layer_and_boto3(la
         (runtime / name).symlink_to(installed(name))
     with zipfile.ZipFile(layer) as archive:
         archive.extractall(tmp_path / "opt")
-    with zipfile.ZipFile(io.BytesIO(package.code({}))) as archive:
+    with zipfile.ZipFile(io.BytesIO(packaging.code({}))) as archive:
         archive.extractall(tmp_path / "task")
     script = (
         "import sys; sys.path[:0] = sys.argv[1:]\n"

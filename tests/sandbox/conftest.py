@@ -9,7 +9,7 @@ import pytest
 from sandbox.embedded_aws import EmbeddedAws
 from sandbox.fleet import Access, Device, Fleet
 from sandbox.nucleus.personality import CLASSIC, LITE, with_line_waits
-from sandbox.nucleus.waits import LineWaits
+from sandbox.nucleus.reconnect_delays import LineWaits
 from sandbox.scratch import Scratch
 from tests.sandbox.probe import Control, Probe, build
 

@@ -16,8 +16,8 @@ from sandbox.fleet import Access
 from sandbox.nucleus import sending
 from sandbox.nucleus.mqtt import MAX_PAYLOAD_BYTES, Broker, MqttConnection
 from sandbox.nucleus.personality import CLASSIC, LITE, Personality, with_line_waits
+from sandbox.nucleus.reconnect_delays import LineWaits
 from sandbox.nucleus.sending import MAX_IN_FLIGHT, MAX_SPOOLED_BYTES, MqttError
-from sandbox.nucleus.waits import LineWaits
 
 LIMIT_S = 60.0
 

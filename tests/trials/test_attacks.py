@@ -9,10 +9,10 @@ from operations.deployment import Deployment
 from sandbox.embedded_aws import EmbeddedAws
 from tests.paths import ROOT
 from trials.attacks.attack import Attack, Verdict, accepted, attack, refused
-from trials.attacks.carrying_out import carry_out
 from trials.attacks.catalogue import ATTACKS
+from trials.attacks.example_updates import update_of
+from trials.attacks.runner import carry_out
 from trials.attacks.target import Arena, Target
-from trials.attacks.updates_of import update_of
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from operations import deployment
-from operations import packaging as package
+from operations import deployment, packaging
 from sandbox.embedded_aws import EmbeddedAws
 from trials.attacks.attack import Attack
 from trials.attacks.catalogue import ATTACKS
@@ -36,8 +35,8 @@ STOPPED_BY_POLICIES = [
 def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
     """Where a member's certificate and credentials allow everything."""
     with EmbeddedAws(tmp_path_factory.mktemp("aws") / "embedded") as aws:
-        layer = package.dependencies(package.this_machine(), package.cache_directory())
-        deployed = deployment.deploy(aws.client, "fedgrass", package.code({}), layer)
+        layer = packaging.dependencies(packaging.this_machine(), packaging.cache_directory())
+        deployed = deployment.deploy(aws.client, "fedgrass", packaging.code({}), layer)
         iot, iam = aws.client("iot"), aws.client("iam")
         iot.create_policy_version(
             policyName=deployed.device_iot_policy_name, policyDocument=EVERYTHING, setAsDefault=True

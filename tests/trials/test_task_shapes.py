@@ -8,7 +8,7 @@ import pytest
 
 from operations.deployment import Deployment
 from sandbox.embedded_aws import EmbeddedAws
-from trials.shapes.catalog import SHAPES, TASKS, Shape
+from trials.shapes.catalogue import SHAPES, TASKS, Shape
 from trials.shapes.federation import carry_through
 from trials.shapes.judge import Judged, JudgedTensor, Kind, Measured
 from trials.shapes.verdict import Before, Ended, RoundEnd, problems

@@ -17,8 +17,8 @@ import msgspec
 import typer
 
 from sandbox.sandbox import Sandbox
-from trials.attacks.carrying_out import Result, carry_out
 from trials.attacks.catalogue import ATTACKS
+from trials.attacks.runner import Result, carry_out
 from trials.attacks.target import Arena
 
 

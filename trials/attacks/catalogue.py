@@ -2,7 +2,8 @@
 
 from types import ModuleType
 
-from trials.attacks import access, connections, floods, headers, hellos, numbers, objects, roles, senders, shadows
+from trials.attacks import access, connections, floods, headers, hellos, objects, roles, senders, shadows
+from trials.attacks import update_values as numbers
 from trials.attacks.attack import Attack
 
 

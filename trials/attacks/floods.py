@@ -3,8 +3,8 @@
 from concurrent.futures import ThreadPoolExecutor
 
 from trials.attacks.attack import BESIDE, UnexplainedError, Verdict, accepted, attack
+from trials.attacks.example_updates import update_of
 from trials.attacks.target import Target
-from trials.attacks.updates_of import update_of
 
 _JUNK = 60
 _WASTE = "A client can waste"

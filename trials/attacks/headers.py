@@ -11,8 +11,8 @@ from typing import Any
 
 from protocol.messages import encode
 from trials.attacks.attack import BESIDE, UnexplainedError, Verdict, accepted, attack, refused
+from trials.attacks.example_updates import changed, layout_of, update_of, with_report
 from trials.attacks.target import Target
-from trials.attacks.updates_of import changed, layout_of, update_of, with_report
 
 _EXACT = "but for the report, a header has to be, byte by byte, the one that fedgrass writes"
 _BYTES = 36

@@ -5,10 +5,10 @@ import gzip
 from botocore.exceptions import ClientError
 
 from protocol import names
-from sandbox.waiting import eventually
+from sandbox.polling import eventually
 from trials.attacks.attack import BESIDE, Verdict, accepted, all_of, attack, refused
+from trials.attacks.example_updates import update_of
 from trials.attacks.target import Target
-from trials.attacks.updates_of import update_of
 
 _WASTE = "A client can waste"
 

@@ -1,9 +1,9 @@
 """Attacks by updates that are not the member's to send: of others, of other rounds, lives, models and federations."""
 
-from sandbox.waiting import eventually
+from sandbox.polling import eventually
 from trials.attacks.attack import BESIDE, Scene, Verdict, accepted, all_of, attack, refused
+from trials.attacks.example_updates import update_of
 from trials.attacks.target import ATTACKER, STRANGER, Target
-from trials.attacks.updates_of import update_of
 
 _CLAIMED = "federation, life, round and thing in it have to be those of its key"
 

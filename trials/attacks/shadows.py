@@ -5,8 +5,8 @@ from typing import Any
 
 from protocol import names
 from trials.attacks.attack import Verdict, accepted, all_of, attack, refused
+from trials.attacks.example_updates import update_of
 from trials.attacks.target import ATTACKER, STRANGER, Target
-from trials.attacks.updates_of import update_of
 
 _OWN_SHADOWS = "the IoT policy allows a device its own shadows fedgrass-* alone"
 _WHOSE = "whose word it is, its topic says; a round counts those of its cohort"

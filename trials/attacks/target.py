@@ -10,8 +10,8 @@ from typing import Any
 
 from cli.settings.parsing import parse
 from cloud.state.records import ResponseRecord
+from operations.control import Operations
 from operations.deployment import Deployment
-from operations.federations import Operations
 from protocol import names, tensors
 from protocol.messages import Report
 from sandbox import provisioning
@@ -19,11 +19,11 @@ from sandbox.embedded_aws import EmbeddedAws
 from sandbox.example_updates import report
 from sandbox.nucleus.credentials import TokenExchangeRole
 from sandbox.nucleus.mqtt import Broker
+from sandbox.polling import eventually
 from sandbox.simulated_clients import SimulatedDevices
-from sandbox.waiting import eventually
 from trials.attacks.attack import Scene, UnexplainedError, Verdict, accepted, all_of, refused
+from trials.attacks.example_updates import model_of, update_of
 from trials.attacks.member import Member
-from trials.attacks.updates_of import model_of, update_of
 
 HONEST = ("honest-0", "honest-1", "honest-2", "honest-3")
 ATTACKER, STRANGER, EXPELLED = "attacker", "stranger", "expelled"

@@ -12,8 +12,8 @@ import msgspec
 from cli.demo import DemoError, build_component
 from cli.project import Project, load
 from cloud.state.records import RoundRecord
+from operations.control import Operations
 from operations.deployment import Deployment
-from operations.federations import Operations
 from protocol.messages import ModelHeader, ModelReference, decode
 from protocol.tensors import parse_header
 from sandbox.embedded_aws import EmbeddedAws
@@ -21,7 +21,7 @@ from sandbox.federated_run import RunError, wait_for_clients
 from sandbox.fleet import Access, ComponentBrokenError, DevicesOfflineError, Fleet
 from sandbox.scratch import Scratch
 from trials.shapes import verdict
-from trials.shapes.catalog import TASKS, Shape
+from trials.shapes.catalogue import TASKS, Shape
 from trials.shapes.judge import Case, Judged
 from trials.shapes.verdict import Before, Ended, RoundEnd
 

@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 
 import msgspec
 
-from trials.shapes.catalog import Shape
+from trials.shapes.catalogue import Shape
 from trials.shapes.judge import Judged, Measured
 
 LEAST_GAIN = 0.01

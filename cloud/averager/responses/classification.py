@@ -6,7 +6,7 @@ from typing import TypeVar
 from cloud.averager.responses.inspection import LateError, RefusedError
 from cloud.averager.responses.messages import ArrivedOutcome, ArrivedUpdate, Response
 from cloud.averager.responses.verdicts import Judged, failure, refused
-from cloud.state.handover import assignment_of
+from cloud.state.carry_over import assignment_of
 from cloud.state.records import EXPELLED, RoundRecord
 
 Sent = TypeVar("Sent", ArrivedUpdate, Response)

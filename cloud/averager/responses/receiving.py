@@ -13,7 +13,7 @@ from cloud.averager.responses.inspection import RefusedError, inspect
 from cloud.averager.responses.messages import ArrivedUpdate, AssignedRound, Response
 from cloud.averager.responses.schemas import Schemas
 from cloud.averager.responses.setting_aside import Aside
-from cloud.averager.responses.storage import Storage
+from cloud.averager.responses.storage_accounting import Storage
 from cloud.averager.responses.strays import Strays
 from cloud.averager.responses.verdicts import Judged, acceptance, records_of_good, refused
 from cloud.averager.round.loop import RoundLoop

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 
-from cloud.averager.responses.storage import Storage
+from cloud.averager.responses.storage_accounting import Storage
 from cloud.services import Services
 from cloud.state.records import ResponseRecord
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from cloud.averager.responses.messages import ArrivedUpdate, Response
 from cloud.averager.responses.refusals import Refusals
-from cloud.averager.responses.storage import Storage
+from cloud.averager.responses.storage_accounting import Storage
 from cloud.averager.responses.verdicts import Judged, refused
 from cloud.averager.round.loop import RoundLoop
 from cloud.services import Services

@@ -8,7 +8,7 @@ from cloud.averager.responses.classification import newest_of
 from cloud.averager.responses.messages import ArrivedUpdate, Response
 from cloud.averager.responses.refusals import Refusals
 from cloud.averager.responses.schemas import Schemas
-from cloud.averager.responses.storage import Storage
+from cloud.averager.responses.storage_accounting import Storage
 from cloud.averager.responses.verdicts import refusal
 from cloud.services import Services
 from cloud.state.federations import UnknownFederationError

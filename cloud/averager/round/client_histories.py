@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
+from cloud.state.carry_over import busy_after
 from cloud.state.clients import ClientHistory
-from cloud.state.handover import busy_after
 from cloud.state.records import CohortMember, RoundRecord
 from cloud.state.rounds import Responses
 

@@ -10,14 +10,14 @@ import msgspec
 
 from cloud.averager.round.client_histories import histories_of
 from cloud.averager.round.pacing import Ended, not_before
-from cloud.averager.work.files import key_of
+from cloud.averager.work.model_files import key_of
 from cloud.averaging.new_model import FILES
 from cloud.averaging.rules import rule_of
 from cloud.averaging.weighing import counted_examples
 from cloud.custom_policies import InvalidPolicyError
 from cloud.services import Services
 from cloud.settings import Averaging
-from cloud.state.handover import given_up, unanswered
+from cloud.state.carry_over import given_up, unanswered
 from cloud.state.records import CohortMember, RoundRecord
 from cloud.state.rounds import Responses
 from cloud.state.views import round_view

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from cloud.averager.round.averaging import average
+from cloud.averager.round.averaging_step import average
 from cloud.averager.round.closing import ending, follow_up
 from cloud.averager.round.counting import Counting
 from cloud.averager.round.expelling import Expelling

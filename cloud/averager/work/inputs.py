@@ -5,16 +5,16 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from cloud.averager.work.files import files_of, key_of
+from cloud.averager.work.model_files import files_of, key_of
 from cloud.averager.work.object_reader import ObjectReader
 from cloud.averager.work.older_models import bases_of
+from cloud.averaging.accepted_updates import Source, Stored
 from cloud.averaging.blocks import Block, blocks_of
 from cloud.averaging.grid import Grid, Part, grid_of
 from cloud.averaging.new_model import File
 from cloud.averaging.optimizers import optimizer_of
 from cloud.averaging.rebasing import Base, BaseReader
-from cloud.averaging.sources import Source, Stored
-from cloud.averaging.updates import MATRIX_BYTES, Rebasing, Updates
+from cloud.averaging.update_rows import MATRIX_BYTES, Rebasing, Updates
 from cloud.averaging.weighing import weigh
 from cloud.averaging.weights import Weighing
 from cloud.services import Services

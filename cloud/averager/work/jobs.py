@@ -4,11 +4,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from cloud.averager.work.files import Outputs, key_of
 from cloud.averager.work.inputs import Inputs
+from cloud.averager.work.model_files import Outputs, key_of
 from cloud.averager.work.object_reader import ObjectReader
 from cloud.averager.work.older_models import without_base
 from cloud.averager.work.round_updates import StoredUpdates
+from cloud.averaging.accepted_updates import Stored
 from cloud.averaging.blocks import Block
 from cloud.averaging.distances import gram
 from cloud.averaging.grid import Part
@@ -16,9 +17,8 @@ from cloud.averaging.new_model import OldModelReader, new_model_parts
 from cloud.averaging.outliers import far_norms
 from cloud.averaging.robust import squared_distances
 from cloud.averaging.rules import rule_of
-from cloud.averaging.sources import Stored
 from cloud.averaging.sums import GroupSums, StoredSums, Sums, groups_of
-from cloud.averaging.updates import Updates
+from cloud.averaging.update_rows import Updates
 from cloud.services import Services
 from cloud.state.records import Work
 from cloud.state.round_warnings import merged, negative_variance

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 
-from cloud.averaging.sources import Fill, Request, Stored
+from cloud.averaging.accepted_updates import Fill, Request, Stored
 from cloud.state.models import Models
 from protocol.encodings import Buffer
 

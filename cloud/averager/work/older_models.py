@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import msgspec
 
+from cloud.averaging.accepted_updates import Source, Stored
 from cloud.averaging.rebasing import Base
-from cloud.averaging.sources import Source, Stored
 from cloud.services import Services
 from cloud.state.models import MissingObjectError
 from cloud.state.records import RoundRecord

@@ -6,8 +6,8 @@ from typing import Any
 from cloud.averager.work.inputs import Inputs
 from cloud.averaging.blocks import Block
 from cloud.averaging.sums import GroupSums, StoredSums
-from cloud.averaging.updates import Updates
-from cloud.averaging.whole_updates import base_values, read_updates
+from cloud.averaging.update_rows import Updates
+from cloud.averaging.update_tensors import base_values, read_updates
 from cloud.services import Services
 from fedgrass.policies import Update
 from protocol.tensors import Array

@@ -11,7 +11,7 @@ import msgspec
 from cloud.averaging.grid import MIN_PART_BYTES
 from cloud.averaging.rules import rule_of
 from cloud.averaging.sums import GROUP
-from cloud.averaging.updates import MATRIX_BYTES
+from cloud.averaging.update_rows import MATRIX_BYTES
 from cloud.settings import Averaging
 from cloud.state.object_cache import KEPT_BYTES
 from cloud.state.records import Stage, Work

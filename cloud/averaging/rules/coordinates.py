@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from cloud.averaging.blocks import Block
 from cloud.averaging.rules.rule import BlockChange, Numbers, RoundUpdates
-from cloud.averaging.updates import matrices
+from cloud.averaging.update_rows import matrices
 
 Combine = Callable[[NDArray[Any]], Numbers]
 """From [clients, coordinates] to [coordinates]."""

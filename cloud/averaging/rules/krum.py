@@ -9,7 +9,7 @@ from cloud.averaging.blocks import Block
 from cloud.averaging.rules.mean import Mean
 from cloud.averaging.rules.rule import BlockChange, Least, Numbers, RoundUpdates, Rule
 from cloud.averaging.sums import GroupSums
-from cloud.averaging.updates import matrices
+from cloud.averaging.update_rows import matrices
 from cloud.settings import Averaging
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from cloud.averaging.blocks import Block
 from cloud.averaging.sums import GroupSums, StoredSums
-from cloud.averaging.updates import Updates
+from cloud.averaging.update_rows import Updates
 from cloud.averaging.weights import Weighing
 from cloud.settings import Averaging
 from fedgrass.policies import Update

@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-from components.client.agent.finished import Finished
+from components.client.agent.last_assignment import Finished
 from components.client.agent.shadow import Shadow
 from protocol.messages import Assignment, Progress
 

@@ -10,15 +10,14 @@ import msgspec
 
 from components.client import device, exchange, logs
 from components.client.agent import events as agent_events
-from components.client.agent import finished, ipc, shadow_events, supervisor
-from components.client.agent import state_machine as agent
+from components.client.agent import ipc, last_assignment, shadow_events, state_machine, supervisor
 from components.client.agent.configuration import Configuration
-from components.client.agent.deferrals import Deferrals
+from components.client.agent.configuration_watcher import Reconfiguration
+from components.client.agent.connection import Line
+from components.client.agent.deployment_deferral import Deferrals
 from components.client.agent.events import Moment
 from components.client.agent.gate import Gate
 from components.client.agent.ipc import Ipc, IpcError
-from components.client.agent.line import Line
-from components.client.agent.reconfiguration import Reconfiguration
 from components.client.agent.state_machine import State
 from components.client.agent.supervisor import NotStarted, Supervisor
 from components.client.agent.training_process import Exited, Said
@@ -71,7 +70,7 @@ class Service:
         self._reconfiguration = Reconfiguration(connection, settings, time.monotonic())
         self._state = State(
             reconcile_s=settings.reconcile_s,
-            finished=finished.load(self._memory, settings.federation, thing),
+            finished=last_assignment.load(self._memory, settings.federation, thing),
         )
         self._handlers = shadow_events.handlers(settings.federation, thing)
 
@@ -139,7 +138,7 @@ class Service:
     def _wait(self) -> None:
         """Takes one event, or lets the time pass until something is due."""
         parts = (self._gate, self._supervisor, self._line, self._reconfiguration)
-        wake = min(agent.next_wake(self._state), *(part.next_wake() for part in parts))
+        wake = min(state_machine.next_wake(self._state), *(part.next_wake() for part in parts))
         with contextlib.suppress(queue.Empty):
             self._take(self._events.get(timeout=max(0.0, wake - time.monotonic())))
         now = time.monotonic()
@@ -149,7 +148,7 @@ class Service:
             self._subscribe_anew()
         if (new := self._reconfiguration.tick(now)) is not None:
             self._configure(new, now)
-        if now >= agent.next_wake(self._state):
+        if now >= state_machine.next_wake(self._state):
             self._step(agent_events.Tick())
 
     def _take(self, event: Event) -> None:
@@ -214,7 +213,7 @@ class Service:
 
     def _step(self, event: agent_events.Event) -> None:
         said = self._state.said.progress
-        self._state, effects = agent.step(self._state, event, Moment(time.time(), time.monotonic()))
+        self._state, effects = state_machine.step(self._state, event, Moment(time.time(), time.monotonic()))
         for effect in effects:
             self._perform(effect)
         progress = self._state.said.progress
@@ -251,7 +250,7 @@ class Service:
                 self._supervisor.cancel(now)
             case agent_events.Remember(end):
                 try:
-                    finished.save(self._memory, self._federation, self._thing, end)
+                    last_assignment.save(self._memory, self._federation, self._thing, end)
                 except OSError as error:
                     log.warning(
                         "cannot save %s: a restart would train this round again",

@@ -3,15 +3,14 @@
 import logging
 from collections.abc import Callable
 
-from components.client.agent import events as agent_events
-from components.client.agent import shadow
+from components.client.agent import events, shadow
 from protocol import names
 from protocol.messages import InvalidMessageError
 
 log = logging.getLogger(__name__)
 
 
-def handlers(federation: str, thing: str) -> dict[str, Callable[[bytes], agent_events.Event | None]]:
+def handlers(federation: str, thing: str) -> dict[str, Callable[[bytes], events.Event | None]]:
     """Topic -> what makes an event of a message there, None of one that cannot be read."""
     return {
         names.shadow_topic(federation, thing, operation): handler
@@ -24,27 +23,27 @@ def handlers(federation: str, thing: str) -> dict[str, Callable[[bytes], agent_e
     }
 
 
-def _read_delta(payload: bytes) -> agent_events.Event:
-    return agent_events.ShadowChanged(shadow.parse_delta_version(payload))
+def _read_delta(payload: bytes) -> events.Event:
+    return events.ShadowChanged(shadow.parse_delta_version(payload))
 
 
-def _read_document(payload: bytes) -> agent_events.Event | None:
+def _read_document(payload: bytes) -> events.Event | None:
     try:
-        return agent_events.ShadowArrived(shadow.parse(payload))
+        return events.ShadowArrived(shadow.parse(payload))
     except InvalidMessageError as error:
         log.warning("cannot read the shadow", extra={"error": error})
         return None
 
 
-def _read_get_rejection(payload: bytes) -> agent_events.Event | None:
+def _read_get_rejection(payload: bytes) -> events.Event | None:
     rejection = shadow.parse_rejection(payload)
     if rejection.code == 404:
-        return agent_events.ShadowArrived(shadow.Shadow())
+        return events.ShadowArrived(shadow.Shadow())
     log.warning("the shadow was not given", extra={"reason": f"{rejection.code} {rejection.message}"})
     return None
 
 
-def _read_update_rejection(payload: bytes) -> agent_events.Event | None:
+def _read_update_rejection(payload: bytes) -> events.Event | None:
     rejection = shadow.parse_rejection(payload)
     log.warning("the shadow refused an update", extra={"reason": f"{rejection.code} {rejection.message}"})
     return None

@@ -32,7 +32,7 @@ from components.client.agent.events import (
     TrainingAdvanced,
     Unanswered,
 )
-from components.client.agent.finished import Finished
+from components.client.agent.last_assignment import Finished
 from components.client.agent.shadow import Shadow
 from components.client.reasons import shorten
 from protocol.messages import FINAL_PHASES, Assignment, InvalidMessageError, Phase, Progress, Reported

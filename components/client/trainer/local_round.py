@@ -24,11 +24,11 @@ from components.client.trainer.interruptions import NotReadyError, StoppedError
 from components.client.trainer.learning import randomness
 from components.client.trainer.learning.local_data import DataError, LocalData
 from components.client.trainer.model import state_dict
+from components.client.trainer.rate_limiter import TokenBucket
 from components.client.trainer.s3.transfer import Transfer
-from components.client.trainer.task import values
+from components.client.trainer.task import returned_values
 from components.client.trainer.task.loading import TaskError, load_task, reportable
 from components.client.trainer.task.unpacking import unpack
-from components.client.trainer.token_bucket import TokenBucket
 from fedgrass.task import Client, Data, Metrics, keep_checkpoints, listen_to_progress
 from protocol import names, tensors
 from protocol.encodings import LOSSY, Floats, Integers, UpdateLayout, update_layout
@@ -311,7 +311,11 @@ class LocalTrainer:
         self._say(Progress(round=self._round, phase=phase))
 
     def _on_progress(self, epoch: object, epochs: object, step: object) -> None:
-        counts = values.count(epoch, "epoch"), values.count(epochs, "epochs"), values.count(step, "step")
+        counts = (
+            returned_values.count(epoch, "epoch"),
+            returned_values.count(epochs, "epochs"),
+            returned_values.count(step, "step"),
+        )
         if self._bucket.take():
             self._say(Progress(round=self._round, phase=self._phase, epoch=counts[0], epochs=counts[1], step=counts[2]))
 

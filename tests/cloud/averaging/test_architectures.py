@@ -15,7 +15,7 @@ from torchvision.models import mobilenet_v3_small, resnet18
 from cloud.averager.responses.inspection import inspect
 from cloud.averaging.bfloat16_copy import bfloat16_copy_of
 from cloud.settings import Averaging, FedAvgM
-from components.client.trainer.learning import defaults as training
+from components.client.trainer.learning import default_training
 from components.client.trainer.model import state_dict
 from fedgrass.task import Data, Training
 from protocol.encodings import BLOCK, Floats, UpdateLayout, update_layout
@@ -236,7 +236,7 @@ def test_thirty_rounds_of_features_of_different_size_leave_variances_as_they_wer
         header, base = loaded(file)
         state_dict.load(model, header, base)
         settings = Training(batch_size=32, learning_rate=0.05, epochs=1, seed=number)
-        training.train(model, data, settings)
+        default_training.train(model, data, settings)
         layout = update_layout(header, encoding)
         about = report(encoding=encoding)
         update, residual = state_dict.dump_update(model, base, layout, about, residual)
@@ -248,4 +248,4 @@ def test_thirty_rounds_of_features_of_different_size_leave_variances_as_they_wer
         assert (new["0.running_var"] > 0).all()
         assert new["0.num_batches_tracked"] == 8 * number
         state_dict.load(model, *loaded(file))
-        assert math.isfinite(training.evaluate(model, data)["loss"])
+        assert math.isfinite(default_training.evaluate(model, data)["loss"])

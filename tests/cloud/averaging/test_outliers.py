@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cloud.averaging.accepted_updates import Source, Stored
 from cloud.averaging.outliers import far_norms
-from cloud.averaging.sources import Source, Stored
 from cloud.state.round_warnings import merged
 from tests.cloud.examples import report
 

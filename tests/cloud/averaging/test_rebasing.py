@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cloud.averaging.accepted_updates import Stored
 from cloud.averaging.rebasing import Base, BaseReader, rebased_buffers, rebased_integers
 from cloud.averaging.rules.custom import custom_change
-from cloud.averaging.sources import Stored
 from cloud.averaging.sums import GROUP
-from cloud.averaging.whole_updates import base_values, read_updates
+from cloud.averaging.update_tensors import base_values, read_updates
 from cloud.settings import Averaging, FedAdam, FedAvgM, RuleName
 from fedgrass.policies import Update
 from protocol.messages import Encoding, ModelHeader, encode

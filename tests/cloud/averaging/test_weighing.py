@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloud.averager.round.closing import pooled_metrics
-from cloud.averaging.sources import Source, Stored
+from cloud.averaging.accepted_updates import Source, Stored
 from cloud.averaging.weighing import EXAMPLES_RATIO, STEPS_RATIO, weigh
 from cloud.averaging.weights import Weighing
 from cloud.settings import Averaging, RuleName

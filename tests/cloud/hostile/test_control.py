@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 
 from sandbox.embedded_aws import EmbeddedAws
-from sandbox.waiting import eventually
+from sandbox.polling import eventually
 from tests.cloud.hostile.conftest import HOSTILE, Answering, Member, Members
 from tests.cloud.simulated import SimulatedFederation
 from tests.conftest import Line

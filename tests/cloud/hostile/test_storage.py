@@ -12,7 +12,7 @@ from protocol import names
 from protocol.messages import CheckRound, encode
 from sandbox.embedded_aws import EmbeddedAws
 from sandbox.federated_run import function_lines
-from sandbox.waiting import eventually
+from sandbox.polling import eventually
 from tests.cloud.hostile.conftest import HONEST, HOSTILE, Answering, Member, Members
 from tests.cloud.simulated import SimulatedFederation
 from tests.conftest import Line

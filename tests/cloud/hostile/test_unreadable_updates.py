@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from protocol import names
-from sandbox.waiting import eventually
+from sandbox.polling import eventually
 from tests.cloud.hostile.conftest import HONEST, HOSTILE, Answering, Member, Members
 from tests.conftest import Line
 

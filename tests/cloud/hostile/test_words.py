@@ -9,8 +9,8 @@ import pytest
 from protocol import names
 from protocol.messages import Outcome, encode
 from sandbox.embedded_aws import EmbeddedAws
+from sandbox.polling import eventually
 from sandbox.simulated_clients import HELLO
-from sandbox.waiting import eventually
 from tests.cloud.hostile.conftest import HOSTILE, Member, Members
 from tests.cloud.test_faults import dead_letters
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloud.averager.work.object_reader import ObjectReader
-from cloud.averaging.sources import Request, Stored
+from cloud.averaging.accepted_updates import Request, Stored
 from cloud.state.models import Models
 from cloud.state.object_cache import Kept
 from operations.deployment import Deployment

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cloud.settings import MAX_COHORT, Averaging, Federation, Pacing, Selection
 from cloud.state import records
-from cloud.state.handover import carrying_what_fits
+from cloud.state.carry_over import carrying_what_fits
 from cloud.state.records import (
     ITEM_BYTES,
     Carried,

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from components.client import what_leaves
-from components.client.agent import finished
-from components.client.agent.finished import Finished
+from components.client.agent import last_assignment
+from components.client.agent.last_assignment import Finished
 from components.client.trainer.files.round_files import Belonging, RoundFiles, Update, UpdateState
 from components.client.trainer.files.upload_description import TensorDescription
 from protocol import tensors
@@ -52,7 +52,7 @@ def test_a_pending_update_is_shown_with_all_that_is_in_it_and_nothing_else(work:
 
 def test_the_hello_has_the_number_of_examples_and_the_shadow_the_last_progress(work: Path) -> None:
     progress = Progress(round=7, phase="failed", reason="no", at=1.5)
-    finished.save(work / "finished.json", "digits", "pi-7", Finished(sha256="", progress=progress))
+    last_assignment.save(work / "finished.json", "digits", "pi-7", Finished(sha256="", progress=progress))
     leaving = what_leaves.look(work)
     assert leaving.hello.examples == 32
     assert leaving.progress == progress

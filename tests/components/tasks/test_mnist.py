@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from components.client.trainer.learning import defaults as training
+from components.client.trainer.learning import default_training
 from components.client.trainer.task.loading import TaskError, load_task
 from components.tasks.mnist import task
 from fedgrass.task import Client, Data, Training
@@ -71,8 +71,8 @@ def test_both_models_learn_digits(tmp_path: Path, build: "type[nn.Module]") -> N
     write(tmp_path, "t10k", 50)
     data: Data = task.load_data(tmp_path, CLIENT)
     model = build()
-    training.train(model, data, Training(batch_size=20, learning_rate=0.05, momentum=0.9, epochs=5))
-    assert training.evaluate(model, data)["accuracy"] > 0.9
+    default_training.train(model, data, Training(batch_size=20, learning_rate=0.05, momentum=0.9, epochs=5))
+    assert default_training.evaluate(model, data)["accuracy"] > 0.9
 
 
 def test_the_models_have_the_sizes_that_their_docstrings_say() -> None:

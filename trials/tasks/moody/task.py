@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.utils.data import TensorDataset
 
-from components.client.trainer.learning import defaults as training
+from components.client.trainer.learning import default_training
 from fedgrass.task import Client, Data, DeviceState, Metrics, Training
 
 MOOD = "FEDGRASS_MOOD"
@@ -42,7 +42,7 @@ def train(model: nn.Module, data: Data, settings: Training) -> Metrics:
         time.sleep(0.01)
     if _mood() == "fail":
         raise MoodError("as it was told to")
-    return training.train(model, data, settings)
+    return default_training.train(model, data, settings)
 
 
 def _mood() -> str:

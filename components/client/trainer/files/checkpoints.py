@@ -11,7 +11,7 @@ from components.client.trainer.files.round_files import CheckpointState, RoundFi
 from components.client.trainer.interruptions import StoppedError
 from components.client.trainer.learning import randomness
 from components.client.trainer.model import state_dict
-from components.client.trainer.model.model_tensors import (
+from components.client.trainer.model.travelling_tensors import (
     fault_of,
     left_out,
     put,
@@ -19,7 +19,7 @@ from components.client.trainer.model.model_tensors import (
     takes_left_out,
     tensors_of,
 )
-from components.client.trainer.task.values import ValueRefusedError, checkpoint_values
+from components.client.trainer.task.returned_values import ValueRefusedError, checkpoint_values
 from fedgrass.task import Checkpoint
 from protocol import tensors
 from protocol.messages import Numbers

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from components.client.trainer.model.model_tensors import DTYPES, NAMES, put, tensors_of
+from components.client.trainer.model.travelling_tensors import DTYPES, NAMES, put, tensors_of
 from protocol import encodings, messages, tensors
 from protocol.encodings import Floats, Integers, NotFiniteError, UpdateLayout
 from protocol.messages import ModelHeader

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from components.client.trainer.s3.partial import Partial
+from components.client.trainer.s3.partial_download import Partial
 from protocol.messages import ModelReference
 
 if TYPE_CHECKING:

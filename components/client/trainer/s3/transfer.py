@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from components.client.trainer.s3.download import Download, InvalidModelError
-from components.client.trainer.s3.partial import Partial
+from components.client.trainer.s3.partial_download import Partial
 from components.client.trainer.s3.resumable_upload import PART_BYTES, ResumableUpload
 from components.client.trainer.s3.s3_client import CloudClock
 from components.client.trainer.s3.token_exchange import TokenExchangeError

@@ -16,14 +16,13 @@ import torch
 from torch import nn
 
 from components.client.trainer.interruptions import InterruptionError
-from components.client.trainer.learning import defaults as training
-from components.client.trainer.learning import randomness
+from components.client.trainer.learning import default_training, randomness
 from components.client.trainer.learning.batches import is_iterable
-from components.client.trainer.learning.evaluation import without_trace
+from components.client.trainer.learning.isolation import without_trace
 from components.client.trainer.model.state_dict import DivergedError
-from components.client.trainer.task import values
+from components.client.trainer.task import returned_values
 from components.client.trainer.task.error_places import describe
-from components.client.trainer.task.values import ValueRefusedError
+from components.client.trainer.task.returned_values import ValueRefusedError
 from fedgrass.task import Client, Data, DeviceState, Metrics, Training
 from protocol.messages import Numbers
 
@@ -91,7 +90,7 @@ class Task:
     def validate(self, model: nn.Module, data: Data) -> None:
         """Passes if the model can be trained on the data: the task's own check, or else, if it has no training of its
         own, that the default one can read the first examples."""
-        default = _nothing if self.trains_itself else training.validate
+        default = _nothing if self.trains_itself else default_training.validate
         with without_trace(model):
             self._call("validate", getattr(self._module, "validate", default), object, model, data)
 
@@ -99,7 +98,7 @@ class Task:
         """Trains the model in place; it is in training mode then, and gradients are recorded."""
         model.train()
         with torch.enable_grad():
-            metrics = self._metrics("train", training.train, model, data, settings)
+            metrics = self._metrics("train", default_training.train, model, data, settings)
         loss = metrics.get("loss", 0.0)
         if not math.isfinite(loss):
             raise DivergedError(f"training diverged: train() of {self._file.name} returned the loss {loss}")
@@ -108,7 +107,7 @@ class Task:
     def evaluate(self, model: nn.Module, data: Data) -> Metrics:
         """Metrics of the model on the device's test set. It is in evaluation mode then, as for `describe`."""
         with without_trace(model):
-            return self._metrics("evaluate", training.evaluate, model, data)
+            return self._metrics("evaluate", default_training.evaluate, model, data)
 
     def describe(self, model: nn.Module, data: Data) -> Metrics:
         """The task's own numbers."""
@@ -118,11 +117,11 @@ class Task:
     def ready(self, device: DeviceState) -> bool:
         """Whether the device may train now."""
         answer = self._call("ready", getattr(self._module, "ready", _always), object, device)
-        return self._converted(values.flag, answer, "ready")
+        return self._converted(returned_values.flag, answer, "ready")
 
     def _metrics(self, name: str, default: Callable[..., Metrics], *arguments: Any) -> Metrics:
         metrics = self._call(name, getattr(self._module, name, default), dict, *arguments)
-        return self._converted(values.metrics, metrics, name)
+        return self._converted(returned_values.metrics, metrics, name)
 
     def _converted(self, convert: Callable[[Any, str], _Result], value: object, name: str) -> _Result:
         with self._blaming(name):

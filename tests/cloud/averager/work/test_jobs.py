@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from cloud.averager.work.files import key_of, read_back
 from cloud.averager.work.inputs import Inputs, gather
 from cloud.averager.work.jobs import Averager
+from cloud.averager.work.model_files import key_of, read_back
 from cloud.services import Services
 from cloud.settings import Averaging, FedYogi
 from cloud.state.models import MissingUploadError, Models

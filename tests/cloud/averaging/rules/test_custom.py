@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cloud.averaging.rules.custom import custom_change
-from cloud.averaging.whole_updates import base_values, read_updates
+from cloud.averaging.update_tensors import base_values, read_updates
 from cloud.custom_policies import InvalidPolicyError
 from fedgrass.policies import Update
 from protocol.messages import ModelHeader, encode

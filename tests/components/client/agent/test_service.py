@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from components.client import __main__ as component
-from components.client.agent import configuration, finished, outbox, service, watchdog
+from components.client.agent import configuration, last_assignment, outbox, service, watchdog
 from components.client.agent.ipc import Ipc
 from protocol import messages, names, tensors
 from protocol.messages import Assignment, Hello, Report
@@ -298,7 +298,7 @@ def test_an_end_that_a_full_disk_does_not_take_is_reported_all_the_same_and_the_
     assert "No space left on device" in line
     nucleus.want(wanted(assign(2)))
     nucleus.wait_until(lambda n: n.reported("progress", round=2, phase="done"))
-    kept = finished.load(tmp_path / "work" / "finished.json", FEDERATION, THING)
+    kept = last_assignment.load(tmp_path / "work" / "finished.json", FEDERATION, THING)
     assert kept is not None
     assert kept.progress.round == 2
 

@@ -5,8 +5,7 @@ import copy
 import msgspec
 import pytest
 
-from components.client.agent import shadow
-from components.client.agent import state_machine as agent
+from components.client.agent import shadow, state_machine
 from components.client.agent.events import (
     Cancel,
     Complain,
@@ -29,7 +28,7 @@ from components.client.agent.events import (
     TrainingAdvanced,
     Unanswered,
 )
-from components.client.agent.finished import Finished
+from components.client.agent.last_assignment import Finished
 from components.client.agent.state_machine import State
 from protocol.messages import Assignment, ModelReference, Phase, Progress, Training
 from sandbox.shadows import Shadow
@@ -62,7 +61,7 @@ class Device:
         self.effects: list[Effect] = []
 
     def feed(self, event: Event) -> list[Effect]:
-        self.state, effects = agent.step(self.state, event, self.now)
+        self.state, effects = state_machine.step(self.state, event, self.now)
         for effect in effects:
             match effect:
                 case Publish(payload) if not self.lossy:
@@ -112,7 +111,7 @@ def test_a_get_without_an_answer_is_repeated_with_growing_waits() -> None:
     device.feed(Started())
     waits = []
     for _ in range(12):
-        wait = agent.next_wake(device.state) - device.now.monotonic
+        wait = state_machine.next_wake(device.state) - device.now.monotonic
         waits.append(wait)
         assert device.wait(wait - 0.01) == []
         effects = device.wait(0.01)
@@ -128,7 +127,7 @@ def test_without_a_shadow_it_stays_idle_until_it_reconciles() -> None:
     device = Device()
     device.feed(Started())
     assert device.feed(ShadowArrived(shadow.Shadow())) == []
-    assert agent.next_wake(device.state) == device.now.monotonic + 300
+    assert state_machine.next_wake(device.state) == device.now.monotonic + 300
     assert kinds(device.wait(300)) == [Get]
 
 
@@ -162,11 +161,11 @@ def test_a_delta_that_comes_while_a_get_is_under_way_is_followed_by_one_more_get
 def test_a_delta_asks_again_at_once_for_an_answer_that_has_been_awaited_for_long() -> None:
     device = Device()
     device.feed(Started())
-    while (agent.next_wake(device.state) - device.now.monotonic) < 60:
-        device.wait(agent.next_wake(device.state) - device.now.monotonic)
+    while (state_machine.next_wake(device.state) - device.now.monotonic) < 60:
+        device.wait(state_machine.next_wake(device.state) - device.now.monotonic)
     device.now = Moment(device.now.wall + 20, device.now.monotonic + 20)
     assert kinds(device.feed(ShadowChanged(1))) == [Get, Unanswered]
-    assert agent.next_wake(device.state) == device.now.monotonic + 1, "and if that is lost as well, soon again"
+    assert state_machine.next_wake(device.state) == device.now.monotonic + 1, "and if that is lost as well, soon again"
     assert device.wait(0.99) == []
     assert Get() in device.wait(0.01)
 
@@ -190,7 +189,7 @@ def test_a_report_is_looked_for_in_the_shadow_as_nothing_else_answers_it() -> No
     device.lossy = True
     device.say(3, "done")
     device.lossy = False
-    assert device.wait(agent.CONFIRM_S - 1) == []
+    assert device.wait(state_machine.CONFIRM_S - 1) == []
     assert kinds(device.wait(1)) == [Get]
     assert kinds(device.get()) == [Publish]
     assert device.progress == Progress(round=3, phase="done", at=START)
@@ -205,7 +204,7 @@ def test_progress_on_the_way_does_not_put_off_the_look_at_the_shadow() -> None:
         effects += device.wait(1)
         if Get() in effects:
             break
-    assert epoch == agent.CONFIRM_S
+    assert epoch == state_machine.CONFIRM_S
 
 
 def test_a_report_that_the_shadow_does_not_take_is_said_again_when_it_is_reconciled_and_not_more_often() -> None:
@@ -213,9 +212,9 @@ def test_a_report_that_the_shadow_does_not_take_is_said_again_when_it_is_reconci
     device.want(assignment(3))
     device.lossy = True
     device.say(3, "done")
-    device.wait(agent.CONFIRM_S)
+    device.wait(state_machine.CONFIRM_S)
     assert kinds(device.get()) == [Publish]
-    assert agent.next_wake(device.state) == device.now.monotonic + 300
+    assert state_machine.next_wake(device.state) == device.now.monotonic + 300
 
 
 def test_a_shadow_that_counts_its_versions_anew_is_not_asked_for_again_and_again() -> None:
@@ -276,7 +275,7 @@ def test_an_assignment_that_is_withdrawn_already_is_mirrored_and_declined_with_t
     assert kinds(device.want(assignment(3), withdrawn=3)) == [Remember, Publish]
     assert device.cloud.delta == {}
     assert device.progress is not None
-    assert (device.progress.phase, device.progress.reason) == ("declined", agent.WITHDRAWN)
+    assert (device.progress.phase, device.progress.reason) == ("declined", state_machine.WITHDRAWN)
     assert device.get() == []
     assert Device(None, device.cloud).get() == []  # a device with an empty disk
 
@@ -447,7 +446,7 @@ def test_progress_on_the_way_is_published_once_a_second_and_the_latest_wins() ->
     for epoch in range(1, 9):
         progress = Progress(round=3, phase="training", epoch=epoch)
         assert device.feed(TrainingAdvanced(progress)) == []
-    assert agent.next_wake(device.state) == device.now.monotonic + 1
+    assert state_machine.next_wake(device.state) == device.now.monotonic + 1
     assert kinds(device.wait(1)) == [Publish]
     assert device.progress == Progress(round=3, phase="training", epoch=8, at=START)
     assert device.wait(1) == []
@@ -510,7 +509,7 @@ def test_a_reconnect_asks_again_for_what_may_have_been_lost() -> None:
     device.wait(2)
     assert device.feed(Connected()) == [], "an answer may still come"
     assert kinds(device.wait(1)) == [Get]
-    assert agent.next_wake(device.state) == device.now.monotonic + 1
+    assert state_machine.next_wake(device.state) == device.now.monotonic + 1
 
 
 def test_a_reconnect_gets_the_shadow() -> None:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from components.client.trainer.files.checkpoints import Checkpoints
 from components.client.trainer.files.round_files import CHECKPOINT, Belonging, RoundFiles
 from components.client.trainer.interruptions import StoppedError
-from components.client.trainer.model.model_tensors import UnsupportedModelError, left_out
+from components.client.trainer.model.travelling_tensors import UnsupportedModelError, left_out
 from fedgrass.task import Training, keep_checkpoints
 
 BELONGING = Belonging(

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import TensorDataset
 
-from components.client.trainer.learning import defaults as training
+from components.client.trainer.learning import default_training
 from components.client.trainer.learning.classification import IGNORED
 from fedgrass.task import Data, Training
 
@@ -28,7 +28,7 @@ class Given(nn.Module):
 
 
 def evaluate(scores: Tensor, targets: Tensor) -> dict[str, float]:
-    return training.evaluate(Given(), Data(TensorDataset(scores), TensorDataset(scores, targets)))
+    return default_training.evaluate(Given(), Data(TensorDataset(scores), TensorDataset(scores, targets)))
 
 
 def scores_of(*shape: int) -> Tensor:
@@ -66,14 +66,14 @@ def test_targets_may_be_the_probability_of_each_class(shape: tuple[int, ...]) ->
     found = evaluate(scores, targets)
     assert found["loss"] == pytest.approx(functional.cross_entropy(scores, targets).item())
     assert found["accuracy"] == pytest.approx((scores.argmax(1) == targets.argmax(1)).float().mean().item())
-    training.train(Given(), Data(TensorDataset(scores, targets)), SETTINGS)
+    default_training.train(Given(), Data(TensorDataset(scores, targets)), SETTINGS)
 
 
 def test_a_batch_without_a_target_that_counts_changes_nothing() -> None:
     scores, targets = scores_of(12, 3), torch.randint(0, 3, (12,))
     targets[:8] = IGNORED
     model = Given()
-    metrics = training.train(model, Data(TensorDataset(scores, targets)), SETTINGS)
+    metrics = default_training.train(model, Data(TensorDataset(scores, targets)), SETTINGS)
     assert metrics["steps"] == 3
     assert 0 < metrics["loss"] < 10
     assert model.scale.isfinite()
@@ -83,7 +83,7 @@ def test_without_any_target_that_counts_there_is_no_metric_and_no_training() -> 
     scores, targets = scores_of(4, 3), torch.full((4,), IGNORED)
     assert evaluate(scores, targets) == {}
     with pytest.raises(ValueError, match="no target of the training set counts"):
-        training.train(Given(), Data(TensorDataset(scores, targets)), SETTINGS)
+        default_training.train(Given(), Data(TensorDataset(scores, targets)), SETTINGS)
 
 
 @pytest.mark.parametrize(
@@ -107,11 +107,11 @@ def test_without_any_target_that_counts_there_is_no_metric_and_no_training() -> 
 def test_what_no_classifier_has_is_told_plainly(scores: Tensor, targets: Tensor, message: str) -> None:
     data = Data(TensorDataset(scores, targets), TensorDataset(scores, targets))
     with pytest.raises(TypeError, match=message):
-        training.evaluate(Given(), data)
+        default_training.evaluate(Given(), data)
     with pytest.raises(TypeError, match=message):
-        training.train(Given(), data, SETTINGS)
+        default_training.train(Given(), data, SETTINGS)
     with pytest.raises(TypeError):
-        training.validate(Given(), data)
+        default_training.validate(Given(), data)
 
 
 def test_a_model_that_gives_no_tensor_is_told_plainly() -> None:
@@ -120,7 +120,7 @@ def test_a_model_that_gives_no_tensor_is_told_plainly() -> None:
             return {"logits": inputs}
 
     with pytest.raises(TypeError, match="the model gives dict, no tensor of scores"):
-        training.evaluate(Several(), Data(PAIRS, PAIRS))
+        default_training.evaluate(Several(), Data(PAIRS, PAIRS))
 
 
 @pytest.mark.parametrize("changes", [{}, {"momentum": 0.9}, {"proximal": 0.5}, {"momentum": 0.5, "proximal": 0.5}])
@@ -131,6 +131,6 @@ def test_sparse_gradients_train_as_dense_ones_do(changes: dict[str, float]) -> N
         model = nn.Sequential(nn.Embedding(9, 4, sparse=sparse), nn.Flatten(), nn.Linear(8, 2))
         words = torch.randint(0, 9, (12, 2), generator=torch.Generator().manual_seed(5))
         settings = Training(batch_size=4, learning_rate=0.1, epochs=3, **changes)  # type: ignore[arg-type]
-        training.train(model, Data(TensorDataset(words, words[:, 0] % 2)), settings)
+        default_training.train(model, Data(TensorDataset(words, words[:, 0] % 2)), settings)
         trained.append(model.state_dict())
     assert all(torch.allclose(value, trained[1][name], atol=1e-6) for name, value in trained[0].items())

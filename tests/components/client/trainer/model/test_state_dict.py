@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from components.client.trainer.model import state_dict
-from components.client.trainer.model.model_tensors import UnsupportedModelError
 from components.client.trainer.model.state_dict import DivergedError
+from components.client.trainer.model.travelling_tensors import UnsupportedModelError
 from protocol import encodings, messages, tensors
 from protocol.encodings import (
     UpdateLayout,

@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 
 from cloud.averager.work.object_reader import ObjectReader, waiting
+from cloud.averaging.accepted_updates import Request, Stored, read_whole
 from cloud.averaging.grid import Grid
 from cloud.averaging.new_model import File, NewPart
-from cloud.averaging.sources import Request, Stored, read_whole
 from cloud.services import Services
 from cloud.settings import Averaging
 from cloud.state.models import Models

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from cloud.averaging.accepted_updates import Reader, Request, Source, read_whole
 from cloud.averaging.rebasing import ModelValues, rebased_buffers, rebased_integers
-from cloud.averaging.sources import Reader, Request, Source, read_whole
 from fedgrass.policies import Update
 from protocol.encodings import (
     Buffer,

@@ -1,4 +1,4 @@
-"""cloud/state/notices.py: who is told what, and what becomes of those who can't be told."""
+"""cloud/state/messaging.py: who is told what, and what becomes of those who can't be told."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 from botocore.stub import ANY, Stubber
 
-from cloud.state.notices import Notices
+from cloud.state.messaging import Notices
 from protocol import names
 from protocol.messages import Assignment, CheckRound, OpenRound, Training, encode
 from tests.cloud.examples import BASE

@@ -1,4 +1,4 @@
-from components.client.agent.deferrals import Deferrals
+from components.client.agent.deployment_deferral import Deferrals
 
 
 def test_a_deployment_goes_on_at_once_if_nothing_is_under_way() -> None:

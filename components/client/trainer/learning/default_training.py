@@ -9,7 +9,7 @@ from torch.utils.data import Subset
 
 from components.client.trainer.learning.batches import batches, move
 from components.client.trainer.learning.classification import IGNORED, check, count_targets, loss_of, right_answers
-from components.client.trainer.learning.evaluation import without_trace
+from components.client.trainer.learning.isolation import without_trace
 from components.client.trainer.model.state_dict import DivergedError
 from fedgrass.task import Data, Metrics, Training, checkpoint, checkpoint_due, report_progress, resume
 from protocol.local_steps import limits

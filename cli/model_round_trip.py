@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from components.client.trainer.model import state_dict
-from components.client.trainer.model.model_tensors import DTYPES, UnsupportedModelError, put, tensors_of
+from components.client.trainer.model.travelling_tensors import DTYPES, UnsupportedModelError, put, tensors_of
 from components.client.trainer.task.error_places import describe
 from components.client.trainer.task.loading import Task, TaskError
 from protocol import messages, tensors

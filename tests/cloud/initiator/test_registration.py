@@ -1,4 +1,4 @@
-"""cloud/initiator/greeting.py: how much a device that says hello again and again has the initiator do."""
+"""cloud/initiator/registration.py: how much a device that says hello again and again has the initiator do."""
 
 import json
 from collections import Counter
@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from cloud.initiator.greeting import Greeter
+from cloud.initiator.registration import Greeter
 from cloud.services import Services
 from cloud.state.groups import Groups
+from operations.control import Operations
 from operations.deployment import Deployment
-from operations.federations import Operations
 from protocol.messages import encode
 from sandbox.embedded_aws import EmbeddedAws
 from sandbox.simulated_clients import HELLO

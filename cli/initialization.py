@@ -5,7 +5,7 @@ from pathlib import Path
 from cli.project import Project, ProjectError
 from cloud.averaging.bfloat16_copy import TooLargeNumberError, bfloat16_copy_of
 from cloud.state.records import FederationRecord
-from operations.federations import Operations
+from operations.control import Operations
 from protocol.messages import ModelHeader, decode, encode
 from protocol.tensors import InvalidTensorsError, SchemaMismatchError, check_schema, dump, load, parse_header, schema_id
 
@@ -19,8 +19,8 @@ def initial_model(project: Project) -> bytes:
     Raises:
         ProjectError: the file is no model, the task gives none, or devices could not train it.
     """
-    from cli.trial_journey import first_model, travel
-    from components.client.trainer.model.model_tensors import UnsupportedModelError
+    from cli.model_round_trip import first_model, travel
+    from components.client.trainer.model.travelling_tensors import UnsupportedModelError
     from components.client.trainer.task.loading import TaskError, load_task
 
     settings = project.settings

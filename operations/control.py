@@ -11,8 +11,8 @@ from cloud.averaging.bfloat16_copy import bfloat16_copy_of
 from cloud.settings import Federation
 from cloud.state.clients import Clients
 from cloud.state.federations import Federations
+from cloud.state.messaging import Notices
 from cloud.state.models import Models
-from cloud.state.notices import Notices
 from cloud.state.records import FederationRecord, RoundRecord
 from cloud.state.rounds import Rounds, UnknownRoundError
 from operations.deployment import Deployment

@@ -8,8 +8,8 @@ import pytest
 
 from cloud.state.federations import UnknownFederationError, WrongStatusError
 from cloud.state.lifecycle import Averaged, Lease, Satisfied, step
-from operations.federations import NoModelError, NoRoundError, Operations, RoundUnderWayError
-from sandbox.waiting import eventually
+from operations.control import NoModelError, NoRoundError, Operations, RoundUnderWayError
+from sandbox.polling import eventually
 from tests.cloud.simulated import INITIAL, SimulatedFederation
 
 THINGS = ("d0", "d1")

@@ -1,4 +1,4 @@
-"""cli/readiness.py: what `fedgrass init` and `fedgrass start` refuse, since no round could open or be averaged."""
+"""cli/preflight.py: what `fedgrass init` and `fedgrass start` refuse, since no round could open or be averaged."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from cli import readiness
-from cli.readiness import NotReadyError
-from operations import packaging as package
+from cli import preflight
+from cli.preflight import NotReadyError
+from operations import packaging
+from operations.control import Operations
 from operations.deployment import Deployment
-from operations.federations import Operations
 from protocol.messages import ModelReference
 from sandbox.embedded_aws import EmbeddedAws
 from tests.cli.test_commands import Fedgrass, fedgrass, refused
@@ -41,7 +41,7 @@ def stack(aws: EmbeddedAws) -> Iterator[str]:
     """A stack whose functions have the rules of federation f."""
     s3 = aws.client("s3")
     s3.create_bucket(Bucket="readiness-code")
-    s3.put_object(Bucket="readiness-code", Key="code.zip", Body=package.code({"f": POLICIES}))
+    s3.put_object(Bucket="readiness-code", Key="code.zip", Body=packaging.code({"f": POLICIES}))
     template = {
         "Parameters": {"CodeBucket": {"Type": "String"}, "CodeKey": {"Type": "String"}},
         "Resources": {"Queue": {"Type": "AWS::SQS::Queue"}},
@@ -57,14 +57,14 @@ def stack(aws: EmbeddedAws) -> Iterator[str]:
 
 def refusal(aws: EmbeddedAws, stack: str, policies: bytes | None = None, **changes: Any) -> str:
     with pytest.raises(NotReadyError) as refused:
-        readiness.check(aws.client, stack, federation(**changes), policies)
+        preflight.check(aws.client, stack, federation(**changes), policies)
     return str(refused.value)
 
 
 def test_custom_functions_that_are_deployed_are_taken(aws: EmbeddedAws, stack: str) -> None:
-    readiness.check(aws.client, stack, federation(completion="custom"), POLICIES)
-    readiness.check(aws.client, stack, federation(completion="custom"))
-    readiness.check(aws.client, stack, federation(name="other"))  # which has none
+    preflight.check(aws.client, stack, federation(completion="custom"), POLICIES)
+    preflight.check(aws.client, stack, federation(completion="custom"))
+    preflight.check(aws.client, stack, federation(name="other"))  # which has none
 
 
 def test_custom_functions_that_were_never_deployed_are_refused_with_the_remedy(aws: EmbeddedAws, stack: str) -> None:
@@ -78,7 +78,7 @@ def test_custom_functions_that_have_changed_since_are_refused(aws: EmbeddedAws, 
 
 
 def test_a_minimum_over_what_the_thing_group_has_is_refused(aws: EmbeddedAws, stack: str, group: str) -> None:
-    readiness.check(aws.client, stack, federation(thing_group=group, selection={"minimum": 2}))
+    preflight.check(aws.client, stack, federation(thing_group=group, selection={"minimum": 2}))
     told = refusal(aws, stack, thing_group=group, selection={"minimum": 3})
     assert told == (
         "thing group few has 2 things:\n"

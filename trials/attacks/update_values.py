@@ -6,8 +6,8 @@ import numpy as np
 
 from protocol.messages import MAX_INTEGER
 from trials.attacks.attack import Scene, Verdict, accepted, attack, refused
+from trials.attacks.example_updates import changed, layout_of, update_of, update_with, with_report
 from trials.attacks.target import Target
-from trials.attacks.updates_of import changed, layout_of, update_of, update_with, with_report
 
 _LIE = "A client can lie"
 

@@ -8,10 +8,10 @@ from typing import Protocol
 import pytest
 import torch
 
-from cli.trial_journey import first_model, travel
+from cli.model_round_trip import first_model, travel
 from cloud.averaging.bfloat16_copy import bfloat16_copy_of
 from components.client.trainer.model import state_dict
-from components.client.trainer.model.model_tensors import UnsupportedModelError
+from components.client.trainer.model.travelling_tensors import UnsupportedModelError
 from components.client.trainer.task.loading import Task, load_task
 from protocol import tensors
 from protocol.encodings import update_layout

@@ -1,4 +1,4 @@
-"""cloud/state/handover.py: what a round leaves to the next one."""
+"""cloud/state/carry_over.py: what a round leaves to the next one."""
 
 from typing import Any
 
@@ -7,8 +7,8 @@ import pytest
 
 from cloud.averager.round.client_histories import history_of
 from cloud.averager.round.closing import vanished
+from cloud.state.carry_over import assignment_of, busy_after, carried_after, given_up
 from cloud.state.clients import ClientHistory
-from cloud.state.handover import assignment_of, busy_after, carried_after, given_up
 from cloud.state.records import Carried, CohortMember, ResponseRecord, RoundRecord
 from cloud.state.rounds import Responses
 from tests.cloud.examples import federation, report, round_record

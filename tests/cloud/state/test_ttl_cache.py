@@ -1,6 +1,6 @@
-"""cloud/state/recent.py: what is remembered, for how long, and how much of it."""
+"""cloud/state/ttl_cache.py: what is remembered, for how long, and how much of it."""
 
-from cloud.state.recent import Recent
+from cloud.state.ttl_cache import Recent
 
 
 class Clock:

@@ -14,9 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from components.client.trainer.learning import defaults as training
-from components.client.trainer.learning import randomness
-from components.client.trainer.learning.evaluation import without_trace
+from components.client.trainer.learning import default_training, randomness
+from components.client.trainer.learning.isolation import without_trace
 from components.client.trainer.task.loading import Task, load_task
 from fedgrass.task import Client, Data, Training
 from protocol.messages import Assignment
@@ -54,11 +53,11 @@ def trained(beside: Callable[[nn.Module, Data], object] | None) -> dict[str, Ten
     randomness.seed(7)
     if beside is not None:
         beside(model, data)
-    training.train(model, data, SETTINGS)
+    default_training.train(model, data, SETTINGS)
     return model.state_dict()
 
 
-@pytest.mark.parametrize("beside", [training.evaluate, training.validate])
+@pytest.mark.parametrize("beside", [default_training.evaluate, default_training.validate])
 def test_evaluation_before_training_changes_no_bit_of_it(beside: Callable[[nn.Module, Data], object]) -> None:
     assert all(torch.equal(value, trained(None)[name]) for name, value in trained(beside).items())
 
@@ -84,10 +83,10 @@ def test_modes_and_generators_are_afterwards_what_they_were() -> None:
 def test_evaluation_in_the_midst_of_a_training_of_ones_own_leaves_its_mode() -> None:
     model = model_of()
     model.train()
-    training.evaluate(model, Data(EXAMPLES, EXAMPLES))
+    default_training.evaluate(model, Data(EXAMPLES, EXAMPLES))
     assert model.training
     model.eval()
-    training.evaluate(model, Data(EXAMPLES, EXAMPLES))
+    default_training.evaluate(model, Data(EXAMPLES, EXAMPLES))
     assert not model.training
 
 

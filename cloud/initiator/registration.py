@@ -8,7 +8,7 @@ import msgspec
 from cloud.initiator.opening import next_round
 from cloud.services import Services
 from cloud.state.federations import UnknownFederationError
-from cloud.state.recent import Recent
+from cloud.state.ttl_cache import Recent
 from protocol import names
 from protocol.messages import MAX_MESSAGE_BYTES, Hello, InvalidMessageError, decode
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 import msgspec
 
 from cloud.averager.round.closing import notice_of, pooled_metrics, remember, vanished
-from cloud.averager.work.files import read_back
 from cloud.averager.work.inputs import Inputs
 from cloud.averager.work.jobs import Averager
+from cloud.averager.work.model_files import read_back
 from cloud.averager.work.sharding import sharding_of
 from cloud.services import Services
 from cloud.state.lifecycle import Averaged, Sharded

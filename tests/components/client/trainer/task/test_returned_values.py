@@ -16,8 +16,8 @@ from torch import nn
 
 from components.client.trainer.files.checkpoints import Checkpoints
 from components.client.trainer.files.round_files import RoundFiles
-from components.client.trainer.task import values
-from components.client.trainer.task.values import ValueRefusedError
+from components.client.trainer.task import returned_values
+from components.client.trainer.task.returned_values import ValueRefusedError
 from fedgrass.task import listen_to_progress, report_progress
 from tests.components.client.trainer.files.test_checkpoints import BELONGING
 
@@ -68,34 +68,34 @@ NO_NUMBERS = [
 
 @pytest.mark.parametrize(("given", "expected"), NUMBERS)
 def test_a_number_of_any_kind_is_one(given: Any, expected: float) -> None:
-    found = values.metrics({"loss": given}, "evaluate() of task.py")
+    found = returned_values.metrics({"loss": given}, "evaluate() of task.py")
     assert found == {"loss": expected}
     assert type(found["loss"]) is float
 
 
 @pytest.mark.parametrize("given", [math.nan, np.float32("nan"), torch.tensor(math.nan)])
 def test_nan_is_kept(given: Any) -> None:
-    assert math.isnan(values.metrics({"loss": given}, "evaluate() of task.py")["loss"])
+    assert math.isnan(returned_values.metrics({"loss": given}, "evaluate() of task.py")["loss"])
 
 
 @pytest.mark.parametrize("given", NO_NUMBERS)
 def test_what_is_no_number_is_refused_by_its_name(given: Any) -> None:
     with pytest.raises(ValueRefusedError, match=r"evaluate\(\) of task.py has to return numbers by name: 'loss' is "):
-        values.metrics({"accuracy": 1.0, "loss": given}, "evaluate() of task.py")
+        returned_values.metrics({"accuracy": 1.0, "loss": given}, "evaluate() of task.py")
 
 
 def test_the_kind_and_shape_of_what_is_refused_are_told() -> None:
     with pytest.raises(ValueRefusedError, match=r"'loss' is torch.Tensor of shape \[2\]: give a number"):
-        values.metrics({"loss": torch.ones(2)}, "train()")
+        returned_values.metrics({"loss": torch.ones(2)}, "train()")
 
 
 def test_names_of_metrics_may_be_whole_numbers_but_not_anything() -> None:
-    assert values.metrics({0: 0.5, np.int64(1): 0.25}, "evaluate()") == {"0": 0.5, "1": 0.25}
+    assert returned_values.metrics({0: 0.5, np.int64(1): 0.25}, "evaluate()") == {"0": 0.5, "1": 0.25}
     for name in (("a", "b"), None, 0.5, "\udcff"):
         with pytest.raises(ValueRefusedError, match="a name is "):
-            values.metrics({name: 1.0}, "evaluate()")
+            returned_values.metrics({name: 1.0}, "evaluate()")
     with pytest.raises(ValueRefusedError, match="'1' twice"):
-        values.metrics({1: 0.5, "1": 0.5}, "evaluate()")
+        returned_values.metrics({1: 0.5, "1": 0.5}, "evaluate()")
 
 
 def there_and_back(directory: Path, given: dict[str, Any], **tensors: Any) -> dict[str, Any]:
@@ -202,7 +202,10 @@ def test_progress_of_any_kind_of_number_is_told_and_anything_else_left_out_with_
     told: list[Any] = []
     listen_to_progress(
         lambda *counts: told.append(
-            tuple(values.count(count, what) for count, what in zip(counts, ("epoch", "epochs", "step"), strict=True))
+            tuple(
+                returned_values.count(count, what)
+                for count, what in zip(counts, ("epoch", "epochs", "step"), strict=True)
+            )
         )
     )
     report_progress(epoch=np.int64(2), epochs=torch.tensor(5), step=True)  # type: ignore[arg-type]
@@ -222,10 +225,10 @@ def test_progress_of_any_kind_of_number_is_told_and_anything_else_left_out_with_
     ("given", "expected"), [(True, True), (np.bool_(False), False), (torch.tensor(1), True), (0, False)]
 )
 def test_a_truth_value_of_any_kind_is_one(given: Any, expected: bool) -> None:
-    assert values.flag(given, "ready()") is expected
+    assert returned_values.flag(given, "ready()") is expected
 
 
 @pytest.mark.parametrize("given", [None, "no", math.nan, [True], torch.ones(2)])
 def test_what_says_neither_yes_nor_no_is_refused(given: Any) -> None:
     with pytest.raises(ValueRefusedError, match=r"ready\(\) is "):
-        values.flag(given, "ready()")
+        returned_values.flag(given, "ready()")

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from cli.counting import counted
+from cli.plurals import counted
 from cli.settings.contradictions import fleet_contradictions
 from cli.settings.problems import told
 from cloud.custom_policies import FILE_NAME

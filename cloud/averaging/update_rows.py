@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from cloud.averaging.accepted_updates import Reader, Request
 from cloud.averaging.blocks import Block, Run, Slices
 from cloud.averaging.rebasing import BaseReader, ModelValues, Values, rebased_buffers, rebased_integers
-from cloud.averaging.sources import Reader, Request
 from cloud.averaging.weights import Weighing
 from protocol.encodings import Floats, Integers, UpdateLayout
 from protocol.messages import MAX_INTEGER

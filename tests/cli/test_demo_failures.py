@@ -1,10 +1,10 @@
-"""cli/failures.py and cli/display.py: a demo tells who failed and why, and ends with a status that says how it went."""
+"""cli/demo_failures.py and cli/display.py: a demo tells who failed and why; its status says how it went."""
 
 import msgspec
 import pytest
 
+from cli.demo_failures import LINES, lines, verdict
 from cli.display import Display
-from cli.failures import LINES, lines, verdict
 from cli.screen import Screen
 from cloud.state.rounds import Responses
 from protocol.messages import Progress

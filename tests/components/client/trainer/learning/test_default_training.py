@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset, Subset, TensorDataset
 
-from components.client.trainer.learning import defaults as training
+from components.client.trainer.learning import default_training
 from components.client.trainer.local_round import local_seed
 from components.client.trainer.model.state_dict import DivergedError
 from fedgrass.task import Checkpoint, Data, Training, Value, keep_checkpoints, listen_to_progress
@@ -57,15 +57,15 @@ def weights(model: nn.Module) -> Tensor:
 
 def train(**changes: object) -> tuple[Tensor, dict[str, float]]:
     model = make_model()
-    metrics = training.train(model, make_data(), msgspec.structs.replace(SETTINGS, **changes))
+    metrics = default_training.train(model, make_data(), msgspec.structs.replace(SETTINGS, **changes))
     return weights(model), metrics
 
 
 def test_it_learns() -> None:
     model, data = make_model(), make_data()
-    before = training.evaluate(model, data)
-    metrics = training.train(model, data, msgspec.structs.replace(SETTINGS, epochs=20))
-    after = training.evaluate(model, data)
+    before = default_training.evaluate(model, data)
+    metrics = default_training.train(model, data, msgspec.structs.replace(SETTINGS, epochs=20))
+    after = default_training.evaluate(model, data)
     assert after["loss"] < before["loss"] / 2
     assert after["accuracy"] > 0.9
     assert metrics["loss"] < before["loss"]
@@ -82,7 +82,7 @@ def test_it_is_the_sgd_of_torch(momentum: float) -> None:
     model = make_model()
     reference = copy.deepcopy(model)
     settings = Training(batch_size=64, learning_rate=0.1, momentum=momentum, steps=5)
-    training.train(model, data, settings)
+    default_training.train(model, data, settings)
     optimizer = torch.optim.SGD(reference.parameters(), lr=0.1, momentum=momentum)
     assert isinstance(data.train, TensorDataset)
     inputs, targets = data.train.tensors
@@ -97,7 +97,7 @@ def test_the_proximal_term_is_that_of_fedprox() -> None:
     data = make_data(64)
     model = make_model()
     reference, anchor = copy.deepcopy(model), weights(model)
-    training.train(model, data, Training(batch_size=64, learning_rate=0.1, proximal=2.0, steps=3))
+    default_training.train(model, data, Training(batch_size=64, learning_rate=0.1, proximal=2.0, steps=3))
     optimizer = torch.optim.SGD(reference.parameters(), lr=0.1)
     assert isinstance(data.train, TensorDataset)
     inputs, targets = data.train.tensors
@@ -140,9 +140,9 @@ def test_a_dataset_without_tensors_gives_the_same_as_one_with() -> None:
     assert isinstance(data.test, TensorDataset)
     slow = Data(Examples(data.train), Examples(data.test))
     model = make_model()
-    assert training.evaluate(model, slow) == pytest.approx(training.evaluate(model, data))
-    training.train(model, slow, msgspec.structs.replace(SETTINGS, epochs=20))
-    assert training.evaluate(model, slow)["accuracy"] > 0.9
+    assert default_training.evaluate(model, slow) == pytest.approx(default_training.evaluate(model, data))
+    default_training.train(model, slow, msgspec.structs.replace(SETTINGS, epochs=20))
+    assert default_training.evaluate(model, slow)["accuracy"] > 0.9
 
 
 class Parts(Dataset[tuple[dict[str, Tensor], Tensor]]):
@@ -176,16 +176,16 @@ def test_inputs_may_be_tensors_by_name() -> None:
     assert isinstance(data.train, TensorDataset)
     assert isinstance(data.test, TensorDataset)
     parts = Data(Parts(data.train), Parts(data.test))
-    training.validate(model, parts)
-    training.train(expected, Data(Examples(data.train)), SETTINGS)
-    training.train(model, parts, SETTINGS)
+    default_training.validate(model, parts)
+    default_training.train(expected, Data(Examples(data.train)), SETTINGS)
+    default_training.train(model, parts, SETTINGS)
     assert torch.equal(weights(model), weights(expected))
-    assert training.evaluate(model, parts) == training.evaluate(expected, data)
+    assert default_training.evaluate(model, parts) == default_training.evaluate(expected, data)
 
 
 def test_batch_normalization_trains_though_one_example_is_left_for_the_last_batch() -> None:
     model = nn.Sequential(nn.Linear(6, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
-    assert training.train(model, make_data(33), SETTINGS)["steps"] == 4
+    assert default_training.train(model, make_data(33), SETTINGS)["steps"] == 4
 
 
 def test_frozen_parameters_stay() -> None:
@@ -193,7 +193,7 @@ def test_frozen_parameters_stay() -> None:
     frozen = next(model.parameters())
     frozen.requires_grad = False
     before = frozen.clone()
-    training.train(model, make_data(), SETTINGS)
+    default_training.train(model, make_data(), SETTINGS)
     assert torch.equal(frozen, before)
 
 
@@ -238,12 +238,12 @@ def test_training_that_was_cut_off_goes_on_with_the_same_bits(changes: dict[str,
         data = Data(Examples(data.train))
     settings = msgspec.structs.replace(SETTINGS, **{"epochs": 4} | changes)
     expected, model, resumed = make_model(), make_model(), make_model()
-    metrics = training.train(expected, data, settings)
+    metrics = default_training.train(expected, data, settings)
     disk = Disk(every, last=2)
     keep_checkpoints(disk)
     with pytest.raises(PowerCut):
-        training.train(model, data, settings)
-    assert training.train(resumed, data, settings) == metrics
+        default_training.train(model, data, settings)
+    assert default_training.train(resumed, data, settings) == metrics
     assert torch.equal(weights(resumed), weights(expected))
 
 
@@ -259,9 +259,9 @@ def test_a_part_of_a_tensor_dataset_is_as_good_as_one_of_its_own() -> None:
     parts = Data(Subset(data.train, range(10, 60)), Subset(data.train, [5, 3]))
     whole = Data(TensorDataset(inputs[10:60], targets[10:60]), TensorDataset(inputs[[5, 3]], targets[[5, 3]]))
     first, second = make_model(), make_model()
-    assert training.train(first, parts, SETTINGS) == training.train(second, whole, SETTINGS)
+    assert default_training.train(first, parts, SETTINGS) == default_training.train(second, whole, SETTINGS)
     assert torch.equal(weights(first), weights(second))
-    assert training.evaluate(first, parts) == training.evaluate(second, whole)
+    assert default_training.evaluate(first, parts) == default_training.evaluate(second, whole)
 
 
 def test_progress_is_told_after_each_epoch() -> None:
@@ -274,7 +274,7 @@ def test_progress_is_told_after_each_epoch() -> None:
 def test_targets_that_are_no_classes_are_refused_with_what_to_do() -> None:
     data = Data(TensorDataset(torch.randn(4, 6), torch.randn(4, 2)))
     with pytest.raises(TypeError, match="own train"):
-        training.train(make_model(), data, SETTINGS)
+        default_training.train(make_model(), data, SETTINGS)
 
 
 def test_each_client_and_each_round_shuffles_differently() -> None:
