@@ -13,8 +13,8 @@ each, in up to four regions, of which those with wider numbers come first, and p
 So a range of the model's file is a range of coordinates of each kind, and these are ranges of bytes in every update,
 whatever the dtypes of the model. Blocks are counted from coordinate 0 and cross the borders of parameters.
 
-Buffers are values that a model computes with as they are, such as variances: what a lossy encoding makes of them, or
-keeps back and sends later in one piece, can be a value that no device ever had.
+Buffers are never encoded lossily: a model computes with their values as they are, such as variances, and a lossy
+encoding can turn them into values that no device ever had.
 
 float32 loses nothing. bfloat16 rounds to nearest, ties to even. int8 is symmetric: a block's scale is its largest
 magnitude divided by 127, and each value the nearest multiple of it. What these two lose, a device adds to its next

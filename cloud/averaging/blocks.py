@@ -26,9 +26,9 @@ CACHED = 65_536
 
 
 class Run(NamedTuple):
-    """Elements of one kind and dtype that follow each other: places `start` to `end` among a block's parameters, or
-    among its values, which are its buffers and then its integers; and from byte `offset` of its part's data. The first
-    one of floating-point numbers is at `in_vector` of its part's state."""
+    """A contiguous run of one kind and dtype: places `start` to `end` among its block's parameters, or among its
+    values, which are its buffers and then its integers. It begins at byte `offset` of its part's data, and at
+    `in_vector` of the part's optimizer state, if it has a place there."""
 
     kind: Kind
     dtype: str

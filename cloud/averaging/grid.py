@@ -25,8 +25,8 @@ _NUMBER_BYTES = 4
 
 
 class Piece(msgspec.Struct, frozen=True):
-    """The elements `start` to `end` of a tensor. The first of them is the `at`-th of the model's elements of its kind;
-    and, in the state of its part, the one at `in_vector`, if it is a floating-point number."""
+    """The elements `start` to `end` of a tensor. The first one's place is `at` among the model's elements of its kind,
+    and `in_vector` in the optimizer's state of its part, if it is a floating-point number."""
 
     tensor: TensorSpec
     kind: Kind

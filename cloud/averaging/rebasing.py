@@ -43,8 +43,8 @@ def to_float64(stored: Array, dtype: str) -> Values:
 
 
 def rebased_buffers(changes: Floats, base: Values, present: Values) -> Values:
-    """Changes of a base as those of the present model: 0 where both have the value that the change leads to. None is
-    below the negative of the present value, if the change leads to no negative one."""
+    """Turn changes of an older base into changes of the present model. They make no value negative that the client's
+    changes did not."""
     with np.errstate(invalid="ignore"):  # of equal infinities, which are not rebased
         return np.where(base == present, changes, (base + changes) - present)
 

@@ -4,10 +4,9 @@ coordinate.
 Any split of the coordinates into blocks gives the same bits. Clients count alike: a weight would be the client's own
 word on how much it should count for.
 
-Krum needs the distances between whole updates. What shards add up for it is the Gram matrix of the updates, each
-rounded to multiples of a unit of its own: a power of two, about 2^-26 of its norm. By the inequality of Cauchy and
-Schwarz no sum of products of two such rows, nor of any part of them, passes 2^53: float64 has them exactly, in whatever
-order and by whatever library they are added.
+Krum needs the distances between whole updates, so shards add up the Gram matrix of the updates. Each update is rounded
+to multiples of a unit of its own: a power of two, about 2^-26 of its norm. Then all sums of products stay below 2^53
+(by the inequality of Cauchy and Schwarz): float64 has them exactly, whatever the order of additions.
 """
 
 import math

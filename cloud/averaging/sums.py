@@ -61,9 +61,8 @@ class SumsSpace:
 
 
 class GroupSums:
-    """The weighted sums of clients, by groups. `total` is the weight of all clients of the mean: parameters count with
-    their share of it, so that the mean is there when the groups are added up; values, whose mean may be half-way
-    between two integers, with their weight."""
+    """The weighted sums of clients, by groups. Parameters are divided by `total`, the weight of all clients of the
+    mean, before they are added. Values are divided at the end, as their mean may be half-way between two integers."""
 
     def __init__(self, updates: Updates, weighing: Weighing, total: float) -> None:
         self._updates = updates

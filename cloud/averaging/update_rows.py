@@ -20,8 +20,8 @@ MATRIX_BYTES = 256 << 20
 
 
 class Rows:
-    """The changes of some clients at a block, a row each. `bases` are the models that they were trained from, by their
-    places in `models`, which has what each has at the block; none of the latter, if all are the present one."""
+    """The changes of some clients at a block, a row each. `models` are the values of models at the block, and `bases`
+    the clients' places in it; both are empty if all trained from the present model."""
 
     def __init__(
         self,

@@ -21,7 +21,7 @@ INTEGER_RATIO = 10
 """In a mean a client's counter grows by no more than so many times the largest change of the median client."""
 
 STEPS_RATIO = 10.0
-"""To the steps of the median client no update is scaled up, or down, by more."""
+"""`normalize_steps` scales no update up or down by more than this factor."""
 
 
 def weigh(settings: Averaging, training: Training, sources: Sequence[Source]) -> Weighing:

@@ -31,9 +31,9 @@ def busy_after(record: RoundRecord, responses: Responses) -> tuple[CohortMember,
     they got their assignments (Nguyen et al., FedBuff, 2022, algorithm 1: a client trains on while the server goes on).
 
     These are the clients without a response whose assignment will not be older than `max_staleness` then. One whose
-    update was refused is not busy any more, and one that could not be told never was. As long as it is not noted who
-    was told, all are taken to be: whoever opens the next round tells them. A round that was aborted for another reason
-    than its quorum hands over nothing.
+    update was refused, or that was never notified, is not busy. If no notifications are recorded, all clients count as
+    notified: whoever opens the next round notifies them. A round that was aborted for another reason than its quorum
+    hands over nothing.
     """
     if record.round >= record.settings.rounds or (record.status == "aborted" and not record.carry):
         return ()
@@ -62,8 +62,8 @@ def given_up(record: RoundRecord, responses: Responses) -> list[CohortMember]:
 
 
 def carried_after(record: RoundRecord, responses: Responses) -> tuple[Carried, ...]:
-    """The updates that a round accepted, or had itself been left, and could not use. In a buffered federation none is
-    older than `max_staleness`."""
+    """The accepted updates that neither this round nor an earlier one could use. In a buffered federation none is older
+    than `max_staleness`."""
     if not record.carry:
         return ()
     older = {c.thing: msgspec.structs.replace(c, age=c.age + 1) for c in record.carried}

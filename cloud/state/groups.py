@@ -10,9 +10,8 @@ if TYPE_CHECKING:
     from types_boto3_iot import IoTClient
 
 KNOWN_S = 60.0
-"""What AWS IoT says of a thing's groups is asked again after a minute: a device says hello as often as it likes. So old
-may what is known of a group's members be, too, when an update is counted: its cohort was checked when the round opened.
-"""
+"""How long an answer of AWS IoT on a thing's groups is used again: a device says hello as often as it likes. A list of
+a group's members may be as old when an update is counted: its cohort was checked when the round opened."""
 
 _PAGE = 250
 """AWS IoT lists no more things in one call."""

@@ -1,4 +1,4 @@
-"""Conditions on a federation that several writes have: that it is of this life, and has expelled whom it had."""
+"""Conditions of writes: that an item is of this life, is new, or has the same things expelled."""
 
 from typing import Any
 

@@ -170,8 +170,8 @@ def next_check(record: RoundRecord) -> float | None:
 
 
 def is_stalled(federation: FederationRecord, record: RoundRecord | None, now: float) -> bool:
-    """Whether a federation that runs has no round though it is time, or one that should have been looked at; `record`
-    is the round after the last that ended, if there is one. For a moment, any may be."""
+    """Whether a running federation is overdue: its next round should be open, or the open one, `record`, should have
+    been checked. Briefly this is true of any."""
     if federation.status != "running":
         return False
     due = federation.next_at if record is None else next_check(record)

@@ -66,8 +66,8 @@ class Notices:
         and left out: it was deleted, say, or keeps its shadow so busy that AWS IoT takes no more.
 
         Raises:
-            ClientError, BotoCoreError: nobody could be told, for reasons that have nothing to do with the things. One
-                thing alone is no nobody: it may keep its own shadow busy.
+            ClientError, BotoCoreError: nobody could be told, and at least two for a passing reason. With one alone, the
+                thing itself may keep its shadow busy.
         """
         told, errors = self._update_shadows(federation, things, {"assignment": msgspec.to_builtins(assignment)})
         passing = [error for error in errors if not _is_for_good(error)]

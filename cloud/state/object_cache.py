@@ -5,9 +5,8 @@ KEPT_BYTES = 64 << 20
 
 
 class Kept:
-    """The objects that were kept last, at most `limit_bytes` of them. Each is known by its key and by what tells its
-    bytes from all others of this key: the version of an update, the SHA-256 of a model. So what is kept is what the
-    bucket has."""
+    """The objects that were added last, at most `limit_bytes` of them. Each is found by its key and its version, of an
+    update, or SHA-256, of a model: so it is what the bucket has under this key."""
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes

@@ -70,10 +70,9 @@ class ClientRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CohortMember(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A client that a round waits for, with its history as it was when it was selected: so that closing a round twice
-    is harmless.
+    """A client that a round waits for, with its history at selection time: so closing a round twice is harmless.
 
-    `assigned_in` is the round whose assignment it still works on since `assigned_at`, None if it is this one's.
+    `assigned_in` is the older round whose assignment it still works on, since `assigned_at`; None if it is this one's.
     """
 
     thing: str
@@ -94,11 +93,10 @@ class Carried(msgspec.Struct, frozen=True, kw_only=True):
 class Work(msgspec.Struct, frozen=True, kw_only=True):
     """How many invocations average a round together, and how far they are.
 
-    They go through `stages`, one after another: the first ones prepare what some rules need, the last writes the new
-    model. A stage has a job for each shard of the model, in stage "sums" for each shard and group of clients, numbered
-    from 0, group by group in each shard. `stage` is the index of the present one, `done` are those of its jobs that are
-    done; when `stage` is past the end, all is written. `uploads` are the multipart uploads of the new model's files, by
-    key.
+    `stages` run in order: the first ones prepare what some rules need, the last writes the new model. Each has one job
+    per shard of the model, "sums" one per shard and group of clients, numbered from 0, group by group in each shard.
+    `stage` is the index of the present one, past the end when all is written; `done` are its finished jobs. `uploads`
+    are the multipart uploads of the new model's files, by key.
     """
 
     stages: tuple[Stage, ...]

@@ -13,8 +13,7 @@ Sent = TypeVar("Sent", ArrivedUpdate, Response)
 
 
 def newest_of(responses: Iterable[Sent]) -> list[Sent]:
-    """What each client has sent last for its assignment, an update and an outcome: of what it sends before, however
-    often, nothing is fetched."""
+    """Each client's newest update and newest outcome. Older ones are never fetched, however many it sends."""
     newest = {(one.thing, type(one)): one for one in sorted(responses, key=lambda one: one.arrived_at)}
     return list(newest.values())
 
@@ -47,8 +46,8 @@ def _classified(
 
 
 def round_for(assigned: RoundRecord, latest: RoundRecord, thing: str) -> RoundRecord | None:
-    """The round in which a client's response to an assignment counts: that of the assignment, or in a buffered
-    federation the `latest` one, if it waits for it; None if it is the next one, which has not opened.
+    """The round that counts a client's response: that of its assignment, or in a buffered federation the `latest` one,
+    if it waits for the client. None: the next round has not opened yet, and will decide.
 
     Raises:
         LateError: no round wants it any more.

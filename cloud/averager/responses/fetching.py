@@ -19,10 +19,9 @@ Fetching = Iterator[tuple[ArrivedUpdate, Future[Fetched]]]
 
 
 class UpdatesAhead:
-    """The updates among the responses to the assignments of a round. They are on their way from now on, if it is known
-    how large they may be.
+    """Fetches the updates to a round's assignments: at once, if it is known how large they may be.
 
-    What was put off is likely to be put off again: it is not fetched before a round wants it.
+    Updates that were put off are likely to be put off again. They are fetched when a round wants them.
     """
 
     def __init__(

@@ -39,8 +39,8 @@ _AT_ONCE = 512 * BLOCK
 """So many coordinates are decoded at a time: they stay in the processor's cache."""
 
 _EXPLAINED_BYTES = 4096
-"""A header that has more than this too much is not read for what is wrong with it: it would take more memory than it is
-long."""
+"""A header that is longer than expected by more than this is refused without being parsed, which would take more memory
+than it has bytes."""
 
 
 class RefusedError(Exception):
@@ -114,10 +114,10 @@ def inspect(data: bytes, name: UpdateName, round_record: RoundRecord, expected: 
 
 
 def _explained(data: bytes, longer: int, expected: UpdateLayout) -> RefusedError:
-    """What is wrong with a header that is not the one that it should be, and `longer` than that.
+    """Why a header differs from the expected one. It has `longer` bytes too many.
 
     Raises:
-        InvalidTensorsError, SchemaMismatchError: it is that.
+        InvalidTensorsError, SchemaMismatchError: that is why.
     """
     if longer > _EXPLAINED_BYTES:
         return RefusedError(f"malformed: the header is {longer} bytes longer than that of the model's tensors")
@@ -204,7 +204,8 @@ def _largest_integer(data: memoryview, layout: UpdateLayout) -> int:
 
 
 def _room(dtype: str) -> int:
-    """By how much an integer can change; by half of that those of 64 bits, lest one overflows."""
+    """The largest change of an integer that counts: all that its dtype has room for, of 64 bits less, lest it
+    overflow."""
     if dtype == "BOOL":
         return 1
     if dtype == "I64":

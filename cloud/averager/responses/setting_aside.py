@@ -13,7 +13,7 @@ from cloud.services import Services
 from cloud.state.records import ResponseRecord, RoundRecord
 
 _MIN_WAIT_S = 1.0
-"""What came between two rounds comes again after this at first, and then each time after twice as long."""
+"""The first delay of a response that came between two rounds. It about doubles each time."""
 
 MAX_WAIT_S = 14 * 86_400
 """If no round has opened after this, as the federation is paused, what waits for one is given up."""
@@ -55,8 +55,8 @@ class Aside:
         return [known for known in found if known.life == assigned.life]
 
     def _put_off(self, early: Sequence[Response], waiting: Sequence[ResponseRecord], assigned: RoundRecord) -> None:
-        """Have what came between two rounds come again, the sooner the newer it is; until the next one has opened,
-        which decides. Of each client only the newest does: it may send as many as it likes."""
+        """Send early responses to the queue again, until the next round has opened and decides. Only the newest of each
+        client waits: it may send as many as it likes."""
         records = {one: _waiting(one, assigned.life) for one in early}
         coming = {one: new for one, new in records.items() if not any(_is_newer(known, new) for known in waiting)}
         if not coming:
@@ -88,8 +88,7 @@ def _settled(one: Judged, answered: set[str], max_staleness: int, now: float) ->
 def _news(
     settled: Sequence[Judged], on_record: Sequence[ResponseRecord], assigned: RoundRecord, latest: RoundRecord
 ) -> dict[int, list[Judged]]:
-    """What does not count and is to be recorded, by round. An update that is on record and comes again is a duplicate,
-    which is no news."""
+    """The updates that do not count and are not on record yet, by the round that records them."""
     known = {(record.thing, record.version_id) for record in on_record if record.state != "early"}
     news: dict[int, list[Judged]] = defaultdict(list)
     for one in settled:

@@ -12,9 +12,8 @@ _log = logging.getLogger(__name__)
 
 
 class Storage:
-    """What one invocation is told of. `stored_bytes` is how much devices have stored, as far as it is told of for the
-    first time; `junk_bytes` how much of it does not count. `refused_updates` counts what was refused, but for what was
-    right and came too late."""
+    """What one invocation learns of what devices store. `stored_bytes` is how much is new, `junk_bytes` how much does
+    not count. `refused_updates` leaves out those whose only fault is to be late."""
 
     def __init__(self, models: Models, parallel: Executor) -> None:
         self._models = models
@@ -25,7 +24,7 @@ class Storage:
         self.refused_updates = 0
 
     def count(self, group: Iterable[Response], looked_at: Collection[Response]) -> None:
-        """Count what was stored. What is not `looked_at` is junk; of the rest it has to be seen."""
+        """Count stored bytes. Updates that are not `looked_at` are junk at once; the others are judged later."""
         versions = {one.version_id for one in looked_at if isinstance(one, ArrivedUpdate)}
         for one in group:
             if isinstance(one, ArrivedUpdate) and not one.put_off:

@@ -22,8 +22,8 @@ _NO_ROUND = 0
 
 
 class Strays:
-    """Records strays, of each client the last one; but not those to a federation that never was. A device may make up
-    as many as it likes, and each record would stay."""
+    """Records one stray per client, and none of unknown federations: a device could invent any number, and each record
+    would stay."""
 
     def __init__(self, services: Services, schemas: Schemas, storage: Storage) -> None:
         self._services = services

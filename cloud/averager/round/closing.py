@@ -63,8 +63,8 @@ def follow_up(services: Services, record: RoundRecord, responses: Responses) -> 
 def ending(
     services: Services, record: RoundRecord, responses: Responses, room: int
 ) -> "tuple[RoundRecord, list[TransactWriteItemTypeDef]]":
-    """A round that is about to end, with all that is recorded of its end; and the writes of its clients' histories that
-    belong to it, at most `room`. Those of an aborted round that are more have been written when this returns."""
+    """The final record of a round, and at most `room` writes of its clients' histories for the same transaction. The
+    other histories of an aborted round are written when this returns."""
     if record.status == "aborted":
         remember(services, record, record.cohort[room:], responses)
         record = msgspec.structs.replace(record, vanished=vanished(record, responses))

@@ -9,8 +9,8 @@ from cloud.state.records import EXPELLED, ResponseRecord, ResponseState, RoundRe
 
 
 class Expelling(msgspec.Struct, frozen=True, kw_only=True):
-    """What is written when a thing is expelled at a time. If it is a client of the round, it has failed from then on;
-    `before` is the response that it had, as far as known."""
+    """What is written when a thing is expelled at a time: a client of the round has failed from then on. `before` is
+    its response so far, as far as known."""
 
     thing: str
     at_time: float

@@ -54,10 +54,10 @@ _HOPELESS = (InvalidPolicyError, NotFiniteModelError, OtherModelError, TooMuchWo
 
 
 class _Turn(msgspec.Struct, frozen=True):
-    """Where the loop is: a round as it is by now, and the event that is next, None if there is none.
+    """One iteration of the loop: the round as it is now, and the next event; None ends the loop.
 
-    `writing` is where the event comes from, if responses are written with it; it is gone when they have been.
-    `responses` are there if they have been read. `failure` is raised when all that follows has been done.
+    `writing` makes the event, if responses are written with it, until they are. `responses` are there if they have been
+    read. `failure` is raised at the end.
     """
 
     record: RoundRecord
@@ -115,8 +115,7 @@ class RoundLoop:
     def check(self, record: RoundRecord) -> RoundRecord:
         """Look at a round: go on with what is due, or was cut off. Returns it as it then is.
 
-        Messages that come for the first time have not ended a round that has ended. Those that did come again until all
-        is done that follows: it is theirs.
+        If the round has ended, only a message that comes again repeats what follows: another one can't have ended it.
         """
         if not record.has_ended:
             return self._run(_Turn(record, Checked())).record
@@ -127,8 +126,8 @@ class RoundLoop:
         return record
 
     def look(self, record: RoundRecord) -> None:
-        """As `check`, for a message that asked for it. While the round goes on, another such message takes its place:
-        so there always is one, whatever became of the invocation that changed the round's deadline or took a lease."""
+        """As `check`, and asks for the next check. So one is always pending while the round goes on, whatever became of
+        the invocation that changed its deadline or took its lease."""
         self._look_again(self.check(record))
 
     def abort(self, record: RoundRecord, reason: str) -> None:
@@ -138,8 +137,8 @@ class RoundLoop:
             self.check(end.record)  # if it comes again, what it led to may have been cut off
 
     def expel(self, record: RoundRecord, thing: str) -> None:
-        """Let nothing of a thing count in an open round, take its assignment away if it has one, and go on with what
-        that leads to: of its clients one less will answer."""
+        """Count nothing of a thing in an open round, withdraw its assignment if it has one, and go on with what
+        follows: the round has one client less to wait for."""
         is_client = any(member.thing == thing for member in record.cohort)
         expelling = Expelling(thing=thing, at_time=time.time(), is_client=is_client)
         end = self._run(_Turn(record, expelling.event, expelling))

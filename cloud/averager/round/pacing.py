@@ -19,8 +19,8 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PacingPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """When the next round opens: not before a time, in seconds since 1970-01-01 UTC. `settings` are those of pacing
-    that this policy needs, and not every other one heeds."""
+    """When the next round opens: not before a time, in seconds since 1970-01-01 UTC. `settings`: the options of pacing
+    that only some policies use, this one among them; it needs them."""
 
     not_before: Callable[[Pacing, Ended], float]
     settings: frozenset[str] = frozenset()

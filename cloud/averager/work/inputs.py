@@ -66,8 +66,8 @@ class Inputs(msgspec.Struct, frozen=True, eq=False, kw_only=True):
         return Updates(self.layout, self.reader(services), blocks, clients, self.rebasing(services, blocks, clients))
 
     def rebasing(self, services: Services, blocks: Sequence[Block], clients: Sequence[int]) -> Rebasing | None:
-        """What values of these clients' updates to other models than the present one are rebased with, at these blocks;
-        None if there are no such updates."""
+        """What it takes to rebase these clients' late updates at these blocks; None if none is late, or its base can't
+        be read."""
         if not any(self.sources[client].base for client in clients):
             return None
         files = [base.stored for base in self.bases]

@@ -8,9 +8,9 @@ from cloud.averaging.sums import GroupSums, StoredSums, SumsSpace
 
 
 class Mean:
-    """The weighted mean, from the sums of groups; that of a value is never less than its least one, nor more than its
-    largest, as rounding would have it. `value_total` is the weight of the clients whose values count: without any,
-    values stay as they are."""
+    """The weighted mean, from the sums of groups. Buffers and integers are clipped to the clients' range, which
+    rounding may leave. `value_total` is the weight of the clients whose values count: without any, values stay as they
+    are."""
 
     def __init__(self, sums: GroupSums | StoredSums, value_total: float) -> None:
         self._sums = sums
@@ -18,7 +18,7 @@ class Mean:
         self._space = SumsSpace()
 
     def next(self, block: Block) -> BlockChange:
-        """The mean at the next block: there until that of the one after is asked for."""
+        """The mean at the next block: valid until the next call."""
         if self._sums.groups == 1:
             (total,) = self._sums.of(block)
         else:

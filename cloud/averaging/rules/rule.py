@@ -85,10 +85,10 @@ _ANY_NUMBER = Least(lambda _: 1, "rule", "update")
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """An averaging rule.
 
-    It `is_robust` if it bears some clients that send anything: it takes no one's word, on examples or on steps. With
-    `counts_examples` a client weighs as many as it has. `settings` are those of averaging that this rule heeds, and not
-    every other one. A rule with a `select` first chooses clients by the squared distances between all updates, float64
-    [clients, clients]. `change` combines what there is.
+    `is_robust`: it tolerates some clients that send anything, and ignores the examples and steps that they claim.
+    `counts_examples`: a client weighs as many as it has. `settings`: the options of averaging that only some rules use,
+    this one among them. `select` picks clients by the squared distances between all updates, float64 [clients,
+    clients], before `change` averages.
     """
 
     sees: Sees

@@ -21,7 +21,7 @@ class Candidates(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SelectionPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """Whom a round selects. `settings` are those of selection that this policy heeds, and not every other one."""
+    """Whom a round selects. `settings`: the options of selection that only some policies use, this one among them."""
 
     choose: Callable[[Candidates], Sequence[ClientRecord]]
     settings: frozenset[str] = frozenset()
