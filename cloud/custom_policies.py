@@ -58,15 +58,15 @@ def load_deployed(directory: Path, settings: Federation) -> ModuleType | None:
     return load(directory, settings)
 
 
-def call(rule: Callable[..., Any], kind: Any, *arguments: Any) -> Any:
-    """What a rule returns, checked to be of a type.
+def call(function: Callable[..., Any], kind: Any, *arguments: Any) -> Any:
+    """What a custom function returns, checked to be of a type.
 
     Raises:
         InvalidPolicyError: it raised, or returned something else; the text names the function.
     """
-    name = getattr(rule, "__name__", "rule")
+    name = getattr(function, "__name__", "function")
     try:
-        return msgspec.convert(rule(*arguments), kind)
+        return msgspec.convert(function(*arguments), kind)
     except msgspec.ValidationError as error:
         raise InvalidPolicyError(f"policies.py: {name} returned a wrong value: {error}") from error
     except Exception as error:

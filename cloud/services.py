@@ -22,7 +22,7 @@ from cloud.state.federations import Federations
 from cloud.state.groups import Groups
 from cloud.state.messaging import Notices
 from cloud.state.models import Models
-from cloud.state.object_cache import KEPT_BYTES
+from cloud.state.object_cache import CACHE_BYTES
 from cloud.state.rounds import Rounds
 
 _PARALLEL = 128
@@ -64,8 +64,8 @@ def _policies(directory: Path, settings: Federation) -> Any:
 
 
 @functools.cache
-def from_environment(part_bytes: int = MIN_PART_BYTES, kept_bytes: int = KEPT_BYTES) -> Services:
-    """The services that the function's environment variables name (see template.yaml). `kept_bytes` is how much they
+def from_environment(part_bytes: int = MIN_PART_BYTES, cache_bytes: int = CACHE_BYTES) -> Services:
+    """The services that the function's environment variables name (see template.yaml). `cache_bytes` is how much they
     keep of the bucket."""
     environment = os.environ
     session = boto3.Session()
@@ -94,7 +94,7 @@ def from_environment(part_bytes: int = MIN_PART_BYTES, kept_bytes: int = KEPT_BY
             environment["FEDERATIONS_TABLE"],
             left_out,
         ),
-        models=Models(session.client("s3", config=config), environment["BUCKET"], kept_bytes),
+        models=Models(session.client("s3", config=config), environment["BUCKET"], cache_bytes),
         notices=Notices(
             session.client("iot-data", config=config),
             session.client("sqs", config=config),

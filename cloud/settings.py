@@ -200,13 +200,13 @@ class Federation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     @property
     def custom_functions(self) -> list[str]:
         """Names of the functions that policies.py must have."""
-        rules = {
+        choices = {
             "choose_clients": self.selection.policy,
             "is_complete": self.completion,
             "average": self.averaging.rule,
             "next_round_delay": self.pacing.policy,
         }
-        return [name for name, choice in rules.items() if choice == "custom"]
+        return [name for name, choice in choices.items() if choice == "custom"]
 
 
 def cohort_of(selection: Selection, clients: int) -> int:

@@ -42,7 +42,8 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Round(msgspec.Struct, frozen=True, kw_only=True):
-    """A round as a rule sees it. `elapsed_s` is the time since it opened; `reports` are of the accepted updates."""
+    """A round as a custom function sees it. `elapsed_s` is the time since it opened; `reports` are of the accepted
+    updates."""
 
     federation: str
     number: int

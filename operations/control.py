@@ -65,11 +65,11 @@ class Operations:
         """
         copy = None if settings.download == "model" else bfloat16_copy_of(model)
         life = names.new_life()
-        reference = self.models.put(names.model_key(settings.name, 0, life), model)
+        reference = self.models.put_new(names.model_key(settings.name, 0, life), model)
         if copy is None:
             return reference
         return msgspec.structs.replace(
-            reference, copy=self.models.put(names.bfloat16_key(settings.name, 0, life), copy)
+            reference, copy=self.models.put_new(names.bfloat16_key(settings.name, 0, life), copy)
         )
 
     def made_by(self, record: FederationRecord) -> RoundRecord | None:

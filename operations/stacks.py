@@ -45,11 +45,12 @@ def apply(
     stack: str,
     template: str,
     parameters: dict[str, str],
-    kept: Sequence[str],
+    parameters_unchanged: Sequence[str],
     find_outlived: Callable[[], Sequence[Outlived]],
 ) -> None:
     """Make a stack of this template, or bring it up to date; returns when that is done. What it has of the parameters
-    `kept` stays if `parameters` don't say otherwise. A new stack takes over what has outlived an earlier one.
+    `parameters_unchanged` stays if `parameters` don't say otherwise. A new stack takes over what has outlived an
+    earlier one.
 
     Raises:
         DeploymentError: CloudFormation refused.
@@ -74,7 +75,7 @@ def apply(
             *({"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()),
             *(
                 {"ParameterKey": key, "UsePreviousValue": True}
-                for key in kept
+                for key in parameters_unchanged
                 if key in present and key not in parameters
             ),
         ],

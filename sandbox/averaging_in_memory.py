@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Never
 
 from cloud.averager.work.model_files import files_of
-from cloud.averaging.accepted_updates import Fill, Request, Source, Stored
+from cloud.averaging.accepted_updates import AcceptedUpdate, Fill, Request, S3Object
 from cloud.averaging.blocks import Block, blocks_of
 from cloud.averaging.distances import gram
 from cloud.averaging.grid import Grid, Part, grid_of
@@ -79,11 +79,11 @@ class Round:
         for update in updates:
             header = parse_header(update, len(update))
             report = decode(header.message, Report)
-            source = Source(
+            source = AcceptedUpdate(
                 thing=report.thing,
                 report=report,
                 norm=(norms or {}).get(report.thing, 1.0),
-                stored=Stored(key=report.thing, data_start=header.length),
+                stored=S3Object(key=report.thing, data_start=header.length),
                 age=(ages or {}).get(report.thing, 0),
                 base=(trained_from or {}).get(report.thing, 0),
                 integer_change=(integer_changes or {}).get(report.thing),
@@ -104,7 +104,7 @@ class Round:
             return Updates(self.layout, self.reader, blocks, clients)
         headers = [parse_header(base, len(base)) for base in self._bases]
         data = [base[header.length :] for base, header in zip(self._bases, headers, strict=True)]
-        bases = [Base(Stored(key="", data_start=0), header.by_name) for header in headers]
+        bases = [Base(S3Object(key="", data_start=0), header.by_name) for header in headers]
         reader = BaseReader(MemoryReader(data), bases, blocks)
         rebasing = Rebasing(reader, [source.base for source in self.sources])
         return Updates(self.layout, self.reader, blocks, clients, rebasing)
@@ -178,4 +178,4 @@ class MemoryUpdates:
     def whole(self) -> Never:
         raise NotImplementedError("custom rules are tested by themselves")
 
-    base = custom_rule = whole
+    base = custom_average = whole

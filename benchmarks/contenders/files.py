@@ -9,7 +9,7 @@ from typing import Self
 
 import msgspec
 
-from cloud.averaging.accepted_updates import Fill, Request, Source, Stored
+from cloud.averaging.accepted_updates import AcceptedUpdate, Fill, Request, S3Object
 from cloud.averaging.blocks import blocks_of
 from cloud.averaging.grid import grid_of
 from cloud.averaging.new_model import OldModelReader, new_model_parts
@@ -105,7 +105,7 @@ def _write(descriptor: int, *data: bytes | bytearray) -> None:
         raise OSError(errno.ENOSPC, "the new model does not fit on the disk")
 
 
-def _sources(reader: FileReader, files: int, layout: UpdateLayout) -> Iterator[Source]:
+def _sources(reader: FileReader, files: int, layout: UpdateLayout) -> Iterator[AcceptedUpdate]:
     """The updates, each checked to be of this layout. The averager does this when an update arrives, and keeps what it
     found; here it is part of the work. Headers that devices write differ in the report alone: the rest is compared with
     what it has to be, and one that looks otherwise is parsed."""
@@ -116,5 +116,5 @@ def _sources(reader: FileReader, files: int, layout: UpdateLayout) -> Iterator[S
         if rest.rstrip() != tensors or len(head) + layout.data_bytes != size:
             check_layout(parse_header(head, size), layout)
         report = decode(msgspec.json.decode(message + b'"', type=str), Report)
-        stored = Stored(key=report.thing, data_start=len(head))
-        yield Source(thing=report.thing, report=report, norm=0.0, stored=stored)
+        stored = S3Object(key=report.thing, data_start=len(head))
+        yield AcceptedUpdate(thing=report.thing, report=report, norm=0.0, stored=stored)

@@ -123,7 +123,7 @@ class _Invocation:
             self._tell_of(message.federation, message.round)
             self._services.notices.ask_for_check(message, now)
         else:
-            self._loop.look(self._round_of(message))
+            self._loop.check_and_reschedule(self._round_of(message))
 
     def _round_of(self, message: CheckRound | AbortRound | ExpelClient) -> RoundRecord:
         self._tell_of(message.federation, message.round)

@@ -9,7 +9,7 @@ import msgspec
 from protocol.messages import Report
 
 
-class Stored(msgspec.Struct, frozen=True, kw_only=True):
+class S3Object(msgspec.Struct, frozen=True, kw_only=True):
     """A file in S3, of one version or the newest, whose data begins at byte `data_start`. `head` are its first bytes,
     as far as they are known already."""
 
@@ -19,7 +19,7 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     head: bytes = b""
 
 
-class Source(msgspec.Struct, frozen=True, kw_only=True):
+class AcceptedUpdate(msgspec.Struct, frozen=True, kw_only=True):
     """An accepted update. `norm` is the L2 norm of its parameters' changes, `integer_change` the largest
     magnitude of its integers' ones, None if it was inspected when none was noted; it is `age` rounds late.
 
@@ -30,7 +30,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     thing: str
     report: Report
     norm: float
-    stored: Stored
+    stored: S3Object
     age: int = 0
     integer_change: int | None = None
     base: int | None = 0

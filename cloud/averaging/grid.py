@@ -125,7 +125,7 @@ class _Growing:
         self._number = number
         self._start = self._end = start
         self._bfloat16 = [bfloat16, bfloat16]
-        self._narrowest_bytes = 0
+        self._least_copy_bytes = 0
         self._floats = [floats, floats]
         self._pieces: list[Piece] = []
 
@@ -133,7 +133,7 @@ class _Growing:
         """After how many more elements of this tensor the part is large enough; infinite if they can't make it so."""
         missing = -(-(min_bytes - self._end + self._start) // DTYPES[tensor.dtype].itemsize)
         if has_bfloat16:  # in which no part has more bytes than in the model, nor fewer than if there were no buffers
-            missing = -(-(min_bytes - self._narrowest_bytes) // bfloat16_bytes(tensor.dtype, "parameter"))
+            missing = -(-(min_bytes - self._least_copy_bytes) // bfloat16_bytes(tensor.dtype, "parameter"))
         if not vectors:
             return missing
         for_vectors = -(-min_bytes // (vectors * _NUMBER_BYTES)) - (self._floats[1] - self._floats[0])
@@ -147,7 +147,7 @@ class _Growing:
             self._floats[1] += piece.size
         self._end += piece.bytes
         self._bfloat16[1] += piece.size * bfloat16_bytes(tensor.dtype, kind)
-        self._narrowest_bytes += piece.size * bfloat16_bytes(tensor.dtype, "parameter")
+        self._least_copy_bytes += piece.size * bfloat16_bytes(tensor.dtype, "parameter")
         self._pieces.append(piece)
 
     def done(self) -> Part:

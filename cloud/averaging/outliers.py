@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cloud.averaging.accepted_updates import Source
+from cloud.averaging.accepted_updates import AcceptedUpdate
 
 LEAST_UPDATES = 4
 """Of fewer it can't be told which ones are far from the others."""
@@ -19,7 +19,7 @@ _LEAST_SPREAD = 0.05
 _NAMED = 3
 
 
-def far_norms(sources: Sequence[Source]) -> list[str]:
+def far_norms(sources: Sequence[AcceptedUpdate]) -> list[str]:
     """The warning of a round with updates whose robust z-score (Iglewicz and Hoaglin, 1993), by median and median
     absolute deviation, is over FAR; the farthest ones are named."""
     if len(sources) < LEAST_UPDATES:

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud.averaging.accepted_updates import Reader, Request, Stored, read_whole
+from cloud.averaging.accepted_updates import Reader, Request, S3Object, read_whole
 from cloud.averaging.blocks import Block
 from cloud.averaging.grid import Piece
 from protocol.encodings import Floats, Integers
@@ -26,7 +26,7 @@ Values = NDArray[np.float64]
 class Base(msgspec.Struct, frozen=True, eq=False):
     """A model that updates were trained from: its file, and where its tensors are in the file's data."""
 
-    stored: Stored
+    stored: S3Object
     tensors: Mapping[str, TensorSpec]
 
 

@@ -37,7 +37,7 @@ def trimmed_mean(values: Matrix | Values, share: float) -> Values:
     option II). `values` is [clients, coordinates], finite."""
     clients, coordinates = values.shape
     trimmed = trimmed_count(clients, share)
-    kept = clients - 2 * trimmed
+    remaining = clients - 2 * trimmed
     mean = np.empty(coordinates)
     # Rows that are a power of two apart, as those of `values` may be, do not all find a place in the cache.
     columns = max(1, _AT_ONCE // clients) | 1
@@ -51,7 +51,7 @@ def trimmed_mean(values: Matrix | Values, share: float) -> Values:
         total[:] = middle[0]
         for row in middle[1:]:
             total += row
-        total /= kept
+        total /= remaining
     return mean
 
 

@@ -64,7 +64,8 @@ class Rows:
 
 
 class Rebasing(NamedTuple):
-    """What the values of late updates are rebased with: by client the place of its base, as `Source.base` has it."""
+    """What the values of late updates are rebased with: by client the place of its base, as `AcceptedUpdate.base` has
+    it."""
 
     reader: BaseReader
     bases: Sequence[int | None]

@@ -1,10 +1,10 @@
-"""Whole updates, and the whole model, as a user's averaging rule sees them: values by tensor."""
+"""Whole updates, and the whole model, as a custom `average` sees them: values by tensor."""
 
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from cloud.averaging.accepted_updates import Reader, Request, Source, read_whole
+from cloud.averaging.accepted_updates import AcceptedUpdate, Reader, Request, read_whole
 from cloud.averaging.rebasing import ModelValues, rebased_buffers, rebased_integers
 from fedgrass.policies import Update
 from protocol.encodings import (
@@ -20,10 +20,10 @@ from protocol.tensors import Array, load, to_float32
 
 
 def read_updates(
-    layout: UpdateLayout, reader: Reader, sources: Sequence[Source], models: Sequence[ModelValues] = ()
+    layout: UpdateLayout, reader: Reader, sources: Sequence[AcceptedUpdate], models: Sequence[ModelValues] = ()
 ) -> Iterator[Update]:
-    """Updates as rules see them, in the order of their things' names. `models` has the values of all models that they
-    were trained from, none if that is the present one."""
+    """Updates as `average` sees them, in the order of their things' names. `models` has the values of all models that
+    they were trained from, none if that is the present one."""
     whole = read_whole(reader, (Request(number, 0, layout.data_bytes) for number in range(len(sources))))
     for source, data in zip(sources, whole, strict=True):
         delta = _by_tensor(layout, data, source.base, models)

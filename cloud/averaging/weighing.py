@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cloud.averaging.accepted_updates import Source
+from cloud.averaging.accepted_updates import AcceptedUpdate
 from cloud.averaging.robust import clipping_factors
 from cloud.averaging.rules import rule_of
 from cloud.averaging.weights import Weighing
@@ -24,7 +24,7 @@ STEPS_RATIO = 10.0
 """`normalize_steps` scales no update up or down by more than this factor."""
 
 
-def weigh(settings: Averaging, training: Training, sources: Sequence[Source]) -> Weighing:
+def weigh(settings: Averaging, training: Training, sources: Sequence[AcceptedUpdate]) -> Weighing:
     """How the updates of a round count.
 
     A weight is 1, or the number of examples (McMahan et al., 2017, algorithm 1) as `counted_examples` has it, divided
@@ -57,7 +57,7 @@ def weigh(settings: Averaging, training: Training, sources: Sequence[Source]) ->
     return Weighing(weights, value_weights, scales, norms * scales, _integer_limit(sources))
 
 
-def _integer_limit(sources: Sequence[Source]) -> float:
+def _integer_limit(sources: Sequence[AcceptedUpdate]) -> float:
     """INTEGER_RATIO times what the median client changed an integer by at most, of an even number the lower one of the
     middle two."""
     known = [source.integer_change for source in sources if source.integer_change is not None]

@@ -5,7 +5,7 @@ All of it are pure functions of the round and what came back in it, so that whoe
 
 import msgspec
 
-from cloud.state.records import ITEM_BYTES, Carried, CohortMember, RoundRecord, plan_of, size_of
+from cloud.state.records import ITEM_BYTES, Carried, CohortMember, RoundRecord, fixed_item, size_of
 from cloud.state.rounds import Responses
 
 _SPARE_BYTES = 2048
@@ -20,10 +20,10 @@ def assignment_of(record: RoundRecord, thing: str) -> int | None:
     return None
 
 
-def unanswered(record: RoundRecord, responses: Responses) -> list[CohortMember]:
-    """The clients of the cohort of which nothing was heard."""
-    answered = {response.thing for response in (*responses.accepted, *responses.failed)}
-    return [member for member in record.cohort if member.thing not in answered]
+def without_response(record: RoundRecord, responses: Responses) -> list[CohortMember]:
+    """The clients of the cohort that have neither an accepted update nor an outcome."""
+    responded = {response.thing for response in (*responses.accepted, *responses.failed)}
+    return [member for member in record.cohort if member.thing not in responded]
 
 
 def busy_after(record: RoundRecord, responses: Responses) -> tuple[CohortMember, ...]:
@@ -40,7 +40,7 @@ def busy_after(record: RoundRecord, responses: Responses) -> tuple[CohortMember,
     refused = {response.thing for response in responses.refused}
     is_noted = record.notified_at is not None or bool(responses.notified)
     busy = []
-    for member in unanswered(record, responses):
+    for member in without_response(record, responses):
         if member.thing in refused:
             continue
         if member.assigned_in is not None:
@@ -58,7 +58,7 @@ def busy_after(record: RoundRecord, responses: Responses) -> tuple[CohortMember,
 def given_up(record: RoundRecord, responses: Responses) -> list[CohortMember]:
     """The clients without a response that no round waits for any more."""
     busy = {member.thing for member in busy_after(record, responses)}
-    return [member for member in unanswered(record, responses) if member.thing not in busy]
+    return [member for member in without_response(record, responses) if member.thing not in busy]
 
 
 def carried_after(record: RoundRecord, responses: Responses) -> tuple[Carried, ...]:
@@ -67,12 +67,12 @@ def carried_after(record: RoundRecord, responses: Responses) -> tuple[Carried, .
     if not record.carry:
         return ()
     older = {c.thing: msgspec.structs.replace(c, age=c.age + 1) for c in record.carried}
-    own = {
+    new = {
         r.thing: Carried(thing=r.thing, round=record.round, age=record.round + 1 - r.report.round)
         for r in responses.accepted
         if r.report is not None
     }
-    carried = older | own
+    carried = older | new
     limit = record.settings.max_staleness or record.round
     return tuple(carried[thing] for thing in sorted(carried) if carried[thing].age <= limit)
 
@@ -83,11 +83,11 @@ def carrying_what_fits(record: RoundRecord) -> RoundRecord:
     if not record.carried:
         return record
     without = msgspec.structs.replace(record, carried=())
-    room = ITEM_BYTES - _SPARE_BYTES - size_of(plan_of(without))
-    kept = []
+    room = ITEM_BYTES - _SPARE_BYTES - size_of(fixed_item(without))
+    fitting = []
     for carried in sorted(record.carried, key=lambda one: (one.age, one.thing)):
         room -= len(msgspec.json.encode(carried)) + 1
         if room < 0:
             break
-        kept.append(carried)
-    return msgspec.structs.replace(record, carried=tuple(sorted(kept, key=lambda one: one.thing)))
+        fitting.append(carried)
+    return msgspec.structs.replace(record, carried=tuple(sorted(fitting, key=lambda one: one.thing)))

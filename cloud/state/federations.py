@@ -26,7 +26,7 @@ class FederationExistsError(Exception):
 
 
 class WrongStatusError(Exception):
-    """The federation is not in a state in which this can be done."""
+    """The federation's status does not allow this."""
 
 
 class Federations:

@@ -24,7 +24,7 @@ class Groups:
         self._connect = connect
         self._client: IoTClient | None = None
         self._known: Recent[str, set[str]] = Recent(KNOWN_S)
-        self._kept: dict[str, tuple[float, frozenset[str]]] = {}
+        self._members: dict[str, tuple[float, frozenset[str]]] = {}
 
     def of(self, thing: str) -> set[str]:
         """The names of the groups that a thing is in, or was in a minute ago; none, if there is no such thing."""
@@ -52,10 +52,10 @@ class Groups:
 
     def recent_members(self, group: str, now: float) -> frozenset[str]:
         """The same as it was a minute before `now`, or later."""
-        read_at, members = self._kept.get(group, (None, frozenset()))
+        read_at, members = self._members.get(group, (None, frozenset()))
         if read_at is None or now - read_at > KNOWN_S:
             members = self.members(group)
-            self._kept[group] = now, members
+            self._members[group] = now, members
         return members
 
     @property

@@ -2,7 +2,7 @@
 
              claim
                │
-               ▼     target reached, or a custom rule;             lease expired, or let go:
+               ▼     target reached, or is_complete;               lease expired, or let go:
           ┌─────────┐  all answered with quorum;   ┌───────────┐   taken over
           │  open   │  deadline with quorum        │ averaging │──────────┐
           │         │─────────────────────────────►│  (lease)  │◄─────────┘
@@ -46,8 +46,8 @@ class Lease(msgspec.Struct, frozen=True):
 
 
 class Counted(msgspec.Struct, frozen=True, kw_only=True):
-    """Clients answered: `accepted` updates passed inspection, `failed` clients said that none will come; `recovered` of
-    the accepted are from clients that had said so before."""
+    """Clients responded: `accepted` updates passed inspection, `failed` clients reported that none will come;
+    `recovered` of the accepted are from clients that had failed before."""
 
     accepted: int = 0
     failed: int = 0
@@ -55,7 +55,7 @@ class Counted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Satisfied(msgspec.Struct, frozen=True):
-    """A custom rule says that the round has all it needs."""
+    """The custom `is_complete` says that the round has all it needs."""
 
 
 class Checked(msgspec.Struct, frozen=True):

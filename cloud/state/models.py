@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from botocore.exceptions import ClientError
 
-from cloud.state.object_cache import KEPT_BYTES, Kept
+from cloud.state.object_cache import CACHE_BYTES, ObjectCache
 from protocol import names
 from protocol.messages import ModelReference
 from protocol.tensors import Header, header_length, parse_header
@@ -71,10 +71,10 @@ class Fetched(msgspec.Struct, frozen=True, kw_only=True):
 class Models:
     """The bucket of one deployment."""
 
-    def __init__(self, s3: "S3Client", bucket: str, kept_bytes: int = KEPT_BYTES) -> None:
+    def __init__(self, s3: "S3Client", bucket: str, cache_bytes: int = CACHE_BYTES) -> None:
         self._s3 = s3
         self._bucket = bucket
-        self._kept = Kept(kept_bytes)
+        self._cache = ObjectCache(cache_bytes)
 
     def get(self, model: ModelReference) -> bytes:
         """A global model's bytes, checked.
@@ -102,27 +102,27 @@ class Models:
                 raise TooLargeError(f"{answer['ContentLength']} bytes; at most {at_most} are expected")
             return Fetched(data=body.read(), version_id=answer.get("VersionId"))
 
-    def keep(self, key: str, fetched: Fetched) -> None:
-        """Keep what was fetched in memory, as long as it is not displaced by what is kept after it."""
+    def cache(self, key: str, fetched: Fetched) -> None:
+        """Keep what was fetched in memory, until what is cached after it displaces it."""
         if fetched.version_id is not None:
-            self._kept.add(key, fetched.version_id, fetched.data)
+            self._cache.add(key, fetched.version_id, fetched.data)
 
-    def kept(self, key: str, version_id: str | None) -> bytes | None:
-        """This version of an object, if it is in memory."""
-        return None if version_id is None else self._kept.get(key, version_id)
+    def cached(self, key: str, version_id: str | None) -> bytes | None:
+        """This version of an object, if it is cached."""
+        return None if version_id is None else self._cache.get(key, version_id)
 
-    def keep_model(self, model: ModelReference, data: bytes) -> None:
-        """As `keep`, for a model and `beginning`."""
-        self._kept.add(model.key, model.sha256, data)
+    def cache_model(self, model: ModelReference, data: bytes) -> None:
+        """As `cache`, for a model and `beginning`."""
+        self._cache.add(model.key, model.sha256, data)
 
     def beginning(self, model: ModelReference, size: int) -> bytes:
-        """The first bytes of a model: all of it if it is kept, else `size`, or fewer if it has no more.
+        """The first bytes of a model: all of it if it is cached, else `size`, or fewer if it has no more.
 
         Raises:
             MissingObjectError: it isn't there.
         """
-        kept = self._kept.get(model.key, model.sha256)
-        return self.range(model.key, 0, min(model.bytes, size)) if kept is None else kept
+        cached = self._cache.get(model.key, model.sha256)
+        return self.range(model.key, 0, min(model.bytes, size)) if cached is None else cached
 
     def range(self, key: str, start: int, end: int, *, version_id: str | None = None) -> bytes:
         """Bytes `start` to `end` of an object, fewer if it ends before; not none.
@@ -163,7 +163,7 @@ class Models:
         """Delete one version of an object for good. If it is gone, nothing happens."""
         self._s3.delete_object(Bucket=self._bucket, Key=key, VersionId=version_id)
 
-    def put(self, key: str, data: bytes) -> ModelReference:
+    def put_new(self, key: str, data: bytes) -> ModelReference:
         """Write a model, and tell how to refer to it. If it has been written already, nothing happens.
 
         Raises:
@@ -179,7 +179,7 @@ class Models:
                 raise self._other(key) from error
         return written
 
-    def put_bytes(self, key: str, data: bytes) -> None:
+    def put_partial(self, key: str, data: bytes) -> None:
         """Write an object that is an intermediate result: it expires as updates do."""
         self._s3.put_object(Bucket=self._bucket, Key=key, Body=data, Tagging=names.EXPIRING_TAG)
 

@@ -125,7 +125,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
 class RoundRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One round. Times are seconds since 1970-01-01 UTC.
 
-    The fields of PLAN are written when the round opens and never change; they are an item of their own, so that what
+    The FIXED_FIELDS are written when the round opens and never change; they are an item of their own, so that what
     changes stays small however large the cohort is. The settings are the federation's as they were then: a round is
     carried through as it began.
 
@@ -186,7 +186,7 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 _KEYS = ("federation", "thing", "round", "response")
 
-PLAN = ("settings", "base", "schema", "cohort", "target", "quorum", "carried")
+FIXED_FIELDS = ("settings", "base", "schema", "cohort", "target", "quorum", "carried")
 """The fields of a RoundRecord that never change."""
 
 ITEM_BYTES = 400 << 10
@@ -270,9 +270,9 @@ def _named(item: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {next(iter(attribute.values()))!r}" for name, attribute in found.items())
 
 
-def plan_of(record: RoundRecord) -> Item:
-    """What never changes of a round, as an item without its key."""
-    values = {name: getattr(record, name) for name in (*PLAN, "opened_at", "life")}
+def fixed_item(record: RoundRecord) -> Item:
+    """The fixed fields of a round, as an item without its key."""
+    values = {name: getattr(record, name) for name in (*FIXED_FIELDS, "opened_at", "life")}
     return {name: to_attribute(value) for name, value in values.items()}
 
 

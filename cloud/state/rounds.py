@@ -1,7 +1,7 @@
 """The rounds and responses tables, and the conditional writes that make a round safe.
 
-A round is two items: what changes is small, and in the rounds table; its plan, which never changes, is in its
-partition of the responses table, with one item for each client's response:
+A round is two items: what changes is small, and in the rounds table; what is fixed is in its partition of the responses
+table, with one item for each client's response:
 
     rounds      <federation>, <round>                           status, version, counts, deadline, lease, ...
     responses   <federation>#<round>, #plan                     settings, base model, cohort, target, ...
@@ -28,14 +28,14 @@ import msgspec
 from cloud.state.lenient_reader import Reader
 from cloud.state.life_conditions import is_new, same_expelled, same_life
 from cloud.state.records import (
-    PLAN,
+    FIXED_FIELDS,
     CorruptRecordError,
     Item,
     ResponseRecord,
     ResponseState,
     RoundRecord,
+    fixed_item,
     from_item,
-    plan_of,
     to_attribute,
     to_item,
 )
@@ -45,14 +45,14 @@ if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
     from types_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
-_PLANS_KEPT = 64
+_FIXED_ITEMS_CACHED = 64
 _KEYS_AT_ONCE = 100
 """DynamoDB reads no more items in one call."""
 
 ROOM_AT_END = TRANSACTION_ITEMS - 2
 """The transaction that ends a round has room for so many writes beside those of the round and of the pointer."""
 
-# Stored keys: they stay as they are.
+# Stored keys, of updates and of outcomes: they stay as they are.
 _EARLY = {False: "#early-update", True: "#early-word"}
 
 _IDENTITY = ("federation", "round", "opened_at", "life", "version")
@@ -96,7 +96,7 @@ class Responses(msgspec.Struct, frozen=True, kw_only=True):
     notified: dict[str, float] = {}
 
     def including(self, responses: Iterable[ResponseRecord]) -> "Responses":
-        """These responses with some that count, each in the place of what its client had said before."""
+        """These responses with some that count, each in the place of its client's earlier one."""
         known = {r.thing: r for r in (*self.accepted, *self.failed, *responses)}
         counted = [known[thing] for thing in sorted(known)]
         return msgspec.structs.replace(
@@ -106,7 +106,7 @@ class Responses(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class _Plan(msgspec.Struct):
+class _FixedItem(msgspec.Struct):
     item: Item
     opened_at: float
 
@@ -132,7 +132,7 @@ class Rounds:
         self._rounds = rounds
         self._responses = responses
         self._federations = federations
-        self._plans: dict[tuple[str, int], _Plan] = {}
+        self._fixed_items: dict[tuple[str, int], _FixedItem] = {}
 
     def get(self, federation: str, round_number: int) -> RoundRecord:
         """The round as it is now.
@@ -143,14 +143,14 @@ class Rounds:
         """
         key = _key(federation, round_number)
         wanted: dict[str, Any] = {self._rounds: {"Keys": [key], "ConsistentRead": True}}
-        if (federation, round_number) not in self._plans:
+        if (federation, round_number) not in self._fixed_items:
             wanted[self._responses] = {"Keys": [_response_key(federation, round_number, "#plan")]}
             wanted[self._responses]["ConsistentRead"] = True
         found: Mapping[str, Any] = self._batch_get(wanted)
         if not found.get(self._rounds):
             raise UnknownRoundError(f"federation {federation!r} has no round {round_number}")
-        if plan := found.get(self._responses):
-            self._remember(federation, round_number, plan[0])
+        if fixed := found.get(self._responses):
+            self._remember(federation, round_number, fixed[0])
         return self._join(found[self._rounds][0])
 
     def of(self, federation: str, life: str, round_number: int) -> RoundRecord:
@@ -179,12 +179,12 @@ class Rounds:
             NotClaimedError: someone else did, or the federation is not running, or not at the round before, or its
                 model is another one by now, or it has expelled others.
         """
-        changing = {name: getattr(record, name) for name in record.__struct_fields__ if name not in PLAN}
-        plan_key = _response_key(record.federation, record.round, "#plan")
+        changing = {name: getattr(record, name) for name in record.__struct_fields__ if name not in FIXED_FIELDS}
+        fixed_key = _response_key(record.federation, record.round, "#plan")
         put: Any = {"TableName": self._rounds, "Item": _values("", changing)} | is_new("federation", record.life)
         writes: list[TransactWriteItemTypeDef] = [
             {"Put": put},
-            {"Put": {"TableName": self._responses, "Item": plan_key | plan_of(record)}},
+            {"Put": {"TableName": self._responses, "Item": fixed_key | fixed_item(record)}},
             {
                 "ConditionCheck": {
                     "TableName": self._federations,
@@ -322,15 +322,15 @@ class Rounds:
             ConsistentRead=True,
         )
         items = {item["response"]["S"]: item for page in pages for item in page["Items"]}
-        plan = items.pop("#plan", None)
-        told = items.pop("#notified", None)
+        fixed = items.pop("#plan", None)
+        notified_item = items.pop("#notified", None)
         responses = list(self._reader.records(items.values(), ResponseRecord))
         notified: dict[str, float] = {}
-        if plan is not None:
-            self._remember(federation, round_number, plan)
-            life = plan["life"]["S"] if "life" in plan else ""
+        if fixed is not None:
+            self._remember(federation, round_number, fixed)
+            life = fixed["life"]["S"] if "life" in fixed else ""
             responses = [response for response in responses if response.life == life]
-            for record in self._reader.records([told] if told else [], _Notified):
+            for record in self._reader.records([notified_item] if notified_item else [], _Notified):
                 notified = record.notified if record.life == life else {}
         return Responses(
             accepted=tuple(r for r in responses if r.state == "accepted"),
@@ -355,11 +355,11 @@ class Rounds:
         changes = {
             name: getattr(after, name)
             for name in after.__struct_fields__
-            if name not in _IDENTITY and name not in PLAN and getattr(after, name) != getattr(before, name)
+            if name not in _IDENTITY and name not in FIXED_FIELDS and getattr(after, name) != getattr(before, name)
         }
         removed = [name for name, value in changes.items() if value is None]
-        kept = {name: value for name, value in changes.items() if value is not None} | {"version": after.version}
-        expression = "SET " + ", ".join(f"#{name} = :{name}" for name in kept)
+        changed = {name: value for name, value in changes.items() if value is not None} | {"version": after.version}
+        expression = "SET " + ", ".join(f"#{name} = :{name}" for name in changed)
         if removed:
             expression += " REMOVE " + ", ".join(f"#{name}" for name in removed)
         values = {":before": before.version, ":opened_at": before.opened_at}
@@ -370,8 +370,8 @@ class Rounds:
                 "UpdateExpression": expression,
                 # A federation that was made anew under the same name has rounds of the same numbers.
                 "ConditionExpression": "#version = :before AND opened_at = :opened_at",
-                "ExpressionAttributeNames": {f"#{name}": name for name in (*kept, *removed)},
-                "ExpressionAttributeValues": _values(":", kept) | _values("", values),
+                "ExpressionAttributeNames": {f"#{name}": name for name in (*changed, *removed)},
+                "ExpressionAttributeValues": _values(":", changed) | _values("", values),
                 "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
             }
         }
@@ -445,23 +445,23 @@ class Rounds:
         return answer["Responses"]
 
     def _remember(self, federation: str, round_number: int, item: Mapping[str, Any]) -> None:
-        while len(self._plans) >= _PLANS_KEPT:
-            del self._plans[next(iter(self._plans))]
-        plan = {name: value for name, value in item.items() if name in PLAN}
-        self._plans[federation, round_number] = _Plan(plan, _opened_at(item))
+        while len(self._fixed_items) >= _FIXED_ITEMS_CACHED:
+            del self._fixed_items[next(iter(self._fixed_items))]
+        fixed = {name: value for name, value in item.items() if name in FIXED_FIELDS}
+        self._fixed_items[federation, round_number] = _FixedItem(fixed, _opened_at(item))
 
     def _join(self, changing: Mapping[str, Any]) -> RoundRecord:
-        """The whole round, from its changing item and its plan."""
+        """The whole round, from its changing and its fixed item."""
         federation, round_number = changing["federation"]["S"], int(changing["round"]["N"])
-        plan = self._plans.get((federation, round_number))
-        if plan is None or plan.opened_at != _opened_at(changing):
+        fixed = self._fixed_items.get((federation, round_number))
+        if fixed is None or fixed.opened_at != _opened_at(changing):
             keys = [_response_key(federation, round_number, "#plan")]
             found = self._batch_get({self._responses: {"Keys": keys, "ConsistentRead": True}})
             if not found.get(self._responses):
                 raise CorruptRecordError(f"round {round_number} of {federation!r} in DynamoDB has no plan")
             self._remember(federation, round_number, found[self._responses][0])
-            plan = self._plans[federation, round_number]
-        return from_item({**changing, **plan.item}, RoundRecord)
+            fixed = self._fixed_items[federation, round_number]
+        return from_item({**changing, **fixed.item}, RoundRecord)
 
 
 def _key(federation: str, round_number: int) -> Item:

@@ -7,12 +7,12 @@ from fedgrass.policies import Client, Round
 
 
 def client_view(record: ClientRecord) -> Client:
-    """A client's record as rules see it."""
+    """A client's record as custom functions see it."""
     return Client(**{name: getattr(record, name) for name in Client.__struct_fields__})
 
 
 def round_view(record: RoundRecord, responses: Iterable[ResponseRecord], now: float) -> Round:
-    """A round's record as rules see it."""
+    """A round's record as custom functions see it."""
     return Round(
         federation=record.federation,
         number=record.round,

@@ -205,7 +205,7 @@ def test_a_federation_that_is_older_than_lives_goes_on_with_the_devices_that_it_
     simulated: SimulatedFederation,
 ) -> None:
     data = dump(INITIAL, DTYPES, encode(ModelHeader(federation=simulated.name, round=0)))
-    reference = simulated.operations.models.put(names.model_key(simulated.name, 0), data)
+    reference = simulated.operations.models.put_new(names.model_key(simulated.name, 0), data)
     record = FederationRecord(
         federation=simulated.name,
         settings=federation(name=simulated.name, rounds=2),

@@ -606,7 +606,7 @@ class Schedules(RuleBasedStateMachine):
         self.world.part_bytes = part_bytes
         dynamodb: Any = self.world.dynamodb
         s3: Any = self.world.s3
-        model = Models(s3, "bucket").put(names.model_key(FEDERATION, 0), model_file(0, [1.0, -2.0]))
+        model = Models(s3, "bucket").put_new(names.model_key(FEDERATION, 0), model_file(0, [1.0, -2.0]))
         self.federations.create(chosen, model, "s")
         self.federations.change_status(FEDERATION, "running", ("ready",))
         hello = Hello(component_version="1.0.0", architecture="aarch64", memory_bytes=1, cpu_count=1)

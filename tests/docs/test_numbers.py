@@ -5,7 +5,7 @@ import pytest
 from cloud.averaging.sums import GROUP
 from cloud.settings import MAX_COHORT
 from cloud.state.lifecycle import MAX_ATTEMPTS, MIN_LEASE_S
-from cloud.state.object_cache import KEPT_BYTES
+from cloud.state.object_cache import CACHE_BYTES
 from cloud.state.transactions import TRANSACTION_ITEMS
 from components.client.agent.configuration import Configuration
 from components.client.agent.state_machine import CONFIRM_S
@@ -23,7 +23,7 @@ STATED = {
     "docs/architecture.md": [
         f"looked for in the shadow {CONFIRM_S:g} s later",
         f"An update of {IN_PARTS_BYTES // MEBIBYTE} MiB and more is sent in parts",
-        f"at most {KEPT_BYTES // MEBIBYTE} MiB: those are not read again",
+        f"at most {CACHE_BYTES // MEBIBYTE} MiB: those are not read again",
         f"{GROUP} in a group",
         f"the lease ends ({MIN_LEASE_S:g} s and more",
         f"at most {MAX_COHORT:,} clients (`MAX_COHORT`)",

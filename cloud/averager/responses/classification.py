@@ -3,13 +3,17 @@
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from cloud.averager.responses.inspection import LateError, RefusedError
+from cloud.averager.responses.inspection import RefusedError
 from cloud.averager.responses.messages import ArrivedOutcome, ArrivedUpdate, Response
 from cloud.averager.responses.verdicts import Judged, failure, refused
 from cloud.state.carry_over import assignment_of
 from cloud.state.records import EXPELLED, RoundRecord
 
 Sent = TypeVar("Sent", ArrivedUpdate, Response)
+
+
+class LateError(RefusedError):
+    """An update that nothing is wrong with, but that it comes too late: slow devices send such ones."""
 
 
 def newest_of(responses: Iterable[Sent]) -> list[Sent]:

@@ -47,10 +47,6 @@ class RefusedError(Exception):
     """An update that does not count; the text is the reason that is recorded."""
 
 
-class LateError(RefusedError):
-    """An update that nothing is wrong with, but that it comes too late: slow devices send such ones."""
-
-
 class Inspected(msgspec.Struct, frozen=True, kw_only=True):
     """What inspection learned of a good update. `norm` is the L2 norm of its parameters' changes, `integer_change`
     the largest magnitude of its integers' ones; its data begins at byte `data_start` of the file."""

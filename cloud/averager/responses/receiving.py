@@ -12,7 +12,7 @@ from cloud.averager.responses.fetching import UpdatesAhead
 from cloud.averager.responses.inspection import RefusedError, inspect
 from cloud.averager.responses.messages import ArrivedUpdate, AssignedRound, Response
 from cloud.averager.responses.schemas import Schemas
-from cloud.averager.responses.setting_aside import Aside
+from cloud.averager.responses.setting_aside import UncountedResponses
 from cloud.averager.responses.storage_accounting import Storage
 from cloud.averager.responses.strays import Strays
 from cloud.averager.responses.verdicts import Judged, acceptance, records_of_good, refused
@@ -33,7 +33,7 @@ class Receiver:
         self._schemas = schemas
         self._rounds = rounds
         self._storage = storage
-        self._aside = Aside(services, rounds, storage)
+        self._aside = UncountedResponses(services, rounds, storage)
         self.strays = Strays(services, schemas, storage)
 
     def receive(self, assigned_in: AssignedRound, responses: Sequence[Response]) -> set[str]:
@@ -80,7 +80,7 @@ class Receiver:
         try:
             fetched = fetching.result()
             inspected = inspect(fetched.data, update.name, assigned, self._schemas.of(assigned))
-            self._services.models.keep(update.key, fetched)  # it will be averaged, often by this very invocation
+            self._services.models.cache(update.key, fetched)  # it will be averaged, often by this very invocation
         except (RefusedError, TooLargeError, MissingObjectError) as error:
             return refused(update, "refused", str(error))
         except Exception:

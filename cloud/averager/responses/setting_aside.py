@@ -19,7 +19,7 @@ MAX_WAIT_S = 14 * 86_400
 """If no round has opened after this, as the federation is paused, what waits for one is given up."""
 
 
-class Aside:
+class UncountedResponses:
     """Where responses go that don't count now."""
 
     def __init__(self, services: Services, rounds: RoundLoop, storage: Storage) -> None:
@@ -35,11 +35,11 @@ class Aside:
         if not aside:
             return
         on_record = self._on_record({one.thing for one in aside}, assigned, latest)
-        answered = {known.thing for known in on_record if known.state not in ("refused", "early")}
-        if any(one.verdict == "early" and one.response.put_off and one.thing in answered for one in aside):
+        responded = {known.thing for known in on_record if known.state not in ("refused", "early")}
+        if any(one.verdict == "early" and one.response.put_off and one.thing in responded for one in aside):
             self._rounds.check(latest)  # this is a redelivery: what the first delivery led to may have been cut off
         now = time.time()
-        settled = [_settled(one, answered, assigned.settings.max_staleness, now) for one in aside]
+        settled = [_settled(one, responded, assigned.settings.max_staleness, now) for one in aside]
         for round_number, news in _news(settled, on_record, assigned, latest).items():
             records = [one.record for one in news if one.record is not None]
             self._refusals.record(assigned.federation, assigned.life, round_number, records)
@@ -73,12 +73,12 @@ class Aside:
             self._services.notices.put_off(one.body, max(next_at, now + wait_s), now)
 
 
-def _settled(one: Judged, answered: set[str], max_staleness: int, now: float) -> Judged:
-    """An early response that no round will want is late: its client has answered already, the federation is not
+def _settled(one: Judged, responded: set[str], max_staleness: int, now: float) -> Judged:
+    """An early response that no round will want is late: its client has responded already, the federation is not
     buffered, or it has waited for too long."""
     if one.verdict != "early":
         return one
-    if not max_staleness or one.thing in answered:
+    if not max_staleness or one.thing in responded:
         return refused(one.response, "late", "late: the round is no longer open")
     if now - one.response.arrived_at > MAX_WAIT_S:
         return refused(one.response, "late", f"too old: no round has opened for {MAX_WAIT_S // 86_400} days")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from cloud.averager.round.client_histories import histories_of
-from cloud.averager.round.pacing import Ended, not_before
+from cloud.averager.round.pacing import EndedRound, not_before
 from cloud.averager.work.model_files import key_of
 from cloud.averaging.new_model import FILES
 from cloud.averaging.rules import rule_of
@@ -17,7 +17,7 @@ from cloud.averaging.weighing import counted_examples
 from cloud.custom_policies import InvalidPolicyError
 from cloud.services import Services
 from cloud.settings import Averaging
-from cloud.state.carry_over import given_up, unanswered
+from cloud.state.carry_over import given_up, without_response
 from cloud.state.records import CohortMember, RoundRecord
 from cloud.state.rounds import Responses
 from cloud.state.views import round_view
@@ -55,7 +55,7 @@ def follow_up(services: Services, record: RoundRecord, responses: Responses) -> 
         record.accepted,
         record.failed,
         record.refused,
-        len(unanswered(record, responses)),
+        len(without_response(record, responses)),
         record.reason or "",
     )
 
@@ -149,11 +149,11 @@ def _median(values: Sequence[tuple[float, int]]) -> float:
 
 
 def next_round_at(services: Services, record: RoundRecord, responses: Responses) -> float:
-    """The earliest time for the round after one that ends, as its pacing says; a rule that fails is logged, and does
-    not hold the federation up."""
+    """The earliest time for the round after one that ends, as its pacing says; a custom function that fails is
+    logged, and does not hold the federation up."""
     ended_at = record.closed_at or time.time()
     try:
-        last = Ended(
+        last = EndedRound(
             round=round_view(record, responses.accepted, ended_at),
             opened_at=record.opened_at,
             next_round_delay=services.policy(record.settings, "next_round_delay"),

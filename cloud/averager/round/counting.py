@@ -10,7 +10,7 @@ from cloud.state.records import ResponseRecord, ResponseState, RoundRecord
 
 class Counting(msgspec.Struct, frozen=True):
     """Responses by client, which may be on record already; `recovered` are the clients whose update takes the place of
-    the failure that they told of before."""
+    the failure that they reported before."""
 
     responses: Mapping[str, ResponseRecord] = {}
     recovered: frozenset[str] = frozenset()
@@ -30,9 +30,9 @@ class Counting(msgspec.Struct, frozen=True):
             for thing, state in known.items()
             if state in ("failed", "declined") and self.responses[thing].state == "accepted"
         }
-        left = {thing: said for thing, said in self.responses.items() if thing not in known or thing in recovered}
+        left = {thing: one for thing, one in self.responses.items() if thing not in known or thing in recovered}
         return Counting(left, self.recovered | recovered)
 
     def at(self, record: RoundRecord) -> "Counting":
         """What is left to count in the round as it is now: nothing of what it has expelled meanwhile."""
-        return Counting({t: said for t, said in self.responses.items() if t not in record.expelled}, self.recovered)
+        return Counting({t: one for t, one in self.responses.items() if t not in record.expelled}, self.recovered)

@@ -125,10 +125,10 @@ class RoundLoop:
                 follow_up(self._services, record, self._responses_to(record))
         return record
 
-    def look(self, record: RoundRecord) -> None:
+    def check_and_reschedule(self, record: RoundRecord) -> None:
         """As `check`, and asks for the next check. So one is always pending while the round goes on, whatever became of
         the invocation that changed its deadline or took its lease."""
-        self._look_again(self.check(record))
+        self._schedule_check(self.check(record))
 
     def abort(self, record: RoundRecord, reason: str) -> None:
         """End a round without a model, unless it has ended."""
@@ -227,11 +227,11 @@ class RoundLoop:
     def _average(self, written: _Written) -> _Turn:
         """Go on with averaging, under the lease that the step has taken."""
         record = written.after
-        looking_again = self._services.parallel.submit(self._look_again, record)
+        scheduling = self._services.parallel.submit(self._schedule_check, record)
         try:
             inputs = gather(self._services, record, written.responses, written.head)
             event = average(self._services, inputs, self._owner)
-            looking_again.result()
+            scheduling.result()
         except _HOPELESS as error:
             return _Turn(record, _given_up(record, error))
         except Exception as error:
@@ -257,7 +257,7 @@ class RoundLoop:
             return lease_s(updates_bytes, self._remaining_s())
         return lease_s(updates_bytes / work.shards / work.groups, INVOCATION_S)
 
-    def _look_again(self, record: RoundRecord) -> None:
+    def _schedule_check(self, record: RoundRecord) -> None:
         """Have the round looked at when its deadline or lease ends, should nobody have ended it by then."""
         at = next_check(record)
         if at is not None:
@@ -268,10 +268,10 @@ class RoundLoop:
         return self._services.rounds.responses(record.federation, record.round)
 
     def _is_satisfied(self, record: RoundRecord) -> bool:
-        rule = self._services.policy(record.settings, "is_complete")
+        is_complete = self._services.policy(record.settings, "is_complete")
         responses = self._responses_to(record)
         try:
-            satisfied: bool = call(rule, bool, round_view(record, responses.accepted, time.time()))
+            satisfied: bool = call(is_complete, bool, round_view(record, responses.accepted, time.time()))
         except InvalidPolicyError:
             _log.exception("federation=%s round=%d is_complete failed", record.federation, record.round)
             return False

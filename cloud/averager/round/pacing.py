@@ -10,7 +10,7 @@ from cloud.settings import MAX_WAIT_S, Pacing, PacingPolicyName
 from fedgrass.policies import Round
 
 
-class Ended(msgspec.Struct, frozen=True, kw_only=True):
+class EndedRound(msgspec.Struct, frozen=True, kw_only=True):
     """The round that has ended. `next_round_delay` is the user's function, None if the settings don't ask for it."""
 
     round: Round
@@ -22,11 +22,11 @@ class PacingPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """When the next round opens: not before a time, in seconds since 1970-01-01 UTC. `settings`: the options of pacing
     that only some policies use, this one among them; it needs them."""
 
-    not_before: Callable[[Pacing, Ended], float]
+    not_before: Callable[[Pacing, EndedRound], float]
     settings: frozenset[str] = frozenset()
 
 
-def _custom(_: Pacing, last: Ended) -> float:
+def _custom(_: Pacing, last: EndedRound) -> float:
     if last.next_round_delay is None:
         raise InvalidPolicyError("pacing.policy is custom, but no next_round_delay was loaded")
     seconds = Annotated[float, msgspec.Meta(ge=0, le=MAX_WAIT_S)]
@@ -54,7 +54,7 @@ def pacing_policy_of(name: PacingPolicyName) -> PacingPolicy:
             assert_never(name)
 
 
-def not_before(pacing: Pacing, last: Ended) -> float:
+def not_before(pacing: Pacing, last: EndedRound) -> float:
     """The earliest time for the next round, in seconds since 1970-01-01 UTC.
 
     Raises:

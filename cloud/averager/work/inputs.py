@@ -8,7 +8,7 @@ import msgspec
 from cloud.averager.work.model_files import files_of, key_of
 from cloud.averager.work.object_reader import ObjectReader
 from cloud.averager.work.older_models import bases_of
-from cloud.averaging.accepted_updates import Source, Stored
+from cloud.averaging.accepted_updates import AcceptedUpdate, S3Object
 from cloud.averaging.blocks import Block, blocks_of
 from cloud.averaging.grid import Grid, Part, grid_of
 from cloud.averaging.new_model import File
@@ -41,12 +41,12 @@ class Inputs(msgspec.Struct, frozen=True, eq=False, kw_only=True):
 
     record: RoundRecord
     responses: Responses
-    sources: tuple[Source, ...]
+    sources: tuple[AcceptedUpdate, ...]
     layout: UpdateLayout
     weighing: Weighing
     grid: Grid
     files: tuple[File, ...]
-    before: tuple[Stored, ...]
+    before: tuple[S3Object, ...]
     bases: tuple[Base, ...]
 
     def blocks(self, parts: Sequence[Part], *, of_all_clients: bool = False) -> list[Block]:
@@ -130,18 +130,18 @@ def gather(
     )
 
 
-def _before(record: RoundRecord, header: Header, grid: Grid, files: Sequence[File], head: bytes) -> Iterator[Stored]:
+def _before(record: RoundRecord, header: Header, grid: Grid, files: Sequence[File], head: bytes) -> Iterator[S3Object]:
     """What is read of the base: nothing but the model, if no round made it."""
     round_number = names.parse_model_key(record.base.key).round
-    yield Stored(key=record.base.key, data_start=header.length, head=head)
+    yield S3Object(key=record.base.key, data_start=header.length, head=head)
     for file in files[1:] if round_number else ():
         if file == "bfloat16":
             continue
         start = grid.optimizer_start(round_number) if file == "optimizer" else grid.model_start(round_number)
-        yield Stored(key=key_of(file, record, round_number), data_start=len(start))
+        yield S3Object(key=key_of(file, record, round_number), data_start=len(start))
 
 
-def sources_of(services: Services, record: RoundRecord, responses: Responses) -> tuple[Source, ...]:
+def sources_of(services: Services, record: RoundRecord, responses: Responses) -> tuple[AcceptedUpdate, ...]:
     """What is averaged, in the order of the things' names: a client's newer update takes the place of a carried one."""
     sources = {response.thing: _source(services, record, response) for response in responses.accepted}
     by_round: dict[int, list[Carried]] = {}
@@ -155,7 +155,7 @@ def sources_of(services: Services, record: RoundRecord, responses: Responses) ->
     return tuple(sources[thing] for thing in sorted(sources))
 
 
-def _source(services: Services, record: RoundRecord, response: ResponseRecord) -> Source:
+def _source(services: Services, record: RoundRecord, response: ResponseRecord) -> AcceptedUpdate:
     if response.report is None:
         raise CorruptRecordError(
             f"an accepted response of {response.thing} that round {record.round} of {record.federation!r} averages has "
@@ -165,12 +165,12 @@ def _source(services: Services, record: RoundRecord, response: ResponseRecord) -
     assigned_in = response.report.round
     key = response.key or names.former_update_key(record.federation, assigned_in, response.thing, record.life)
     version_id = response.version_id
-    kept = services.models.kept(key, version_id) or b""
-    return Source(
+    cached = services.models.cached(key, version_id) or b""
+    return AcceptedUpdate(
         thing=response.thing,
         report=response.report,
         norm=response.norm or 0.0,
         integer_change=response.integer_change,
-        stored=Stored(key=key, data_start=response.data_start, version_id=version_id, head=kept),
+        stored=S3Object(key=key, data_start=response.data_start, version_id=version_id, head=cached),
         age=record.round - assigned_in,
     )

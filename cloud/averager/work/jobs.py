@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from cloud.averager.work.inputs import Inputs
-from cloud.averager.work.model_files import Outputs, key_of
+from cloud.averager.work.model_files import ModelWriter, key_of
 from cloud.averager.work.object_reader import ObjectReader
 from cloud.averager.work.older_models import without_base
 from cloud.averager.work.round_updates import StoredUpdates
-from cloud.averaging.accepted_updates import Stored
+from cloud.averaging.accepted_updates import S3Object
 from cloud.averaging.blocks import Block
 from cloud.averaging.distances import gram
 from cloud.averaging.grid import Part
@@ -75,7 +75,7 @@ class Averager:
         shard, group = divmod(job, work.groups if work.present == "sums" else 1)
         parts = self._inputs.grid.shard(shard, work.shards)
         if work.present == "distances":
-            self._services.models.put_bytes(self._key(f"distances-{shard}"), self._gram(parts).tobytes())
+            self._services.models.put_partial(self._key(f"distances-{shard}"), self._gram(parts).tobytes())
         elif work.present == "sums":
             self._write_sums(parts, work, shard, group)
         else:
@@ -91,7 +91,7 @@ class Averager:
         stored = None if summed is None else self._stored_sums(blocks, summed)
         change = self._rule.change(StoredUpdates(services, inputs, blocks, selected, stored))
         before = OldModelReader(inputs.grid, parts, inputs.before_reader(services), inputs.files[: len(inputs.before)])
-        outputs = Outputs(
+        writer = ModelWriter(
             services.models,
             services.parallel,
             inputs.grid,
@@ -100,9 +100,9 @@ class Averager:
             services.waited_s,
         )
         for new in new_model_parts(inputs.grid, parts, blocks, change, before, self._settings):
-            outputs.write(new)
+            writer.write(new)
             self._negative |= new.negative
-        return outputs.finish()
+        return writer.finish()
 
     # ---- What goes before the last stage
 
@@ -134,11 +134,11 @@ class Averager:
         for number in range(first, end):
             sums = GroupSums(self._inputs.updates(self._services, blocks, all_groups[number]), weighing, total)
             data = b"".join(next(sums.of(block)).all.tobytes() for block in blocks)
-            self._services.models.put_bytes(self._key(f"sums-{shard}-{number}"), data)
+            self._services.models.put_partial(self._key(f"sums-{shard}-{number}"), data)
 
     def _stored_sums(self, blocks: Sequence[Block], shard: int) -> StoredSums:
         groups = len(groups_of(self._everyone))
-        files = [Stored(key=self._key(f"sums-{shard}-{number}"), data_start=0) for number in range(groups)]
+        files = [S3Object(key=self._key(f"sums-{shard}-{number}"), data_start=0) for number in range(groups)]
         reader = ObjectReader(self._services.models, files, self._services.parallel, self._services.waited_s)
         return StoredSums(reader, blocks, groups)
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from cloud.averager.work.object_reader import ObjectReader, waiting
-from cloud.averaging.accepted_updates import Request, Stored, read_whole
+from cloud.averaging.accepted_updates import Request, S3Object, read_whole
 from cloud.averaging.grid import Grid
 from cloud.averaging.new_model import File, NewPart
 from cloud.services import Services
@@ -66,7 +66,7 @@ class _Written:
         return ModelReference(key=key, sha256=self._sha256.hexdigest(), bytes=self._bytes)
 
 
-class Outputs:
+class ModelWriter:
     """Writes parts of the files of the model that the round of `record` makes: each file at once if it has one part
     only, else to the multipart uploads given, by key. How long writing takes is added to `waited_s`."""
 
@@ -107,7 +107,7 @@ class Outputs:
             self._written[file].reference(key_of(file, self._record, self._record.round)) for file in _REFERRED_TO
         )
         if self._model_at_once is not None:
-            self._models.keep_model(model, self._model_at_once)  # the next round starts from it
+            self._models.cache_model(model, self._model_at_once)  # the next round starts from it
         return msgspec.structs.replace(model, copy=copy) if self._grid.has_bfloat16 else model
 
     def _wait(self, until: int) -> None:
@@ -120,7 +120,7 @@ class Outputs:
         if key in self._uploads:
             self._models.put_part(key, self._uploads[key], number, data)
         else:
-            self._models.put(key, data)
+            self._models.put_new(key, data)
 
     def _start(self, file: File) -> bytes:
         grid = self._grid
@@ -145,7 +145,7 @@ def read_back(services: Services, record: RoundRecord, grid: Grid) -> ModelRefer
 def _read_back(services: Services, record: RoundRecord, file: File, size: int) -> ModelReference:
     key = key_of(file, record, record.round)
     ranges = [Request(0, start, min(start + PIECE_BYTES, size)) for start in range(0, size, PIECE_BYTES)]
-    reader = ObjectReader(services.models, [Stored(key=key, data_start=0)], services.parallel, services.waited_s)
+    reader = ObjectReader(services.models, [S3Object(key=key, data_start=0)], services.parallel, services.waited_s)
     written = _Written()
     for data in read_whole(reader, ranges):
         written.add(data)

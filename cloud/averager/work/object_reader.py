@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 
-from cloud.averaging.accepted_updates import Fill, Request, Stored
+from cloud.averaging.accepted_updates import Fill, Request, S3Object
 from cloud.state.models import Models
 from protocol.encodings import Buffer
 
@@ -36,7 +36,7 @@ class ObjectReader:
     def __init__(
         self,
         models: Models,
-        files: Sequence[Stored],
+        files: Sequence[S3Object],
         parallel: Executor,
         waited_s: dict[str, float],
         ahead_bytes: int = 64 << 20,

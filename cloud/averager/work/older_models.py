@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from cloud.averaging.accepted_updates import Source, Stored
+from cloud.averaging.accepted_updates import AcceptedUpdate, S3Object
 from cloud.averaging.rebasing import Base
 from cloud.services import Services
 from cloud.state.models import MissingObjectError
@@ -28,8 +28,8 @@ class _UnusableBaseError(Exception):
 
 
 def bases_of(
-    services: Services, record: RoundRecord, sources: Sequence[Source], layout: UpdateLayout, present: Base
-) -> tuple[tuple[Source, ...], tuple[Base, ...]]:
+    services: Services, record: RoundRecord, sources: Sequence[AcceptedUpdate], layout: UpdateLayout, present: Base
+) -> tuple[tuple[AcceptedUpdate, ...], tuple[Base, ...]]:
     """The updates of a round, each with its base; and these bases, of which the present model is the first."""
     downloaded = record.base.downloaded.sha256
     others = {source.report.base: source.report.round for source in sources if source.report.base != downloaded}
@@ -47,7 +47,7 @@ def bases_of(
     return based, tuple(bases)
 
 
-def without_base(sources: Sequence[Source]) -> list[str]:
+def without_base(sources: Sequence[AcceptedUpdate]) -> list[str]:
     """The warnings of a round that has left out the values of some updates."""
     rounds = [source.report.round for source in sources if source.base is None]
     return [
@@ -83,7 +83,7 @@ def _open(services: Services, model: ModelReference, sha256: str, present: Base)
     for name, tensor in present.tensors.items():
         if name not in tensors or not _is_alike(tensors[name], tensor):
             raise _UnusableBaseError(f"{model.key} has another tensor {name!r}")
-    return Base(Stored(key=model.key, data_start=header.length, head=head), tensors)
+    return Base(S3Object(key=model.key, data_start=header.length, head=head), tensors)
 
 
 def _is_alike(one: TensorSpec, other: TensorSpec) -> bool:

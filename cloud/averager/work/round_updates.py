@@ -53,7 +53,7 @@ class StoredUpdates:
         """The present model's values, by tensor."""
         return base_values(self._services.models.get(self._inputs.record.base))
 
-    def custom_rule(self) -> Callable[..., Any]:
+    def custom_average(self) -> Callable[..., Any]:
         """The user's `average`."""
-        rule: Callable[..., Any] = self._services.policy(self._inputs.record.settings, "average")
-        return rule
+        average: Callable[..., Any] = self._services.policy(self._inputs.record.settings, "average")
+        return average

@@ -13,7 +13,7 @@ from cloud.averaging.rules import rule_of
 from cloud.averaging.sums import GROUP
 from cloud.averaging.update_rows import MATRIX_BYTES
 from cloud.settings import Averaging
-from cloud.state.object_cache import KEPT_BYTES
+from cloud.state.object_cache import CACHE_BYTES
 from cloud.state.records import Stage, Work
 
 MEMORY_MB = 1769
@@ -35,7 +35,7 @@ _SHARD_BYTES = 256 << 20
 _JOB_S = 60.0
 """A job that would take longer is split: half of what an invocation may take."""
 
-FIXED_MB = 110.0 + KEPT_BYTES / 2**20
+FIXED_MB = 110.0 + CACHE_BYTES / 2**20
 """The interpreter, the libraries, clients of AWS, and updates that were inspected last."""
 
 _WINDOW_BYTES = 64 << 20

@@ -26,18 +26,20 @@ class WholeChange:
         return np.concatenate(taken["parameter"]), np.concatenate(taken["buffer"] + taken["integer"])
 
 
-def custom_change(rule: Callable[..., Any], updates: Iterator[Update], base: Mapping[str, Array]) -> dict[str, Array]:
+def custom_change(
+    average: Callable[..., Any], updates: Iterator[Update], base: Mapping[str, Array]
+) -> dict[str, Array]:
     """The change to make to the global model, by tensor, from updates in the order of their things' names.
 
     Raises:
-        InvalidPolicyError: the rule failed, or returned other tensors than the model's, or ones not finite.
+        InvalidPolicyError: `average` failed, or returned other tensors than the model's, or ones not finite.
         What reading the updates raises comes through as it is.
     """
     unread: list[Exception] = []
     try:
-        return _checked(call(rule, dict[str, Any], _noting(unread, updates), dict(base)), base)
+        return _checked(call(average, dict[str, Any], _noting(unread, updates), dict(base)), base)
     except InvalidPolicyError:
-        if unread:  # no fault of the rule's
+        if unread:  # no fault of `average`
             raise unread[0] from None
         raise
 
@@ -72,7 +74,7 @@ def _checked(change: dict[str, Any], base: Mapping[str, Array]) -> dict[str, Arr
 
 
 def _change(updates: RoundUpdates) -> ModelChange:
-    return WholeChange(custom_change(updates.custom_rule(), updates.whole(), updates.base()))
+    return WholeChange(custom_change(updates.custom_average(), updates.whole(), updates.base()))
 
 
 CUSTOM = Rule(sees="updates", change=_change)

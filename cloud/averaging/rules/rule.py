@@ -63,7 +63,7 @@ class RoundUpdates(Protocol):
     def base(self) -> Mapping[str, Array]:
         """The present model's values, by tensor."""
 
-    def custom_rule(self) -> Callable[..., Any]:
+    def custom_average(self) -> Callable[..., Any]:
         """The user's `average`.
 
         Raises:

@@ -33,8 +33,8 @@ def select(
     if len(clients) < selection.minimum:
         raise NotEnoughClientsError(f"round {round_number} needs {selection.minimum} clients; {len(clients)} are there")
     cohort = cohort_of(selection, len(clients))
-    working = {member.thing for member in busy}
-    idle = [client for client in clients if client.thing not in working]
+    busy_things = {member.thing for member in busy}
+    idle = [client for client in clients if client.thing not in busy_things]
     free = _chosen(idle, selection, cohort - len(busy), round_number, choose_clients)
     room = MAX_COHORT - len(busy)
     if len(free) > room:

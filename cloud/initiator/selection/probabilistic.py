@@ -1,6 +1,6 @@
 """Each client takes part with probability 1 - t / t_max, where t is its average turnaround (never measured: 0).
 
-This is the rule of the system that fedgrass replaces, kept for comparison: it never picks the slowest client, and
+This is the policy of the system that fedgrass replaces, kept for comparison: it never picks the slowest client, and
 leaves the cohort's size to chance. When chance picks no one, the fastest takes part, since a round needs someone.
 """
 

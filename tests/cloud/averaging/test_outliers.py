@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.averaging.accepted_updates import Source, Stored
+from cloud.averaging.accepted_updates import AcceptedUpdate, S3Object
 from cloud.averaging.outliers import far_norms
 from cloud.state.round_warnings import merged
 from tests.cloud.examples import report
@@ -13,7 +13,7 @@ from tests.cloud.examples import report
 def warned(*norms: float, thing: str = "t") -> list[str]:
     return far_norms(
         [
-            Source(thing=f"{thing}{n}", report=report(), norm=norm, stored=Stored(key="", data_start=0))
+            AcceptedUpdate(thing=f"{thing}{n}", report=report(), norm=norm, stored=S3Object(key="", data_start=0))
             for n, norm in enumerate(norms)
         ]
     )

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.averaging.accepted_updates import Stored
+from cloud.averaging.accepted_updates import S3Object
 from cloud.averaging.rebasing import Base, BaseReader, rebased_buffers, rebased_integers
 from cloud.averaging.rules.custom import custom_change
 from cloud.averaging.sums import GROUP
@@ -172,7 +172,7 @@ def test_one_s_own_rule_gets_the_values_of_late_updates() -> None:
     blocks = a_round.blocks(a_round.grid.parts)
     headers = [parse_header(file, len(file)) for file in (PRESENT, OLD)]
     data = [file[header.length :] for file, header in zip((PRESENT, OLD), headers, strict=True)]
-    bases = [Base(Stored(key="", data_start=0), header.by_name) for header in headers]
+    bases = [Base(S3Object(key="", data_start=0), header.by_name) for header in headers]
     models = BaseReader(MemoryReader(data), bases, blocks).whole(blocks)
 
     def of_the_late_one(updates: Any, model: dict[str, Array]) -> dict[str, Array]:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloud.averager.round.closing import pooled_metrics
-from cloud.averaging.accepted_updates import Source, Stored
+from cloud.averaging.accepted_updates import AcceptedUpdate, S3Object
 from cloud.averaging.weighing import EXAMPLES_RATIO, STEPS_RATIO, weigh
 from cloud.averaging.weights import Weighing
 from cloud.settings import Averaging, RuleName
@@ -22,8 +22,10 @@ RULES: list[RuleName] = ["mean", "weighted", "median", "trimmed_mean", "krum", "
 ROBUST: list[RuleName] = ["median", "trimmed_mean", "krum", "multi_krum"]
 
 
-def source(thing: str, norm: float = 1.0, **claims: Any) -> Source:
-    return Source(thing=thing, report=report(thing, **claims), norm=norm, stored=Stored(key=thing, data_start=0))
+def source(thing: str, norm: float = 1.0, **claims: Any) -> AcceptedUpdate:
+    return AcceptedUpdate(
+        thing=thing, report=report(thing, **claims), norm=norm, stored=S3Object(key=thing, data_start=0)
+    )
 
 
 def weighed(claims: list[dict[str, Any]], **settings: Any) -> Weighing:

@@ -29,7 +29,7 @@ def in_parts(models: Models, key: str, *parts: bytes) -> None:
 def test_a_model_that_is_written_again_is_the_one_that_is_there(
     aws: EmbeddedAws, deployed: Deployment, models: Models
 ) -> None:
-    assert models.put("again/one", b"ours") == models.put("again/one", b"ours")
+    assert models.put_new("again/one", b"ours") == models.put_new("again/one", b"ours")
     for _ in range(2):
         in_parts(models, "again/parts", PART, b"end")
     assert models.fetch("again/parts").data == PART + b"end"
@@ -37,10 +37,10 @@ def test_a_model_that_is_written_again_is_the_one_that_is_there(
 
 
 def test_another_model_does_not_take_the_place_of_one_that_is_there(models: Models) -> None:
-    models.put("kept/one", b"ours")
+    models.put_new("kept/one", b"ours")
     in_parts(models, "kept/parts", PART, b"end")
     with pytest.raises(OtherModelError, match=r"kept/one in bucket .* is there already, with other bytes"):
-        models.put("kept/one", b"other")
+        models.put_new("kept/one", b"other")
     for other in ((PART, b"eno"), (PART + b"e", b"nd"), (PART + b"end",)):
         with pytest.raises(OtherModelError, match="kept/parts"):
             in_parts(models, "kept/parts", *other)

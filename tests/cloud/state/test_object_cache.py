@@ -7,16 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloud.averager.work.object_reader import ObjectReader
-from cloud.averaging.accepted_updates import Request, Stored
+from cloud.averaging.accepted_updates import Request, S3Object
 from cloud.state.models import Models
-from cloud.state.object_cache import Kept
+from cloud.state.object_cache import ObjectCache
 from operations.deployment import Deployment
 from sandbox.embedded_aws import EmbeddedAws
 
 
 @given(st.lists(st.integers(0, 12), max_size=30))
 def test_the_newest_objects_are_kept_that_fit(sizes: list[int]) -> None:
-    kept = Kept(limit_bytes=10)
+    kept = ObjectCache(limit_bytes=10)
     for number, size in enumerate(sizes):
         kept.add("key", str(number), bytes(size))
     fitting = [(number, size) for number, size in enumerate(sizes) if size <= 10]
@@ -30,8 +30,8 @@ def test_what_is_kept_of_one_version_is_not_taken_for_another(aws: EmbeddedAws, 
     s3, models, key = aws.client("s3"), Models(aws.client("s3"), deployed.bucket), "partial/kept"
     data, other = b"0123456789", b"abcdefghij"
     first, second = (s3.put_object(Bucket=deployed.bucket, Key=key, Body=body)["VersionId"] for body in (data, other))
-    models.keep(key, models.fetch(key, version_id=first))
-    assert (models.kept(key, first), models.kept(key, second), models.kept(key, None)) == (data, None, None)
+    models.cache(key, models.fetch(key, version_id=first))
+    assert (models.cached(key, first), models.cached(key, second), models.cached(key, None)) == (data, None, None)
 
 
 def test_a_model_of_the_same_key_with_other_bytes_is_read_from_the_bucket(
@@ -39,10 +39,10 @@ def test_a_model_of_the_same_key_with_other_bytes_is_read_from_the_bucket(
 ) -> None:
     """An operator may have deleted the first one."""
     models, key = Models(aws.client("s3"), deployed.bucket), "partial/kept-model"
-    old = models.put(key, b"old model")
-    models.keep_model(old, b"old model")
+    old = models.put_new(key, b"old model")
+    models.cache_model(old, b"old model")
     aws.client("s3").delete_object(Bucket=deployed.bucket, Key=key)
-    new = models.put(key, b"new model")
+    new = models.put_new(key, b"new model")
     assert models.beginning(old, 3) == b"old model"
     assert models.beginning(new, 3) == b"new"
 
@@ -60,7 +60,7 @@ class NeverDone(Executor):
 
 def test_what_is_in_memory_takes_no_place_from_what_is_fetched_ahead() -> None:
     nowhere: Any = None
-    files = [Stored(key=str(n), data_start=1, head=b"" if n % 2 else b"_known") for n in range(160)]
+    files = [S3Object(key=str(n), data_start=1, head=b"" if n % 2 else b"_known") for n in range(160)]
     parallel = NeverDone()
     reader = ObjectReader(Models(nowhere, "bucket"), files, parallel, {}, ahead_bytes=80 * 5)
     space = bytearray(5)

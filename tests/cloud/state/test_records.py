@@ -20,8 +20,8 @@ from cloud.state.records import (
     FederationRecord,
     ResponseRecord,
     RoundRecord,
+    fixed_item,
     from_item,
-    plan_of,
     size_of,
     to_attribute,
     to_item,
@@ -220,16 +220,16 @@ def test_all_that_is_recorded_of_the_largest_cohort_fits_into_items_whatever_its
     notified = to_attribute(dict.fromkeys(things, number))
     settings = federation(name="f" * 40, averaging={"rule": "custom"}, task="t" * 4096)
     record = round_record(settings=settings, cohort=cohort, vanished=tuple(things))
-    for item in (plan_of(record), {"notified": notified}, to_item(msgspec.structs.replace(record, cohort=()))):
+    for item in (fixed_item(record), {"notified": notified}, to_item(msgspec.structs.replace(record, cohort=()))):
         assert size_of(item) <= ITEM_BYTES - 2048
 
 
 def test_updates_are_carried_over_as_far_as_there_is_room_the_newest_first() -> None:
     carried = tuple(Carried(thing=f"{index:0>128}", round=1, age=1 + index % 2) for index in range(3000))
     record = round_record("a", carried=carried)
-    assert size_of(plan_of(record)) > ITEM_BYTES
+    assert size_of(fixed_item(record)) > ITEM_BYTES
     fitting = carrying_what_fits(record)
-    assert ITEM_BYTES - 2500 < size_of(plan_of(fitting)) <= ITEM_BYTES - 2000
+    assert ITEM_BYTES - 2500 < size_of(fixed_item(fitting)) <= ITEM_BYTES - 2000
     assert {one for one in carried if one.age == 1} < set(fitting.carried) < set(carried)
     assert [one.thing for one in fitting.carried] == sorted(one.thing for one in fitting.carried)
     few = round_record("a", carried=carried[:2])

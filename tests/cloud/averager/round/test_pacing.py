@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from cloud.averager.round.pacing import Ended, not_before
+from cloud.averager.round.pacing import EndedRound, not_before
 from cloud.custom_policies import InvalidPolicyError
 from cloud.settings import Pacing
 from cloud.state.views import round_view
@@ -15,7 +15,7 @@ from tests.cloud.examples import round_record
 
 OPENED_AT = 1000.0
 LAST = round_view(round_record("a", "b", opened_at=OPENED_AT), [], now=1030.0)
-ENDED = Ended(round=LAST, opened_at=OPENED_AT)
+ENDED = EndedRound(round=LAST, opened_at=OPENED_AT)
 
 
 def test_at_once_waits_for_nothing() -> None:

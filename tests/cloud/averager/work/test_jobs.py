@@ -57,7 +57,7 @@ class Stored:
     def __init__(self, services: Services, name: str, settings: Averaging, clients: int = CLIENTS) -> None:
         self.services = services
         base = mixed_model()
-        reference = services.models.put(names.model_key(name, 0), base)
+        reference = services.models.put_new(names.model_key(name, 0), base)
         updates = updates_to(base, clients, base=reference.sha256)
         self.record: RoundRecord = msgspec.structs.replace(
             round_record(*(f"t{i:03d}" for i in range(clients))),
@@ -75,7 +75,7 @@ class Stored:
         report = decode(header.message, Report)
         # Where S3 tells no one of it: there is no such federation, and the deployed averager would delete it.
         key = f"elsewhere/{self.record.federation}/{report.thing}"
-        self.services.models.put_bytes(key, update)
+        self.services.models.put_partial(key, update)
         return ResponseRecord(
             thing=report.thing,
             key=key,
@@ -170,7 +170,7 @@ def test_a_second_round_goes_on_from_the_state_of_the_first(services: Services) 
     stored.record = msgspec.structs.replace(stored.record, base=first, round=2)
     updates = updates_to(before["model"], 5, base=first.sha256)
     for response, update in zip(stored.responses.accepted, updates, strict=True):
-        services.models.put_bytes(response.key or "", update)
+        services.models.put_partial(response.key or "", update)
     reports = [msgspec.structs.replace(r.report, base=first.sha256) for r in stored.responses.accepted if r.report]
     responses = zip(stored.responses.accepted, reports, strict=True)
     stored.responses = Responses(accepted=tuple(msgspec.structs.replace(r, report=report) for r, report in responses))
