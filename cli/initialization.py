@@ -30,7 +30,7 @@ def initial_model(project: Project) -> bytes:
         model = first_model(task, settings.name, seed)
         if settings.initial_model is not None:
             model = _from_file(project.directory / settings.initial_model, model, settings.name)
-        downloaded = model if settings.download == "model" else bfloat16_copy_of(model)
+        downloaded = bfloat16_copy_of(model) if settings.has_bfloat16_copy else model
         travel(task, downloaded, seed, settings.encoding)
     except (TaskError, UnsupportedModelError) as error:
         origin = "" if settings.initial_model is None else f" with initial_model {settings.initial_model}"

@@ -187,6 +187,11 @@ class Federation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     pacing: Pacing = Pacing()
 
     @property
+    def has_bfloat16_copy(self) -> bool:
+        """Whether devices download a bfloat16 copy of the model."""
+        return self.download == "bfloat16"
+
+    @property
     def carries_over(self) -> bool:
         """Whether updates of a round that was aborted below its quorum count in the next one."""
         return self.averaging.carry_over or self.max_staleness > 0

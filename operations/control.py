@@ -63,7 +63,7 @@ class Operations:
         Raises:
             TooLargeNumberError: the bfloat16 copy can't hold a number of the model.
         """
-        copy = None if settings.download == "model" else bfloat16_copy_of(model)
+        copy = bfloat16_copy_of(model) if settings.has_bfloat16_copy else None
         life = names.new_life()
         reference = self.models.put_new(names.model_key(settings.name, 0, life), model)
         if copy is None:

@@ -31,6 +31,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from protocol.encoding_traits import traits_of
 from protocol.messages import Encoding, ModelHeader
 from protocol.messages import decode as decode_message
 from protocol.tensors import (
@@ -55,11 +56,6 @@ BLOCK = 128
 
 SCALES = "fedgrass..scales"
 """The tensor of scales in an update. No module of torch can hold a tensor by this name: no part of one is empty."""
-
-FLOAT_DTYPES: dict[Encoding, str] = {"float32": "F32", "bfloat16": "BF16", "int8": "I8"}
-"""Encoding -> safetensors dtype of the parameters' coordinates."""
-
-LOSSY: frozenset[Encoding] = frozenset({"bfloat16", "int8"})
 
 _INTEGER_BYTES = 8
 _SCALE_BYTES = 4
@@ -134,18 +130,18 @@ def update_layout(model: Header, encoding: Encoding) -> UpdateLayout:
     integers = _coordinates(of_kind["integer"])
     n_float = floats[-1].stop if floats else 0
     n_int = integers[-1].stop if integers else 0
-    dtype = FLOAT_DTYPES[encoding]
-    scales = (TensorSpec(SCALES, "F32", (blocks(n_parameters),), 0, 0),) if encoding == "int8" else ()
+    traits = traits_of(encoding)
+    scales = (TensorSpec(SCALES, "F32", (blocks(n_parameters),), 0, 0),) if traits.has_scales else ()
     regions = {
         "integers": _as("I64", integers),
         "scales": scales,
-        "parameters": _as(dtype, parameters),
+        "parameters": _as(traits.dtype, parameters),
         "buffers": _as("F32", floats[len(parameters) :]),
     }
     widths = {
         "integers": _INTEGER_BYTES,
         "scales": _SCALE_BYTES,
-        "parameters": DTYPES[dtype].itemsize,
+        "parameters": DTYPES[traits.dtype].itemsize,
         "buffers": _BUFFER_BYTES,
     }
     order = sorted(regions, key=lambda region: -widths[region])
@@ -198,7 +194,7 @@ def blocks(coordinates: int) -> int:
 
 def parameter_range(layout: UpdateLayout, first: int, stop: int) -> tuple[int, int]:
     """The bytes of the parameters' coordinates from `first` up to `stop`."""
-    size = DTYPES[FLOAT_DTYPES[layout.encoding]].itemsize
+    size = DTYPES[traits_of(layout.encoding).dtype].itemsize
     return layout.parameters_start + first * size, layout.parameters_start + stop * size
 
 
@@ -209,9 +205,9 @@ def buffer_range(layout: UpdateLayout, first: int, stop: int) -> tuple[int, int]
 
 
 def scale_range(layout: UpdateLayout, first: int, stop: int) -> tuple[int, int]:
-    """The bytes of the scales that `decode` needs for the parameters' coordinates from `first` up to `stop`: none, but
-    for int8."""
-    if layout.encoding != "int8" or first == stop:
+    """The bytes of the scales that `decode` needs for the parameters' coordinates from `first` up to `stop`: none, if
+    the encoding has no scales."""
+    if not traits_of(layout.encoding).has_scales or first == stop:
         return layout.scales_start, layout.scales_start
     return (
         layout.scales_start + first // BLOCK * _SCALE_BYTES,
@@ -248,14 +244,9 @@ def decode(encoding: Encoding, values: Buffer, out: Floats, first: int = 0, scal
     `values` are the bytes of `parameter_range`, `scales` those of `scale_range`. Nothing is allocated. A value that is
     not finite comes out as such.
     """
-    raw = np.frombuffer(values, DTYPES[FLOAT_DTYPES[encoding]], len(out))
-    if encoding == "bfloat16":
-        bits = out.view(np.uint32)
-        np.copyto(bits, raw)
-        np.left_shift(bits, 16, out=bits)
-        return
-    np.copyto(out, raw)
-    if encoding == "int8" and len(out):
+    traits = traits_of(encoding)
+    traits.widen(np.frombuffer(values, DTYPES[traits.dtype], len(out)), out)
+    if traits.has_scales and len(out):
         _scale(out, np.frombuffer(scales, DTYPES["F32"], blocks(first + len(out)) - first // BLOCK), first)
 
 
@@ -293,13 +284,13 @@ def encode(delta: Floats, encoding: Encoding, residual: Floats | None = None) ->
     Raises:
         NotFiniteError: a value is not finite, or too large for the encoding.
     """
-    count = len(delta)
-    if encoding not in LOSSY:
+    count, traits = len(delta), traits_of(encoding)
+    if not traits.is_lossy:
         for first in range(0, count, _AT_ONCE):
             _require_finite(delta[first : first + _AT_ONCE], first)
         return Encoded(delta, _NO_FLOATS, None)
-    values = np.empty(count, DTYPES[FLOAT_DTYPES[encoding]])
-    scales = np.empty(blocks(count) if encoding == "int8" else 0, np.float32)
+    values = np.empty(count, DTYPES[traits.dtype])
+    scales = np.empty(blocks(count) if traits.has_scales else 0, np.float32)
     left = np.empty(count, np.float32)
     decoded = np.empty(min(count, _AT_ONCE), np.float32)
     for first in range(0, count, _AT_ONCE):
@@ -307,10 +298,10 @@ def encode(delta: Floats, encoding: Encoding, residual: Floats | None = None) ->
         due = delta[part] if residual is None else delta[part] + residual[part]
         _require_finite(due, first)
         scales_part = scales[first // BLOCK : blocks(part.stop)]
-        if encoding == "int8":
+        if traits.has_scales:
             _quantize(due, values[part], scales_part)
         else:
-            values[part] = from_float32(due, FLOAT_DTYPES[encoding])
+            values[part] = from_float32(due, traits.dtype)
         back = decoded[: len(due)]
         decode(encoding, values[part].data, back, first, scales_part.data)
         _require_finite(back, first)

@@ -18,7 +18,7 @@ from cloud.averaging.sums import GroupSums
 from cloud.averaging.update_rows import Updates
 from cloud.averaging.weighing import weigh
 from cloud.settings import Averaging
-from protocol.encodings import FLOAT_DTYPES, UpdateLayout, check_layout, update_layout
+from protocol.encodings import UpdateLayout, check_layout, update_layout
 from protocol.messages import ModelHeader, Report, Training, decode
 from protocol.tensors import DTYPES, InvalidTensorsError, encode_header, header_length, parse_header
 
@@ -83,7 +83,7 @@ def average_files(updates: Sequence[Path], base: Path, new: Path, settings: Aver
         sources = list(_sources(reader, len(updates), layout))
         grid = grid_of(header, decode(header.message, ModelHeader), 0)
         weighing = weigh(settings, _TRAINING, sources)
-        blocks = list(blocks_of(grid.parts, FileReader.block_bytes // DTYPES[FLOAT_DTYPES["float32"]].itemsize))
+        blocks = list(blocks_of(grid.parts, FileReader.block_bytes // DTYPES["F32"].itemsize))
         clients = range(len(sources))
         sums = GroupSums(Updates(layout, reader, blocks, clients), weighing, weighing.total(clients))
         changes = Mean(sums, weighing.value_total(clients))

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloud.averaging.grid import Part, Piece
+from protocol.encoding_traits import traits_of
 from protocol.encodings import (
     Floats,
     Integers,
@@ -169,8 +170,8 @@ class Slices:
 
     def parameters(self, space: NDArray[np.uint8], decoded: Floats) -> Floats:
         """The parameters in some updates' bytes, a row each: float32 [rows, parameters]. `decoded` takes them if they
-        are not float32 already, and has this shape then."""
-        if self._encoding == "float32":
+        are encoded, and has this shape then."""
+        if not traits_of(self._encoding).is_lossy:
             return self._view(space, "parameters", "<f4")
         for row, out in zip(space, decoded, strict=True):
             scales, values = (row[slice(*self._places[region])].data for region in ("scales", "parameters"))

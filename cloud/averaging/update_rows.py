@@ -9,6 +9,7 @@ from cloud.averaging.accepted_updates import Reader, Request
 from cloud.averaging.blocks import Block, Run, Slices
 from cloud.averaging.rebasing import BaseReader, ModelValues, Values, rebased_buffers, rebased_integers
 from cloud.averaging.weights import Weighing
+from protocol.encoding_traits import traits_of
 from protocol.encodings import Floats, Integers, UpdateLayout
 from protocol.messages import MAX_INTEGER
 
@@ -96,7 +97,7 @@ class Updates:
         slices = Slices(self._layout, block)
         if self._space.shape[1] < slices.size:
             self._space = np.empty((len(self._space), -(-slices.size // 8) * 8), np.uint8)
-        if self._layout.encoding != "float32" and self._decoded.shape[1] < block.n_parameters:
+        if traits_of(self._layout.encoding).is_lossy and self._decoded.shape[1] < block.n_parameters:
             self._decoded = np.empty((len(self._decoded), block.n_parameters), np.float32)
         lengths = [end - start for start, end in slices.ranges]
         stride, every_byte = self._space.shape[1], self._space.reshape(-1).data

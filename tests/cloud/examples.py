@@ -9,6 +9,7 @@ from cli.settings.parsing import parse
 from cloud.settings import Federation
 from cloud.state.records import ClientRecord
 from protocol import encodings
+from protocol.encoding_traits import traits_of
 from protocol.encodings import Encoded, UpdateLayout, encode_floats, update_layout
 from protocol.messages import Encoding, ModelHeader, Report, encode
 from protocol.tensors import Array, Header, TensorSpec, dump, load
@@ -54,8 +55,7 @@ def update_of(arrays: Mapping[str, Array], about: Report | bytes, buffers: tuple
     flat = {name: arrays[name].reshape(-1) for name in arrays}
     floats = np.concatenate([np.zeros(0, "<f4"), *(flat[tensor.name] for tensor in layout.floats)], dtype="<f4")
     integers = np.concatenate([np.zeros(0, "<i8"), *(flat[tensor.name] for tensor in layout.integers)], dtype="<i8")
-    lossy = layout.encoding in encodings.LOSSY
-    if lossy:
+    if traits_of(layout.encoding).is_lossy:
         encoded = encode_floats(layout, floats)
     else:
         parameters, of_buffers = np.split(floats, [layout.n_parameters])

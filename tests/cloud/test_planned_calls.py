@@ -84,7 +84,7 @@ def test_a_round_makes_the_calls_that_were_planned_within_what_the_help_says(
         made.averaging,
         made.encoding,
         "us-east-1",
-        has_bfloat16=made.download == "bfloat16",
+        has_bfloat16=made.has_bfloat16_copy,
     ).calls
     written = "s3.PutObject" if planned["s3 writes"] == 1 else "s3.CompleteMultipartUpload"
     found = by_service(

@@ -10,10 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol import messages
+from protocol.encoding_traits import traits_of
 from protocol.encodings import (
     BLOCK,
-    FLOAT_DTYPES,
-    LOSSY,
     SCALES,
     Encoded,
     Floats,
@@ -45,6 +44,7 @@ from protocol.tensors import (
 )
 
 ENCODINGS: tuple[Encoding, ...] = get_args(Encoding)
+LOSSY = [encoding for encoding in ENCODINGS if traits_of(encoding).is_lossy]
 
 MIXED: dict[str, tuple[str, tuple[int, ...]]] = {
     "double": ("F64", (3, 5)),
@@ -133,7 +133,7 @@ def test_an_update_is_a_file_of_the_layouts_tensors(encoding: Encoding) -> None:
     assert len(encode_header(where.tensors, "")) == where.header_bytes
     assert tensors.keys() == MIXED.keys() | ({SCALES} if encoding == "int8" else set())
     for name, (dtype, shape) in MIXED.items():
-        expected = FLOAT_DTYPES[encoding] if dtype in FLOATING else "I64"
+        expected = traits_of(encoding).dtype if dtype in FLOATING else "I64"
         assert (header.schema[name], tensors[name].shape) == ((expected, shape), shape)
     for place in where.integers:
         flat = np.arange(place.start, place.stop) - 3
@@ -269,7 +269,7 @@ def test_the_largest_values_of_a_block_are_the_ends_of_int8() -> None:
     assert encoded.scales.tolist() == [np.float32(1 / 127), 0.0]
 
 
-@pytest.mark.parametrize("encoding", sorted(LOSSY))
+@pytest.mark.parametrize("encoding", LOSSY)
 @given(st.lists(VALUES, max_size=300))
 def test_what_is_encoded_and_what_is_left_are_the_whole(encoding: Encoding, values: list[float]) -> None:
     delta = np.array(values, np.float32)
@@ -279,7 +279,7 @@ def test_what_is_encoded_and_what_is_left_are_the_whole(encoding: Encoding, valu
     np.testing.assert_allclose(total, delta, rtol=1e-6, atol=2.0**-149)
 
 
-@pytest.mark.parametrize("encoding", sorted(LOSSY))
+@pytest.mark.parametrize("encoding", LOSSY)
 def test_the_error_of_many_rounds_stays_that_of_one_with_feedback_and_grows_without(encoding: Encoding) -> None:
     """One and the same small step, round after round, beside a large one in its block: rounding always errs alike."""
     rounds, count = 300, 4 * BLOCK
@@ -333,7 +333,7 @@ def test_what_is_not_finite_is_never_encoded_and_its_coordinate_named(encoding: 
     assert caught.value.coordinate == 69_000
 
 
-@pytest.mark.parametrize("encoding", sorted(LOSSY))
+@pytest.mark.parametrize("encoding", LOSSY)
 def test_what_is_too_large_for_its_encoding_is_never_encoded(encoding: Encoding) -> None:
     delta = arrays(300, 5)
     delta[200] = np.finfo(np.float32).max
@@ -378,7 +378,7 @@ def test_buffers_travel_in_float32_whatever_the_encoding_and_after_all_parameter
     dtypes = {tensor.name: tensor.dtype for tensor in where.tensors}
     assert {dtypes[name] for name in MIXED_BUFFERS} == {"F32"}
     parameters = {place.name for place in where.floats} - set(MIXED_BUFFERS)
-    assert {dtypes[name] for name in parameters} == {FLOAT_DTYPES[encoding]}
+    assert {dtypes[name] for name in parameters} == {traits_of(encoding).dtype}
     assert all(tensor.start % DTYPES[tensor.dtype].itemsize == 0 for tensor in where.tensors)
 
 
@@ -387,7 +387,9 @@ def test_buffers_arrive_as_they_are_beside_parameters_of_any_size(encoding: Enco
     where = with_buffers(encoding)
     delta = arrays(where.n_float, 7, 1e4)
     delta[where.n_parameters :] = np.float32(0.1) * np.arange(where.n_float - where.n_parameters) - 1
-    encoded = encode_floats(where, delta, np.zeros(where.n_parameters, np.float32) if encoding in LOSSY else None)
+    encoded = encode_floats(
+        where, delta, np.zeros(where.n_parameters, np.float32) if traits_of(encoding).is_lossy else None
+    )
     alone = encode(delta[: where.n_parameters], encoding)
     assert np.array_equal(encoded.values, alone.values)
     assert np.array_equal(encoded.scales, alone.scales)

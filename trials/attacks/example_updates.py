@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protocol import encodings, tensors
+from protocol.encoding_traits import traits_of
 from protocol.encodings import Encoded, UpdateLayout, encode_floats, update_layout
 from protocol.messages import Encoding, ModelHeader, Report, encode
 
@@ -40,7 +41,7 @@ def update_with(
     """An update with these changes of the model's seven numbers, which may be none; and of its integer."""
     layout = layout_of(encoding)
     lossless = Encoded(floats, np.zeros(0, "<f4"), None)
-    encoded = lossless if encoding == "float32" else encode_floats(layout, floats)
+    encoded = encode_floats(layout, floats) if traits_of(encoding).is_lossy else lossless
     message = about if isinstance(about, bytes) else encode(about)
     return encodings.dump(layout, np.array([counter], "<i8"), encoded, message)
 

@@ -9,7 +9,8 @@ import safetensors
 from numpy.typing import NDArray
 
 from cloud.averager.responses.inspection import Inspected
-from protocol.encodings import BLOCK, FLOAT_DTYPES, SCALES, Coordinates
+from protocol.encoding_traits import traits_of
+from protocol.encodings import BLOCK, SCALES, Coordinates
 from protocol.messages import encode
 from sandbox.example_updates import ExampleUpdate
 
@@ -77,7 +78,7 @@ def _floats(tensor: dict[str, Any]) -> NDArray[np.float32]:
 
 def _decoded(good: ExampleUpdate, tensors: dict[str, dict[str, Any]]) -> NDArray[np.float64]:
     """The parameters' coordinates, decoded the plain way."""
-    dtype = FLOAT_DTYPES[good.layout.encoding]
+    dtype = traits_of(good.layout.encoding).dtype
     raw = b"".join(bytes(tensors[place.name]["data"]) for place in _parameters(good))
     match dtype:
         case "F32":

@@ -1,11 +1,12 @@
 """What an update must look like, known from the model it was trained from; remembered between invocations."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from cloud.averager.responses.inspection import max_bytes
 from cloud.state.models import Models
 from cloud.state.records import FederationRecord, RoundRecord
-from protocol.encodings import FLOAT_DTYPES, UpdateLayout, update_layout
+from protocol.encodings import UpdateLayout, update_layout
+from protocol.messages import Encoding
 
 if TYPE_CHECKING:
     from protocol.tensors import Header
@@ -45,4 +46,4 @@ class Schemas:
 
 
 def _limit_bytes(header: "Header") -> int:
-    return max(max_bytes(update_layout(header, encoding)) for encoding in FLOAT_DTYPES)
+    return max(max_bytes(update_layout(header, encoding)) for encoding in get_args(Encoding))

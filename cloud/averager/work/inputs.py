@@ -21,7 +21,8 @@ from cloud.services import Services
 from cloud.state.records import Carried, CorruptRecordError, ResponseRecord, RoundRecord
 from cloud.state.rounds import Responses
 from protocol import names
-from protocol.encodings import FLOAT_DTYPES, UpdateLayout, update_layout
+from protocol.encoding_traits import traits_of
+from protocol.encodings import UpdateLayout, update_layout
 from protocol.messages import Encoding, ModelHeader, decode
 from protocol.tensors import DTYPES, Header, header_length, parse_header
 
@@ -87,7 +88,7 @@ def fetch_head(services: Services, record: RoundRecord) -> "Future[bytes]":
 def block_elements(encoding: Encoding, clients: int, *, of_all_clients: bool) -> int:
     """How many elements a block has at most: what is best read of an update at a time; fewer, if the numbers of so many
     clients have to be in memory at once."""
-    elements = ObjectReader.block_bytes // DTYPES[FLOAT_DTYPES[encoding]].itemsize
+    elements = ObjectReader.block_bytes // DTYPES[traits_of(encoding).dtype].itemsize
     return max(1, min(elements, MATRIX_BYTES // (4 * clients))) if of_all_clients else elements
 
 
@@ -110,7 +111,7 @@ def gather(
     if (length := header_length(head)) > len(head):
         head = services.models.range(record.base.key, 0, length)
     header = parse_header(head, record.base.bytes)
-    settings, has_bfloat16 = record.settings.averaging, record.settings.download == "bfloat16"
+    settings, has_bfloat16 = record.settings.averaging, record.settings.has_bfloat16_copy
     vectors = len(optimizer_of(settings.optimizer).vectors)
     grid = grid_of(header, decode(header.message, ModelHeader), vectors, services.part_bytes, has_bfloat16=has_bfloat16)
     files = files_of(settings, grid.vectors, has_bfloat16=has_bfloat16)

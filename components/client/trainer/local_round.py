@@ -31,7 +31,8 @@ from components.client.trainer.task.loading import TaskError, load_task, reporta
 from components.client.trainer.task.unpacking import unpack
 from fedgrass.task import Client, Data, Metrics, keep_checkpoints, listen_to_progress
 from protocol import names, tensors
-from protocol.encodings import LOSSY, Floats, Integers, UpdateLayout, update_layout
+from protocol.encoding_traits import traits_of
+from protocol.encodings import Floats, Integers, UpdateLayout, update_layout
 from protocol.local_steps import count_steps
 from protocol.messages import (
     MAX_INTEGER,
@@ -254,7 +255,7 @@ class LocalTrainer:
     ) -> Update:
         schema = tensors.schema_id(header.schema)
         residual = None
-        if assignment.encoding in LOSSY:
+        if traits_of(assignment.encoding).is_lossy:
             residual = self._residuals(assignment, schema, layout.n_parameters).before(assignment.round)
         body, residual = state_dict.dump_change(change, layout, report, residual)
         state = UpdateState(
