@@ -17,7 +17,7 @@ from cloud.state.records import FederationRecord, RoundRecord
 from cloud.state.rounds import Rounds, UnknownRoundError
 from operations.deployment import Deployment
 from protocol import names
-from protocol.messages import AbortRound, ModelReference, OpenRound
+from protocol.messages import AbortRound, ModelReference
 
 _POLL_S = 0.2
 
@@ -87,8 +87,7 @@ class Operations:
             WrongStatusError: it has finished.
         """
         record = self.federations.change_status(federation, "running", ("ready", "running", "paused"))
-        request = OpenRound(federation=federation, life=record.life, round=record.round + 1)
-        self.notices.ask_for_round(request, time.time())
+        self.notices.ask_for_round(record.next_round, time.time())
         return record
 
     def pause(self, federation: str) -> FederationRecord:

@@ -19,7 +19,7 @@ from operations.deployment import Deployment
 from operations.device_access import DeviceAccess
 from operations.steps import Step, Steps, remains
 from protocol import names
-from protocol.messages import ExpelClient, OpenRound
+from protocol.messages import ExpelClient
 
 _POLL_S = 0.2
 
@@ -130,7 +130,7 @@ class Expulsion:
         except UnknownRoundError:
             now = time.time()
             if federation.status == "running" and federation.next_at <= now and not self._steps.rehearsal:
-                self._operations.notices.ask_for_round(OpenRound(federation=name, life=life, round=number), now)
+                self._operations.notices.ask_for_round(federation.next_round, now)
             return
         if record.status == "open" and self._thing not in record.expelled and not self._steps.rehearsal:
             self._operations.notices.ask_for_expulsion(

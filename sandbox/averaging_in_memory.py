@@ -14,7 +14,7 @@ from cloud.averaging.rebasing import Base, BaseReader
 from cloud.averaging.robust import squared_distances
 from cloud.averaging.rules import rule_of
 from cloud.averaging.rules.rule import ModelChange
-from cloud.averaging.sums import GroupSums, StoredSums, groups_of
+from cloud.averaging.sums import GroupSums, StoredSums, file_of_sums, groups_of
 from cloud.averaging.update_rows import Rebasing, Updates
 from cloud.averaging.weighing import weigh
 from cloud.settings import Averaging
@@ -138,12 +138,10 @@ class Round:
         return select(squared_distances(products, self.weighing.norms), self.settings)
 
     def stored_sums(self, blocks: Sequence[Block]) -> StoredSums:
-        files = [self._group_file(blocks, group) for group in groups_of(self.everyone)]
+        total = self.weighing.total(self.everyone)
+        groups = groups_of(self.everyone)
+        files = [file_of_sums(self.updates(blocks, group), blocks, self.weighing, total) for group in groups]
         return StoredSums(MemoryReader(files), blocks, len(files))
-
-    def _group_file(self, blocks: Sequence[Block], group: Sequence[int]) -> bytes:
-        sums = GroupSums(self.updates(blocks, group), self.weighing, self.weighing.total(self.everyone))
-        return b"".join(next(sums.of(block)).all.tobytes() for block in blocks)
 
     def _reading(self, parts: Sequence[Part]) -> OldModelReader:
         files = [file for file in files_of(self.settings, self.grid.vectors) if file in self._before]

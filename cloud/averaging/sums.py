@@ -116,6 +116,12 @@ class GroupSums:
             sums[:] = product[:1]
 
 
+def file_of_sums(updates: Updates, blocks: Sequence[Block], weighing: Weighing, total: float) -> bytes:
+    """What `StoredSums` reads of one group, which these updates are of: `total` is as for `GroupSums`."""
+    sums = GroupSums(updates, weighing, total)
+    return b"".join(next(sums.of(block)).all.tobytes() for block in blocks)
+
+
 class StoredSums:
     """The sums of groups that other invocations have written: of each group a file with its sums at some blocks."""
 

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from cloud import metrics, services
-from cloud.initiator.opening import next_round, open_round
+from cloud.initiator.opening import open_round
 from cloud.initiator.registration import Greeter
 from cloud.services import Services
 from cloud.state.lenient_reader import Reader
@@ -103,7 +103,7 @@ def _present_round(outside: Services, federation: FederationRecord) -> RoundReco
 
 def _ask_again(outside: Services, federation: FederationRecord, record: RoundRecord | None, now: float) -> None:
     """Ask again for the next round to open, or the open one to be looked at."""
-    request = next_round(federation)
+    request = federation.next_round
     if record is None:
         # Before its time a request would be sent on until then, one more with every wake-up.
         if federation.status == "running" and federation.next_at <= now:

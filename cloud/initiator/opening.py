@@ -19,11 +19,6 @@ from protocol.messages import Assignment, CheckRound, OpenRound, RoundCounts, Ro
 _log = logging.getLogger(__name__)
 
 
-def next_round(federation: FederationRecord) -> OpenRound:
-    """Asks for the round after the last one that ended."""
-    return OpenRound(federation=federation.federation, life=federation.life, round=federation.round + 1)
-
-
 def open_round(services: Services, request: OpenRound) -> None:
     """Open the round asked for, or repair it if an earlier attempt was cut off before all were told.
 

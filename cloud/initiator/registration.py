@@ -5,7 +5,6 @@ import time
 
 import msgspec
 
-from cloud.initiator.opening import next_round
 from cloud.services import Services
 from cloud.state.federations import UnknownFederationError
 from cloud.state.ttl_cache import Recent
@@ -67,4 +66,4 @@ class Greeter:
             return
         services.clients.greet(federation, thing, hello, now)
         if record.waiting and record.status == "running":
-            services.notices.ask_for_round(next_round(record), now)
+            services.notices.ask_for_round(record.next_round, now)

@@ -11,7 +11,7 @@ import msgspec
 
 from cloud.settings import Federation
 from cloud.state.known_fields import known_fields
-from protocol.messages import ModelReference, Report, RoundStatus
+from protocol.messages import ModelReference, OpenRound, Report, RoundStatus
 
 Item = dict[str, dict[str, Any]]
 
@@ -46,6 +46,11 @@ class FederationRecord(msgspec.Struct, frozen=True, kw_only=True):
     waiting: bool = False
     next_at: float = 0.0
     expelled: tuple[str, ...] = ()
+
+    @property
+    def next_round(self) -> OpenRound:
+        """Asks for the round after the last one that ended."""
+        return OpenRound(federation=self.federation, life=self.life, round=self.round + 1)
 
 
 class ClientRecord(msgspec.Struct, frozen=True, kw_only=True):

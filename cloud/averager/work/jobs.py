@@ -17,7 +17,7 @@ from cloud.averaging.new_model import OldModelReader, new_model_parts
 from cloud.averaging.outliers import far_norms
 from cloud.averaging.robust import squared_distances
 from cloud.averaging.rules import rule_of
-from cloud.averaging.sums import GroupSums, StoredSums, Sums, groups_of
+from cloud.averaging.sums import StoredSums, Sums, file_of_sums, groups_of
 from cloud.averaging.update_rows import Updates
 from cloud.services import Services
 from cloud.state.records import Work
@@ -132,8 +132,8 @@ class Averager:
         blocks, weighing = self._inputs.blocks(parts), self._inputs.weighing
         total = weighing.total(self._everyone)
         for number in range(first, end):
-            sums = GroupSums(self._inputs.updates(self._services, blocks, all_groups[number]), weighing, total)
-            data = b"".join(next(sums.of(block)).all.tobytes() for block in blocks)
+            updates = self._inputs.updates(self._services, blocks, all_groups[number])
+            data = file_of_sums(updates, blocks, weighing, total)
             self._services.models.put_partial(self._key(f"sums-{shard}-{number}"), data)
 
     def _stored_sums(self, blocks: Sequence[Block], shard: int) -> StoredSums:
