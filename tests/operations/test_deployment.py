@@ -188,7 +188,8 @@ def test_code_that_is_deployed_in_the_middle_of_a_round_carries_it_on(
         simulated.set_time(1, "lease_until", time.time())
         simulated.wake()
         closed = simulated.ended(1)
-        assert (closed.status, closed.accepted, closed.attempts) == ("closed", 3, 2)
+        assert (closed.status, closed.accepted) == ("closed", 3)
+        assert closed.attempts > averaging.attempts
         np.testing.assert_allclose(simulated.current()[1]["w"], INITIAL["w"] + 2)
         simulated.settled()
 
