@@ -89,7 +89,7 @@ def fleet_contradictions(settings: Federation, clients: int) -> Iterator[Problem
 
 
 def _ignored(settings: Federation) -> Iterator[Problem]:
-    """What would be heeded by nothing. A default that is written out asks for nothing."""
+    """Settings that the chosen policy or rule ignores. Defaults may be written out."""
     for (part, choice), heeded in _HEEDED.items():
         values = getattr(settings, part)
         chosen = getattr(values, choice)
@@ -125,8 +125,8 @@ def _amounts(settings: Federation, raw: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _over(first: Amount, second: Amount, cohort: Amount) -> bool:
-    """Whether an amount of a cohort is more than another one. A number is taken for less than all of a cohort whose
-    size is not known."""
+    """Whether the first amount exceeds the second. If the cohort's size is not known, a number counts as less than
+    100 %."""
     if isinstance(cohort, int):
         return amount_of(first, cohort) > amount_of(second, cohort)
     if isinstance(first, int) and isinstance(second, int):

@@ -41,8 +41,8 @@ class Unmet(msgspec.Struct, frozen=True):
 def unmet(conditions: Conditions, device: DeviceState) -> Unmet | None:
     """The first condition that does not hold now, None if the device may train.
 
-    What Linux does not tell cannot be promised, so a limit on it does not hold; but a device that shows no power supply
-    is taken to be on mains, as a Raspberry Pi is.
+    A limit on a value that Linux does not tell does not hold. But a device that shows no power supply, such as a
+    Raspberry Pi, counts as on mains.
     """
     checks = (
         ("hours", _hours(conditions, device)),

@@ -8,8 +8,8 @@ from components.client.agent.watchdog import Watchdog
 
 
 class Line:
-    """Publishes by `send`, as `Outbox` does, and says when all has to be subscribed to anew. A message to one of the
-    topics `answered` is followed by one that arrives.
+    """Publishes by `send`, as `Outbox` does, and tells when to subscribe anew. AWS IoT answers each message to a topic
+    in `answered`: if nothing arrives after one, the line is silent.
 
     Not thread-safe: it belongs to the agent's loop. Times are monotonic.
     """

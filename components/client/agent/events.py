@@ -43,7 +43,7 @@ class DataLoaded(msgspec.Struct, frozen=True):
 
 
 class TrainingAdvanced(msgspec.Struct, frozen=True):
-    """The training process is this far; in a final phase, it has ended."""
+    """How far the training is. In a final phase it has ended."""
 
     progress: Progress
 

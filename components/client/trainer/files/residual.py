@@ -1,8 +1,8 @@
 """What a lossy encoding left out of this device's last update, kept for its next one (`protocol.encodings`).
 
-One file a round in a directory of its own: that of the last update sent, and the one before, which that update was made
-with. So a round that is trained again, since the device was cut off before it could note that it had finished, starts
-from the same residual and gives the same bytes. A residual that is lost costs accuracy of one update, and no more.
+Each round has one file, in a directory for residuals alone. Two are kept: that of the last update sent, and the one
+which that update was made with. A device that is cut off before it notes the end of a round trains the round again:
+from the same residual, so that it gives the same bytes. A lost residual costs accuracy of one update, and no more.
 """
 
 import logging

@@ -18,8 +18,8 @@ _PAIRS = (
 
 
 class Share(Subset[Any]):
-    """Some examples of a dataset. What else that can do, as its own collating, the share can do as well; what it has,
-    as its targets, is that of all examples, and not the share's."""
+    """A Subset that forwards the dataset's methods, such as its own collating, but not its data attributes, such as its
+    targets: these describe all examples."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or name in ("dataset", "indices"):  # a copy that is being made has none yet

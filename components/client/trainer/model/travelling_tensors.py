@@ -77,8 +77,7 @@ def takes_left_out(model: nn.Module, values: Mapping[str, Tensor]) -> bool:
 
 
 def put_left_out(model: nn.Module, values: Mapping[str, Tensor]) -> None:
-    """Puts back what `left_out` gave. A buffer may have been of another shape then, or none may be there, if a forward
-    makes it."""
+    """Restores what `left_out` returned. A buffer that a forward makes may have another shape now, or not exist yet."""
     own, buffers = left_out(model), _buffers(model)
     device = next((value.device for value in model.parameters()), torch.device("cpu"))
     for name, value in values.items():

@@ -146,7 +146,7 @@ class Task:
 
     @contextlib.contextmanager
     def _blaming(self, name: str) -> Iterator[None]:
-        """What is raised is the task's: in its function, or in a method of what that has given."""
+        """Raises any exception of the task anew as TaskError, which names the function."""
         try:
             yield
         except (TaskError, DivergedError, InterruptionError):
