@@ -76,7 +76,7 @@ def over_limit(figures: Figures) -> list[str]:
         "idle_cpu_percent": figures.idle_cpu_percent < MAX_IDLE_CPU_PERCENT,
         "resume_lost_s": figures.resume_lost_s <= figures.checkpoint_s + figures.restart_s + figures.cold_start_s,
     }
-    return [name for name, kept in limits.items() if not kept]
+    return [name for name, is_within in limits.items() if not is_within]
 
 
 def measure(nucleus: Personality, idle_s: float) -> Figures:

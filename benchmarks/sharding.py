@@ -1,7 +1,7 @@
 """What sharding does for one round: time of each phase, and time and peak memory of each invocation.
 
 `python -m benchmarks.sharding` has 40 simulated clients answer with updates of ResNet-18 through the deployed functions
-on the embedded AWS, averaged by 1, 2, 4 and 8 shards, and puts beside it what the plan expects in AWS. Here all shards
+on the embedded AWS, averaged by 1, 2, 4 and 8 shards, and puts beside it what is expected in AWS. Here all shards
 share the processors of one machine, and S3 is one more process on them: with more shards an invocation reads less, but
 neither its time nor that of all has to fall. The peak of an invocation is its process's, which has inspected updates
 before.
@@ -58,7 +58,7 @@ class Phases(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Expected(msgspec.Struct, frozen=True, kw_only=True):
-    """What the plan says of a job in AWS."""
+    """What `sharding_of` expects of a job in AWS."""
 
     jobs: int
     job_s: float
@@ -133,13 +133,13 @@ def _phases(record: RoundRecord, lines: Sequence[FunctionLine]) -> Phases:
 def _expected(base: bytes, settings: Averaging, clients: int) -> Expected:
     header = parse_header(base, len(base))
     parts = len(grid_of(header, decode(header.message, ModelHeader), 0).parts)
-    planned: Sharding = sharding_of(settings, parts, update_layout(header, "float32").data_bytes, clients)
-    return Expected(jobs=planned.shards * planned.groups, job_s=planned.job_s, memory_mb=planned.memory_mb)
+    sharding: Sharding = sharding_of(settings, parts, update_layout(header, "float32").data_bytes, clients)
+    return Expected(jobs=sharding.shards * sharding.groups, job_s=sharding.job_s, memory_mb=sharding.memory_mb)
 
 
 def _table(rows: Sequence[Row]) -> Table:
     table = Table("shards", "answer\ns", "hand out\ns", "average\ns", box=box.SIMPLE)
-    for title in ("longest job\ns", "planned\ns", "highest peak\nMB", "planned\nMB"):
+    for title in ("longest job\ns", "expected\ns", "highest peak\nMB", "expected\nMB"):
         table.add_column(title)
     for row in rows:
         jobs = [invocation for invocation in row.invocations if invocation.job is not None]

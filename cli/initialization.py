@@ -44,16 +44,16 @@ def _from_file(path: Path, built: bytes, federation: str) -> bytes:
     """A safetensors file of the user's, in the layout and with the header that a global model has."""
     try:
         header, arrays = load(path.read_bytes())
-        own, _ = load(built)
-        check_schema(header, own.schema)
+        built_header, _ = load(built)
+        check_schema(header, built_header.schema)
     except OSError as error:
         raise ProjectError(f"initial_model: {path} can't be read: {error.strerror}") from error
     except SchemaMismatchError as error:
         raise ProjectError(f"initial_model: {path} does not fit build_model: {error}") from error
     except InvalidTensorsError as error:
         raise ProjectError(f"initial_model: {path} is no safetensors file: {error}; {_MAKE_ONE}") from error
-    about = decode(own.message, ModelHeader)
-    dtypes = {tensor.name: tensor.dtype for tensor in own.tensors}
+    about = decode(built_header.message, ModelHeader)
+    dtypes = {tensor.name: tensor.dtype for tensor in built_header.tensors}
     return dump(
         arrays, dtypes, encode(ModelHeader(federation=federation, round=0, buffers=about.buffers)), about.buffers
     )

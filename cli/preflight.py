@@ -27,7 +27,9 @@ def check(client: Callable[[str], Any], stack: str, settings: Federation, polici
         NotReadyError, UnknownGroupError: see there.
     """
     if settings.custom_functions:
-        _check_rules(deployment.deployed_policies(client, stack).get(settings.name), settings, stack, policies)
+        _check_custom_functions(
+            deployment.deployed_policies(client, stack).get(settings.name), settings, stack, policies
+        )
     if settings.thing_group is not None:
         clients = _count(client("iot"), settings.thing_group)
         if problems := list(fleet_contradictions(settings, clients)):
@@ -36,11 +38,11 @@ def check(client: Callable[[str], Any], stack: str, settings: Federation, polici
             )
 
 
-def _check_rules(deployed: bytes | None, settings: Federation, stack: str, policies: bytes | None) -> None:
+def _check_custom_functions(deployed: bytes | None, settings: Federation, stack: str, policies: bytes | None) -> None:
     remedy = f"fedgrass deploy <the folder of {settings.name}> --stack {stack}"
     if deployed is None:
-        rules = ", ".join(settings.custom_functions)
-        raise NotReadyError(f"the rules of {settings.name} ({rules}) were never deployed: {remedy}")
+        functions = ", ".join(settings.custom_functions)
+        raise NotReadyError(f"the rules of {settings.name} ({functions}) were never deployed: {remedy}")
     if policies is not None and policies != deployed:
         raise NotReadyError(f"{FILE_NAME} of {settings.name} is not what was deployed: {remedy}")
 

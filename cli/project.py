@@ -5,13 +5,13 @@ from typing import Any
 
 import msgspec
 
-from cli.settings.parsing import look
+from cli.settings.parsing import validate
 from cli.settings.problems import Problem
 from cli.settings.yaml_file import InvalidYamlError, YamlFile
 from cloud import custom_policies
 from cloud.settings import Federation
 from components import task_folder
-from components.task_folder import TaskError
+from components.task_folder import TaskFolderError
 from components.text import printable
 
 FILE_NAME = "federation.yaml"
@@ -67,13 +67,13 @@ def load(path: Path, **changes: Any) -> Project:
         lines = [None if p.path[:1] and p.path[0] in replaced else file.line_of(p.path) for p in problems]
         return ProjectError("\n".join(_located(path, line, str(p)) for p, line in zip(problems, lines, strict=True)))
 
-    settings, problems = look(raw)
+    settings, problems = validate(raw)
     if settings is None:
         raise refusal(problems)
     project = Project(path=path, settings=settings)
     try:
-        task_folder.look(project.task)
-    except TaskError as error:
+        task_folder.inspect_folder(project.task)
+    except TaskFolderError as error:
         raise refusal([Problem(("task",), str(error))]) from error
     if settings.initial_model is not None and not (project.directory / settings.initial_model).is_file():
         raise refusal([Problem(("initial_model",), f"there is no file {project.directory / settings.initial_model}")])

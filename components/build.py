@@ -21,7 +21,7 @@ if not __package__:  # run as a script, which finds what lies beside it only
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from components import task_folder
-from components.task_folder import ARTIFACT_NAME, BuildError, TaskError
+from components.task_folder import ARTIFACT_NAME, BuildError, TaskFolderError
 from components.text import printable
 
 MAX_RECIPE_BYTES = 16_000
@@ -75,7 +75,7 @@ def build(root: Path, output: Path, task: Path | None = None) -> BuiltComponent:
     gdk-config.json names.
 
     Raises:
-        ConfigError, RecipeError, TaskError: see there.
+        ConfigError, RecipeError, TaskFolderError: see there.
     """
     config = read_config(root)
     source = root / "recipe.yaml"
@@ -89,8 +89,8 @@ def build(root: Path, output: Path, task: Path | None = None) -> BuiltComponent:
     for name in dict.fromkeys(_artifact_names(source)):
         if name == "task.zip":
             if task is None:
-                raise TaskError(f"no task is named: {_NAME_IT}")
-            found = task_folder.look(task)
+                raise TaskFolderError(f"no task is named: {_NAME_IT}")
+            found = task_folder.inspect_folder(task)
             files.update({name: found.packed, **found.data})
             report += found.report()
         else:

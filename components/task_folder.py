@@ -86,7 +86,7 @@ class BuildError(Exception):
     """The component cannot be built as it is; the text says what to change."""
 
 
-class TaskError(BuildError):
+class TaskFolderError(BuildError):
     """The task directory is not one that a device could use."""
 
 
@@ -116,31 +116,31 @@ class TaskFolder(NamedTuple):
             yield f"warning: {total / 1e6:,.0f} MB are much for a task, which each device downloads"
 
 
-def look(task: Path) -> TaskFolder:
+def inspect_folder(task: Path) -> TaskFolder:
     """What is in a task's folder.
 
     Raises:
-        TaskError: it can't be read or has no task.py; what this imports does not compile, or stays behind; a file is
-            named like a module that the device's process imports; a link leaves the folder; data/ holds what can't be
-            an artifact.
+        TaskFolderError: it can't be read or has no task.py; what this imports does not compile, or stays behind; a file
+            is named like a module that the device's process imports; a link leaves the folder; data/ holds what can't
+            be an artifact.
     """
     root = task.resolve()
     if not _is_file(root / "task.py"):
-        raise TaskError(f"{task} has no task.py: name the folder that has it")
+        raise TaskFolderError(f"{task} has no task.py: name the folder that has it")
     try:
         list(root.iterdir())
     except OSError as error:
-        raise TaskError(f"{task} cannot be read: {error.strerror}") from error
+        raise TaskFolderError(f"{task} cannot be read: {error.strerror}") from error
     found = TaskFolder({}, {}, {})
     imported = _imported(root)
     for name in sorted(imported):
         if name.startswith("data/"):
-            raise TaskError(f"{root / name} is imported, and data/ is for files that are no code: move it")
+            raise TaskFolderError(f"{root / name} is imported, and data/ is for files that are no code: move it")
     _walk(root, root, imported, (), found)
     for name in sorted(imported - found.packed.keys()):
         for left, reason in found.left_out.items():
             if f"{name}/".startswith(f"{left}/"):
-                raise TaskError(f"{root / name} is imported, and can't go along: {reason}")
+                raise TaskFolderError(f"{root / name} is imported, and can't go along: {reason}")
     _check_names(root, found.packed, imported)
     return found
 
@@ -191,7 +191,9 @@ def _reason_by_kind(root: Path, path: Path, around: tuple[Path, ...]) -> str | N
         mode = path.stat().st_mode
         target = path.resolve()
         if target != root and root not in target.parents:
-            raise TaskError(f"{path} is a link that leaves the task's folder, to {target}: put a copy in its place")
+            raise TaskFolderError(
+                f"{path} is a link that leaves the task's folder, to {target}: put a copy in its place"
+            )
         if stat.S_ISDIR(mode):
             if target in around:
                 return "a link to a folder that it is in"
@@ -212,9 +214,9 @@ def _reason_by_kind(root: Path, path: Path, around: tuple[Path, ...]) -> str | N
 def _artifact(path: Path) -> str:
     """The name of a file of data/ among the component's artifacts."""
     if path.is_dir():
-        raise TaskError(f"{path} is no file: artifacts are a flat list, so data/ holds files only")
+        raise TaskFolderError(f"{path} is no file: artifacts are a flat list, so data/ holds files only")
     if not ARTIFACT_NAME.fullmatch(path.name) or path.name in ("client.zip", "task.zip"):
-        raise TaskError(
+        raise TaskFolderError(
             f"{path}: give it a name of a-z, A-Z, 0-9, '.', '_' and '-' that is neither client.zip nor task.zip"
         )
     return path.name
@@ -229,9 +231,11 @@ def _check_names(root: Path, packed: dict[str, Path], imported: set[str]) -> Non
         itself = _MODULE.fullmatch(name)
         module = itself[1] if itself else first if name in imported else ""
         if itself and module == "task" and name != "task.py":
-            raise TaskError(f"{root / first} is found before task.py, and would be imported in its place: rename it")
+            raise TaskFolderError(
+                f"{root / first} is found before task.py, and would be imported in its place: rename it"
+            )
         if module in taken:
-            raise TaskError(
+            raise TaskFolderError(
                 f"{root / first} is named like the module {module} of {_owner(module)}: on a device, one would be "
                 "imported for the other; rename it"
             )
@@ -264,9 +268,9 @@ def _parsed(file: Path) -> ast.Module:
     except SyntaxError as error:
         place = f"{file}:{error.lineno}" if error.lineno else str(file)
         version = f"{sys.version_info[0]}.{sys.version_info[1]}"
-        raise TaskError(f"{place}: {error.msg} (as Python {version} reads it)") from error
+        raise TaskFolderError(f"{place}: {error.msg} (as Python {version} reads it)") from error
     except (OSError, ValueError) as error:  # ValueError is a null byte, before Python 3.12
-        raise TaskError(f"{file}: {error}") from error
+        raise TaskFolderError(f"{file}: {error}") from error
 
 
 def _modules(tree: ast.Module, name: PurePosixPath) -> Iterator[tuple[str, ...]]:
@@ -300,6 +304,6 @@ def _is_file(path: Path) -> bool:
     try:
         return stat.S_ISREG(path.stat().st_mode)
     except PermissionError as error:
-        raise TaskError(f"{path.parent} cannot be read, but is imported from: {error.strerror}") from error
+        raise TaskFolderError(f"{path.parent} cannot be read, but is imported from: {error.strerror}") from error
     except (OSError, ValueError):  # ValueError is a null byte
         return False

@@ -112,7 +112,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
 
 
 class Checkpoints(Protocol):
-    """Who keeps checkpoints: the training process."""
+    """Where checkpoints are stored: the training process has one."""
 
     def resume(self, model: "nn.Module") -> Checkpoint | None: ...
 
@@ -121,20 +121,20 @@ class Checkpoints(Protocol):
     def save(self, model: "nn.Module", values: Mapping[str, Any], own: "Mapping[str, Tensor]") -> None: ...
 
 
-_keepers: list[Checkpoints] = []
+_stores: list[Checkpoints] = []
 
 
 def resume(model: "nn.Module") -> Checkpoint | None:
     """Call it once in your `train`, after what needs the global model's weights and before the first step: None if
     training begins; else it was cut off, and the model has its weights of the last checkpoint again, and torch,
     numpy and `random` their states."""
-    return _keepers[0].resume(model) if _keepers else None
+    return _stores[0].resume(model) if _stores else None
 
 
 def checkpoint_due(step: int, *, epoch_ended: bool = False) -> bool:
     """Whether `checkpoint` is to be called now. Ask after each step, so that training can also be stopped in time when
     the device shuts down; `step` counts the steps from the beginning."""
-    return _keepers[0].due(step, epoch_ended=epoch_ended) if _keepers else False
+    return _stores[0].due(step, epoch_ended=epoch_ended) if _stores else False
 
 
 def checkpoint(
@@ -146,10 +146,10 @@ def checkpoint(
     Raises:
         ValueRefusedError: something among them cannot be kept; the text names it.
     """
-    if _keepers:
-        _keepers[0].save(model, values or {}, tensors or {})
+    if _stores:
+        _stores[0].save(model, values or {}, tensors or {})
 
 
-def keep_checkpoints(keeper: Checkpoints | None) -> None:
-    """Has this one keep the checkpoints of training, or nobody."""
-    _keepers[:] = [] if keeper is None else [keeper]
+def use_checkpoints(store: Checkpoints | None) -> None:
+    """Has `resume`, `checkpoint_due` and `checkpoint` use this store, or none."""
+    _stores[:] = [] if store is None else [store]

@@ -174,6 +174,6 @@ class MemoryUpdates:
         return GroupSums(self.of(self.blocks, self.selected), self.weighing, self.weighing.total(self.selected))
 
     def whole(self) -> Never:
-        raise NotImplementedError("custom rules are tested by themselves")
+        raise NotImplementedError("custom functions are tested by themselves")
 
     base = custom_average = whole

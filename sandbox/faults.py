@@ -101,9 +101,9 @@ class Survival(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def judge(
-    injections: Sequence[Injection], rounds: Sequence[RoundRecord], answers: Mapping[int, Responses]
+    injections: Sequence[Injection], rounds: Sequence[RoundRecord], responses: Mapping[int, Responses]
 ) -> list[Survival]:
-    """One Survival for each fault, from all rounds of a federation, and the answers to each.
+    """One Survival for each fault, from all rounds of a federation, and the responses to each.
 
     A fault is survived if it happened, each round that it happened in closed and counted each client once, and the
     device that it happened to took part again. Refusals happen in all rounds.
@@ -115,9 +115,9 @@ def judge(
         affected = sorted(by_number if fault is Fault.REFUSAL else {each.round for each in happened})
         problems = [] if happened else ["it did not happen"]
         for number in affected:
-            problems += _problems_of_round(by_number[number], answers[number])
+            problems += _problems_of_round(by_number[number], responses[number])
         for each in happened:
-            problems += _problems_of(each, by_number[each.round], answers)
+            problems += _problems_of(each, by_number[each.round], responses)
         judged.append(
             Survival(
                 fault=fault,
@@ -130,13 +130,13 @@ def judge(
     return judged
 
 
-def _problems_of_round(record: RoundRecord, answers: Responses) -> list[str]:
+def _problems_of_round(record: RoundRecord, responses: Responses) -> list[str]:
     problems = []
     if record.status != "closed":
         problems.append(f"round {record.round} is {record.status}: {record.reason}")
     if record.lease_owner is not None:
         problems.append(f"round {record.round} is {record.status}, and leased by {record.lease_owner}")
-    accepted = [response.thing for response in answers.accepted]
+    accepted = [response.thing for response in responses.accepted]
     if len(accepted) != record.accepted or len(set(accepted)) != len(accepted):
         problems.append(f"round {record.round} counted {record.accepted} updates, of {len(accepted)} clients")
     if strangers := set(accepted) - {member.thing for member in record.cohort}:
@@ -144,20 +144,20 @@ def _problems_of_round(record: RoundRecord, answers: Responses) -> list[str]:
     return problems
 
 
-def _problems_of(injection: Injection, record: RoundRecord, answers: Mapping[int, Responses]) -> list[str]:
+def _problems_of(injection: Injection, record: RoundRecord, responses: Mapping[int, Responses]) -> list[str]:
     number, thing = injection.round, injection.thing
     problems = []
-    if thing is not None and not any(_took_part(thing, answers[other]) for other in answers if other >= number):
+    if thing is not None and not any(_took_part(thing, responses[other]) for other in responses if other >= number):
         problems.append(f"{thing} took no part after round {number}")
     if injection.fault is Fault.AVERAGER and record.attempts < 2:
         problems.append(f"round {number} was averaged at the first attempt")
     if injection.fault is Fault.STRAGGLER and thing is not None:
-        if _took_part(thing, answers[number]):
+        if _took_part(thing, responses[number]):
             problems.append(f"{thing} was in time in round {number}")
         elif (record.closed_at or 0.0) < record.deadline:
             problems.append(f"round {number} did not wait for {thing}")
     return problems
 
 
-def _took_part(thing: str, answers: Responses) -> bool:
-    return any(response.thing == thing for response in answers.accepted)
+def _took_part(thing: str, responses: Responses) -> bool:
+    return any(response.thing == thing for response in responses.accepted)

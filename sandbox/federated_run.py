@@ -249,15 +249,15 @@ def _score(operations: Operations, record: RoundRecord, scorer: Scorer, director
 def _figures(
     operations: Operations, record: RoundRecord, previous_end: float, heard: Mapping[str, Progress]
 ) -> RoundFigures:
-    answers = operations.rounds.responses(record.federation, record.round)
-    responses = answers.accepted
+    responses = operations.rounds.responses(record.federation, record.round)
+    accepted = responses.accepted
     ended_at = record.closed_at or time.time()
     round_s = ended_at - previous_end
-    reports = {response.thing: response.report for response in responses if response.report is not None}
+    reports = {response.thing: response.report for response in accepted if response.report is not None}
     split: dict[str, float] = {}
-    if responses and record.averaged_at is not None:
-        last = max(responses, key=lambda response: response.arrived_at)
-        inspected_at = max(response.inspected_at for response in responses)
+    if accepted and record.averaged_at is not None:
+        last = max(accepted, key=lambda response: response.arrived_at)
+        inspected_at = max(response.inspected_at for response in accepted)
         timings = reports[last.thing].timings
         moments = (
             previous_end,
@@ -282,18 +282,18 @@ def _figures(
         metrics={},
         not_finite=record.not_finite,
         warnings=record.warnings,
-        failing=failing_of(record, answers, heard),
+        failing=failing_of(record, responses, heard),
         reason=record.reason,
     )
 
 
-def failing_of(record: RoundRecord, answers: Responses, heard: Mapping[str, Progress]) -> list[Failing]:
+def failing_of(record: RoundRecord, responses: Responses, heard: Mapping[str, Progress]) -> list[Failing]:
     """In the order of the things' names. Who was still at it when enough others had answered has not failed; `heard` is
     what each said last, which may have come too late for the round to know of it."""
     found = {thing: _vanished(thing, heard.get(thing)) for thing in record.vanished}
-    for response in (*answers.refused, *answers.failed):
+    for response in (*responses.refused, *responses.failed):
         found[response.thing] = Failing(thing=response.thing, state=response.state, reason=response.reason or "")
-    for response in answers.accepted:
+    for response in responses.accepted:
         found.pop(response.thing, None)
     return [found[thing] for thing in sorted(found)]
 
@@ -301,5 +301,5 @@ def failing_of(record: RoundRecord, answers: Responses, heard: Mapping[str, Prog
 def _vanished(thing: str, last: Progress | None) -> Failing:
     if last is not None and last.phase in ("failed", "declined"):
         return Failing(thing=thing, state=last.phase, reason=last.reason or "it gave no reason")
-    word = "nothing was heard of it" if last is None else f"last heard of: {last.phase}"
-    return Failing(thing=thing, state="silent", reason=f"no answer until the deadline; {word}")
+    last_heard = "nothing was heard of it" if last is None else f"last heard of: {last.phase}"
+    return Failing(thing=thing, state="silent", reason=f"no answer until the deadline; {last_heard}")

@@ -26,7 +26,7 @@ class ConsoleError(Exception):
     """The console could not connect."""
 
 
-class Said(msgspec.Struct, frozen=True):
+class ProgressHeard(msgspec.Struct, frozen=True):
     """A client told how far it is."""
 
     thing: str
@@ -49,7 +49,7 @@ class Console:
     """Connects with a certificate of its own. What is heard, on `heard`, in order, for the time of a `with` block."""
 
     def __init__(self, aws: EmbeddedAws, directory: Path, federation: str) -> None:
-        self.heard: queue.Queue[Said | RoundNotice] = queue.Queue()
+        self.heard: queue.Queue[ProgressHeard | RoundNotice] = queue.Queue()
         self._round_topic = names.round_topic(federation)
         self._shadow_filter = f"$aws/things/+/shadow/name/{names.shadow_name(federation)}/update/accepted"
         certificate = _register(aws.client("iot"), directory)
@@ -93,7 +93,7 @@ class Console:
         except (InvalidMessageError, msgspec.DecodeError):
             return  # not for this eye: the desired half of a shadow, or a newer version's
         if reported is not None and reported.progress is not None:
-            self.heard.put(Said(topic.split("/")[2], reported.progress))
+            self.heard.put(ProgressHeard(topic.split("/")[2], reported.progress))
 
 
 def _register(iot: Any, directory: Path) -> Path:

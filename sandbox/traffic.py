@@ -36,7 +36,7 @@ class Traffic:
         self.uploaded: defaultdict[int, set[str]] = defaultdict(set)
         self._rounds = rounds
         self._holder = holder
-        self._working: dict[str, Work] = {}
+        self._work: dict[str, Work] = {}
         self._pace_s: dict[str, float] = {}
         self._averaged = 0
         self._ended: frozenset[int] = frozenset()
@@ -60,7 +60,7 @@ class Traffic:
         if request.method == "GET" and model is not None and not refused:
             access_key_id = request.headers.get("authorization", "").partition("Credential=")[2].partition("/")[0]
             if (thing := self._holder(access_key_id)) is not None:
-                self._working[thing] = Work(model, now)
+                self._work[thing] = Work(model, now)
         elif request.method == "PUT" and model is not None and not refused:
             self._averaged = model
         elif request.method == "PUT" and model is None:
@@ -72,10 +72,10 @@ class Traffic:
         """Return when a device is half-way from its download to its upload, in this round or a later one."""
         while True:
             await self._until(lambda: self._is_training(thing, number))
-            work = self._working[thing]
+            work = self._work[thing]
             half_s = self._pace_s.get(thing, FIRST_PACE_S) / 2
             await asyncio.sleep(work.downloaded_at + half_s - asyncio.get_running_loop().time())
-            if self._working[thing] is work and not work.uploaded:
+            if self._work[thing] is work and not work.uploaded:
                 return work
 
     async def updates_of(self, number: int, count: int) -> None:
@@ -91,11 +91,11 @@ class Traffic:
         await self._until(lambda: number in self._ended)
 
     def _is_training(self, thing: str, number: int) -> bool:
-        work = self._working.get(thing)
+        work = self._work.get(thing)
         return work is not None and not work.uploaded and work.base >= number - 1
 
     def _note_upload(self, name: names.UpdateName, now: float) -> None:
-        work = self._working.get(name.thing)
+        work = self._work.get(name.thing)
         if work is not None and not work.uploaded:
             work.uploaded = True
             self._pace_s[name.thing] = now - work.downloaded_at

@@ -31,7 +31,7 @@ def deploy(
 
     It has the bucket, tables, queues and functions.
 
-    Rules of federations that are not named here stay as they were deployed.
+    Custom functions of federations that are not named here stay as they were deployed.
     """
     policies = deployment.deployed_policies(client_of, stack)
     for path in projects or []:
@@ -53,8 +53,8 @@ def deploy(
 def init(project: ProjectPath, stack: Stack = "fedgrass", as_json: Json = False) -> None:
     """Make a federation: check its folder, upload its first model.
 
-    What is checked: federation.yaml, task.py, policies.py, and whether its rules are deployed and its thing group, if
-    there is one already, is large enough.
+    What is checked: federation.yaml, task.py, policies.py, and whether its custom functions are deployed and its thing
+    group, if there is one already, is large enough.
     """
     checked = load(project)
     operations = operations_of(stack)

@@ -18,7 +18,7 @@ def what_leaves(
     as_json: Json = False,
 ) -> None:
     """Say what leaves a device: updates, its hello, its report."""
-    leaving = what_leaves_a_device.look(directory)
+    leaving = what_leaves_a_device.leaving_of(directory)
     if as_json:
         write_json(leaving)
     else:

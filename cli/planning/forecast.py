@@ -32,7 +32,7 @@ Amounts = Mapping[str, float]
 # an update at a time is a `piece`; a file of the model that has `parts` is a multipart upload. A round that several
 # invocations average is `shared`: it has a `job` for each, by `stages`, and some are `handed on` to the next one.
 # DynamoDB's units follow from the sizes of items: two for a kB that a transaction writes, one for 4 kB that are read,
-# and each look at the answers reads those of all clients.
+# and each look at the responses reads those of all clients.
 _TAKEN: dict[str, Amounts] = {
     "dynamodb": {"round": 8, "client": 2.01, "job": 3, "stage": 2, "shared": 2},
     "iot-data-plane": {"round": 2, "client": 1, "stage": 1},
@@ -80,7 +80,7 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
     rule: str
     encoding: Encoding
     parts: int
-    plan: Sharding
+    sharding: Sharding = msgspec.field(name="plan")
     invocations: dict[str, int]
     seconds: dict[str, float]
     memory_mb: dict[str, float]
@@ -191,7 +191,7 @@ def forecast(
         rule=settings.rule,
         encoding=encoding,
         parts=parts,
-        plan=shared,
+        sharding=shared,
         invocations=invocations,
         seconds={phase: phase_s for phase, phase_s in seconds.items() if phase_s},
         memory_mb={"inspecting": FIXED_MB + inspected / 2**20, "averaging": shared.memory_mb},

@@ -9,14 +9,14 @@ from cli.table import Table
 
 def tables(found: Forecast) -> Iterator[Table | str]:
     """Tables and lines, in the order in which they are to be printed."""
-    plan = found.plan
+    sharding = found.sharding
     how = {
         "parts": str(found.parts),
-        "shards": str(plan.shards),
-        "groups": str(plan.groups),
-        "stages": " → ".join(plan.stages),
+        "shards": str(sharding.shards),
+        "groups": str(sharding.groups),
+        "stages": " → ".join(sharding.stages),
         "bytes of an update": f"{found.update_bytes:,}",
-        "read by a job": f"{plan.read_bytes:,}",
+        "read by a job": f"{sharding.read_bytes:,}",
         "invocations": ", ".join(f"{name} {count}" for name, count in found.invocations.items()),
         "calls to AWS": ", ".join(f"{service} {count:,}" for service, count in found.calls.items()),
     }

@@ -18,13 +18,13 @@ def parse(raw: Any) -> Federation:
         InvalidSettingsError: a field is missing, unknown, has a value that it may not have, or one that makes no sense
             beside another; the text names all of them.
     """
-    settings, problems = look(raw)
+    settings, problems = validate(raw)
     if settings is None:
         raise InvalidSettingsError("federation settings: " + "; ".join(map(str, problems)))
     return settings
 
 
-def look(raw: Any) -> tuple[Federation | None, list[Problem]]:
+def validate(raw: Any) -> tuple[Federation | None, list[Problem]]:
     """The settings, or what is wrong with them: with the fields by themselves, or, if there is nothing, with one beside
     another."""
     if not isinstance(raw, Mapping):

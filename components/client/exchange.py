@@ -8,7 +8,7 @@ import msgspec
 from protocol.messages import Assignment, Progress
 
 
-class Workplace(msgspec.Struct, frozen=True, kw_only=True):
+class TrainerConfiguration(msgspec.Struct, frozen=True, kw_only=True):
     """What stays the same from round to round: the training process gets it before all requests.
 
     `held_out` is the share of examples that is kept for evaluation if the task gives no test set; `work` is a directory

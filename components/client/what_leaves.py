@@ -12,7 +12,7 @@ from components.client import sealed
 from components.client.agent import last_assignment
 from components.client.device import hello
 from components.client.sealed import TornFileError
-from components.client.trainer.files.round_files import UPDATE, Kept, UpdateState
+from components.client.trainer.files.round_files import UPDATE, RoundFileHeader, UpdateState
 from components.client.trainer.files.upload_description import SENT, Upload, describe
 from protocol.messages import Hello, Progress
 from protocol.tensors import InvalidTensorsError
@@ -32,7 +32,7 @@ class Leaving(msgspec.Struct, frozen=True, kw_only=True):
     progress: Progress | None
 
 
-def look(work: Path) -> Leaving:
+def leaving_of(work: Path) -> Leaving:
     """What leaves the device whose component has this work directory.
 
     Raises:
@@ -42,9 +42,9 @@ def look(work: Path) -> Leaving:
     if not work.is_dir():
         raise NoWorkDirectoryError(f"{work} is not a directory: name the work directory of com.fedgrass.Client")
     pending = None
-    kept = sealed.read(work / "round" / UPDATE, Kept[UpdateState])
-    if kept is not None:
-        header, body = kept
+    waiting = sealed.read(work / "round" / UPDATE, RoundFileHeader[UpdateState])
+    if waiting is not None:
+        header, body = waiting
         pending = describe(header.state.bucket, header.state.key, body[: header.state.update_bytes])
     sent = work / SENT
     last_sent = msgspec.json.decode(sent.read_bytes(), type=Upload) if sent.exists() else None
@@ -98,7 +98,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print one line of JSON instead of text")
     options = parser.parse_args(arguments)
     try:
-        leaving = look(options.work)
+        leaving = leaving_of(options.work)
     except (OSError, NoWorkDirectoryError, TornFileError, InvalidTensorsError, msgspec.DecodeError) as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return 1

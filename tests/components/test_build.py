@@ -21,7 +21,7 @@ import yaml
 from components import build as build_command
 from components import client
 from components.build import BuiltComponent, ConfigError, RecipeError, build
-from components.task_folder import TaskError
+from components.task_folder import TaskFolderError
 from protocol import names
 from tests.paths import ROOT
 
@@ -343,32 +343,32 @@ def test_a_semantic_version_is_taken(checkout: Path, tmp_path: Path, version: st
 
 def test_a_task_without_task_py_is_refused(task: Path, tmp_path: Path) -> None:
     (task / "task.py").unlink()
-    with pytest.raises(TaskError, match=re.escape(f"{task} has no task.py")):
+    with pytest.raises(TaskFolderError, match=re.escape(f"{task} has no task.py")):
         build(ROOT, tmp_path / "output", task)
 
 
 def test_a_task_that_does_not_compile_is_refused_with_file_and_line(task: Path, tmp_path: Path) -> None:
     (task / "task.py").write_text("import math\n\ndef build_model(:\n")
-    with pytest.raises(TaskError, match=re.escape(f"{task / 'task.py'}:3: ")):
+    with pytest.raises(TaskFolderError, match=re.escape(f"{task / 'task.py'}:3: ")):
         build(ROOT, tmp_path / "output", task)
 
 
 def test_a_task_with_a_null_byte_is_refused_with_its_file(task: Path, tmp_path: Path) -> None:
     (task / "models" / "net.py").write_bytes(b"WIDTH = 64\n\0")
-    with pytest.raises(TaskError, match=re.escape(str(task / "models" / "net.py"))):
+    with pytest.raises(TaskFolderError, match=re.escape(str(task / "models" / "net.py"))):
         build(ROOT, tmp_path / "output", task)
 
 
 @pytest.mark.parametrize("name", ["client.zip", "task.zip", "a b.txt", "naïve.txt", "[1].txt"])
 def test_a_data_file_that_cannot_be_an_artifact_is_refused(task: Path, tmp_path: Path, name: str) -> None:
     (task / "data" / name).write_text("")
-    with pytest.raises(TaskError, match=re.escape(str(task / "data" / name))):
+    with pytest.raises(TaskFolderError, match=re.escape(str(task / "data" / name))):
         build(ROOT, tmp_path / "output", task)
 
 
 def test_a_folder_among_the_data_files_is_refused(task: Path, tmp_path: Path) -> None:
     (task / "data" / "train").mkdir()
-    with pytest.raises(TaskError, match="artifacts are a flat list"):
+    with pytest.raises(TaskFolderError, match="artifacts are a flat list"):
         build(ROOT, tmp_path / "output", task)
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from components import task_folder
 from components.build import build
-from components.task_folder import LIBRARIES, TaskError, TaskFolder, look
+from components.task_folder import LIBRARIES, TaskFolder, TaskFolderError, inspect_folder
 from tests.paths import ROOT
 
 
@@ -32,12 +32,12 @@ def written(directory: Path, files: dict[str, str]) -> Path:
 
 
 def packed(folder: Path) -> list[str]:
-    return sorted(look(folder).packed)
+    return sorted(inspect_folder(folder).packed)
 
 
 def refusal(folder: Path) -> str:
-    with pytest.raises(TaskError) as refused:
-        look(folder)
+    with pytest.raises(TaskFolderError) as refused:
+        inspect_folder(folder)
     return str(refused.value).replace(str(folder), "")
 
 
@@ -74,7 +74,7 @@ def test_what_is_no_part_of_the_task_stays_behind_and_is_named_with_the_reason(f
             "policies.py": "",
         },
     )
-    found = look(folder)
+    found = inspect_folder(folder)
     assert sorted(found.packed) == ["helper.py", "task.py"]
     assert found.left_out == {
         ".env": "hidden",
@@ -161,7 +161,7 @@ def test_links_within_the_folder_are_packed_as_what_they_point_to(folder: Path) 
     (folder / "net.py").symlink_to("nets/v2.py")
     (folder / "weights.bin").symlink_to(folder / ".cache" / "weights.bin")
     (folder / "alias").symlink_to("nets")
-    found = look(folder).packed
+    found = inspect_folder(folder).packed
     assert sorted(found) == [
         "alias/v2.py",
         "helper.py",
@@ -189,7 +189,7 @@ def test_what_cannot_be_packed_is_named_and_stops_nothing(folder: Path) -> None:
     (folder / os.fsdecode(b"caf\xe9.txt")).write_text("")
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(os.path.relpath(folder / "socket"))
-    found = look(folder)
+    found = inspect_folder(folder)
     assert sorted(found.packed) == ["helper.py", "task.py"]
     assert found.left_out == {
         "nowhere": "a link to nothing",
@@ -258,7 +258,7 @@ def unreadable(path: Path, mode: int = 0o000) -> Iterator[None]:
 def test_what_may_not_be_read_stays_behind(folder: Path, name: str) -> None:
     written(folder, {name if "." in name else f"{name}/file.txt": ""})
     with unreadable(folder / name):
-        found = look(folder)
+        found = inspect_folder(folder)
     assert found.left_out == {name: "cannot be read: Permission denied"}
     assert sorted(found.packed) == ["helper.py", "task.py"]
     assert not found.data
@@ -268,7 +268,7 @@ def test_what_may_not_be_read_stays_behind(folder: Path, name: str) -> None:
 def test_so_does_a_folder_that_may_be_listed_or_entered_only(folder: Path, mode: int) -> None:
     written(folder, {"secret/file.txt": ""})
     with unreadable(folder / "secret", mode):
-        found = look(folder)
+        found = inspect_folder(folder)
     assert set(found.left_out.values()) == {"cannot be read: Permission denied"}
     assert sorted(found.packed) == ["helper.py", "task.py"]
 
@@ -296,8 +296,8 @@ def test_a_task_that_may_not_be_read_itself_is_refused(tmp_path: Path, below: st
         if below and mode == 0o111:
             assert packed(folder / below) == ["task.py"]
             return
-        with pytest.raises(TaskError, match=f"{re.escape(str(folder))}.* cannot be read.*: Permission denied"):
-            look(folder / below)
+        with pytest.raises(TaskFolderError, match=f"{re.escape(str(folder))}.* cannot be read.*: Permission denied"):
+            inspect_folder(folder / below)
 
 
 def test_what_is_imported_from_what_stays_behind_is_refused(folder: Path) -> None:
@@ -336,7 +336,7 @@ def test_the_names_that_are_taken_are_those_of_the_devices_packages() -> None:
 
 def test_what_is_packed_is_listed_with_its_size_the_largest_first(folder: Path) -> None:
     written(folder, {"labels.json": "x" * 2000, ".git/config": ""})
-    assert list(look(folder).report()) == [
+    assert list(inspect_folder(folder).report()) == [
         "the task has 3 files, 2,020 bytes:",
         "          2,000  labels.json",
         "             14  task.py",
@@ -347,22 +347,22 @@ def test_what_is_packed_is_listed_with_its_size_the_largest_first(folder: Path) 
 
 def test_a_list_of_many_files_is_cut_short(folder: Path) -> None:
     written(folder, {f"pictures/{n:03d}.png": "x" for n in range(100)} | {f".h{n:03d}": "" for n in range(50)})
-    report = list(look(folder).report())
+    report = list(inspect_folder(folder).report())
     assert len(report) < 70
     assert "in 72 smaller ones" in report[31]
     assert report[-1] == "       left out  20 more"
 
 
 def test_a_large_task_is_warned_of(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "warning" not in "\n".join(look(folder).report())
+    assert "warning" not in "\n".join(inspect_folder(folder).report())
     with (folder / "weights.bin").open("wb") as file:
         file.truncate(task_folder.LARGE_BYTES + 1)
-    assert list(look(folder).report())[-1].startswith("warning: 20 MB are much")
+    assert list(inspect_folder(folder).report())[-1].startswith("warning: 20 MB are much")
 
 
 def test_names_cannot_forge_lines_of_the_list(folder: Path) -> None:
     (folder / "a\n  0  b\x1b[31m").write_text("")
-    assert not any("\x1b" in line or "\n" in line for line in look(folder).report())
+    assert not any("\x1b" in line or "\n" in line for line in inspect_folder(folder).report())
 
 
 def test_the_zip_is_the_same_whatever_else_lies_in_the_folder(folder: Path, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from cli.planning.forecast import forecast
 from cli.planning.models import model_of
 from cli.planning.prices import by_region
 from cli.settings.fields import checked
-from cli.settings.parsing import look
+from cli.settings.parsing import validate
 from cloud import custom_policies
 from cloud.settings import Averaging, Federation
 from cloud.state.records import ClientRecord
@@ -29,7 +29,7 @@ from components.client.trainer.files.checkpoints import Checkpoints
 from components.client.trainer.files.round_files import Belonging, RoundFiles
 from components.client.trainer.task.loading import load_task
 from fedgrass.policies import Update
-from fedgrass.task import Client, Training, keep_checkpoints
+from fedgrass.task import Client, Training, use_checkpoints
 from protocol.messages import ModelHeader
 from tests.cloud.examples import report, round_record
 from tests.docs.markdown import DOCUMENTS, blocks, prose, spans
@@ -46,7 +46,7 @@ def python(beginning: str) -> str:
 
 @pytest.mark.parametrize("block", blocks("yaml"), ids=lambda block: block.document)
 def test_settings_are_taken(block: Any) -> None:
-    settings, problems = look(yaml.safe_load(block.text))
+    settings, problems = validate(yaml.safe_load(block.text))
     assert problems == []
     assert settings is not None
 
@@ -65,7 +65,7 @@ def test_settings_in_passing_are_taken_beside_others(text: str) -> None:
 
 def test_the_deployment_that_operating_shows_is_one_of_the_example() -> None:
     (shown,) = (json.loads(block.text) for block in blocks("json"))
-    settings, _ = look(EXAMPLE)
+    settings, _ = validate(EXAMPLE)
     assert settings is not None
     (component,) = shown["components"].values()
     found = configuration.parse(json.loads(component["configurationUpdate"]["merge"]))
@@ -136,7 +136,7 @@ def test_the_training_with_checkpoints_goes_on_where_it_was_cut_off(folder: Path
         kept = Checkpoints(RoundFiles(folder / "round", belonging), data.examples, steps=0, interval_s=0.0)
         kept.find()
         kept.begin({}, 0.0)
-        keep_checkpoints(kept)
+        use_checkpoints(kept)
 
     try:
         start_process()
@@ -145,7 +145,7 @@ def test_the_training_with_checkpoints_goes_on_where_it_was_cut_off(folder: Path
         assert trained(3) == uninterrupted
         assert sys.modules["task"].EPOCHS == [1, 2, 3, 1, 2, 3]
     finally:
-        keep_checkpoints(None)
+        use_checkpoints(None)
 
 
 EXAMPLES = {"small": 10, "medium": 300, "large": 900}
@@ -159,7 +159,7 @@ def test_the_rules_of_the_example_do_what_they_say(tmp_path: Path) -> None:
         "averaging": {"rule": "custom"},
         "pacing": {"policy": "custom"},
     }
-    settings, problems = look(EXAMPLE | custom)
+    settings, problems = validate(EXAMPLE | custom)
     assert problems == []
     assert settings is not None
     rules = custom_policies.load(tmp_path, settings)

@@ -15,7 +15,7 @@ from cloud.settings import MAX_WAIT_S, Federation, ServerOptimizer
 from cloud.state.records import ClientRecord
 from components.client.agent.configuration import DAY_S, Configuration, parse
 from components.client.trainer.task.loading import Task
-from components.task_folder import look
+from components.task_folder import inspect_folder
 from fedgrass.task import DeviceState
 from protocol import names
 from protocol.messages import MAX_INTEGER, Assignment, ModelReference, Phase, Training
@@ -207,7 +207,7 @@ def test_what_is_said_to_be_left_out_of_a_tasks_folder_is(tmp_path: Path) -> Non
         else:
             path.mkdir()
             (path / "x.txt").write_text("")
-    found = look(tmp_path)
+    found = inspect_folder(tmp_path)
     assert found.packed.keys() == {"task.py"}
     assert not found.data
 

@@ -42,14 +42,15 @@ def all_of(verdicts: Iterable[Verdict]) -> Verdict:
 
 class Scene(msgspec.Struct, frozen=True, kw_only=True):
     """The rounds that an attack disturbs. The honest members' updates add `values` to each number of the model; that of
-    the member which attacks adds `joins` in the rounds without the attack, if it counts: `said` is what its report
-    says then, and `counter` what it adds to integers. If the federation is `grouped`, all are in its thing group."""
+    the member which attacks adds `joins` in the rounds without the attack, if it counts. `report_changes` are
+    fields of its report then, and `counter` is what it adds to integers. If the federation is `grouped`, all are in its
+    thing group."""
 
     name: str
     settings: Mapping[str, Any] = {}
     values: tuple[float, ...] = (1.0, 2.0, 6.5)
     joins: float | None = None
-    said: Mapping[str, Any] = {}
+    report_changes: Mapping[str, Any] = {}
     counter: int | None = None
     grouped: bool = False
 

@@ -9,7 +9,7 @@ from trials.attacks.example_updates import update_of
 from trials.attacks.target import ATTACKER, STRANGER, Target
 
 _OWN_SHADOWS = "the IoT policy allows a device its own shadows fedgrass-* alone"
-_WHOSE = "whose word it is, its topic says; a round counts those of its cohort"
+_WHOSE = "the topic says whose report it is; a round counts those of its cohort"
 
 
 def _reported(**progress: Any) -> dict[str, Any]:
@@ -117,7 +117,7 @@ def report_failures_without_end(target: Target) -> Verdict:
     return refused("counted once") if count == 1 else accepted(f"counted {count} times")
 
 
-@attack("a word on a round that is not, or of another life, is left alone")
+@attack("a report on a round that does not exist, or of another life, is left alone")
 def report_failures_of_other_rounds(target: Target) -> Verdict:
     """Report failures of rounds to come, of impossible rounds, and of another life of the federation."""
     rounds: list[Any] = [2, 0, -1, 99_999_999, 10**30, "1", [1], None, 1.5]
@@ -139,7 +139,7 @@ def report_a_strangers_failure(target: Target) -> Verdict:
     return accepted("a failure was counted") if target.round(1).failed else refused("it is not in the cohort")
 
 
-@attack("a word on a federation that there is not leaves nothing")
+@attack("a report on a federation that does not exist leaves nothing")
 def report_to_federations_made_up(target: Target) -> Verdict:
     """Report failures in shadows of federations that there are not, or whose names are none, so that records stay."""
     thing = target.member.thing
@@ -148,8 +148,8 @@ def report_to_federations_made_up(target: Target) -> Verdict:
         topic = f"$aws/things/{thing}/shadow/name/fedgrass-{name}/update"
         target.member.publishes(topic, _reported(round=1, life=target.life, phase="failed"))
     target.settled()
-    answers = target.arena.operations.rounds.responses(made_up[0], 1)
-    return accepted("a record is there") if answers.failed or answers.refused else refused("no record is there")
+    responses = target.arena.operations.rounds.responses(made_up[0], 1)
+    return accepted("a record is there") if responses.failed or responses.refused else refused("no record is there")
 
 
 @attack("what can't be read is left alone, without a dead letter")

@@ -163,10 +163,10 @@ class Target(SimulatedDevices):
         """The verdict on what the member has uploaded, once the averager has looked at it."""
 
         def look() -> Verdict | None:
-            answers = self.responses_to(round_number)
-            if any(response.version_id == version for response in answers.accepted):
+            responses = self.responses_to(round_number)
+            if any(response.version_id == version for response in responses.accepted):
                 return accepted("it was counted")
-            found = next((r for r in answers.refused if r.version_id == version), None)
+            found = next((r for r in responses.refused if r.version_id == version), None)
             return None if found is None else refused(f"recorded: {found.reason}")
 
         verdict = eventually(look, f"the update of {self.name} to be looked at")
@@ -187,7 +187,7 @@ class Target(SimulatedDevices):
         """Have the member send an honest update, as the scene has it."""
         assert self.scene.joins is not None  # noqa: S101 - the scene says that it does
         encoding = self.scene.settings.get("encoding", "float32")
-        about = self.report(round_number, **self.scene.said)
+        about = self.report(round_number, **self.scene.report_changes)
         body = update_of(about, self.scene.joins, self.scene.counter, encoding)
         return self.uploads(body, self.key(round_number))
 

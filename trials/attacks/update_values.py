@@ -38,7 +38,7 @@ CLIPPED = Scene(
     joins=8.0,
     counter=1,
 )
-MOST_EXAMPLES = Scene(name="ten times the examples of the median client", joins=3.0, said={"examples": 110})
+MOST_EXAMPLES = Scene(name="ten times the examples of the median client", joins=3.0, report_changes={"examples": 110})
 COUNTERS = Scene(
     name="ten times the count of the median client",
     settings={"averaging": {"rule": "mean"}},

@@ -179,26 +179,26 @@ def describe(body: str) -> tuple[str, str]:
     Raises:
         InvalidMessageError: it is none that the functions are sent.
     """
-    said = json.loads(body)
-    if "Records" in said:
-        found = _OBJECT_KEY.fullmatch(said["Records"][0]["s3"]["object"]["key"])
+    content = json.loads(body)
+    if "Records" in content:
+        found = _OBJECT_KEY.fullmatch(content["Records"][0]["s3"]["object"]["key"])
         if found is not None:
             return found[2], found[3] if found[1] == "federations" else f"updates/{found[3]}"
-    elif said.get("kind") == "outcome":
-        return str(said["shadow"]).removeprefix("fedgrass-"), f"outcome {said['thing']}"
-    elif said.get("Event") == "s3:TestEvent":  # S3 sends one when a notification is set up
+    elif content.get("kind") == "outcome":
+        return str(content["shadow"]).removeprefix("fedgrass-"), f"outcome {content['thing']}"
+    elif content.get("Event") == "s3:TestEvent":  # S3 sends one when a notification is set up
         return "", "test event"
-    elif "federation" in said:
-        return str(said["federation"]), f"{said['kind']} {said.get('round', said.get('thing'))}"
+    elif "federation" in content:
+        return str(content["federation"]), f"{content['kind']} {content.get('round', content.get('thing'))}"
     raise InvalidMessageError(f"not a message for the functions: {body[:200]}")
 
 
 def _dated(body: str, now: float) -> str:
     """S3's own event with the functions' time; other messages as they are."""
-    said = json.loads(body)
-    for record in said.get("Records", []) if "put_off" not in said else []:
+    content = json.loads(body)
+    for record in content.get("Records", []) if "put_off" not in content else []:
         record["eventTime"] = datetime.fromtimestamp(now, UTC).isoformat()
-    return json.dumps(said)
+    return json.dumps(content)
 
 
 def _record(message: Message) -> dict[str, Any]:

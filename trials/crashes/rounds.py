@@ -13,7 +13,7 @@ from sandbox.sandbox import Sandbox
 from sandbox.simulated_clients import SimulatedDevices
 from trials.crashes.deployed_function import Kill
 from trials.crashes.event_sources import EventSources, Message
-from trials.crashes.scenarios import Answer, End, Scenario, look
+from trials.crashes.scenarios import End, ResponseKind, Scenario, end_of
 
 _DTYPES = {"weights": "F32", "steps": "I64"}
 _MAX_DELIVERIES = 300
@@ -49,8 +49,8 @@ class Run:
         self._scenario = scenario
         self._federation = federation
         self._versions: dict[str, int] = {}
-        self._answers = {thing: list(answers) for thing, answers in zip(scenario.things, scenario.answers, strict=True)}
-        self._answered: set[tuple[str, int]] = set()
+        self._responses = {thing: list(kinds) for thing, kinds in zip(scenario.things, scenario.responses, strict=True)}
+        self._responded: set[tuple[str, int]] = set()
         # Nobody answers in the next round: its deadline is where a run stops.
         self._next_deadline = f"check-round {scenario.last + 1}"
         self._numbers: Counter[tuple[str, str]] = Counter()
@@ -77,12 +77,12 @@ class Run:
             self.kills += outcome.killed
             if len(self.calls) == 1 and self._scenario.late_hello:
                 self._devices.say_hello(self._scenario.things[-1])
-            self._answer_assignments()
+            self._respond_to_assignments()
             pending = [message for message in pending if message not in batch]
             pending += self._sources.receive(self._federation)
         self._sources.delete(pending)
         dead_letters = self._sources.take_dead_letters()
-        return look(self._sandbox, self._federation, self._scenario.last, self._versions, dead_letters)
+        return end_of(self._sandbox, self._federation, self._scenario.last, self._versions, dead_letters)
 
     def _next(self, pending: Sequence[Message]) -> list[Message]:
         """What is delivered next; if nothing is due, time goes on to when something is."""
@@ -119,20 +119,20 @@ class Run:
             self._devices.greet(thing)
         self._devices.start()
 
-    def _answer_assignments(self) -> None:
+    def _respond_to_assignments(self) -> None:
         """What devices do: they look into their shadows, and answer each assignment once."""
         ended = self._sandbox.operations.federations.get(self._federation).round
-        for thing, answers in self._answers.items():
-            if not answers or (answers[0] == "late update" and not ended):
+        for thing, kinds in self._responses.items():
+            if not kinds or (kinds[0] == "late update" and not ended):
                 continue
             assignment = self._devices.desired(thing).assignment
-            if assignment is not None and (thing, assignment.round) not in self._answered:
-                self._answered.add((thing, assignment.round))
-                self._answer(thing, assignment, answers.pop(0))
+            if assignment is not None and (thing, assignment.round) not in self._responded:
+                self._responded.add((thing, assignment.round))
+                self._respond(thing, assignment, kinds.pop(0))
 
-    def _answer(self, thing: str, assignment: messages.Assignment, answer: Answer) -> None:
+    def _respond(self, thing: str, assignment: messages.Assignment, kind: ResponseKind) -> None:
         number = self._scenario.things.index(thing)
-        if answer == "decline":
+        if kind == "decline":
             self._devices.report_progress(thing, assignment.round, "declined", "it is at work")
             return
         about = report(
@@ -144,7 +144,7 @@ class Run:
             examples=10 + number,
             before={"loss": 1.0 / (1 + number)},
         )
-        body = b"no update at all" if answer == "malformed" else self._file(assignment.round, about, 1 + number)
+        body = b"no update at all" if kind == "malformed" else self._file(assignment.round, about, 1 + number)
         key = names.update_key(self._federation, assignment.round, thing, assignment.life)
         self._versions[self._devices.put_object(key, body)] = assignment.round
 

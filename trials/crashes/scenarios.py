@@ -9,7 +9,7 @@ from cloud.state.rounds import UnknownRoundError
 from protocol import names
 from sandbox.sandbox import Sandbox
 
-Answer = Literal["update", "late update", "malformed", "decline"]
+ResponseKind = Literal["update", "late update", "malformed", "decline"]
 """What a client does with an assignment; a late update is put when the round has ended."""
 
 MIN_CLIENTS = 4
@@ -19,8 +19,8 @@ _MESSAGES_OF_A_BATCH = 10
 class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     """What the clients of a federation do until its round `last` has ended.
 
-    `answers` are, for each client in the order of their names, those to its assignments; to one for which there is none
-    it is silent. `accepted` is how many updates round `last` has to count, and `ends` how it has to end. With
+    `responses` are, for each client in the order of their names, those to its assignments; an assignment beyond them
+    gets none. `accepted` is how many updates round `last` has to count, and `ends` how it has to end. With
     `together` all responses come in one batch, else each alone. `redelivery_s` is when a message that failed comes
     again, None for the queue's visibility timeout; with 0 it finds the lease of the dead still held, as a duplicate
     would. With `late_hello` the last client says hello only after the round was first asked for. The model has so many
@@ -28,7 +28,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     name: str
-    answers: tuple[tuple[Answer, ...], ...]
+    responses: tuple[tuple[ResponseKind, ...], ...]
     accepted: int
     ends: Literal["closed", "aborted"] = "closed"
     last: int = 1
@@ -41,7 +41,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def things(self) -> tuple[str, ...]:
         """The clients' names."""
-        return tuple(f"client-{number:03d}" for number in range(len(self.answers)))
+        return tuple(f"client-{number:03d}" for number in range(len(self.responses)))
 
 
 def scenarios(clients: int) -> tuple[Scenario, ...]:
@@ -49,15 +49,15 @@ def scenarios(clients: int) -> tuple[Scenario, ...]:
     batch holds the responses of all."""
     if not MIN_CLIENTS <= clients <= _MESSAGES_OF_A_BATCH:
         raise ValueError(f"{clients} clients: use {MIN_CLIENTS} to {_MESSAGES_OF_A_BATCH}")
-    update: tuple[Answer, ...] = ("update",)
-    both: tuple[Answer, ...] = ("update", "update")
-    late: tuple[Answer, ...] = ("late update",)
+    update: tuple[ResponseKind, ...] = ("update",)
+    both: tuple[ResponseKind, ...] = ("update", "update")
+    late: tuple[ResponseKind, ...] = ("late update",)
     everyone = (update,) * clients
     return (
-        Scenario(name="one by one", answers=everyone, accepted=clients, settings={"quorum": 1}),
+        Scenario(name="one by one", responses=everyone, accepted=clients, settings={"quorum": 1}),
         Scenario(
             name="together",
-            answers=everyone,
+            responses=everyone,
             accepted=clients,
             together=True,
             redelivery_s=0.0,
@@ -66,7 +66,7 @@ def scenarios(clients: int) -> tuple[Scenario, ...]:
         ),
         Scenario(
             name="in shards",
-            answers=everyone,
+            responses=everyone,
             accepted=clients,
             together=True,
             rows=192,
@@ -74,13 +74,13 @@ def scenarios(clients: int) -> tuple[Scenario, ...]:
         ),
         Scenario(
             name="deadline",
-            answers=(*everyone[3:], ("decline",), ("malformed",), ()),
+            responses=(*everyone[3:], ("decline",), ("malformed",), ()),
             accepted=clients - 3,
             settings={"quorum": clients - 3, "rounds": 1},
         ),
         Scenario(
             name="buffered",
-            answers=(*(both,) * (clients - 3), update, late, ()),
+            responses=(*(both,) * (clients - 3), update, late, ()),
             accepted=clients - 2,
             last=2,
             settings={
@@ -93,14 +93,14 @@ def scenarios(clients: int) -> tuple[Scenario, ...]:
         ),
         Scenario(
             name="carried over",
-            answers=(update, *(both,) * (clients - 4), ("decline", "update"), ("malformed", "update"), late),
+            responses=(update, *(both,) * (clients - 4), ("decline", "update"), ("malformed", "update"), late),
             accepted=clients - 1,
             last=2,
             settings={"target": clients - 1, "quorum": clients - 2, "max_staleness": 1},
         ),
         Scenario(
             name="aborted",
-            answers=(update, ("decline",), *((),) * (clients - 2)),
+            responses=(update, ("decline",), *((),) * (clients - 2)),
             accepted=1,
             ends="aborted",
             redelivery_s=0.0,
@@ -132,12 +132,12 @@ class End(msgspec.Struct, frozen=True, kw_only=True):
     dead_letters: int
 
 
-def look(sandbox: Sandbox, federation: str, last: int, versions: dict[str, int], dead_letters: int) -> End:
+def end_of(sandbox: Sandbox, federation: str, last: int, versions: dict[str, int], dead_letters: int) -> End:
     """What the rounds of a federation up to the `last` have left behind. `versions` are those of the updates in S3,
     each with the round of its assignment."""
     operations, client = sandbox.operations, sandbox.aws.client
     pointer, record = operations.federations.get(federation), operations.rounds.get(federation, last)
-    answers = {number: operations.rounds.responses(federation, number) for number in range(1, last + 1)}
+    responses = {number: operations.rounds.responses(federation, number) for number in range(1, last + 1)}
     uploads = client("s3").list_multipart_uploads(Bucket=sandbox.deployment.bucket).get("Uploads", [])
     model = operations.models.get(pointer.model)
     return End(
@@ -152,7 +152,7 @@ def look(sandbox: Sandbox, federation: str, last: int, versions: dict[str, int],
         refused=record.refused,
         responses=tuple(
             (number, response.thing, response.state, versions.get(response.version_id or ""))
-            for number, those in answers.items()
+            for number, those in responses.items()
             for response in (*those.accepted, *those.failed, *those.refused)
         ),
         histories=tuple(

@@ -1,7 +1,7 @@
 """The component's configuration, as a deployment sets it."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias, assert_never
 
 import msgspec
 
@@ -10,6 +10,9 @@ from components.client.agent.gate import Policy
 from protocol import names
 
 DAY_S = 86_400.0
+
+WhenNotReady: TypeAlias = Literal["decline", "wait"]
+"""What a device does with an assignment while a condition does not hold."""
 
 
 class ConfigurationError(ValueError):
@@ -37,14 +40,25 @@ class Configuration(Conditions, frozen=True, kw_only=True):
     checkpoint_s: Annotated[float, msgspec.Meta(ge=0)] = 10.0
     niceness: Annotated[int, msgspec.Meta(ge=0, le=19)] = 10
     memory_mb: Annotated[float, msgspec.Meta(ge=0, le=1e9)] = 0.0
-    when_not_ready: Literal["decline", "wait"] = "decline"
+    when_not_ready: WhenNotReady = "decline"
     defer_updates_s: Annotated[float, msgspec.Meta(ge=0)] = 1800.0
 
     @property
     def policy(self) -> Policy:
         """When the device may train."""
         values = {field: getattr(self, field) for field in Conditions.__struct_fields__}
-        return Policy(conditions=Conditions(**values), wait=self.when_not_ready == "wait")
+        return Policy(conditions=Conditions(**values), wait=_waits(self.when_not_ready))
+
+
+def _waits(choice: WhenNotReady) -> bool:
+    """Whether a device that is not ready waits; else it declines."""
+    match choice:
+        case "decline":
+            return False
+        case "wait":
+            return True
+        case _:
+            assert_never(choice)
 
 
 def parse(raw: Mapping[str, Any]) -> Configuration:

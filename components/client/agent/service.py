@@ -20,7 +20,7 @@ from components.client.agent.gate import Gate
 from components.client.agent.ipc import Ipc, IpcError
 from components.client.agent.state_machine import State
 from components.client.agent.supervisor import NotStarted, Supervisor
-from components.client.agent.training_process import Exited, Said
+from components.client.agent.training_process import Exited, TrainerMessage
 from components.client.device import hello
 from protocol import messages, names
 
@@ -60,7 +60,7 @@ class Service:
         self._events = events
         self._memory = work / "finished.json"
         self._line = Line(connection.publish, (self._topic("get"), self._topic("update")))
-        self._supervisor = Supervisor(self._workplace(settings), settings.keep_warm_s, events.put)
+        self._supervisor = Supervisor(self._trainer_configuration(settings), settings.keep_warm_s, events.put)
         self._gate = Gate(
             settings.policy,
             lambda: device.read(work),
@@ -89,8 +89,8 @@ class Service:
         finally:
             self._supervisor.shut_down(GRACE_S)
 
-    def _workplace(self, settings: Configuration) -> exchange.Workplace:
-        return exchange.Workplace(
+    def _trainer_configuration(self, settings: Configuration) -> exchange.TrainerConfiguration:
+        return exchange.TrainerConfiguration(
             federation=settings.federation,
             thing=self._thing,
             bucket=settings.bucket,
@@ -171,7 +171,7 @@ class Service:
                 translated = agent_events.TrainingAdvanced(event)
             case ipc.Lost(reason):
                 raise ConnectionLostError(reason)
-            case Said() | Exited() | NotStarted():
+            case TrainerMessage() | Exited() | NotStarted():
                 match self._supervisor.on_event(event, now):
                     case exchange.Loaded(_, examples):
                         translated = agent_events.DataLoaded(examples)
@@ -195,7 +195,7 @@ class Service:
         """Takes up a new configuration. A round that is under way ends as it began."""
         self._configuration = new
         self._supervisor.keep_warm_s = new.keep_warm_s
-        self._supervisor.move(self._workplace(new))
+        self._supervisor.reconfigure(self._trainer_configuration(new))
         self._gate.change(new.policy, now)
         self._deferrals.limit_s = new.defer_updates_s
         self._state = msgspec.structs.replace(self._state, reconcile_s=new.reconcile_s)

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from components.client import exchange
-from components.client.agent.training_process import Exited, Said, TrainingProcess, explain_exit, memory_kills
-from components.client.exchange import Began, Cancelled, Ended, Entered, Loaded, NotReady, Stopped, Workplace
+from components.client.agent.training_process import Exited, TrainerMessage, TrainingProcess, explain_exit, memory_kills
+from components.client.exchange import Began, Cancelled, Ended, Entered, Loaded, NotReady, Stopped, TrainerConfiguration
 from protocol.messages import Assignment, Progress
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class NotStarted(msgspec.Struct, frozen=True):
     reason: str
 
 
-Event = Said | Exited | NotStarted
+Event = TrainerMessage | Exited | NotStarted
 
 
 class Supervisor:
@@ -46,12 +46,12 @@ class Supervisor:
 
     def __init__(
         self,
-        workplace: Workplace,
+        configuration: TrainerConfiguration,
         keep_warm_s: float,
         post: Callable[[Event], None],
         command: Sequence[str] = TRAINER,
     ) -> None:
-        self._workplace = workplace
+        self._configuration = configuration
         self.keep_warm_s = keep_warm_s
         self._outdated = False
         self._post = post
@@ -72,10 +72,10 @@ class Supervisor:
         """The training process, if there is one."""
         return self._process.pid if self._process else None
 
-    def move(self, workplace: Workplace) -> None:
-        """Has the next round trained at this workplace; one that is under way ends where it began."""
-        self._outdated = self._process is not None and workplace != self._workplace
-        self._workplace = workplace
+    def reconfigure(self, configuration: TrainerConfiguration) -> None:
+        """Has the next round trained with this configuration; one that is under way ends with the one it began with."""
+        self._outdated = self._process is not None and configuration != self._configuration
+        self._configuration = configuration
         if self._outdated and self._request is None and self._cancelled is None:
             self.stop()
 
@@ -181,7 +181,7 @@ class Supervisor:
         self._generation += 1
         self._outdated = False
         try:
-            self._process = TrainingProcess(self._command, self._workplace, self._generation, self._post)
+            self._process = TrainingProcess(self._command, self._configuration, self._generation, self._post)
         except OSError as error:
             self._post(NotStarted(self._generation, f"cannot start a training process: {error}"))
             return

@@ -13,12 +13,12 @@ from pathlib import Path
 import msgspec
 
 from components.client import exchange
-from components.client.exchange import Workplace
+from components.client.exchange import TrainerConfiguration
 
 log = logging.getLogger(__name__)
 
 
-class Said(msgspec.Struct, frozen=True):
+class TrainerMessage(msgspec.Struct, frozen=True):
     """The training process of this generation said something."""
 
     generation: int
@@ -43,9 +43,9 @@ class TrainingProcess:
     def __init__(
         self,
         command: Sequence[str],
-        workplace: Workplace,
+        configuration: TrainerConfiguration,
         generation: int,
-        post: Callable[[Said | Exited], None],
+        post: Callable[[TrainerMessage | Exited], None],
     ) -> None:
         reading, writing = os.pipe()
         try:
@@ -74,7 +74,7 @@ class TrainingProcess:
         self.kills_before = memory_kills()
         self._post = post
         # Not on the command line, which everyone on the device can see.
-        self._write(msgspec.structs.replace(workplace, events=writing))
+        self._write(msgspec.structs.replace(configuration, events=writing))
         self._listener = threading.Thread(target=self._listen, args=(reading,), name="training-process", daemon=True)
         self._listener.start()
 
@@ -96,7 +96,7 @@ class TrainingProcess:
         """Returns when the process has ended, or this time has passed."""
         self._listener.join(seconds)
 
-    def _write(self, message: Workplace | exchange.Request) -> None:
+    def _write(self, message: TrainerConfiguration | exchange.Request) -> None:
         assert self._process.stdin is not None  # noqa: S101
         rest = memoryview(msgspec.json.encode(message) + b"\n")
         try:
@@ -110,7 +110,7 @@ class TrainingProcess:
         with os.fdopen(reading, "rb") as lines:
             for line in lines:
                 try:
-                    self._post(Said(self.generation, decoder.decode(line)))
+                    self._post(TrainerMessage(self.generation, decoder.decode(line)))
                 except msgspec.DecodeError as error:  # cut off, as the process was killed
                     log.warning("cannot read an event of the training process", extra={"error": error})
         # While it waits to be asked for its status, its number is no other's: those that it has started and left behind

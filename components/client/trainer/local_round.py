@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from components.client import __version__, device, durable, logs
-from components.client.exchange import Workplace
+from components.client.exchange import TrainerConfiguration
 from components.client.reasons import shorten
 from components.client.trainer.files.checkpoints import Checkpoints
 from components.client.trainer.files.residual import Owner, Residuals
@@ -29,7 +29,7 @@ from components.client.trainer.s3.transfer import Transfer
 from components.client.trainer.task import returned_values
 from components.client.trainer.task.loading import TaskError, load_task, reportable
 from components.client.trainer.task.unpacking import unpack
-from fedgrass.task import Client, Data, Metrics, keep_checkpoints, listen_to_progress
+from fedgrass.task import Client, Data, Metrics, listen_to_progress, use_checkpoints
 from protocol import names, tensors
 from protocol.encoding_traits import traits_of
 from protocol.encodings import Floats, Integers, UpdateLayout, update_layout
@@ -67,33 +67,33 @@ class LocalTrainer:
 
     def __init__(
         self,
-        workplace: Workplace,
+        configuration: TrainerConfiguration,
         transfer: Callable[[Path, Callable[[str], None]], Transfer],
         say: Callable[[Progress], None],
         loaded: Callable[[int], None],
         entered: Callable[[str], None],
     ) -> None:
-        self._workplace = workplace
+        self._configuration = configuration
         self._say = say
         self._entered = entered
         self._round = 0
         self._phase: Phase = "training"
-        self._kept = Path(workplace.work) / "round"
-        self._transfer = transfer(self._kept, self._on_failure)
-        if workplace.threads:
-            torch.set_num_threads(workplace.threads)
-        artifacts = Path(workplace.artifacts)
+        self._round_directory = Path(configuration.work) / "round"
+        self._transfer = transfer(self._round_directory, self._on_failure)
+        if configuration.threads:
+            torch.set_num_threads(configuration.threads)
+        artifacts = Path(configuration.artifacts)
         packed = artifacts / "task.zip"
         if packed.exists():
-            self._task = load_task(unpack(packed, Path(workplace.work) / "task"), entered, packed)
+            self._task = load_task(unpack(packed, Path(configuration.work) / "task"), entered, packed)
         else:
             self._task = load_task(artifacts, entered)
         self._checkpoints: Checkpoints | None = None
         self._data = LocalData(
             self._task,
-            Path(workplace.dataset),
-            Client(thing=workplace.thing, federation=workplace.federation),
-            workplace.held_out,
+            Path(configuration.dataset),
+            Client(thing=configuration.thing, federation=configuration.federation),
+            configuration.held_out,
             loaded,
         )
         self._bucket = TokenBucket(PROGRESS_BURST, PROGRESS_PER_S)
@@ -114,7 +114,7 @@ class LocalTrainer:
         if cloud_offset_s is not None:
             self._transfer.clock.set(cloud_offset_s)
         self._enter("training")
-        files = RoundFiles(self._kept, self._belonging(assignment))
+        files = RoundFiles(self._round_directory, self._belonging(assignment))
         try:
             progress = self._run(assignment, accepted_at, files)
         except DataError as error:
@@ -131,7 +131,7 @@ class LocalTrainer:
     def _run(self, assignment: Assignment, accepted_at: float, files: RoundFiles) -> Progress:
         update = files.load_update()
         if update is None:
-            if not self._task.ready(device.read(Path(self._workplace.work))):
+            if not self._task.ready(device.read(Path(self._configuration.work))):
                 raise NotReadyError
             try:
                 update = self._make_update(assignment, accepted_at, files)
@@ -160,15 +160,15 @@ class LocalTrainer:
         checkpoints = Checkpoints(
             files,
             data.examples,
-            steps=self._workplace.checkpoint_steps,
-            interval_s=self._workplace.checkpoint_s,
+            steps=self._configuration.checkpoint_steps,
+            interval_s=self._configuration.checkpoint_s,
         )
         self._entered("the download of the model")
         file = self._transfer.download(assignment.model)
         downloaded_at = time.time()
         header = tensors.parse_header(file, len(file))
         base = state_dict.views(header, file)
-        seed = local_seed(assignment.training.seed, assignment.round, self._workplace.thing)
+        seed = local_seed(assignment.training.seed, assignment.round, self._configuration.thing)
 
         def global_model() -> nn.Module:
             model = task.build_model(assignment.training.seed)
@@ -194,10 +194,10 @@ class LocalTrainer:
 
         steps = trained.pop("steps", math.nan)
         report = Report(
-            federation=self._workplace.federation,
+            federation=self._configuration.federation,
             life=assignment.life,
             round=assignment.round,
-            thing=self._workplace.thing,
+            thing=self._configuration.thing,
             base=assignment.model.sha256,
             encoding=assignment.encoding,
             examples=data.examples,
@@ -226,7 +226,7 @@ class LocalTrainer:
         return update
 
     def _train(self, model: nn.Module, data: Data, settings: Training) -> Metrics:
-        with self._keeping_its_tensors(model, "train"):
+        with self._same_tensors_after(model, "train"):
             trained = self._task.train(model, data, settings)
             model.cpu()
         return trained
@@ -234,11 +234,11 @@ class LocalTrainer:
     def _evaluate(self, model: nn.Module, data: Data) -> Metrics:
         if not data.has_test:
             return {}
-        with self._keeping_its_tensors(model, "evaluate"):
+        with self._same_tensors_after(model, "evaluate"):
             return self._task.evaluate(model, data)
 
     @contextlib.contextmanager
-    def _keeping_its_tensors(self, model: nn.Module, name: str) -> Iterator[None]:
+    def _same_tensors_after(self, model: nn.Module, name: str) -> Iterator[None]:
         before = state_dict.schema(model)
         yield
         change = state_dict.first_change(before, state_dict.schema(model))
@@ -259,8 +259,10 @@ class LocalTrainer:
             residual = self._residuals(assignment, schema, layout.n_parameters).before(assignment.round)
         body, residual = state_dict.dump_change(change, layout, report, residual)
         state = UpdateState(
-            bucket=self._workplace.bucket,
-            key=names.update_key(self._workplace.federation, assignment.round, self._workplace.thing, assignment.life),
+            bucket=self._configuration.bucket,
+            key=names.update_key(
+                self._configuration.federation, assignment.round, self._configuration.thing, assignment.life
+            ),
             schema=schema,
             update_bytes=len(body),
         )
@@ -270,30 +272,30 @@ class LocalTrainer:
         """Keeps what was sent, for those who ask what leaves the device."""
         upload = describe(update.state.bucket, update.state.key, update.body)
         try:
-            durable.replace(Path(self._workplace.work) / SENT, msgspec.json.encode(upload))
+            durable.replace(Path(self._configuration.work) / SENT, msgspec.json.encode(upload))
         except OSError as error:
             log.warning("cannot note what was sent", extra={"error": error})
 
     def _residuals(self, assignment: Assignment, schema: str, n_parameters: int) -> Residuals:
-        place = self._workplace
-        owner = Owner(federation=place.federation, life=assignment.life, thing=place.thing, schema=schema)
-        return Residuals(Path(place.work) / "residuals", owner, n_parameters)
+        mine = self._configuration
+        owner = Owner(federation=mine.federation, life=assignment.life, thing=mine.thing, schema=schema)
+        return Residuals(Path(mine.work) / "residuals", owner, n_parameters)
 
     @contextlib.contextmanager
     def _checkpointing(self, checkpoints: Checkpoints) -> Iterator[None]:
         self._checkpoints = checkpoints
-        keep_checkpoints(checkpoints)
+        use_checkpoints(checkpoints)
         try:
             yield
         finally:
             checkpoints.end()
-            keep_checkpoints(None)
+            use_checkpoints(None)
             self._checkpoints = None
 
     def _belonging(self, assignment: Assignment) -> Belonging:
         return Belonging(
-            federation=self._workplace.federation,
-            thing=self._workplace.thing,
+            federation=self._configuration.federation,
+            thing=self._configuration.thing,
             life=assignment.life,
             round=assignment.round,
             model=assignment.model.sha256,

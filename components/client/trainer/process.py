@@ -1,5 +1,5 @@
-"""The training process: takes its workplace and then requests from the agent on stdin, one at a time, and says how they
-go.
+"""The training process: takes its configuration and then requests from the agent on stdin, one at a time, and says how
+they go.
 
 It never outlives the agent: it ends when its input does, and Linux kills it when the agent has died. A request is
 called off by an exception, raised wherever the main thread is; what has been loaded stays. Told to end, by the agent or
@@ -33,7 +33,7 @@ from components.client.exchange import (
     Stop,
     Stopped,
     Train,
-    Workplace,
+    TrainerConfiguration,
 )
 from components.client.reasons import shorten
 from components.client.trainer import memory
@@ -48,12 +48,12 @@ log = logging.getLogger("components.client.trainer.process")
 PR_SET_PDEATHSIG = 1
 
 
-class Trainer:
+class RequestServer:
     """Serves the requests that come in by `lines` until these end."""
 
-    def __init__(self, workplace: Workplace, lines: BinaryIO) -> None:
-        self._workplace = workplace
-        self._events: int | None = workplace.events
+    def __init__(self, configuration: TrainerConfiguration, lines: BinaryIO) -> None:
+        self._configuration = configuration
+        self._events: int | None = configuration.events
         self._lines = lines
         self._requests: queue.SimpleQueue[Train] = queue.SimpleQueue()
         self._running: int | None = None
@@ -107,7 +107,7 @@ class Trainer:
         reason = shorten(str(error) if known else f"{type(error).__name__}: {error}")
         if not memory.ran_out(error):
             return reason
-        allowed = self._workplace.memory_mb
+        allowed = self._configuration.memory_mb
         limit = f"memory_mb is {allowed:g}, " if allowed else ""
         return f"out of memory ({limit}{memory.peak_mb():.0f} MB were used): {reason}"
 
@@ -121,8 +121,10 @@ class Trainer:
             from components.client.trainer.s3.transfer import Transfer
 
             return LocalTrainer(
-                self._workplace,
-                lambda kept, on_failure: Transfer(s3_client.make, self._workplace.bucket, kept, on_failure),
+                self._configuration,
+                lambda directory, on_failure: Transfer(
+                    s3_client.make, self._configuration.bucket, directory, on_failure
+                ),
                 lambda progress: self._say(Advanced(self._number, progress)),
                 lambda examples: self._say(Loaded(self._number, examples)),
                 lambda step: self._say(Entered(self._number, step)),
@@ -197,17 +199,17 @@ def _die_with_the_agent() -> None:
 
 
 def main() -> None:
-    """`python -m components.client.trainer.process`; the first line of its input is `exchange.Workplace`."""
+    """`python -m components.client.trainer.process`; the first line of its input is `exchange.TrainerConfiguration`."""
     lines = _take_stdin()
-    workplace = msgspec.json.decode(lines.readline(), type=Workplace)
-    logs.configure(federation=workplace.federation, thing=workplace.thing)
+    configuration = msgspec.json.decode(lines.readline(), type=TrainerConfiguration)
+    logs.configure(federation=configuration.federation, thing=configuration.thing)
     _die_with_the_agent()
     _volunteer_for_the_oom_killer()
-    os.nice(workplace.niceness)
-    os.set_inheritable(workplace.events, False)
-    if workplace.memory_mb:
-        memory.limit(workplace.memory_mb)
-    Trainer(workplace, lines).serve()
+    os.nice(configuration.niceness)
+    os.set_inheritable(configuration.events, False)
+    if configuration.memory_mb:
+        memory.limit(configuration.memory_mb)
+    RequestServer(configuration, lines).serve()
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from cli.settings.contradictions import fleet_contradictions
-from cli.settings.parsing import look, parse
+from cli.settings.parsing import parse, validate
 from cloud.settings import FedAdam, InvalidSettingsError
 from tests.cloud.examples import TRAINING
 
@@ -115,7 +115,7 @@ def test_what_is_no_mapping_is_refused(raw: Any) -> None:
 
 
 def problems(**changes: Any) -> list[str]:
-    return [str(problem) for problem in look(MINIMAL | changes)[1]]
+    return [str(problem) for problem in validate(MINIMAL | changes)[1]]
 
 
 def test_all_wrong_fields_are_told_at_once_with_value_and_what_is_allowed() -> None:
@@ -316,11 +316,11 @@ def test_a_fleet_that_is_too_small_is_told(changes: dict[str, Any], told: list[s
 def test_the_former_name_of_a_choice_is_refused_with_the_one_that_it_has_now(
     change: dict[str, Any], place: str
 ) -> None:
-    _, (problem,) = look(MINIMAL | change)
+    _, (problem,) = validate(MINIMAL | change)
     assert str(problem).startswith(f'{place}: "own": use one of ')
     assert str(problem).endswith("; own is now custom")
 
 
 def test_where_a_former_name_never_was_a_choice_nothing_is_said_of_it() -> None:
-    _, (problem,) = look(MINIMAL | {"encoding": "own"})
+    _, (problem,) = validate(MINIMAL | {"encoding": "own"})
     assert "is now" not in str(problem)

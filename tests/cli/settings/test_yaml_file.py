@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cli.settings.parsing import look
+from cli.settings.parsing import validate
 from cli.settings.yaml_file import InvalidYamlError, YamlFile
 
 
@@ -96,7 +96,7 @@ def test_aliases_of_aliases_take_no_more_time_than_they_have_lines(tmp_path: Pat
     lines = ["a0: &a0 [x]"] + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 60)]
     value = read(tmp_path, "\n".join([*lines, "rounds: *a59"])).value
     assert value["a0"] == ["x"]
-    assert any(str(problem).startswith("rounds: [[[[") for problem in look(value)[1])
+    assert any(str(problem).startswith("rounds: [[[[") for problem in validate(value)[1])
     lines = ["a0: &a0 {x: 1}"] + [f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 10)}]}}" for n in range(1, 60)]
     assert read(tmp_path, "\n".join(lines)).value["a59"] == {"x": 1}
 

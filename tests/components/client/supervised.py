@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from components.client.agent.supervisor import TRAINER, Event, Supervisor
-from components.client.exchange import Entered, Loaded, NotReady, Workplace
+from components.client.exchange import Entered, Loaded, NotReady, TrainerConfiguration
 from protocol import messages, names, tensors
 from protocol.messages import FINAL_PHASES, Assignment, Progress, Report
 from sandbox.embedded_aws import EmbeddedAws
@@ -30,7 +30,7 @@ class Agent:
         dataset: Path | None = None,
         work: Path | None = None,
     ) -> None:
-        workplace = Workplace(
+        configuration = TrainerConfiguration(
             federation=FEDERATION,
             thing=THING,
             bucket=BUCKET,
@@ -46,7 +46,7 @@ class Agent:
             events=-1,
         )
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
-        self.supervisor = Supervisor(workplace, keep_warm_s, self._events.put, command)
+        self.supervisor = Supervisor(configuration, keep_warm_s, self._events.put, command)
 
     def train(self, assignment: Assignment) -> None:
         self.supervisor.train(assignment, time.time())

@@ -43,7 +43,7 @@ def work(tmp_path: Path) -> Path:
 
 
 def test_a_pending_update_is_shown_with_all_that_is_in_it_and_nothing_else(work: Path) -> None:
-    pending = what_leaves.look(work).pending
+    pending = what_leaves.leaving_of(work).pending
     assert pending is not None
     assert (pending.bucket, pending.key, pending.bytes) == ("b", "k", len(BODY))
     assert pending.report == msgspec.json.decode(REPORT)
@@ -53,7 +53,7 @@ def test_a_pending_update_is_shown_with_all_that_is_in_it_and_nothing_else(work:
 def test_the_hello_has_the_number_of_examples_and_the_shadow_the_last_progress(work: Path) -> None:
     progress = Progress(round=7, phase="failed", reason="no", at=1.5)
     last_assignment.save(work / "finished.json", "digits", "pi-7", Finished(sha256="", progress=progress))
-    leaving = what_leaves.look(work)
+    leaving = what_leaves.leaving_of(work)
     assert leaving.hello.examples == 32
     assert leaving.progress == progress
 
@@ -70,7 +70,7 @@ def test_it_runs_on_a_device_by_itself_as_text_and_as_json(work: Path) -> None:
     assert "[2, 4]" in text
     assert "loss" in text
     line = subprocess.run([*command, "--json"], cwd=ROOT, capture_output=True, check=True).stdout
-    assert msgspec.json.decode(line, type=what_leaves.Leaving) == what_leaves.look(work)
+    assert msgspec.json.decode(line, type=what_leaves.Leaving) == what_leaves.leaving_of(work)
 
 
 def test_the_documented_command_runs_nothing_that_lies_in_the_current_folder(work: Path, tmp_path: Path) -> None:

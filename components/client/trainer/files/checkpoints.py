@@ -13,10 +13,10 @@ from components.client.trainer.learning import randomness
 from components.client.trainer.model import state_dict
 from components.client.trainer.model.travelling_tensors import (
     fault_of,
-    left_out,
+    outside_state_dict,
     put,
-    put_left_out,
-    takes_left_out,
+    put_outside_state_dict,
+    takes_outside_state_dict,
     tensors_of,
 )
 from components.client.trainer.task.returned_values import ValueRefusedError, checkpoint_values
@@ -114,11 +114,11 @@ class Checkpoints:
         saved, beside = _under(_MODEL, values), _under(_LEFT_OUT, values)
         if {name: (value.dtype, value.shape) for name, value in saved.items()} != {
             name: (value.dtype, value.shape) for name, value in tensors_of(model).items()
-        } or not takes_left_out(model, beside):
+        } or not takes_outside_state_dict(model, beside):
             self._files.drop_checkpoint("its tensors are not the model's")
             return None
         put(model, saved)
-        put_left_out(model, beside)
+        put_outside_state_dict(model, beside)
         randomness.restore({name: value.numpy() for name, value in _under(_RANDOM, values).items()})
         self._train_s = state.train_s
         log.info("training goes on from its checkpoint", extra={"reason": f"trained for {state.train_s:.1f} s before"})
@@ -144,7 +144,7 @@ class Checkpoints:
                 raise ValueRefusedError(f"checkpoint(): {fault}")
         arrays, dtypes = state_dict.to_arrays(
             {_MODEL + name: value for name, value in tensors_of(model).items()}
-            | {_LEFT_OUT + name: value for name, value in left_out(model).items()}
+            | {_LEFT_OUT + name: value for name, value in outside_state_dict(model).items()}
             | {_TASK + name: value for name, value in own.items()}
         )
         states: dict[str, Array] = {_RANDOM + name: array for name, array in randomness.capture().items()}

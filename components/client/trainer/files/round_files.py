@@ -73,7 +73,7 @@ class Update(msgspec.Struct, frozen=True):
 _State = TypeVar("_State")
 
 
-class Kept(msgspec.Struct, Generic[_State], frozen=True, kw_only=True):
+class RoundFileHeader(msgspec.Struct, Generic[_State], frozen=True, kw_only=True):
     """The header of a kept file."""
 
     belonging: Belonging
@@ -94,20 +94,20 @@ class RoundFiles:
 
     def save_checkpoint(self, state: CheckpointState, body: bytes) -> None:
         """Replaces the checkpoint."""
-        self._save(CHECKPOINT, Kept(belonging=self._belonging, state=state), body)
+        self._save(CHECKPOINT, RoundFileHeader(belonging=self._belonging, state=state), body)
 
     def load_checkpoint(self) -> tuple[CheckpointState, bytearray] | None:
         """The checkpoint of this round, if there is one."""
-        return self._load(CHECKPOINT, Kept[CheckpointState])
+        return self._load(CHECKPOINT, RoundFileHeader[CheckpointState])
 
     def save_update(self, update: Update) -> None:
         """Keeps the finished update; the checkpoint that led to it goes."""
-        self._save(UPDATE, Kept(belonging=self._belonging, state=update.state), update.body, update.residual)
+        self._save(UPDATE, RoundFileHeader(belonging=self._belonging, state=update.state), update.body, update.residual)
         self._drop(CHECKPOINT)
 
     def load_update(self) -> Update | None:
         """The finished update of this round, if there is one."""
-        found = self._load(UPDATE, Kept[UpdateState])
+        found = self._load(UPDATE, RoundFileHeader[UpdateState])
         if found is None:
             return None
         state, raw = found
@@ -136,7 +136,7 @@ class RoundFiles:
                 log.warning("cannot keep the %s: a power cut would cost the round's work", name, extra={"error": error})
             self._complained = True
 
-    def _load(self, name: str, kind: type[Kept[_State]]) -> tuple[_State, bytearray] | None:
+    def _load(self, name: str, kind: type[RoundFileHeader[_State]]) -> tuple[_State, bytearray] | None:
         try:
             found = sealed.read(self._directory / name, kind)
         except (TornFileError, OSError) as error:

@@ -61,24 +61,25 @@ def tensors_of(model: nn.Module) -> dict[str, Tensor]:
     return {name: (value.detach() if value.requires_grad else value).cpu() for name, value in state.items()}
 
 
-def left_out(model: nn.Module) -> dict[str, Tensor]:
+def outside_state_dict(model: nn.Module) -> dict[str, Tensor]:
     """Name -> the model's own parameter or buffer, of those that its state_dict() leaves out or gives as copies."""
     given = {_place(value) for value in model.state_dict().values() if isinstance(value, Tensor)}
     own = [*model.named_parameters(), *model.named_buffers()]
     return {name: value.detach() for name, value in own if _can_be_kept(name, value) and _place(value) not in given}
 
 
-def takes_left_out(model: nn.Module, values: Mapping[str, Tensor]) -> bool:
-    """Whether `put_left_out` can put these back."""
-    own, buffers = left_out(model), _buffers(model)
+def takes_outside_state_dict(model: nn.Module, values: Mapping[str, Tensor]) -> bool:
+    """Whether `put_outside_state_dict` can put these back."""
+    own, buffers = outside_state_dict(model), _buffers(model)
     return own.keys() <= values.keys() and all(
         name in buffers or (name in own and _is_alike(own[name], value)) for name, value in values.items()
     )
 
 
-def put_left_out(model: nn.Module, values: Mapping[str, Tensor]) -> None:
-    """Restores what `left_out` returned. A buffer that a forward makes may have another shape now, or not exist yet."""
-    own, buffers = left_out(model), _buffers(model)
+def put_outside_state_dict(model: nn.Module, values: Mapping[str, Tensor]) -> None:
+    """Restores what `outside_state_dict` returned. A buffer that a forward makes may have another shape now, or may not
+    exist yet."""
+    own, buffers = outside_state_dict(model), _buffers(model)
     device = next((value.device for value in model.parameters()), torch.device("cpu"))
     for name, value in values.items():
         if name in own and _is_alike(own[name], value):

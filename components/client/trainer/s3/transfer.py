@@ -37,14 +37,14 @@ class Transfer:
     """S3 for one federation's device.
 
     `on_failure` is called with the reason whenever an attempt has failed; then it is tried again, until the agent
-    calls the round off at its deadline. `kept` is the directory where the beginning of a model is kept.
+    calls the round off at its deadline. `directory` is where the beginning of a model is kept.
     """
 
     def __init__(
         self,
         make_client: Callable[[CloudClock], "S3Client"],
         bucket: str,
-        kept: Path,
+        directory: Path,
         on_failure: Callable[[str], None],
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -52,7 +52,7 @@ class Transfer:
         self._make_client = make_client
         self._client: S3Client | None = None
         self._bucket = bucket
-        self._kept = kept
+        self._directory = directory
         self._on_failure = on_failure
         self._sleep = sleep
 
@@ -62,7 +62,7 @@ class Transfer:
         Raises:
             InvalidModelError: there is no such object, or it has another length or SHA-256.
         """
-        download = Download(self._bucket, model, Partial(self._kept, model))
+        download = Download(self._bucket, model, Partial(self._directory, model))
         while True:
             self._persist(download.attempt, f"cannot download {model.key}", lambda: download.position)
             digest = hashlib.sha256(download.data).hexdigest()
@@ -83,7 +83,7 @@ class Transfer:
                 f"cannot upload {key}",
             )
         else:
-            upload = ResumableUpload(self._kept, self._bucket, key, body)
+            upload = ResumableUpload(self._directory, self._bucket, key, body)
             self._persist(upload.attempt, f"cannot upload {key}", lambda: upload.sent_parts)
 
     def _persist(

@@ -18,7 +18,7 @@ from torch import nn
 from components.client import what_leaves
 from components.client.agent import training_process
 from components.client.agent.supervisor import CONFIRM_S
-from components.client.agent.training_process import Exited, Said, TrainingProcess
+from components.client.agent.training_process import Exited, TrainerMessage, TrainingProcess
 from components.client.exchange import Began, Cancel, Cancelled, Ended, NotReady
 from protocol import encodings, names, tensors
 from protocol.messages import Assignment, Progress
@@ -250,14 +250,14 @@ def test_an_update_whose_upload_was_cut_off_is_uploaded_without_being_trained_ag
     agent.until(lambda progress: progress.phase == "uploading" and progress.reason is not None)
     agent.supervisor.stop()  # the power is cut
     line_to_s3.fault = None
-    pending = what_leaves.look(artifacts.parent).pending
+    pending = what_leaves.leaving_of(artifacts.parent).pending
     agent = agent_of(once)
     agent.train(assign(1))
     assert agent.end() == Progress(round=1, phase="done")
     header, report = read_update(aws, 1)
     assert report.steps == 3
     assert pending is not None
-    assert pending == what_leaves.look(artifacts.parent).last_sent
+    assert pending == what_leaves.leaving_of(artifacts.parent).last_sent
     assert pending.key == names.update_key(FEDERATION, 1, THING)
     assert pending.report == msgspec.json.decode(header.message)
     assert {tensor.name: (tensor.dtype, tensor.shape) for tensor in pending.tensors} == header.schema
@@ -548,12 +548,12 @@ def test_what_a_process_says_that_was_killed_already_does_not_count(assign: Call
     agent = Agent(Path(), command=(sys.executable, "-c", "import time; time.sleep(1000)"))
     try:
         agent.train(assign(1))
-        agent.supervisor.on_event(Said(1, Began(1)), 0.0)
+        agent.supervisor.on_event(TrainerMessage(1, Began(1)), 0.0)
         agent.supervisor.cancel(0.0)
         agent.train(assign(2))
         agent.supervisor.tick(CONFIRM_S)
         for late in (Cancelled(1), Began(2), Ended(2, Progress(round=2, phase="failed", reason="killed"))):
-            assert agent.supervisor.on_event(Said(1, late), CONFIRM_S) is None
+            assert agent.supervisor.on_event(TrainerMessage(1, late), CONFIRM_S) is None
         assert agent.supervisor.on_event(Exited(1, -signal.SIGKILL), CONFIRM_S) is None
         assert agent.pid  # the second round is being tried by another process
     finally:
@@ -575,8 +575,8 @@ def test_a_process_that_is_killed_while_it_is_idle_costs_nothing(
 
 def test_a_request_that_a_dead_process_did_not_take_is_not_tried_again_when_its_pipe_is_closed() -> None:
     agent = Agent(Path(), command=(sys.executable, "-c", ""))
-    ended: queue.SimpleQueue[Said | Exited] = queue.SimpleQueue()
-    process = TrainingProcess(agent.supervisor._command, agent.supervisor._workplace, 1, ended.put)
+    ended: queue.SimpleQueue[TrainerMessage | Exited] = queue.SimpleQueue()
+    process = TrainingProcess(agent.supervisor._command, agent.supervisor._configuration, 1, ended.put)
     assert isinstance(ended.get(timeout=TIMEOUT_S), Exited)
     process.send(Cancel(1))
     assert process._process.stdin is not None

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from components.client.trainer.files.checkpoints import Checkpoints
 from components.client.trainer.files.round_files import CHECKPOINT, Belonging, RoundFiles
 from components.client.trainer.interruptions import StoppedError
-from components.client.trainer.model.travelling_tensors import UnsupportedModelError, left_out
-from fedgrass.task import Training, keep_checkpoints
+from components.client.trainer.model.travelling_tensors import UnsupportedModelError, outside_state_dict
+from fedgrass.task import Training, use_checkpoints
 
 BELONGING = Belonging(
     federation="digits",
@@ -54,7 +54,7 @@ def process(tmp_path: Path, clock: Clock) -> Process:
 @pytest.fixture(autouse=True)
 def _forget() -> Iterator[None]:
     yield
-    keep_checkpoints(None)
+    use_checkpoints(None)
 
 
 def model_of(seed: int) -> nn.Module:
@@ -147,7 +147,7 @@ def test_what_is_no_part_of_the_state_or_a_copy_in_it_comes_back_bit_by_bit(proc
 
 
 def test_a_tensor_that_the_state_gives_is_saved_once() -> None:
-    assert left_out(model_of(1)) == {}
+    assert outside_state_dict(model_of(1)) == {}
 
 
 def test_a_checkpoint_of_a_model_with_other_tensors_outside_of_its_state_is_dropped(process: Process) -> None:

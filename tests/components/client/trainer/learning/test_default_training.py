@@ -11,7 +11,7 @@ from torch.utils.data import Dataset, Subset, TensorDataset
 from components.client.trainer.learning import default_training
 from components.client.trainer.local_round import local_seed
 from components.client.trainer.model.state_dict import DivergedError
-from fedgrass.task import Checkpoint, Data, Training, Value, keep_checkpoints, listen_to_progress
+from fedgrass.task import Checkpoint, Data, Training, Value, listen_to_progress, use_checkpoints
 from protocol.local_steps import count_steps
 
 SETTINGS = Training(batch_size=16, learning_rate=0.1, epochs=2, seed=3)
@@ -20,7 +20,7 @@ SETTINGS = Training(batch_size=16, learning_rate=0.1, epochs=2, seed=3)
 @pytest.fixture(autouse=True)
 def _forget() -> Iterator[None]:
     yield
-    keep_checkpoints(None)
+    use_checkpoints(None)
 
 
 class Examples(Dataset[tuple[Tensor, Tensor]]):
@@ -240,7 +240,7 @@ def test_training_that_was_cut_off_goes_on_with_the_same_bits(changes: dict[str,
     expected, model, resumed = make_model(), make_model(), make_model()
     metrics = default_training.train(expected, data, settings)
     disk = Disk(every, last=2)
-    keep_checkpoints(disk)
+    use_checkpoints(disk)
     with pytest.raises(PowerCut):
         default_training.train(model, data, settings)
     assert default_training.train(resumed, data, settings) == metrics
