@@ -1,7 +1,6 @@
 """One client's part in a round: download, evaluate, train, evaluate, upload."""
 
 import contextlib
-import hashlib
 import logging
 import math
 import time
@@ -328,5 +327,4 @@ class LocalTrainer:
 
 def local_seed(seed: int, round_number: int, thing: str) -> int:
     """The seed of one client's training in one round: the same again for the same three, different otherwise."""
-    digest = hashlib.sha256(f"{seed} {round_number} {thing}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
+    return randomness.seed_of(f"{seed} {round_number} {thing}")

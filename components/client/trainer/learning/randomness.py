@@ -1,5 +1,6 @@
 """The random number generators that training may draw from: seeded together, saved and restored together."""
 
+import hashlib
 import random
 from typing import Any
 
@@ -18,6 +19,11 @@ def seed(value: int) -> None:
         torch.backends.cudnn.benchmark = False
     np.random.seed(value % 2**32)
     random.seed(value)
+
+
+def seed_of(text: str) -> int:
+    """A seed of 63 bits: the same for the same text, another for another."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
 def capture() -> dict[str, Array]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from components.client.trainer.task.returned_values import is_text
 from protocol import encodings
 
 DTYPES: dict[str, torch.dtype] = {
@@ -114,7 +115,7 @@ def _place(value: Tensor) -> object:
 
 def fault_of(name: object, value: object) -> str | None:
     """Why this cannot be written to a file of tensors."""
-    if not isinstance(name, str) or not _is_text(name):
+    if not isinstance(name, str) or not is_text(name):
         return f"{name!r} is no name for a tensor: names have to be text"
     if name == encodings.SCALES:
         return f"no tensor may be named {name!r}: updates keep that name for scales"
@@ -136,14 +137,6 @@ def _overlap_of(name: str, value: Tensor) -> str | None:
     if any(step == 0 and size > 1 for step, size in zip(value.stride(), value.shape, strict=True)):
         return f"tensor {name!r} is expanded, so that nothing can be loaded into it: make it one of its own by clone()"
     return None
-
-
-def _is_text(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def put(model: nn.Module, values: Mapping[str, Tensor]) -> None:

@@ -70,7 +70,8 @@ class Task:
 
     def load_data(self, directory: Path, client: Client) -> Data:
         """The device's data, with at least one example."""
-        randomness.seed(_seed_of(client))  # a split that load_data draws is the same again after a restart
+        # A split that load_data draws is the same again after a restart.
+        randomness.seed(randomness.seed_of(f"data {client.federation} {client.thing}"))
         data = self._call("load_data", self._module.load_data, Data, directory, client)
         where = f"load_data() of {self._file.name}"
         with self._blaming("load_data"):
@@ -200,11 +201,6 @@ def _digest(path: Path) -> str:
 def reportable(metrics: Metrics) -> Numbers:
     """The metrics as a report carries them: None is one that is not finite."""
     return {name: value if math.isfinite(value) else None for name, value in metrics.items()}
-
-
-def _seed_of(client: Client) -> int:
-    digest = hashlib.sha256(f"data {client.federation} {client.thing}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
 
 
 def _always(*_: Any) -> bool:

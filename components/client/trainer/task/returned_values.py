@@ -48,7 +48,7 @@ def metrics(given: Mapping[Any, Any], where: str) -> dict[str, float]:
     converted: dict[str, float] = {}
     for key, value in given.items():
         plain = _plain(key)
-        if not isinstance(plain, int | str) or not _is_text(str(plain)):
+        if not isinstance(plain, int | str) or not is_text(str(plain)):
             raise ValueRefusedError(f"{where} has to return numbers by name: a name is {key!r}, {_kind(key)}")
         name = str(plain)
         if name in converted:
@@ -141,7 +141,8 @@ def _kind(value: object) -> str:
     return f"{type(value).__module__}.{type(value).__qualname__}{of}".removeprefix("builtins.")
 
 
-def _is_text(name: str) -> bool:
+def is_text(name: str) -> bool:
+    """Whether this can be written as UTF-8: halves of surrogate pairs can't."""
     try:
         name.encode()
     except UnicodeEncodeError:
