@@ -40,7 +40,7 @@ _TAKEN: dict[str, Amounts] = {
     "s3 writes": {"file at once": 1, "file in parts": 3, "part": 1, "in parts": 4, "handed on": 1},
     "sqs": {"round": 3, "job": 1, "stage": 1, "shared": 1},
     "write units": {"round": 26, "client": 10.3, "job": 4, "shared": 4},
-    "read units": {"round": 10, "client": 1.1, "job": 2, "stage": 2, "answer": 0.36},
+    "read units": {"round": 10, "client": 1.1, "job": 2, "stage": 2, "response": 0.36},
 }
 _CALLED = ("dynamodb", "iot-data-plane", "s3 reads", "s3 writes", "sqs")
 
@@ -142,7 +142,7 @@ def forecast(
         "stage": stages,
         "job": handed_out,
         "handed on": max(0, handed_out - jobs["parts"]),
-        "answer": clients * (1 + stages + handed_out),
+        "response": clients * (1 + stages + handed_out),
     }
     taken = {what: sum(each * times[of] for of, each in amounts.items()) for what, amounts in _TAKEN.items()}
     looks = 3 + stages if stages else 2
