@@ -74,6 +74,7 @@ class Round:
         self._before = {"model": base} | (before or {})
         self._bases = (base, *bases)
         self.negative: set[str] = set()
+        self.saturated: set[str] = set()
         self._elements = elements
         by_thing = {}
         for update in updates:
@@ -118,6 +119,7 @@ class Round:
             found = change or self._change(blocks, summed=summed)
             for new in new_model_parts(self.grid, parts, blocks, found, self._reading(parts), self.settings):
                 self.negative |= new.negative
+                self.saturated |= new.saturated
                 for file, data in new.data.items():
                     made.setdefault(file, bytearray()).extend(data)
         number = self.grid.about.round + 1

@@ -30,17 +30,22 @@ VARIANCES = re.compile(r"(?:running|moving)_?(?:var|variance|std)\Z", re.IGNOREC
 """How the names of buffers end that batch and instance normalization divide by the root of."""
 
 
+_LARGEST_F16 = float(np.finfo(np.float16).max)
+
+
 class NotFiniteModelError(ArithmeticError):
     """A new model would have values that its dtype can't hold."""
 
 
 class NewPart(NamedTuple):
-    """What belongs to a part of the model, in each file that the federation has; and the names of variances that are
-    negative in it, with which no evaluation gives a number."""
+    """What belongs to a part of the model, in each file that the federation has; the names of variances that are
+    negative in it, with which no evaluation gives a number; and of tensors in which a value is the largest that float16
+    has, since it would be larger."""
 
     part: Part
     data: dict[File, bytearray]
     negative: frozenset[str]
+    saturated: frozenset[str]
 
 
 class OldModelReader:
@@ -73,7 +78,8 @@ def new_model_parts(
     """Some parts after the round; `blocks` are all of theirs.
 
     Parameters take the optimizer's step; buffers and integers the change itself, which is a mean. Sums are float64;
-    integers and booleans are rounded to nearest, ties to even, and kept in range. Constants may be infinite.
+    integers and booleans are rounded to nearest, ties to even, and kept in range. So are float16's, or a client that
+    drives one up, round by round, would end the rounds of all. Constants may be infinite.
 
     Raises:
         NotFiniteModelError: a sum is larger than its tensor's dtype, or the bfloat16 copy, can hold; the text names the
@@ -87,7 +93,7 @@ def new_model_parts(
             writer.write(block, change.next(block))
         if grid.has_bfloat16:
             writer.write_bfloat16()
-        yield NewPart(part, writer.new, frozenset(writer.negative))
+        yield NewPart(part, writer.new, frozenset(writer.negative), frozenset(writer.saturated))
 
 
 class _PartWriter:
@@ -101,6 +107,7 @@ class _PartWriter:
         size = part.end - part.start
         self.new: dict[File, bytearray] = {"model": bytearray(size)}
         self.negative: set[str] = set()
+        self.saturated: set[str] = set()
         self._vectors: tuple[NDArray[np.float32], ...] = ()
         if vectors := len(optimizer.vectors):
             coordinates = part.floats[1] - part.floats[0]
@@ -168,6 +175,11 @@ class _PartWriter:
 
     def _store(self, block: Block, run: Run, values: NDArray[np.float64], file: File) -> None:
         space = _view(self.new[file], run)
+        if run.dtype == "F16":
+            is_larger = np.isfinite(values) & (np.abs(values) > _LARGEST_F16)
+            if is_larger.any():
+                values = np.where(is_larger, np.copysign(_LARGEST_F16, values), values)
+                self.saturated |= {name for name, start, end in block.tensors_in(run) if is_larger[start:end].any()}
         store(run.dtype, values, space)
         good = np.isfinite(space if run.dtype == "F64" else to_float32(space, run.dtype))
         if not good.all():

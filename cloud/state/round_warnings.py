@@ -25,3 +25,8 @@ def shortened(text: str) -> str:
 def negative_variance(tensor: str) -> str:
     """The warning of a new model whose tensor of this name is a variance."""
     return f"tensor {tensor!r} of the new model has a negative variance: evaluation may give no numbers"
+
+
+def saturated(tensor: str) -> str:
+    """The warning of a new model in whose tensor of this name a value would be larger than float16 has."""
+    return f"tensor {tensor!r} of the new model has values at the largest that F16 can hold: training may diverge"

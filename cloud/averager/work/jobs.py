@@ -21,7 +21,7 @@ from cloud.averaging.sums import StoredSums, Sums, file_of_sums, groups_of
 from cloud.averaging.update_rows import Updates
 from cloud.services import Services
 from cloud.state.records import Work
-from cloud.state.round_warnings import merged, negative_variance
+from cloud.state.round_warnings import merged, negative_variance, saturated
 from protocol import names
 from protocol.messages import ModelReference
 
@@ -45,12 +45,18 @@ class Averager:
         self._rule = rule_of(self._settings.rule)
         self._everyone: Sequence[int] = range(len(inputs.sources))
         self._negative: set[str] = set()
+        self._saturated: set[str] = set()
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What is not as it should be in what was written so far, or in what it was made of."""
         sources = self._inputs.sources
-        return merged(without_base(sources), far_norms(sources), map(negative_variance, self._negative))
+        return merged(
+            without_base(sources),
+            far_norms(sources),
+            map(negative_variance, self._negative),
+            map(saturated, self._saturated),
+        )
 
     def begin_uploads(self) -> dict[str, str]:
         """Begin a multipart upload of each file of the new model: their ids, by key. None if a file is in one part."""
@@ -102,6 +108,7 @@ class Averager:
         for new in new_model_parts(inputs.grid, parts, blocks, change, before, self._settings):
             writer.write(new)
             self._negative |= new.negative
+            self._saturated |= new.saturated
         return writer.finish()
 
     # ---- What goes before the last stage
