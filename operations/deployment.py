@@ -48,6 +48,8 @@ KEPT = (
 """Parameters that stay as an earlier deployment, or someone in CloudFormation, has set them."""
 
 
+_LONGEST_BUCKET = 63  # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
+
 TABLES = ("FederationsTable", "ClientsTable", "RoundsTable", "ResponsesTable")
 """What of the template outlives its stack, beside the bucket."""
 
@@ -67,11 +69,17 @@ def deploy(
     them.
 
     Raises:
-        DeploymentError: CloudFormation refused, a bucket is another account's, or there is more than one left of a
-            table.
+        DeploymentError: no bucket can be named after the stack, CloudFormation refused, a bucket is another account's,
+            or there is more than one left of a table.
     """
     s3, account = client("s3"), client("sts").get_caller_identity()["Account"]
     code_bucket = f"{stack}-code-{account}-{s3.meta.region_name}"
+    if len(code_bucket) > _LONGEST_BUCKET or stack != stack.lower():
+        room = _LONGEST_BUCKET - (len(code_bucket) - len(stack))
+        raise DeploymentError(
+            f"a stack {stack!r} can't be made: the bucket {code_bucket} is named after it, so it may have a-z, 0-9 and "
+            f"'-' only, and at most {room} characters here"
+        )
     buckets.make_for_code(s3, code_bucket, account)
     functions, layer = (
         buckets.upload(s3, code_bucket, account, f"{kind}/{hashlib.sha256(data).hexdigest()}.zip", data)

@@ -60,6 +60,13 @@ def test_a_stack_that_is_not_there_is_named(aws: EmbeddedAws) -> None:
         deployment.find(aws.client, "elsewhere")
 
 
+@pytest.mark.parametrize("stack", ["UPPER", "a" * 60])
+def test_a_stack_after_which_no_bucket_can_be_named_is_refused_by_name(aws: EmbeddedAws, stack: str) -> None:
+    layer = packaging.dependencies(LAYER, packaging.cache_directory())
+    with pytest.raises(DeploymentError, match=f"a stack '{stack}' can't be made: the bucket {stack}-code-.*characters"):
+        deployment.deploy(aws.client, stack, packaging.code({}), layer)
+
+
 def test_a_stack_of_something_else_is_no_deployment(aws: EmbeddedAws) -> None:
     body = '{"Resources": {"Queue": {"Type": "AWS::SQS::Queue"}}}'
     aws.client("cloudformation").create_stack(StackName="something-else", TemplateBody=body)
