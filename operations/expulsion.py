@@ -121,10 +121,15 @@ class Expulsion:
     def _set_expelled(self, federation: FederationRecord, *, expelled: bool) -> None:
         self._operations.federations.set_expelled(federation.federation, self._thing, expelled=expelled)
 
-    def _rounds_without(self, federation: FederationRecord) -> Iterator[RoundRecord]:
-        """Have nothing of the thing count in the round that is under way, and return it; or have one opened anew that
-        could not open, as it was made up when its federation had not expelled the thing yet."""
+    def _rounds_without(self, before: FederationRecord) -> Iterator[RoundRecord]:
+        """Have nothing of the thing count in the round that is under way, and return it, after those that have ended
+        since `before`; or have one opened anew that could not open, as it was made up when its federation had not
+        expelled the thing yet."""
+        federation = self._operations.federations.get(before.federation)
         name, life, number = federation.federation, federation.life, federation.round + 1
+        if life == before.life:
+            for ended in range(before.round + 1, number):
+                yield self._operations.rounds.of(name, life, ended)
         try:
             record = self._operations.rounds.of(name, life, number)
         except UnknownRoundError:
@@ -156,7 +161,8 @@ class Expulsion:
             return Step(what=what, outcome="done")
         note = (
             f"it is {record.status} already, with its update if it had sent one: to be rid of that, fedgrass pause "
-            f"{record.federation}, and fedgrass rollback {record.federation} --to the round before"
+            f"{record.federation}, fedgrass abort-round {record.federation} if a later one is open, and fedgrass "
+            f"rollback {record.federation} --to {record.round - 1}, or to the last one before that made a model"
         )
         return Step(what=what, outcome="remains", note=note)
 

@@ -201,6 +201,44 @@ def test_a_round_that_was_made_up_before_the_expulsion_does_not_open(members: Me
     simulated.stop()
 
 
+def test_the_round_that_opens_while_a_device_is_being_expelled_does_not_count_it(
+    aws: EmbeddedAws, deployed: Deployment, members: Members, intruder: Intruder
+) -> None:
+    """Round 1 ends, and round 2 opens, between what the command reads and what it writes."""
+    simulated, thing = members.simulated, intruder.thing
+    begin(members, intruder, rounds=2)
+    expulsion = Expulsion(aws.client, deployed, thing, [simulated.name])
+    members.answer()
+    assert simulated.ended(1).accepted == 3
+    assert thing in {member.thing for member in simulated.opened(2).cohort}
+    simulated.answer(thing, 2, value=100.0)
+    simulated.accepted_count(2, 1)
+
+    found = by_outcome(expulsion.expel())
+
+    assert f"nothing of {thing} counts in round 2 of {simulated.name}" in {step.what for step in found["done"]}
+    assert (simulated.round(2).accepted, simulated.round(2).expelled) == (0, (thing,))
+    (left,) = found["remains"]
+    assert left.what == f"nothing of {thing} counts in round 1 of {simulated.name}"
+    assert f"fedgrass rollback {simulated.name} --to 0" in left.note
+    members.answer(2)
+    assert simulated.ended(2).accepted == 3
+
+
+def test_a_round_that_ended_without_a_device_while_it_was_being_expelled_leaves_nothing_to_do(
+    aws: EmbeddedAws, deployed: Deployment, members: Members, intruder: Intruder
+) -> None:
+    simulated, thing = members.simulated, intruder.thing
+    begin(members, intruder)
+    expulsion = Expulsion(aws.client, deployed, thing, [simulated.name])
+    simulated.operations.pause(simulated.name)
+    simulated.abort(1, "for no reason")
+    assert simulated.ended(1).status == "aborted"
+    found = by_outcome(expulsion.expel())
+    assert "remains" not in found
+    assert f"nothing of {thing} counts in round 1 of {simulated.name}" in {step.what for step in found["done"]}
+
+
 def test_an_expulsion_from_one_federation_leaves_the_device_its_rights(
     aws: EmbeddedAws, members: Members, intruder: Intruder
 ) -> None:
