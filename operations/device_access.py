@@ -1,17 +1,14 @@
 """What a device may do in AWS by its credentials, its certificate and its thing groups: taken away, and given back."""
 
 import functools
-import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal
 
 from botocore.exceptions import ClientError
 
 from operations.deployment import Deployment
+from operations.role_denials import LostChangeError, RoleDenials, UnreadablePolicyError, changed, denying
 from operations.steps import Outcome, Step, Steps, remains
-
-_THING_NAME = "credentials-iot:ThingName"
-"""What the token exchange service's credentials say of whose they are; DevicePolicy goes by it, too."""
 
 
 class DeviceAccess:
@@ -36,57 +33,51 @@ class DeviceAccess:
     def deny(self) -> Iterator[Step]:
         """Let no credentials of it allow anything, those included that it has already."""
         what = f"no credentials of {self._thing} allow anything"
-        by_hand = (
-            f"aws iam put-role-policy --role-name <the token exchange role> --policy-name {self._policy_name} "
-            f"--policy-document '{json.dumps(_denying([self._thing]))}'"
-        )
+        by_hand = f"add {self._thing} to those that it denies, or have it be {denying(self._thing)} if there is none"
         yield from self._in_roles(what, by_hand, lambda denied: denied | {self._thing})
 
     def allow(self) -> Iterator[Step]:
         """Let its credentials allow what they did."""
         what = f"credentials of {self._thing} allow what they did"
-        by_hand = f"take it out of the policy {self._policy_name} of the token exchange role"
+        by_hand = f"take {self._thing} out of those that it denies"
         yield from self._in_roles(what, by_hand, lambda denied: denied - {self._thing})
 
-    def _in_roles(self, what: str, by_hand: str, change: Callable[[set[str]], set[str]]) -> Iterator[Step]:
+    def _in_roles(self, what: str, by_hand: str, change: Callable[[frozenset[str]], frozenset[str]]) -> Iterator[Step]:
         """A step for each role that has the devices' policy."""
         iam = self._client("iam")
+        arn = self._deployment.device_policy_arn
+        in_any = (
+            f"for each role of aws iam list-entities-for-policy --policy-arn {arn} --entity-filter Role, look at its "
+            f"policy {self._policy_name} (aws iam get-role-policy), {by_hand}, and write it (aws iam put-role-policy)"
+        )
         try:
-            pages = iam.get_paginator("list_entities_for_policy").paginate(
-                PolicyArn=self._deployment.device_policy_arn, EntityFilter="Role"
-            )
-            roles = [role["RoleName"] for page in pages for role in page["PolicyRoles"]]
-            before = {role: self._denied(iam, role) for role in roles}
+            roles = self._roles(iam)
         except ClientError as error:
-            yield remains(what, error, by_hand)
+            yield remains(what, error, in_any)
             return
         if not roles:
-            note = f"{self._deployment.device_policy_arn} is attached to no role as it is: {by_hand}"
-            yield Step(what=what, outcome="remains", note=note)
-        for role, denied in before.items():
-            after = change(denied)
-            yield self._steps.take(
-                f"{what} (policy {self._policy_name} of role {role})",
-                after == denied,
-                functools.partial(self._put, iam, role, after),
-                by_hand,
-            )
+            yield Step(what=what, outcome="remains", note=f"{arn} is attached to no role as it is: {in_any}")
+        for role in roles:
+            denials = RoleDenials(iam, role, self._policy_name)
+            yield self._in_role(f"{what} ({denials})", by_hand, denials, change)
 
-    def _denied(self, iam: Any, role: str) -> set[str]:
+    def _in_role(
+        self, what: str, by_hand: str, denials: RoleDenials, change: Callable[[frozenset[str]], frozenset[str]]
+    ) -> Step:
+        by_hand = f"see {denials.shown_by}, and {by_hand}"
         try:
-            policy = iam.get_role_policy(RoleName=role, PolicyName=self._policy_name)["PolicyDocument"]
-        except iam.exceptions.NoSuchEntityException:
-            return set()
-        document = json.loads(policy) if isinstance(policy, str) else policy
-        things = document["Statement"][0]["Condition"]["StringEquals"][_THING_NAME]
-        return {things} if isinstance(things, str) else set(things)
+            before = denials.read()
+            after = changed(before, change)
+            by_hand = denials.command(after)
+            return self._steps.take(what, after == before, functools.partial(denials.change, change), by_hand)
+        except (ClientError, UnreadablePolicyError, LostChangeError) as error:
+            return remains(what, error, by_hand)
 
-    def _put(self, iam: Any, role: str, denied: set[str]) -> None:
-        if denied:
-            document = json.dumps(_denying(denied))
-            iam.put_role_policy(RoleName=role, PolicyName=self._policy_name, PolicyDocument=document)
-        else:
-            iam.delete_role_policy(RoleName=role, PolicyName=self._policy_name)
+    def _roles(self, iam: Any) -> list[str]:
+        pages = iam.get_paginator("list_entities_for_policy").paginate(
+            PolicyArn=self._deployment.device_policy_arn, EntityFilter="Role"
+        )
+        return [role["RoleName"] for page in pages for role in page["PolicyRoles"]]
 
     # ---- AWS IoT
 
@@ -173,10 +164,3 @@ class DeviceAccess:
         except ClientError:
             present = set(self._wanted)
         return [(group, group in present) for group in self._wanted]
-
-
-def _denying(things: Iterable[str]) -> dict[str, Any]:
-    """A policy that denies these things all that their credentials allow, those included that they have already."""
-    deny = {"Sid": "Expelled", "Effect": "Deny", "Action": "*", "Resource": "*"}
-    condition = {"StringEquals": {_THING_NAME: sorted(things)}}
-    return {"Version": "2012-10-17", "Statement": [deny | {"Condition": condition}]}

@@ -36,6 +36,6 @@ class Steps:
         return Step(what=what, outcome="done")
 
 
-def remains(what: str, error: ClientError, by_hand: str) -> Step:
-    """A step that AWS has refused."""
+def remains(what: str, error: Exception, by_hand: str) -> Step:
+    """A step that AWS has refused, or that could not be taken for another reason."""
     return Step(what=what, outcome="remains", note=f"{error}: {by_hand}")

@@ -1,7 +1,9 @@
 """An operator expels a member that has a certificate, a connection and credentials: nothing of it counts any more, and
 the others' round goes on."""
 
+import json
 import queue
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,11 +17,13 @@ from botocore.exceptions import ClientError
 from cloud.state.rounds import NotClaimedError
 from operations.deployment import Deployment
 from operations.expulsion import Expulsion, UnknownThingError
+from operations.role_denials import Denials, RoleDenials, denying
 from operations.steps import Step
 from protocol import names
 from protocol.messages import encode
 from sandbox import provisioning
 from sandbox.embedded_aws import EmbeddedAws
+from sandbox.nucleus.credentials import ROLE_NAME
 from sandbox.nucleus.mqtt import Identity
 from sandbox.simulated_clients import HELLO
 from tests.cloud.hostile.conftest import HONEST, Member, Members
@@ -307,14 +311,7 @@ def test_what_an_operator_may_not_do_remains_with_its_remedy_and_all_else_is_don
     by_hand: str,
 ) -> None:
     members.simulated.create([*HONEST, intruder.thing], rounds=1, thing_group=group)
-    session = aws.session()
-    session.events.register(f"before-call.{service}.{operation}", _refuse(operation))
-    made: dict[str, Any] = {}
-
-    def client(name: str) -> Any:
-        any_service: Any = session
-        return made.setdefault(name, any_service.client(name, endpoint_url=aws.endpoint))
-
+    client = hooked(aws, f"before-call.{service}.{operation}", _refuse(operation))
     found = by_outcome(Expulsion(client, deployed, intruder.thing).expel())
     (left,) = found["remains"]
     assert by_hand in left.note
@@ -328,6 +325,92 @@ def _refuse(operation: str) -> Callable[..., None]:
         raise ClientError({"Error": {"Code": "AccessDenied", "Message": "not authorized"}}, operation)
 
     return refuse
+
+
+@pytest.fixture
+def policy(aws: EmbeddedAws, deployed: Deployment, intruder: Intruder) -> Iterator[RoleDenials]:
+    """Which denies two others, as it does after the test."""
+    found = RoleDenials(aws.client("iam"), ROLE_NAME, f"{deployed.stack}-expelled")
+    found.change(lambda _: frozenset({"other-1", "other-2"}))
+    yield found
+    write(aws, deployed, json.loads(denying("nobody")))
+    found.change(lambda _: frozenset())
+
+
+def write(aws: EmbeddedAws, deployed: Deployment, document: Any) -> None:
+    """Change the policy by hand."""
+    aws.client("iam").put_role_policy(
+        RoleName=ROLE_NAME, PolicyName=f"{deployed.stack}-expelled", PolicyDocument=json.dumps(document)
+    )
+
+
+def hooked(aws: EmbeddedAws, event: str, hook: Callable[..., None]) -> Callable[[str], Any]:
+    """Clients that call a hook at an event."""
+    session = aws.session()
+    session.events.register(event, hook)
+    made: dict[str, Any] = {}
+    any_service: Any = session
+    return lambda name: made.setdefault(name, any_service.client(name, endpoint_url=aws.endpoint))
+
+
+def test_the_command_that_denies_a_device_by_hand_denies_those_that_were_denied_before(
+    aws: EmbeddedAws, deployed: Deployment, members: Members, intruder: Intruder, policy: RoleDenials
+) -> None:
+    members.create()
+    client = hooked(aws, "before-call.iam.PutRolePolicy", _refuse("PutRolePolicy"))
+    (left,) = by_outcome(Expulsion(client, deployed, intruder.thing).expel())["remains"]
+    words = shlex.split(left.note[left.note.index("aws iam put-role-policy") :])
+    assert words[words.index("--role-name") + 1] == ROLE_NAME
+    write(aws, deployed, json.loads(words[words.index("--policy-document") + 1]))
+    assert policy.read().things == {"other-1", "other-2", intruder.thing}
+
+
+def test_two_devices_that_are_expelled_at_once_are_both_denied(
+    aws: EmbeddedAws, deployed: Deployment, members: Members, intruder: Intruder, policy: RoleDenials
+) -> None:
+    """Someone else, who has read the policy before, writes it right after."""
+    members.create()
+    others = iter([["other-1", "other-2", "other-3"]])
+
+    def overwrite(**_: Any) -> None:
+        for things in others:
+            write(aws, deployed, json.loads(Denials(frozenset(things)).document))
+
+    client = hooked(aws, "after-call.iam.PutRolePolicy", overwrite)
+    assert "remains" not in by_outcome(Expulsion(client, deployed, intruder.thing).expel())
+    assert policy.read().things == {"other-1", "other-2", "other-3", intruder.thing}
+
+
+@pytest.mark.parametrize("document", [[], {"Statement": "none"}, {"Version": "2012-10-17", "Statement": ["?"]}])
+def test_a_policy_that_is_not_understood_is_left_and_named_and_all_else_is_done(
+    aws: EmbeddedAws, deployed: Deployment, members: Members, intruder: Intruder, policy: RoleDenials, document: Any
+) -> None:
+    members.create()
+
+    def answer(parsed: dict[str, Any], **_: Any) -> None:
+        parsed["PolicyDocument"] = json.dumps(document)
+
+    client = hooked(aws, "after-call.iam.GetRolePolicy", answer)
+    (left,) = by_outcome(Expulsion(client, deployed, intruder.thing).expel())["remains"]
+    assert str(policy) in left.note
+    assert policy.shown_by in left.note
+    assert policy.read().things == {"other-1", "other-2"}
+    assert intruder.certificate["status"] == "INACTIVE"
+
+
+def test_what_others_have_written_into_the_policy_stays_in_it(
+    aws: EmbeddedAws, deployed: Deployment, members: Members, intruder: Intruder, policy: RoleDenials
+) -> None:
+    members.create()
+    ours, theirs = json.loads(denying("other-1"))["Statement"][0], {"Sid": "Ours", "Effect": "Deny"}
+    theirs |= {"Action": "s3:DeleteObject", "Resource": "*"}
+    ours["Condition"] = {"StringLike": ours["Condition"]["StringEquals"]}
+    write(aws, deployed, {"Version": "2012-10-17", "Statement": [theirs, ours]})
+    assert "remains" not in intruder.expel()
+    assert policy.read().things == {"other-1", intruder.thing}
+    assert intruder.readmit()["done"]
+    assert policy.read().things == {"other-1"}
+    assert policy.read().other_statements == (theirs,)
 
 
 def test_a_name_that_nobody_knows_is_refused_before_anything_is_done(
