@@ -10,6 +10,9 @@ from operations.deployment import Deployment
 from operations.role_denials import LostChangeError, RoleDenials, UnreadablePolicyError, changed, denying
 from operations.steps import Outcome, Step, Steps, remains
 
+_SUFFIX = "-expelled"
+"""Of the names of policies that deny what stacks have expelled."""
+
 
 class DeviceAccess:
     """Of one thing. `client` gives a boto3 client by its service's name; `groups` are the thing groups that federations
@@ -28,7 +31,7 @@ class DeviceAccess:
 
     @property
     def _policy_name(self) -> str:
-        return f"{self._deployment.stack}-expelled"
+        return self._deployment.stack + _SUFFIX
 
     def deny(self) -> Iterator[Step]:
         """Let no credentials of it allow anything, those included that it has already."""
@@ -85,11 +88,34 @@ class DeviceAccess:
         """Deactivate its certificates."""
         yield from self._certificates("INACTIVE", "deactivated: its connections end, and there are no new credentials")
 
-    def activate(self) -> Iterator[Step]:
-        """Have its certificates active again."""
-        yield from self._certificates("ACTIVE", "active again")
+    def activate(self, *, is_expelled: bool) -> Iterator[Step]:
+        """Have its certificates active again, before its credentials allow anything, if it is expelled, as a federation
+        or the policy of a role says, from this stack alone: someone else may have deactivated them."""
+        meaning = "active again"
+        try:
+            against = self._against_activation(is_expelled)
+        except (ClientError, UnreadablePolicyError) as error:
+            by_hand = f"aws iot update-certificate --new-status ACTIVE --certificate-id <of {self._thing}>"
+            yield remains(f"the certificates of {self._thing} are {meaning}", error, by_hand)
+            return
+        yield from self._certificates("ACTIVE", meaning, against)
 
-    def _certificates(self, status: Literal["ACTIVE", "INACTIVE"], meaning: str) -> Iterator[Step]:
+    def _against_activation(self, is_expelled: bool) -> str:
+        iam = self._client("iam")
+        for role in self._roles(iam):
+            pages = iam.get_paginator("list_role_policies").paginate(RoleName=role)
+            for policy in (policy for page in pages for policy in page["PolicyNames"]):
+                if not policy.endswith(_SUFFIX):
+                    continue
+                denials = RoleDenials(iam, role, policy)
+                found = denials.read()
+                if policy == self._policy_name:
+                    is_expelled |= self._thing in found.things
+                elif found.may_deny(self._thing):
+                    return f"{denials} may deny {self._thing}, too: once it does not"
+        return "" if is_expelled else f"{self._deployment.stack} has not expelled {self._thing}: if it is to be so"
+
+    def _certificates(self, status: Literal["ACTIVE", "INACTIVE"], meaning: str, against: str = "") -> Iterator[Step]:
         iot = self._client("iot")
         by_hand = f"aws iot update-certificate --new-status {status} --certificate-id <of {self._thing}>"
         try:
@@ -103,16 +129,16 @@ class DeviceAccess:
         if not principals:
             yield Step(what=f"{self._thing} has no certificate in AWS IoT", outcome="already so")
         for principal in principals:
-            certificate = principal.rpartition("/")[2]
-            what = f"certificate {certificate} of {self._thing} is {meaning}"
+            what = f"certificate {principal.rpartition('/')[2]} of {self._thing} is {meaning}"
             try:
-                yield self._certificate(iot, principal, certificate, status, what)
+                yield self._certificate(iot, principal, status, what, against)
             except ClientError as error:
                 yield remains(what, error, by_hand)
 
     def _certificate(
-        self, iot: Any, principal: str, certificate: str, status: Literal["ACTIVE", "INACTIVE"], what: str
+        self, iot: Any, principal: str, status: Literal["ACTIVE", "INACTIVE"], what: str, against: str
     ) -> Step:
+        certificate = principal.rpartition("/")[2]
         if ":cert/" not in principal:
             detach = f"aws iot detach-thing-principal --thing-name {self._thing} --principal {principal}"
             return Step(what=what, outcome="remains", note=f"it is no certificate: {detach}")
@@ -125,11 +151,14 @@ class DeviceAccess:
         if present not in ("ACTIVE", "INACTIVE"):
             outcome: Outcome = "already so" if status == "INACTIVE" else "remains"
             return Step(what=what, outcome=outcome, note=f"it is {present}, and is left so")
+        by_hand = f"aws iot update-certificate --new-status {status} --certificate-id {certificate}"
+        if against and present != status:
+            return Step(what=what, outcome="to do", note=f"{against}, {by_hand}")
         return self._steps.take(
             what,
             present == status,
             lambda: iot.update_certificate(certificateId=certificate, newStatus=status),
-            f"aws iot update-certificate --new-status {status} --certificate-id {certificate}",
+            by_hand,
         )
 
     def leave_groups(self) -> Iterator[Step]:

@@ -88,8 +88,9 @@ class Expulsion:
     def readmit(self) -> Iterator[Step]:
         """Take the steps back. What a thing was expelled from with `federations` comes back with them alone."""
         if not self._is_bounded:
+            is_listed = any(self._thing in federation.expelled for federation in self._federations)
+            yield from self._access.activate(is_expelled=is_listed)
             yield from self._access.allow()
-            yield from self._access.activate()
         for federation in self._federations:
             yield self._steps.take(
                 f"federation {federation.federation} takes {self._thing} from its next round on",

@@ -277,6 +277,30 @@ def test_expelling_again_changes_nothing_and_readmitting_takes_all_but_groups_ba
     simulated.settled()
 
 
+def test_a_certificate_that_someone_else_has_deactivated_is_left_so_and_said_to_be(
+    aws: EmbeddedAws, members: Members, intruder: Intruder
+) -> None:
+    members.create()
+    certificate = intruder.certificate["certificateId"]
+    aws.client("iot").update_certificate(certificateId=certificate, newStatus="INACTIVE")
+    (left,) = (step for step in intruder.readmit()["to do"] if certificate in step.what)
+    assert "has not expelled" in left.note
+    assert intruder.certificate["status"] == "INACTIVE"
+
+
+def test_a_certificate_of_a_device_that_another_stack_has_expelled_too_is_left_inactive(
+    aws: EmbeddedAws, members: Members, intruder: Intruder
+) -> None:
+    members.create()
+    assert "remains" not in intruder.expel()
+    other = RoleDenials(aws.client("iam"), ROLE_NAME, "another-expelled")
+    other.change(lambda _: frozenset({intruder.thing}))
+    (left,) = (step for step in intruder.readmit()["to do"] if "certificate" in step.what)
+    assert str(other) in left.note
+    assert intruder.certificate["status"] == "INACTIVE"
+    other.change(lambda _: frozenset())
+
+
 def test_a_certificate_that_other_things_use_is_left_active_and_said_to_be(
     aws: EmbeddedAws, members: Members, intruder: Intruder
 ) -> None:
