@@ -34,7 +34,7 @@ class Expulsion:
     `client` gives a boto3 client by its service's name. In a `rehearsal` nothing is done but said.
 
     Raises:
-        InvalidNameError: no thing can have the name.
+        InvalidNameError: no thing can have the name, or no federation one of these.
         UnknownFederationError: there is none of one of these names.
         UnknownThingError: see there.
     """
@@ -57,7 +57,8 @@ class Expulsion:
         self._steps = Steps(rehearsal=rehearsal)
         self._limit_s = limit_s
         found = self._operations.federations
-        self._federations = [found.get(name) for name in federations] if federations else found.all()
+        bounds = dict.fromkeys(map(names.check_federation, federations))
+        self._federations = [found.get(name) for name in bounds] if bounds else found.all()
         groups = {each.settings.thing_group for each in self._federations if each.settings.thing_group is not None}
         self._access = DeviceAccess(client, deployment, thing, groups, self._steps)
         self._check_known()

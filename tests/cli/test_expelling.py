@@ -52,6 +52,11 @@ def test_a_device_is_expelled_shown_as_such_and_readmitted(federation: Simulated
     assert "expelled:" not in runner.invoke(app, ["status", NAME]).output
 
 
+def test_a_federation_that_is_given_twice_is_told_once(federation: SimulatedFederation) -> None:
+    ran = CliRunner().invoke(app, ["expel", THING, "--federation", NAME, "--federation", NAME, "--json"])
+    assert [step["outcome"] for step in json.loads(ran.output)["steps"]] == ["done"]
+
+
 def test_an_expulsion_of_which_a_step_remains_ends_with_status_1(
     aws: EmbeddedAws, federation: SimulatedFederation
 ) -> None:
@@ -72,6 +77,9 @@ def test_an_expulsion_of_which_a_step_remains_ends_with_status_1(
         (["expel", "nobody"], "no thing 'nobody'"),
         (["expel", "no/name"], "no/name"),
         (["expel", THING, "--federation", "nowhere"], "no federation 'nowhere'"),
+        (["expel", THING, "--federation", ""], "federation name ''"),
+        (["expel", THING, "--federation", NAME, "--federation", "No Name"], "federation name 'No Name'"),
+        (["readmit", THING, "--federation", ""], "federation name ''"),
         (["readmit", "nobody"], "no thing 'nobody'"),
     ],
 )
