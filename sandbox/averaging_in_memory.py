@@ -1,7 +1,7 @@
 """The averager on bytes in memory: the arithmetic of a round, whole, without S3."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Never
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 from cloud.averager.work.model_files import files_of
 from cloud.averaging.accepted_updates import AcceptedUpdate, Fill, Request, S3Object
@@ -16,11 +16,13 @@ from cloud.averaging.rules import rule_of
 from cloud.averaging.rules.rule import ModelChange
 from cloud.averaging.sums import GroupSums, StoredSums, file_of_sums, groups_of
 from cloud.averaging.update_rows import Rebasing, Updates
+from cloud.averaging.update_tensors import base_values, read_updates
 from cloud.averaging.weighing import weigh
 from cloud.settings import Averaging
+from fedgrass.policies import Update
 from protocol.encodings import UpdateLayout, update_layout
 from protocol.messages import ModelHeader, Report, Training, decode
-from protocol.tensors import Header, parse_header
+from protocol.tensors import Array, Header, parse_header
 
 TRAINING = Training(epochs=1, batch_size=1, learning_rate=0.1)
 
@@ -47,7 +49,8 @@ class MemoryReader:
 
 class Round:
     """Updates to a model, and how they are averaged: in blocks of so many elements, in parts of so many bytes. `bases`
-    are other models that some were `trained_from`, from 1 on; None is one that can't be read."""
+    are other models that some were `trained_from`, from 1 on; None is one that can't be read. `custom_average` is the
+    user's `average`, for the rule that calls it."""
 
     def __init__(
         self,
@@ -65,7 +68,9 @@ class Round:
         trained_from: dict[str, int | None] | None = None,
         training: Training | None = None,
         integer_changes: dict[str, int] | None = None,
+        custom_average: Callable[..., Any] | None = None,
     ) -> None:
+        self.custom_average = custom_average
         self.settings = settings or Averaging()
         self.header: Header = parse_header(base, len(base))
         about = decode(self.header.message, ModelHeader)
@@ -101,14 +106,27 @@ class Round:
         return list(blocks_of(parts, self._elements))
 
     def updates(self, blocks: Sequence[Block], clients: Sequence[int]) -> Updates:
+        return Updates(self.layout, self.reader, blocks, clients, self._rebasing(blocks))
+
+    def whole_updates(self) -> Iterator[Update]:
+        """The updates as a user's function sees them."""
+        blocks = self.blocks(self.grid.parts)
+        rebasing = self._rebasing(blocks)
+        models = rebasing.reader.whole(blocks) if rebasing else ()
+        return read_updates(self.layout, self.reader, self.sources, models)
+
+    def base(self) -> dict[str, Array]:
+        """The present model's values, by tensor."""
+        return base_values(self._bases[0])
+
+    def _rebasing(self, blocks: Sequence[Block]) -> Rebasing | None:
         if len(self._bases) == 1:
-            return Updates(self.layout, self.reader, blocks, clients)
+            return None
         headers = [parse_header(base, len(base)) for base in self._bases]
         data = [base[header.length :] for base, header in zip(self._bases, headers, strict=True)]
         bases = [Base(S3Object(key="", data_start=0), header.by_name) for header in headers]
         reader = BaseReader(MemoryReader(data), bases, blocks)
-        rebasing = Rebasing(reader, [source.base for source in self.sources])
-        return Updates(self.layout, self.reader, blocks, clients, rebasing)
+        return Rebasing(reader, [source.base for source in self.sources])
 
     def average(self, shards: int = 1, *, summed: bool = False, change: ModelChange | None = None) -> dict[File, bytes]:
         """The files of the new model, made by so many shards; `summed` has other invocations sum the groups first."""
@@ -175,7 +193,13 @@ class MemoryUpdates:
             return self._round.stored_sums(self.blocks)
         return GroupSums(self.of(self.blocks, self.selected), self.weighing, self.weighing.total(self.selected))
 
-    def whole(self) -> Never:
-        raise NotImplementedError("custom functions are tested by themselves")
+    def whole(self) -> Iterator[Update]:
+        return self._round.whole_updates()
 
-    base = custom_average = whole
+    def base(self) -> dict[str, Array]:
+        return self._round.base()
+
+    def custom_average(self) -> Callable[..., Any]:
+        if self._round.custom_average is None:
+            raise ValueError("the round of a custom rule needs its custom_average")
+        return self._round.custom_average

@@ -9,6 +9,7 @@ import pytest
 from cloud.averaging.rules.custom import custom_change
 from cloud.averaging.update_tensors import base_values, read_updates
 from cloud.custom_policies import InvalidPolicyError
+from cloud.settings import Averaging
 from fedgrass.policies import Update
 from protocol.messages import ModelHeader, encode
 from protocol.tensors import Array, dump
@@ -42,6 +43,24 @@ def test_a_custom_rule_gets_the_updates_and_the_model() -> None:
     change = custom_change(average_of_mine, updates_of(DELTAS, [1, 2]), BASE)
     assert change["w"].tolist() == [8.0, 2.0]
     assert change["n"].tolist() == 0
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+def test_a_custom_mean_makes_the_model_that_the_mean_makes_however_it_is_cut(shards: int) -> None:
+    def mean(updates: Iterator[Update], model: dict[str, Array]) -> dict[str, Array]:
+        total = {name: np.zeros(array.shape) for name, array in model.items()}
+        for update in updates:
+            for name, delta in update.delta.items():
+                total[name] += delta
+        return {name: array / len(DELTAS) for name, array in total.items()}
+
+    updates = [update_of(delta, report(thing)) for delta, thing in zip(DELTAS, "ab", strict=True)]
+
+    def made(averaging: Averaging, count: int) -> bytes:
+        a_round = Round(MODEL, updates, averaging, elements=1, part_bytes=8, custom_average=mean)
+        return a_round.average(count)["model"]
+
+    assert made(Averaging(rule="custom"), shards) == made(Averaging(rule="mean"), 1)
 
 
 def test_a_custom_rule_may_return_lists_and_numbers() -> None:
