@@ -33,7 +33,7 @@ python:
 	    'Install it (Debian 12: apt install python3.11 python3.11-venv) or name it: make PYTHON=/path/to/python3.11' >&2; exit 1; }
 
 setup: python
-	@key=$$( { $(PINNED) $(GROUPS) digits; cat constraints.txt; '$(PYTHON)' --version; } | sha256sum | cut -c1-16); \
+	@key=$$( { $(PINNED) $(GROUPS) datasets; cat constraints.txt; '$(PYTHON)' --version; } | sha256sum | cut -c1-16); \
 	dependencies='$(CACHE)/python-'$$key; \
 	if [ ! -e "$$dependencies/complete" ]; then \
 	  echo "Installing the pinned dependencies into $$dependencies (torch is large: some minutes, once)"; \
@@ -42,7 +42,7 @@ setup: python
 	  $(PINNED) $(GROUPS) > "$$dependencies/requirements.txt"; \
 	  "$$dependencies/bin/pip" install --quiet --disable-pip-version-check \
 	    -r "$$dependencies/requirements.txt" -c constraints.txt; \
-	  "$$dependencies/bin/pip" install --quiet --disable-pip-version-check --no-deps $$($(PINNED) digits); \
+	  "$$dependencies/bin/pip" install --quiet --disable-pip-version-check --no-deps $$($(PINNED) datasets); \
 	  touch "$$dependencies/complete"; \
 	fi; \
 	project=$$(sha256sum < pyproject.toml); \
