@@ -8,7 +8,7 @@ import typer
 from botocore.exceptions import BotoCoreError, ClientError
 from typer.exceptions import TyperException
 
-from cli.commands import deployment, devices, local, plan, rounds, status
+from cli.commands import deployment, devices, local, plan, rounds, status, update
 from cli.demo_failures import HELP
 from cli.digits import DigitsError
 from cli.planning.prices import UnknownRegionError
@@ -17,7 +17,12 @@ from cli.project import ProjectError
 from cli.screen import Screen
 from cli.split import ImpossibleSplitError, InvalidSplitError, ShardsExistError
 from cloud.averager.work.sharding import TooMuchWorkError
-from cloud.state.federations import FederationExistsError, UnknownFederationError, WrongStatusError
+from cloud.state.federations import (
+    ChangedMeanwhileError,
+    FederationExistsError,
+    UnknownFederationError,
+    WrongStatusError,
+)
 from cloud.state.records import CorruptRecordError
 from cloud.state.rounds import UnknownRoundError
 from components.client.sealed import TornFileError
@@ -25,6 +30,7 @@ from components.client.what_leaves import NoWorkDirectoryError
 from operations.control import NoModelError, NoRoundError, RoundUnderWayError
 from operations.expulsion import UnknownThingError
 from operations.packaging import PackagingError
+from operations.settings_update import FixedSettingError
 from operations.stacks import DeploymentError
 from protocol.messages import InvalidMessageError
 from protocol.names import InvalidNameError
@@ -45,6 +51,7 @@ app.command("init")(deployment.init)
 app.command("start")(rounds.start)
 app.command("pause")(rounds.pause)
 app.command("resume")(rounds.resume)
+app.command("update")(update.update)
 app.command("abort-round")(rounds.abort_round)
 app.command("expel")(devices.expel)
 app.command("readmit")(devices.readmit)
@@ -54,11 +61,13 @@ app.command("timeline")(status.timeline)
 
 _EXPECTED = (
     BotoCoreError,
+    ChangedMeanwhileError,
     ClientError,
     CorruptRecordError,
     DeploymentError,
     DigitsError,
     FederationExistsError,
+    FixedSettingError,
     ImpossibleSplitError,
     InvalidMessageError,
     InvalidNameError,

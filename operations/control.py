@@ -13,7 +13,7 @@ from cloud.state.clients import Clients
 from cloud.state.federations import Federations
 from cloud.state.messaging import Notices
 from cloud.state.models import Models
-from cloud.state.records import FederationRecord, RoundRecord
+from cloud.state.records import FederationRecord, FederationStatus, RoundRecord
 from cloud.state.rounds import Rounds, UnknownRoundError
 from operations.deployment import Deployment
 from protocol import names
@@ -80,13 +80,17 @@ class Operations:
             return None
 
     def start(self, federation: str) -> FederationRecord:
-        """Let a federation's rounds begin, or go on after a pause.
+        """Let a federation's rounds begin, or go on after a pause, or after it had finished and was given more.
 
         Raises:
             UnknownFederationError: there is none of this name.
             WrongStatusError: it has finished.
         """
-        record = self.federations.change_status(federation, "running", ("ready", "running", "paused"))
+        before = self.federations.get(federation)
+        allowed: tuple[FederationStatus, ...] = ("ready", "running", "paused")
+        if before.round < before.settings.rounds:
+            allowed += ("finished",)
+        record = self.federations.change_status(federation, "running", allowed)
         self.notices.ask_for_round(record.next_round, time.time())
         return record
 

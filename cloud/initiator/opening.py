@@ -14,6 +14,8 @@ from cloud.state.carry_over import busy_after, carried_after, carrying_what_fits
 from cloud.state.federations import UnknownFederationError
 from cloud.state.records import Carried, ClientRecord, CohortMember, FederationRecord, RoundRecord
 from cloud.state.rounds import NotClaimedError, UnknownRoundError
+from cloud.state.settings_history import ModelFile, changes_averaging, lacking
+from protocol import names
 from protocol.messages import Assignment, CheckRound, OpenRound, RoundCounts, RoundNotice
 
 _log = logging.getLogger(__name__)
@@ -53,6 +55,9 @@ def open_round(services: Services, request: OpenRound) -> None:
             federation.round,
         )
         return
+    if request.round > federation.settings.rounds:  # fewer than when the round before opened
+        services.federations.change_status(federation.federation, "finished", ("running",))
+        return
     earliest = max(request.not_before, federation.next_at)
     if earliest > now:
         services.notices.ask_for_round(msgspec.structs.replace(request, not_before=earliest), now)
@@ -86,7 +91,9 @@ def open_round(services: Services, request: OpenRound) -> None:
         round=request.round,
         status="open",
         settings=settings,
+        revision=federation.revision,
         base=federation.model,
+        lacking=_lacking(services, federation),
         schema=federation.schema,
         cohort=cohort,
         target=amount_of(settings.target, wanted),
@@ -112,6 +119,18 @@ def open_round(services: Services, request: OpenRound) -> None:
         _repair(services, federation, request.round)
     else:
         _announce(services, federation, record)
+
+
+def _lacking(services: Services, federation: FederationRecord) -> tuple[ModelFile, ...]:
+    """What there is none of for the present model, since the averaging was another when it was made."""
+    made_in = names.parse_model_key(federation.model.key).round
+    if made_in == 0 or not changes_averaging(federation.changes):
+        return ()
+    try:
+        made_by = services.rounds.of(federation.federation, federation.life, made_in).settings.averaging
+    except UnknownRoundError:
+        made_by = None
+    return lacking(federation.settings.averaging, made_by)
 
 
 def _repair(services: Services, federation: FederationRecord, round_number: int) -> None:

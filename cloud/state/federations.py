@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 
 from cloud.settings import Federation
 from cloud.state.lenient_reader import Reader
-from cloud.state.life_conditions import same_expelled
+from cloud.state.life_conditions import same_expelled, same_life, same_revision
 from cloud.state.records import CorruptRecordError, FederationRecord, FederationStatus, from_item, to_attribute, to_item
+from cloud.state.settings_history import MAX_CHANGES, SettingsChange
 from protocol import names
 from protocol.messages import ModelReference
 
@@ -27,6 +28,10 @@ class FederationExistsError(Exception):
 
 class WrongStatusError(Exception):
     """The federation's status does not allow this."""
+
+
+class ChangedMeanwhileError(Exception):
+    """The federation is not any more what it was when it was read: nothing was written."""
 
 
 class Federations:
@@ -144,6 +149,42 @@ class Federations:
         except self._dynamodb.exceptions.ConditionalCheckFailedException as error:
             raise WrongStatusError(
                 f"federation {before.federation!r} runs, or a round of it has just ended: pause it, and try again"
+            ) from error
+        return from_item(answer["Attributes"], FederationRecord)
+
+    def change_settings(
+        self, before: FederationRecord, settings: Federation, change: SettingsChange
+    ) -> FederationRecord:
+        """Give a federation other settings, for the rounds that open from now on; returns it as it then is. No round
+        opens that was made up before. One that had finished and has rounds to go is paused.
+
+        Raises:
+            ChangedMeanwhileError: it is not of the revision that `before` has, or has ended another round since.
+        """
+        has_more = before.status == "finished" and before.round < settings.rounds
+        changed = {
+            "settings": settings,
+            "status": "paused" if has_more else before.status,
+            "revision": before.revision + 1,
+            "changes": (*before.changes, change)[-MAX_CHANGES:],
+        }
+        values = {":life": before.life, ":revision": before.revision, ":round": before.round, ":before": before.status}
+        try:
+            answer = self._dynamodb.update_item(
+                TableName=self._table,
+                Key={"federation": {"S": before.federation}},
+                UpdateExpression="SET " + ", ".join(f"#{name} = :new_{name}" for name in changed),
+                ConditionExpression=f"{same_life(before.life)} AND {same_revision(before.revision)}"
+                " AND #round = :round AND #status = :before",
+                ExpressionAttributeNames={f"#{name}": name for name in (*changed, "round")},
+                ExpressionAttributeValues={name: to_attribute(value) for name, value in values.items()}
+                | {f":new_{name}": to_attribute(value) for name, value in changed.items()},
+                ReturnValues="ALL_NEW",
+            )
+        except self._dynamodb.exceptions.ConditionalCheckFailedException as error:
+            raise ChangedMeanwhileError(
+                f"federation {before.federation!r} has changed, or a round of it has ended, since it was looked at: "
+                "try again"
             ) from error
         return from_item(answer["Attributes"], FederationRecord)
 

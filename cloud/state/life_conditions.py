@@ -1,4 +1,4 @@
-"""Conditions of writes: that an item is of this life, is new, or has the same things expelled."""
+"""Conditions of writes: that an item is of this life, is new, has the same things expelled, or the same settings."""
 
 from typing import Any
 
@@ -12,6 +12,12 @@ def same_life(life: str) -> str:
 def same_expelled(expelled: tuple[str, ...]) -> str:
     """That an item has these things expelled, which `:expelled` stands for. One of an earlier version has none."""
     return "expelled = :expelled" if expelled else "(attribute_not_exists(expelled) OR expelled = :expelled)"
+
+
+def same_revision(revision: int) -> str:
+    """That an item's settings have been changed so often, which `:revision` stands for. One of an earlier version does
+    not say so."""
+    return "revision = :revision" if revision else "(attribute_not_exists(revision) OR revision = :revision)"
 
 
 def is_new(key: str, life: str) -> dict[str, Any]:

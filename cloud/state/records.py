@@ -11,6 +11,7 @@ import msgspec
 
 from cloud.settings import Federation
 from cloud.state.known_fields import known_fields
+from cloud.state.settings_history import ModelFile, SettingsChange
 from protocol.messages import ModelReference, OpenRound, Report, RoundStatus
 
 Item = dict[str, dict[str, Any]]
@@ -34,6 +35,8 @@ class FederationRecord(msgspec.Struct, frozen=True, kw_only=True):
     `waiting` says that a round could not open, for want of clients: the next hello tries again. `schema` identifies
     the model's tensors, their dtypes and shapes (`schema_id`), which stay the same in all rounds. No round opens before
     `next_at`. The things that are `expelled` are no clients, whatever they say or send.
+
+    `changes` are those that an operator has made to the settings, the last ones of them; `revision` counts all.
     """
 
     federation: str
@@ -46,6 +49,8 @@ class FederationRecord(msgspec.Struct, frozen=True, kw_only=True):
     waiting: bool = False
     next_at: float = 0.0
     expelled: tuple[str, ...] = ()
+    revision: int = 0
+    changes: tuple[SettingsChange, ...] = ()
 
     @property
     def next_round(self) -> OpenRound:
@@ -132,7 +137,8 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     The FIXED_FIELDS are written when the round opens and never change; they are an item of their own, so that what
     changes stays small however large the cohort is. The settings are the federation's as they were then: a round is
-    carried through as it began.
+    carried through as it began. `revision` says how often they had been changed; `lacking` is what the base model has
+    none of, with these settings.
 
     `target` and `quorum` are numbers of accepted updates. `accepted`, `failed` (clients that failed or declined) and
     `refused` count what has come in; `version` counts the changes of state, `attempts` the leases taken. `vanished` are
@@ -161,6 +167,8 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True):
     life: str = ""
     carried: tuple[Carried, ...] = ()
     expelled: tuple[str, ...] = ()
+    revision: int = 0
+    lacking: tuple[ModelFile, ...] = ()
     version: int = 0
     extended: bool = False
     accepted: int = 0
@@ -191,7 +199,7 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 _KEYS = ("federation", "thing", "round", "response")
 
-FIXED_FIELDS = ("settings", "base", "schema", "cohort", "target", "quorum", "carried")
+FIXED_FIELDS = ("settings", "revision", "base", "lacking", "schema", "cohort", "target", "quorum", "carried")
 """The fields of a RoundRecord that never change."""
 
 ITEM_BYTES = 400 << 10

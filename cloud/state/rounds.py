@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from cloud.state.lenient_reader import Reader
-from cloud.state.life_conditions import is_new, same_expelled, same_life
+from cloud.state.life_conditions import is_new, same_expelled, same_life, same_revision
 from cloud.state.records import (
     FIXED_FIELDS,
     CorruptRecordError,
@@ -177,7 +177,7 @@ class Rounds:
 
         Raises:
             NotClaimedError: someone else did, or the federation is not running, or not at the round before, or its
-                model is another one by now, or it has expelled others.
+                model or its settings are others by now, or it has expelled others.
         """
         changing = {name: getattr(record, name) for name in record.__struct_fields__ if name not in FIXED_FIELDS}
         fixed_key = _response_key(record.federation, record.round, "#plan")
@@ -193,7 +193,7 @@ class Rounds:
                     # version knows.
                     "ConditionExpression": "#status = :running AND #round = :before"
                     " AND contains(#model, :key) AND contains(#model, :sha256)"
-                    f" AND {same_expelled(record.expelled)}",
+                    f" AND {same_expelled(record.expelled)} AND {same_revision(record.revision)}",
                     "ExpressionAttributeNames": {"#status": "status", "#round": "round", "#model": "model"},
                     "ExpressionAttributeValues": {
                         ":running": {"S": "running"},
@@ -201,6 +201,7 @@ class Rounds:
                         ":key": {"S": f'"{record.base.key}"'},
                         ":sha256": {"S": f'"{record.base.sha256}"'},
                         ":expelled": to_attribute(record.expelled),
+                        ":revision": to_attribute(record.revision),
                     },
                 }
             },

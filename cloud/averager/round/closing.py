@@ -165,7 +165,7 @@ def next_round_at(services: Services, record: RoundRecord, responses: Responses)
 
 
 def _ask_for_next(services: Services, record: RoundRecord) -> None:
-    if record.round < record.settings.rounds:
+    if record.round < record.settings.rounds or _has_more_rounds(services, record):
         request = OpenRound(
             federation=record.federation,
             life=record.life,
@@ -173,3 +173,9 @@ def _ask_for_next(services: Services, record: RoundRecord) -> None:
             not_before=record.next_at or 0.0,
         )
         services.notices.ask_for_round(request, time.time())
+
+
+def _has_more_rounds(services: Services, record: RoundRecord) -> bool:
+    """Whether rounds have been added since the last one opened."""
+    federation = services.federations.get(record.federation)
+    return federation.life == record.life and record.round == federation.round < federation.settings.rounds

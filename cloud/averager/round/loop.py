@@ -198,7 +198,7 @@ class RoundLoop:
         if after.has_ended:
             responses = (responses or self._responses_to(before)).including(new)
             after, histories = ending(services, after, responses, ROOM_AT_END - len(new))
-        last = before.round >= before.settings.rounds
+        last = after.has_ended and self._is_last(before)
         recovered = turn.writing.recovered if turn.writing else ()
         after = services.rounds.write(before, after, new, recovered, histories, last=last)
         self.aborted_rounds += after.status == "aborted"
@@ -241,6 +241,13 @@ class RoundLoop:
             _log.warning("federation=%s round=%d is left to others: %s", record.federation, record.round, reason)
             return _Turn(record, LetGo(self._owner, reason), failure=error)
         return _Turn(record, event, responses=inputs.responses)
+
+    def _is_last(self, record: RoundRecord) -> bool:
+        """Whether no round follows this one. It began as the last one; but rounds may have been added since."""
+        if record.round < record.settings.rounds:
+            return False
+        federation = self._services.federations.get(record.federation)
+        return federation.life != record.life or record.round >= federation.settings.rounds
 
     def _gone_on(self, record: RoundRecord) -> RoundRecord | None:
         """The round as it is now, if it has gone on meanwhile without this invocation."""

@@ -37,8 +37,9 @@ _BEFORE_BYTES = 16 << 20
 
 
 class Inputs(msgspec.Struct, frozen=True, eq=False, kw_only=True):
-    """What a round's averaging starts from. `files` are those that the federation has of each model, `before` those
-    of the base that are read. `bases` are the models that the updates were trained from, the present one first."""
+    """What a round's averaging starts from. `files` are those that the federation has of each model, `files_before`
+    those of the base that are read, from `before`. `bases` are the models that the updates were trained from, the
+    present one first."""
 
     record: RoundRecord
     responses: Responses
@@ -47,6 +48,7 @@ class Inputs(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     weighing: Weighing
     grid: Grid
     files: tuple[File, ...]
+    files_before: tuple[File, ...]
     before: tuple[S3Object, ...]
     bases: tuple[Base, ...]
 
@@ -116,7 +118,8 @@ def gather(
     grid = grid_of(header, decode(header.message, ModelHeader), vectors, services.part_bytes, has_bfloat16=has_bfloat16)
     files = files_of(settings, grid.vectors, has_bfloat16=has_bfloat16)
     layout = update_layout(header, record.settings.encoding)
-    before = tuple(_before(record, header, grid, files, head))
+    files_before = _files_before(record, files)
+    before = tuple(_before(record, header, grid, files_before, head))
     sources, bases = bases_of(services, record, sources, layout, Base(before[0], header.by_name))
     return Inputs(
         record=record,
@@ -126,20 +129,27 @@ def gather(
         weighing=weigh(settings, record.settings.training, sources),
         grid=grid,
         files=files,
+        files_before=files_before,
         before=before,
         bases=bases,
     )
 
 
+def _files_before(record: RoundRecord, files: Sequence[File]) -> tuple[File, ...]:
+    """What is read of the base: the model, and what belongs to it, if a round made it with settings like these."""
+    if names.parse_model_key(record.base.key).round == 0:
+        return ("model",)
+    return tuple(file for file in files if file != "bfloat16" and file not in record.lacking)
+
+
 def _before(record: RoundRecord, header: Header, grid: Grid, files: Sequence[File], head: bytes) -> Iterator[S3Object]:
-    """What is read of the base: nothing but the model, if no round made it."""
     round_number = names.parse_model_key(record.base.key).round
-    yield S3Object(key=record.base.key, data_start=header.length, head=head)
-    for file in files[1:] if round_number else ():
-        if file == "bfloat16":
-            continue
-        start = grid.optimizer_start(round_number) if file == "optimizer" else grid.model_start(round_number)
-        yield S3Object(key=key_of(file, record, round_number), data_start=len(start))
+    for file in files:
+        if file == "model":
+            yield S3Object(key=record.base.key, data_start=header.length, head=head)
+        else:
+            start = grid.optimizer_start(round_number) if file == "optimizer" else grid.model_start(round_number)
+            yield S3Object(key=key_of(file, record, round_number), data_start=len(start))
 
 
 def sources_of(services: Services, record: RoundRecord, responses: Responses) -> tuple[AcceptedUpdate, ...]:

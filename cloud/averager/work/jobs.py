@@ -96,7 +96,7 @@ class Averager:
         blocks = inputs.blocks(parts, of_all_clients=self._rule.sees == "coordinates")
         stored = None if summed is None else self._stored_sums(blocks, summed)
         change = self._rule.change(StoredUpdates(services, inputs, blocks, selected, stored))
-        before = OldModelReader(inputs.grid, parts, inputs.before_reader(services), inputs.files[: len(inputs.before)])
+        before = OldModelReader(inputs.grid, parts, inputs.before_reader(services), inputs.files_before)
         writer = ModelWriter(
             services.models,
             services.parallel,

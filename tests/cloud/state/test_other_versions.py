@@ -24,6 +24,7 @@ from cloud.state.records import (
     from_item,
     to_item,
 )
+from cloud.state.settings_history import Difference, SettingsChange
 from protocol.messages import ModelReference
 from tests.cloud.examples import BASE, TRAINING, federation, report, round_record
 
@@ -31,7 +32,14 @@ SETTINGS = federation(averaging={"optimizer": {"name": "fedadam"}})
 MODEL = ModelReference(key="federations/f/models/00000001.safetensors", sha256="c" * 64, bytes=10, copy=BASE)
 RECORDS: dict[str, Any] = {
     "FederationRecord": FederationRecord(
-        federation="f", settings=SETTINGS, status="running", round=3, model=MODEL, schema="s"
+        federation="f",
+        settings=SETTINGS,
+        status="running",
+        round=3,
+        model=MODEL,
+        schema="s",
+        revision=1,
+        changes=(SettingsChange(at=1.0, first_round=2, differences=(Difference("rounds", 3, 4),)),),
     ),
     "ClientRecord": ClientRecord(federation="f", thing="a", turnaround_s=2.5),
     "RoundRecord": round_record(
@@ -54,7 +62,7 @@ IN_SETTINGS = (
     "settings.pacing",
 )
 PLACES = {
-    "FederationRecord": ("", *IN_SETTINGS, "model", "model.copy"),
+    "FederationRecord": ("", *IN_SETTINGS, "model", "model.copy", "changes.0", "changes.0.differences.0"),
     "ClientRecord": ("",),
     "RoundRecord": ("", *IN_SETTINGS, "base", "base.copy", "cohort.0", "cohort.1", "carried.0", "work", "model.copy"),
     "ResponseRecord": ("", "report", "report.timings"),

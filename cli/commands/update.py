@@ -1,0 +1,85 @@
+"""The command that changes a federation's settings between its rounds."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from cli import preflight
+from cli.commands.aws import client_of, operations_of
+from cli.commands.options import Json, ProjectPath, Stack
+from cli.project import load
+from cli.screen import Screen, write_json
+from cli.settings.problems import shown
+from cli.table import Table
+from cloud.state.records import FederationRecord
+from operations import settings_update
+from operations.settings_update import SettingsUpdate
+
+
+def update(
+    project: ProjectPath,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask whether to go on.")] = False,
+    rehearsal: Annotated[bool, typer.Option("--dry-run", help="Say what would change, and change nothing.")] = False,
+    stack: Stack = "fedgrass",
+    as_json: Json = False,
+) -> None:
+    """Give a federation the settings that federation.yaml has now.
+
+    Rounds that open from now on have them; one that is open ends as it began. No device is deployed anew. The number of
+    rounds may grow after the last one, too. What a federation keeps for life is refused by name.
+    """
+    checked = load(project)
+    operations = operations_of(stack)
+    prepared = settings_update.prepare(operations, checked.settings)
+    if not as_json:
+        _show(Screen(), prepared)
+    record = prepared.before
+    if prepared.differences:
+        preflight.check(client_of, stack, prepared.settings, checked.policies.get(record.federation))
+        if not rehearsal and (yes or _agrees(as_json=as_json)):
+            record = settings_update.apply(operations, prepared)
+    if as_json:
+        changed = record.revision > prepared.before.revision
+        write_json(
+            {
+                "federation": record.federation,
+                "changed": changed,
+                "first_round": prepared.first_round,
+                "differences": prepared.differences,
+                "status": record.status,
+                "revision": record.revision,
+            }
+        )
+    elif record.revision > prepared.before.revision:
+        Screen().line(_told(record, prepared, stack))
+
+
+def _show(screen: Screen, prepared: SettingsUpdate) -> None:
+    name = prepared.before.federation
+    if not prepared.differences:
+        screen.line(f"federation {name} has these settings already")
+        return
+    rows = [(each.setting, _value(each.before), _value(each.after)) for each in prepared.differences]
+    screen.table(
+        Table(columns=("setting of " + name, "now", "will be"), rows=rows, texts=frozenset({"now", "will be"}))
+    )
+    if prepared.open_round is not None:
+        screen.line(f"round {prepared.open_round} is under way, and ends as it began")
+
+
+def _value(value: object) -> str:
+    return "not set" if value is None else shown(value)
+
+
+def _agrees(*, as_json: bool) -> bool:
+    if as_json or not sys.stdin.isatty():
+        raise typer.BadParameter("nobody can be asked: give --yes to change this, or --dry-run to look at it")
+    return typer.confirm("Change this?")
+
+
+def _told(record: FederationRecord, prepared: SettingsUpdate, stack: str) -> str:
+    done = f"round {prepared.first_round} of {record.federation} will be the first one with these settings"
+    if record.status == "running":
+        return done
+    return f"{done}; the federation is {record.status}: fedgrass start {record.federation} --stack {stack}"
