@@ -14,14 +14,15 @@ import psutil
 from cloud.state.records import RoundRecord
 from cloud.state.rounds import Responses
 from operations.control import Operations
-from protocol.messages import Phase, Progress, RoundNotice
+from protocol.messages import Numbers, Phase, Progress, RoundNotice
+from reporting.measuring import round_line
+from reporting.records import STEPS
 from sandbox.embedded_aws import EmbeddedAws
 from sandbox.fleet import Fleet
 from sandbox.mqtt_listener import Console
 from sandbox.sandbox import Sandbox
 from sandbox.scoring import Scorer, ScoringError
 
-STEPS = ("open", "notify", "download", "train", "upload", "inspect", "average", "close")
 _JOIN_LIMIT_S = 180.0
 _TICK_S = 0.25
 
@@ -51,7 +52,7 @@ class RoundFigures(msgspec.Struct, frozen=True, kw_only=True):
     round_s: float
     overhead_s: float
     split: dict[str, float]
-    metrics: dict[str, float | None]
+    metrics: Numbers
     not_finite: dict[str, int] = {}
     warnings: tuple[str, ...] = ()
     failing: list[Failing] = []
@@ -250,35 +251,15 @@ def _figures(
     operations: Operations, record: RoundRecord, previous_end: float, heard: Mapping[str, Progress]
 ) -> RoundFigures:
     responses = operations.rounds.responses(record.federation, record.round)
-    accepted = responses.accepted
-    ended_at = record.closed_at or time.time()
-    round_s = ended_at - previous_end
-    reports = {response.thing: response.report for response in accepted if response.report is not None}
-    split: dict[str, float] = {}
-    if accepted and record.averaged_at is not None:
-        last = max(accepted, key=lambda response: response.arrived_at)
-        inspected_at = max(response.inspected_at for response in accepted)
-        timings = reports[last.thing].timings
-        moments = (
-            previous_end,
-            record.opened_at,
-            timings.accepted_at,
-            timings.downloaded_at,
-            timings.trained_at,
-            last.arrived_at,
-            inspected_at,
-            record.averaged_at,
-            ended_at,
-        )
-        split = {step: after - before for step, before, after in zip(STEPS, moments, moments[1:], strict=False)}
+    line = round_line(record, responses, previous_end)
     return RoundFigures(
         round=record.round,
         status=record.status,
-        asked=len(record.cohort),
+        asked=line.cohort,
         accepted=record.accepted,
-        round_s=round_s,
-        overhead_s=round_s - max((report.timings.train_s for report in reports.values()), default=0.0),
-        split=split,
+        round_s=line.round_s,
+        overhead_s=line.round_s - line.training_s,
+        split=line.split,
         metrics={},
         not_finite=record.not_finite,
         warnings=record.warnings,

@@ -1,0 +1,336 @@
+"""A run folder, to be written while the rounds go on.
+
+A round's rows are in clients.csv before its line is in rounds.jsonl: the line says that the round is there, and what
+follows the last whole one is not. Both are written through to the operating system with each round, so that they
+outlast the process; forced to the disk, together with the model and the summary, they are at most once in SAVE_S, since
+rounds of a simulation take milliseconds.
+"""
+
+import fcntl
+import hashlib
+import importlib.metadata
+import platform
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from cloud.settings import Federation
+from cloud.state.records import RoundRecord
+from cloud.state.rounds import Responses
+from protocol.messages import ModelHeader, Numbers, decode
+from protocol.tensors import parse_header
+from reporting import settings_file
+from reporting.clients_file import ClientsFile
+from reporting.files import TEMPORARY, AppendedFile, replacing
+from reporting.measuring import client_rows, encodable, round_line
+from reporting.records import (
+    CLIENTS,
+    CONFIG,
+    MODEL,
+    ROUNDS,
+    SCHEMAS,
+    SUMMARY,
+    TORCH_MODEL,
+    Clock,
+    ModelFile,
+    RoundLine,
+    RunStatus,
+    Source,
+    Summary,
+    Versions,
+)
+from reporting.run_folder import NoRunFolderError, lines_of, read_summary
+from reporting.summarizing import Progress
+
+SAVE_S = 1.0
+
+
+class RunFolderExistsError(Exception):
+    """There is something in the way: another run, or files that are none's; the text names it, and the remedy."""
+
+
+class RunFolderInUseError(Exception):
+    """Another process writes this run folder."""
+
+
+class RunFolderWriteError(Exception):
+    """The folder could not be written to. What was there before is still there, and whole: once there is room, the same
+    call can be made again, or the run be resumed."""
+
+
+class RunWriter:
+    """Writes a run folder, for the time of a `with` block. One that ends before `finish` was interrupted, or failed.
+
+    All that writes may raise RunFolderWriteError.
+    """
+
+    def __init__(self, path: Path, rounds: AppendedFile, summary: Summary, progress: Progress) -> None:
+        """Use `create` or `resume`."""
+        self.path = path
+        self._rounds = rounds
+        self._clients = ClientsFile(path / CLIENTS, progress.rounds)
+        self._summary = summary
+        self._progress = progress
+        self._model: bytes | None = None
+        self._saved_at: float | None = None
+        self._is_closed = False
+
+    @classmethod
+    def create(
+        cls, path: Path, *, source: Source, settings: Federation, life: str = "", clock: Clock = "wall"
+    ) -> "RunWriter":
+        """A new run folder; `path` may be there, with other files. `clock` says whose seconds the rounds' times are.
+
+        Raises:
+            RunFolderExistsError: see there.
+            RunFolderInUseError: see there.
+        """
+        now = time.time()
+        summary = Summary(
+            source=source,
+            federation=settings.name,
+            life=life,
+            status="running",
+            clock=clock,
+            rounds_asked=settings.rounds,
+            created_at=now,
+            written_at=now,
+            versions=_versions(),
+        )
+        with _telling(path):
+            path.mkdir(parents=True, exist_ok=True)
+            _check_free(path)
+            with _locked(path) as rounds:
+                return cls(path, rounds, summary, Progress())._begin(settings)
+
+    @classmethod
+    def resume(
+        cls, path: Path, *, source: Source, settings: Federation, life: str = "", after: int | None = None
+    ) -> "RunWriter":
+        """Go on with a run folder: after its last round, or after an earlier one, in which case later ones are removed.
+
+        Raises:
+            NoRunFolderError: there is none.
+            CorruptRunFolderError: it can't be read.
+            RunFolderExistsError: it is of another source, another federation, or another life of it.
+            RunFolderInUseError: see there.
+        """
+        summary = read_summary(path)
+        if (summary.source, summary.federation, summary.life) != (source, settings.name, life):
+            raise RunFolderExistsError(_of_another(path, summary))
+        summary = msgspec.structs.replace(summary, status="running", reason=None, versions=_versions())
+        with _telling(path), _locked(path) as rounds:
+            progress, size = Progress(), 0
+            for line, end in lines_of(path / ROUNDS):
+                if after is not None and line.round > after:
+                    break
+                progress, size = progress.after(line), end
+            rounds.keep(size)
+            for name in SCHEMAS:
+                (path / (name + TEMPORARY)).unlink(missing_ok=True)
+            return cls(path, rounds, summary, progress)._begin(settings)
+
+    @property
+    def last_round(self) -> int:
+        """The number of the last round that is in the folder, 0 if there is none."""
+        return self._progress.rounds
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._is_closed:
+            return
+        try:
+            if isinstance(error, Exception):
+                self.finish("failed", encodable(str(error)))
+            else:
+                self.finish("interrupted")
+        finally:
+            self._close()
+
+    def set_settings(self, settings: Federation) -> None:
+        """The federation's settings from now on."""
+        with _telling(self.path), replacing(self.path / CONFIG) as file:
+            file.write(settings_file.yaml_of(settings).encode())
+        self._summary = msgspec.structs.replace(
+            self._summary, rounds_asked=settings.rounds, seed=settings.training.seed
+        )
+
+    def set_model(self, data: bytes) -> None:
+        """The current global model: its file."""
+        self._model = data
+
+    def add_round(
+        self,
+        record: RoundRecord,
+        responses: Responses,
+        *,
+        held_out: Numbers | None = None,
+        model: bytes | None = None,
+    ) -> RoundLine | None:
+        """Add a round that has ended, and the file of the model that it made; returns what rounds.jsonl says of it. One
+        that is not after the last round is there already: nothing happens.
+
+        Raises:
+            ValueError: the round goes on.
+        """
+        if record.round <= self.last_round:
+            return None
+        line = round_line(record, responses, self._progress.ended_at, held_out)
+        with _telling(self.path):
+            self._clients.append(client_rows(record, responses), sorted({*line.metrics, *line.not_finite}))
+            self._rounds.append(msgspec.json.encode(line) + b"\n")
+            self._clients.keep()
+        self._progress = self._progress.after(line)
+        if model is not None:
+            self.set_model(model)
+        if self._saved_at is None or time.monotonic() - self._saved_at >= SAVE_S:
+            self.save()
+        return line
+
+    def leave_out(self, kinds: Mapping[str, int]) -> None:
+        """Note how many records could not be read, by kind."""
+        self._summary = msgspec.structs.replace(self._summary, left_out=dict(kinds))
+
+    def save(self) -> None:
+        """Force all to the disk, the model and the summary as well."""
+        with _telling(self.path):
+            self._clients.sync()
+            self._rounds.sync()
+            if self._model is not None:
+                self._write_model(self._model)
+                self._model = None
+            self._write_summary()
+        self._saved_at = time.monotonic()
+
+    def finish(self, status: RunStatus, reason: str | None = None) -> Summary:
+        """Save all, with the model as torch has it, and end writing; returns the summary."""
+        self._summary = msgspec.structs.replace(self._summary, status=status, reason=reason)
+        self.save()
+        missing = self._write_torch_model()
+        self._summary = msgspec.structs.replace(self._summary, torch_model_missing=missing)
+        with _telling(self.path):
+            self._write_summary()
+        self._close()
+        return self._summary
+
+    def _begin(self, settings: Federation) -> Self:
+        self.set_settings(settings)
+        if (self.path / MODEL).exists():
+            self._summary = msgspec.structs.replace(self._summary, model=_described((self.path / MODEL).read_bytes()))
+        self._write_summary()
+        return self
+
+    def _write_model(self, data: bytes) -> None:
+        (self.path / TORCH_MODEL).unlink(missing_ok=True)  # is of an earlier model
+        with replacing(self.path / MODEL) as file:
+            file.write(data)
+        self._summary = msgspec.structs.replace(
+            self._summary, model=_described(data), torch_model_missing="it is written when the run ends"
+        )
+
+    def _write_torch_model(self) -> str | None:
+        """Why there is none, if there is none."""
+        if self._summary.model is None:
+            return "there is no model"
+        try:
+            from reporting import torch_file
+        except ImportError as error:
+            return f"torch can't be imported: {error}"
+        with _telling(self.path), replacing(self.path / TORCH_MODEL) as file:
+            torch_file.write((self.path / MODEL).read_bytes(), file)
+        return None
+
+    def _write_summary(self) -> None:
+        progress = self._progress
+        self._summary = msgspec.structs.replace(
+            self._summary,
+            rounds=progress.rounds,
+            started_at=progress.started_at,
+            ended_at=progress.ended_at,
+            metrics=progress.metrics,
+            totals=progress.totals,
+            written_at=time.time(),
+            schemas=SCHEMAS,
+        )
+        with replacing(self.path / SUMMARY) as file:
+            file.write(msgspec.json.format(msgspec.json.encode(self._summary)) + b"\n")
+
+    def _close(self) -> None:
+        self._is_closed = True
+        self._clients.close()
+        self._rounds.close()
+
+
+def _check_free(path: Path) -> None:
+    try:
+        summary = read_summary(path)
+    except NoRunFolderError:
+        killed_at_once = (path / ROUNDS).exists() and not (path / ROUNDS).stat().st_size
+        for name in SCHEMAS:
+            if (path / name).exists() and not killed_at_once:
+                raise RunFolderExistsError(
+                    f"{path / name} is there already, and is no run's: remove it, or name another folder"
+                ) from None
+        return
+    raise RunFolderExistsError(_of_another(path, summary))
+
+
+def _of_another(path: Path, summary: Summary) -> str:
+    life = f", life {summary.life}" if summary.life else ""
+    return (
+        f"{path} holds a run of federation {summary.federation!r}{life}, by {summary.source}, with "
+        f"{summary.rounds} of {summary.rounds_asked} rounds: go on with that run, remove the folder, or name another"
+    )
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[AppendedFile]:
+    """rounds.jsonl, for one writer at a time, until it is closed or its process ends."""
+    rounds = AppendedFile(path / ROUNDS)
+    try:
+        try:
+            fcntl.flock(rounds.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunFolderInUseError(
+                f"{path} is being written by another process: wait for its end, or name another folder"
+            ) from None
+        yield rounds
+    except BaseException:
+        rounds.close()
+        raise
+
+
+@contextmanager
+def _telling(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        what = error.strerror or str(error)
+        raise RunFolderWriteError(
+            f"the run folder {path} can't be written: {what}; what it has is whole: make room, and go on with the run"
+        ) from error
+
+
+def _described(model: bytes) -> ModelFile:
+    about = decode(parse_header(model, len(model)).message, ModelHeader)
+    return ModelFile(round=about.round, sha256=hashlib.sha256(model).hexdigest(), bytes=len(model))
+
+
+def _versions() -> Versions:
+    return Versions(fedgrass=_version("fedgrass"), python=platform.python_version(), torch=_version("torch"))
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
