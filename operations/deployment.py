@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from botocore.exceptions import ClientError
 
 from operations import buckets, packaging, stacks
 from operations import outlived_tables as tables
 from operations.stacks import DeploymentError, Outlived
 
 TEMPLATE = Path(__file__).parent.parent / "cloud" / "template.yaml"
+
+
+class NoStackError(Exception):
+    """There is no stack of this name, or it is none that fedgrass can work with."""
 
 
 class Deployment(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,9 +114,8 @@ def deploy(
 
 def deployed_policies(client: Callable[[str], Any], stack: str) -> dict[str, bytes]:
     """Federation -> the policies.py that the functions have now; empty if nothing is deployed."""
-    try:
-        description = client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]
-    except ClientError:
+    description = stacks.described(client("cloudformation"), stack)
+    if description is None:
         return {}
     parameters = {p["ParameterKey"]: p["ParameterValue"] for p in description.get("Parameters", [])}
     if "CodeKey" not in parameters:  # it was cut off when it had taken over its bucket, and nothing else
@@ -130,17 +132,20 @@ def find(client: Callable[[str], Any], stack: str) -> Deployment:
     """A stack that is deployed.
 
     Raises:
-        DeploymentError: there is none of this name.
+        NoStackError: there is none of this name.
     """
-    try:
-        description = client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]
-    except ClientError as error:
-        raise DeploymentError(f"there is no stack {stack!r}: make it with `fedgrass deploy` ({error})") from error
+    cloudformation = client("cloudformation")
+    description = stacks.described(cloudformation, stack)
+    if description is None:
+        raise NoStackError(
+            f"there is no stack {stack!r} in {cloudformation.meta.region_name}: make it with `fedgrass deploy`, or "
+            "name another one by --stack, another Region by AWS_DEFAULT_REGION"
+        )
     outputs = {output["OutputKey"]: output["OutputValue"] for output in description.get("Outputs", [])}
     fields = msgspec.structs.fields(Deployment)[1:]
     missing = [field.name for field in fields if _output_of(field.name) not in outputs]
     if missing:
-        raise DeploymentError(
+        raise NoStackError(
             f"stack {stack!r} is not one of fedgrass, or an older one: it has no {', '.join(missing)}; "
             "`fedgrass deploy` brings an older one up to date"
         )

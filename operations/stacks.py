@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError, WaiterError
 
 if TYPE_CHECKING:
     from types_boto3_cloudformation import CloudFormationClient
+    from types_boto3_cloudformation.type_defs import StackTypeDef
 
 _log = logging.getLogger(__name__)
 
@@ -55,7 +56,8 @@ def apply(
     Raises:
         DeploymentError: CloudFormation refused.
     """
-    status = _status(cloudformation, stack)
+    found = described(cloudformation, stack)
+    status = found["StackStatus"] if found else None
     if status in _NEVER_MADE:
         cloudformation.delete_stack(StackName=stack)
     if status in (*_NEVER_MADE, "DELETE_IN_PROGRESS"):
@@ -92,9 +94,10 @@ def apply(
     _wait(cloudformation, "stack_update_complete" if status else "stack_create_complete", stack)
 
 
-def _status(cloudformation: "CloudFormationClient", stack: str) -> str | None:
+def described(cloudformation: "CloudFormationClient", stack: str) -> "StackTypeDef | None":
+    """What CloudFormation says of a stack, None if there is none of this name."""
     try:
-        return cloudformation.describe_stacks(StackName=stack)["Stacks"][0]["StackStatus"]
+        return cloudformation.describe_stacks(StackName=stack)["Stacks"][0]
     except ClientError as error:
         if "does not exist" in str(error):
             return None
@@ -102,8 +105,8 @@ def _status(cloudformation: "CloudFormationClient", stack: str) -> str | None:
 
 
 def _parameters(cloudformation: "CloudFormationClient", stack: str) -> set[str]:
-    described = cloudformation.describe_stacks(StackName=stack)["Stacks"][0]
-    return {parameter["ParameterKey"] for parameter in described.get("Parameters", [])}
+    found = described(cloudformation, stack)
+    return {parameter["ParameterKey"] for parameter in found.get("Parameters", [])} if found else set()
 
 
 def _named(outlived: Sequence[Outlived]) -> str:

@@ -17,7 +17,7 @@ from cli.planning.forecast import ALARMS
 from lint.short_forms import ShortForms
 from operations import deployment, packaging
 from operations import outlived_tables as tables
-from operations.deployment import Deployment
+from operations.deployment import Deployment, NoStackError
 from operations.stacks import DeploymentError
 from sandbox.embedded_aws import EmbeddedAws
 from sandbox.polling import eventually
@@ -56,7 +56,7 @@ def test_a_deployment_is_found_by_its_name(aws: EmbeddedAws, deployed: Deploymen
 
 def test_a_stack_that_is_not_there_is_named(aws: EmbeddedAws) -> None:
     assert deployment.deployed_policies(aws.client, "elsewhere") == {}
-    with pytest.raises(DeploymentError, match="no stack 'elsewhere'"):
+    with pytest.raises(NoStackError, match="no stack 'elsewhere'"):
         deployment.find(aws.client, "elsewhere")
 
 
@@ -71,7 +71,7 @@ def test_a_stack_of_something_else_is_no_deployment(aws: EmbeddedAws) -> None:
     body = '{"Resources": {"Queue": {"Type": "AWS::SQS::Queue"}}}'
     aws.client("cloudformation").create_stack(StackName="something-else", TemplateBody=body)
     with pytest.raises(
-        DeploymentError, match=r"'something-else' is not one of fedgrass, or an older one: it has no bucket"
+        NoStackError, match=r"'something-else' is not one of fedgrass, or an older one: it has no bucket"
     ):
         deployment.find(aws.client, "something-else")
 
@@ -387,5 +387,5 @@ def test_a_bucket_of_another_account_is_neither_used_nor_taken_over(aws: Embedde
     with pytest.raises(DeploymentError, match=f"bucket {bucket} is another account's"):
         deployment.deploy(client, "foreign", packaging.code({}), layer)
     assert not [url for url in written if f"/{bucket}" in url]
-    with pytest.raises(DeploymentError, match="no stack 'foreign'"):
+    with pytest.raises(NoStackError, match="no stack 'foreign'"):
         deployment.find(aws.client, "foreign")
