@@ -15,7 +15,7 @@ import msgspec
 from botocore.config import Config
 
 from cloud import custom_policies
-from cloud.averaging.grid import MIN_PART_BYTES
+from cloud.averaging.part_sizes import MIN_PART_BYTES
 from cloud.settings import Federation
 from cloud.state.clients import Clients
 from cloud.state.federations import Federations

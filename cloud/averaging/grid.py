@@ -12,14 +12,9 @@ from collections.abc import Iterator
 import msgspec
 
 from cloud.averaging.bfloat16_copy import bfloat16_bytes, bfloat16_layout
+from cloud.averaging.part_sizes import MIN_PART_BYTES
 from protocol.messages import ModelHeader, encode
 from protocol.tensors import DTYPES, FLOATING, Header, Kind, TensorSpec, encode_header, kind_of
-
-MIN_PART_BYTES = 5 << 20
-"""S3 takes no smaller part of a multipart upload, but as the last one."""
-
-MAX_MODEL_BYTES = 10_000 * MIN_PART_BYTES
-"""S3 takes no more parts of a multipart upload."""
 
 _NUMBER_BYTES = 4
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import msgspec
 
-from cloud.averaging.grid import MIN_PART_BYTES
+from cloud.averaging.part_sizes import MIN_PART_BYTES
 from cloud.averaging.rules import rule_of
 from cloud.averaging.sums import GROUP
 from cloud.averaging.update_rows import MATRIX_BYTES

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloud.averaging.blocks import CACHED, Run, Slices, blocks_of
-from cloud.averaging.grid import MIN_PART_BYTES, Grid, grid_of
+from cloud.averaging.grid import Grid, grid_of
+from cloud.averaging.part_sizes import MIN_PART_BYTES
 from protocol.encodings import scale_range, update_layout
 from protocol.messages import ModelHeader, decode, encode
 from protocol.tensors import DTYPES, FLOATING, Header, layout, parse_header
