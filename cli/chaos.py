@@ -5,6 +5,7 @@ from typing import Any, Protocol
 import msgspec
 
 from cli.display import Display
+from cli.errors.kind import ResultError
 from cli.outcome import Outcome
 from sandbox.chaos import Chaos
 from sandbox.faults import check
@@ -23,6 +24,10 @@ SETTINGS: dict[str, Any] = {
     "pacing": {"policy": "at_once"},
 }
 """Of both runs: everybody takes part, and a round waits for everybody, but not for long."""
+
+
+class NotSurvivedError(ResultError):
+    """A fault was not survived, or the model is worse than without them."""
 
 
 class Run(Protocol):

@@ -3,38 +3,31 @@
 import contextlib
 import functools
 import logging
-import os
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import FrameType
 
 import msgspec
 import yaml
 
 from cli import chaos as chaotic
 from cli import digits
+from cli.chaos import NotSurvivedError
 from cli.demo_failures import verdict
 from cli.display import Display
 from cli.outcome import Outcome
 from cli.plurals import counted
-from cli.project import Project, load
-from cli.screen import LogFormatter, Screen, write_json
+from cli.project import Project, ProjectError, load
+from cli.relaying import relay
+from cli.screen import LogFormatter, Screen
 from cli.settings.contradictions import fleet_contradictions
 from cli.settings.problems import told
 from cli.split import Shards, Split, write_shards
 from cloud.settings import Federation
 from components import build
-from components.task_folder import BuildError
 from sandbox.chaos import Chaos
-from sandbox.embedded_aws import EmbeddedAwsError
-from sandbox.faults import ImpossibleChaosError
 from sandbox.federated_run import (
-    RunError,
     View,
     agent_memory_mb,
     function_figures,
@@ -43,33 +36,14 @@ from sandbox.federated_run import (
     run_rounds,
     wait_for_clients,
 )
-from sandbox.fleet import BuiltComponent, ComponentBrokenError
+from sandbox.fleet import BuiltComponent
 from sandbox.nucleus.personality import CLASSIC, Personality
 from sandbox.sandbox import Sandbox
-from sandbox.scoring import Scorer, ScoringError
+from sandbox.scoring import Scorer
 from sandbox.scratch import Scratch
 
 ROOT = Path(__file__).parent.parent
 EXAMPLE = ROOT / "components" / "tasks" / "mnist"
-
-_EXPECTED = (
-    BrokenPipeError,
-    ComponentBrokenError,
-    EmbeddedAwsError,
-    ImpossibleChaosError,
-    RunError,
-    ScoringError,
-    TimeoutError,
-)
-
-
-class DemoError(Exception):
-    """The demo could not be carried through, or is not what it should be; the text says why, and what to do. `status`
-    is what the command ends with."""
-
-    def __init__(self, text: str, status: int = 1) -> None:
-        super().__init__(text)
-        self.status = status
 
 
 def run_demo(
@@ -84,19 +58,19 @@ def run_demo(
     nuclei: Sequence[Personality],
     chaos: bool,
     as_json: bool,
-) -> None:
-    """What the command does: run, show, and end with a report or a line of JSON; with `chaos`, run again with faults.
+) -> Outcome:
+    """What the command does: run, show, and end with a report; with `chaos`, run again with faults. What is shown goes
+    to standard error, if the outcome is to be printed as JSON.
 
     Raises:
-        DemoError: something a user can do something about; or too few rounds made a model, or too many devices failed;
-            or the faults were not survived.
+        NoRoundClosedError, RoundsFailedError, DevicesFailedError, NotSurvivedError: see there.
     """
     handler = logging.StreamHandler()
     handler.setFormatter(LogFormatter())
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     display = Display(Screen(stderr=as_json))
     try:
-        with _interruptible(), display:
+        with display:
             checked = load(project or EXAMPLE, rounds=rounds, **(chaotic.SETTINGS if chaos else {}))
             carry_through = functools.partial(
                 run,
@@ -114,19 +88,15 @@ def run_demo(
             else:
                 outcome = carry_through()
     except KeyboardInterrupt:
-        display.screen.line("interrupted: everything that was started is stopped, and its files are removed")
-        sys.exit(130)
-    except _EXPECTED as error:
-        raise DemoError(str(error)) from error
-    if as_json:
-        write_json(outcome)
-    else:
+        raise KeyboardInterrupt("interrupted: everything that was started is stopped, its files are removed") from None
+    if not as_json:
         display.report(outcome)
     if chaos and not chaotic.survived(outcome):
-        raise DemoError("not all of it was survived")
-    status, why = (0, "") if chaos else verdict(outcome.history)
-    if status:
-        raise DemoError(why, status)
+        raise NotSurvivedError("not all of it was survived", outcome)
+    if not chaos and (failed := verdict(outcome.history)):
+        kind, why = failed
+        raise kind(why, outcome)
+    return outcome
 
 
 def run(
@@ -150,7 +120,7 @@ def run(
     display = display or Display(Screen(quiet=True))
     begun = time.monotonic()
     if problems := list(fleet_contradictions(project.settings, devices)):
-        raise DemoError(f"{project.path}: {told(problems)}")
+        raise ProjectError(f"{project.path}: {told(problems)}")
     with contextlib.ExitStack() as stack:
         display.say(f"sharing {len(source.train.labels):,} examples out among {counted(devices, 'device')}")
         scratch = stack.enter_context(Scratch()).path
@@ -226,12 +196,9 @@ def build_component(project: Project, output: Path, tell: Callable[[str], None] 
     """The component with the project's task, as GDK builds it. `tell` is called with lines on what is in it.
 
     Raises:
-        DemoError: it can't be built; the text says why.
+        BuildError: it can't be built; the text says why.
     """
-    try:
-        built = build.build(ROOT, output, project.task)
-    except BuildError as error:
-        raise DemoError(str(error)) from error
+    built = build.build(ROOT, output, project.task)
     for line in built.report:
         tell(line)
     return BuiltComponent(built.recipe, built.artifacts)
@@ -241,7 +208,7 @@ def init_federation(project: Project, sandbox: Sandbox) -> None:
     """`fedgrass init`, as a user does it; in a process of its own, as it needs torch.
 
     Raises:
-        DemoError: the federation could not be made; the text is the command's.
+        RelayedError: the federation could not be made.
     """
     directory = sandbox.path / "federation"
     directory.mkdir()
@@ -254,28 +221,4 @@ def init_federation(project: Project, sandbox: Sandbox) -> None:
     (directory / "federation.yaml").write_text(yaml.safe_dump(settings))
     for content in project.policies.values():
         (directory / "policies.py").write_bytes(content)
-    ran = subprocess.run(
-        [sys.executable, "-m", "cli.main", "init", str(directory)],
-        env=os.environ | sandbox.aws.environment,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if ran.returncode:
-        raise DemoError(f"fedgrass init: {ran.stderr.strip()[-2000:].removeprefix('error: ')}")
-
-
-@contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the demo as Ctrl-C does: everything is cleaned up."""
-
-    def interrupt(_signal: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = {name: signal.signal(name, interrupt) for name in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for name, handler in before.items():
-            signal.signal(name, handler)
+    relay("init", str(directory), environment=sandbox.aws.environment)

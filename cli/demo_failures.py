@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
+from cli.errors.kind import ResultError
 from sandbox.federated_run import Failing, RoundFigures
 
 LINES = 8
@@ -13,10 +14,17 @@ NAMES = 3
 STATED_SHARE = 0.5
 """More of the rounds without a model, or of the last round's devices without an update, make a demo fail."""
 
-HELP = (
-    "Ends with status 0; 1 if no round made a model, or the demo could not be carried through; 2 if more than "
-    f"{STATED_SHARE:.0%} of the rounds made none, or more than {STATED_SHARE:.0%} of the devices failed in the last."
-)
+
+class NoRoundClosedError(ResultError):
+    """No round made a model."""
+
+
+class RoundsFailedError(ResultError):
+    """Too many rounds made no model."""
+
+
+class DevicesFailedError(ResultError):
+    """Too many devices failed in the last round."""
 
 
 def lines(failing: Sequence[Failing]) -> Iterator[str]:
@@ -35,14 +43,14 @@ def lines(failing: Sequence[Failing]) -> Iterator[str]:
         yield f"and {others} more for other reasons"
 
 
-def verdict(history: Sequence[RoundFigures]) -> tuple[int, str]:
-    """The status that a demo ends with, and why, if that is not 0."""
+def verdict(history: Sequence[RoundFigures]) -> tuple[type[ResultError], str] | None:
+    """What a demo fails with, and why; None if it is as it should be."""
     empty = sum(figures.status != "closed" for figures in history)
     if empty == len(history):
-        return 1, "no round made a model"
+        return NoRoundClosedError, "no round made a model"
     if empty > STATED_SHARE * len(history):
-        return 2, f"{empty} of {len(history)} rounds made no model"
+        return RoundsFailedError, f"{empty} of {len(history)} rounds made no model"
     last = history[-1]
     if len(last.failing) > STATED_SHARE * last.asked:
-        return 2, f"{len(last.failing)} of {last.asked} devices failed in the last round"
-    return 0, ""
+        return DevicesFailedError, f"{len(last.failing)} of {last.asked} devices failed in the last round"
+    return None

@@ -1,121 +1,75 @@
-"""The fedgrass command: its commands, in the order in which it lists them, and how it ends when one fails."""
+"""The fedgrass command, and how it ends: with a status, an error in words, and with --json one line for programs."""
 
 import io
+import os
 import sys
+import traceback
+from collections.abc import Sequence
 from typing import NoReturn
 
-import typer
-from botocore.exceptions import BotoCoreError, ClientError
-from typer.exceptions import TyperException
-
-from cli.commands import deployment, devices, local, plan, rounds, status, update
-from cli.demo_failures import HELP
-from cli.digits import DigitsError
-from cli.planning.prices import UnknownRegionError
-from cli.preflight import NotReadyError
-from cli.project import ProjectError
-from cli.screen import Screen
-from cli.split import ImpossibleSplitError, InvalidSplitError, ShardsExistError
-from cloud.averager.work.sharding import TooMuchWorkError
-from cloud.state.federations import (
-    ChangedMeanwhileError,
-    FederationExistsError,
-    UnknownFederationError,
-    WrongStatusError,
-)
-from cloud.state.records import CorruptRecordError
-from cloud.state.rounds import UnknownRoundError
-from components.client.sealed import TornFileError
-from components.client.what_leaves import NoWorkDirectoryError
-from operations.control import NoModelError, NoRoundError, RoundUnderWayError
-from operations.expulsion import UnknownThingError
-from operations.packaging import PackagingError
-from operations.settings_update import FixedSettingError
-from operations.stacks import DeploymentError
-from protocol.messages import InvalidMessageError
-from protocol.names import InvalidNameError
-from protocol.tensors import InvalidTensorsError
-
-app = typer.Typer(
-    help="Serverless federated learning for AWS IoT Greengrass V2 fleets.",
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
-app.command("what-leaves")(local.what_leaves)
-app.command("demo", epilog=HELP)(local.demo)
-app.command("plan")(plan.plan)
-app.command("split")(local.split)
-app.command("deploy")(deployment.deploy)
-app.command("init")(deployment.init)
-app.command("start")(rounds.start)
-app.command("pause")(rounds.pause)
-app.command("resume")(rounds.resume)
-app.command("update")(update.update)
-app.command("abort-round")(rounds.abort_round)
-app.command("expel")(devices.expel)
-app.command("readmit")(devices.readmit)
-app.command("rollback")(rounds.rollback)
-app.command("status")(status.status)
-app.command("timeline")(status.timeline)
-
-_EXPECTED = (
-    BotoCoreError,
-    ChangedMeanwhileError,
-    ClientError,
-    CorruptRecordError,
-    DeploymentError,
-    DigitsError,
-    FederationExistsError,
-    FixedSettingError,
-    ImpossibleSplitError,
-    InvalidMessageError,
-    InvalidNameError,
-    InvalidTensorsError,
-    InvalidSplitError,
-    NoModelError,
-    NoRoundError,
-    NoWorkDirectoryError,
-    NotReadyError,
-    OSError,
-    PackagingError,
-    ProjectError,
-    RoundUnderWayError,
-    ShardsExistError,
-    TooMuchWorkError,
-    TornFileError,
-    UnknownFederationError,
-    UnknownRegionError,
-    UnknownRoundError,
-    UnknownThingError,
-    WrongStatusError,
-)
+from cli.envelope import Call
+from cli.errors.explained import explained, kind_of
+from cli.errors.kind import ExitCode, ResultError
+from cli.errors.table import INTERNAL
+from cli.interruptions import interruptible
+from cli.registry import command_in
 
 
-def main() -> None:
-    """Entry point: errors that a user can do something about are one line, not a trace."""
-    from cli.demo import DemoError
+def main(words: Sequence[str] | None = None) -> NoReturn:
+    """Entry point. `words` are what is typed behind `fedgrass`."""
+    sys.exit(_run(sys.argv[1:] if words is None else words))
 
+
+def _run(words: Sequence[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # what its encoding does not have
+    call = Call(words, command_in(words))
     try:
-        status = app(args=sys.argv[1:] or ["--help"], standalone_mode=False)
-    except TyperException as error:
-        usage = getattr(error, "ctx", None)
-        hint = f"; see {usage.command_path} --help" if usage else ""
-        fail(error.format_message().rstrip(".") + hint, error.exit_code)
-    except DemoError as error:
-        fail(str(error), error.status)
-    except _EXPECTED as error:
-        fail(str(error))
-    sys.exit(status or 0)
+        with interruptible():
+            status = _give(words, call)
+            if call.as_json and call.result is not None:
+                call.write()
+            sys.stdout.flush()
+    except (Exception, KeyboardInterrupt) as error:  # whatever it is: a command ends in one way
+        return _fail(call, error)
+    return status
 
 
-def fail(message: str, status: int = 1) -> NoReturn:
-    """End with an error message."""
-    Screen(stderr=True).error(message)
-    sys.exit(status)
+def _give(words: Sequence[str], call: Call) -> int:
+    import typer
+
+    from cli.listing import PROGRAM, app
+
+    listing = typer.main.get_command(app)
+    if "_FEDGRASS_COMPLETE" in os.environ:  # a shell asks, and is answered
+        listing(prog_name=PROGRAM)
+    try:
+        with listing.make_context(PROGRAM, list(words) or ["--help"], obj=call) as context:
+            listing.invoke(context)
+    except typer.Exit as ended:  # the help was shown, for example
+        return ended.exit_code
+    return ExitCode.DONE
+
+
+def _fail(call: Call, error: BaseException) -> int:
+    from cli.screen import Screen
+
+    if isinstance(error, BrokenPipeError):  # Python would complain about what is still to be written
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(error, ResultError):
+        call.result = error.result
+    if kind_of(error) is INTERNAL:
+        traceback.print_exception(error)
+    failure = explained(error)
+    screen = Screen(stderr=True)
+    if failure.exit_code == ExitCode.INTERRUPTED:
+        screen.line(failure.message)
+    else:
+        screen.error(failure.message)
+    if call.as_json:
+        call.write(failure)
+    return failure.exit_code
 
 
 if __name__ == "__main__":

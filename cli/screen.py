@@ -9,21 +9,25 @@ import logging
 import math
 import sys
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-from rich.console import Console, Group, RenderableType
-from rich.live import Live
-from rich.text import Text
 
 from cli.table import Table
 from components.text import printable
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.text import Text
 
 
 class Screen:
     """Standard output, or standard error, for people to read."""
 
     def __init__(self, *, stderr: bool = False, quiet: bool = False) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
         self._console = Console(stderr=stderr, quiet=quiet, markup=False, highlight=False, emoji=False)
         self._live = Live(console=self._console, refresh_per_second=8, transient=True)
 
@@ -34,7 +38,7 @@ class Screen:
 
     def line(self, text: str, style: str = "") -> None:
         """One line."""
-        self._print(Text(printable(text), style))
+        self._print(_text(text, style))
 
     def lines(self, text: str) -> None:
         """A text of more than one line."""
@@ -43,6 +47,8 @@ class Screen:
 
     def error(self, text: str) -> None:
         """What went wrong; its further lines are set in, so that none of them can be taken for another message."""
+        from rich.text import Text
+
         first, *others = text.strip().split("\n")
         self._print(Text.assemble(("error: ", "bold red"), printable(first)))
         for line in others:
@@ -58,7 +64,7 @@ class Screen:
             texts=frozenset(map(printable, table.texts)),
         )
         for line in clean.lines(self._console.width if self._console.file.isatty() else None):
-            self._print(Text(line))
+            self._print(_text(line))
 
     def start_moving(self) -> None:
         """Have `picture` shown below all lines, until `stop_moving`."""
@@ -70,10 +76,18 @@ class Screen:
 
     def picture(self, *parts: "str | RenderableType") -> None:
         """What is to be seen below all lines for now: texts, and what rich draws."""
-        self._live.update(Group(*(Text(printable(part)) if isinstance(part, str) else part for part in parts)))
+        from rich.console import Group
 
-    def _print(self, text: Text) -> None:
+        self._live.update(Group(*(_text(part) if isinstance(part, str) else part for part in parts)))
+
+    def _print(self, text: "Text") -> None:
         self._console.print(text, soft_wrap=True)
+
+
+def _text(text: str, style: str = "") -> "Text":
+    from rich.text import Text
+
+    return Text(printable(text), style)
 
 
 class LogFormatter(logging.Formatter):

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from itertools import zip_longest
 
 import msgspec
-from rich.cells import cell_len
 
 _GAP = "  "
 
@@ -22,16 +21,16 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
         """The table without its title, for a screen of so many columns; for one of any width if that is None. Nothing
         is cut: names that are wider than the screen stay whole."""
         rows = [self.columns, *self.rows] if any(self.columns) else list(self.rows)
-        widths = [max(map(cell_len, column)) for column in zip_longest(*rows, fillvalue="")]
+        widths = [max(map(_width, column)) for column in zip_longest(*rows, fillvalue="")]
         lines = [self._line(row, widths) for row in rows]
-        if width is None or max(map(cell_len, lines), default=0) <= width:
+        if width is None or max(map(_width, lines), default=0) <= width:
             return lines
         return [line for row in self.rows for line in self._block(row, width)]
 
     def _line(self, row: tuple[str, ...], widths: list[int]) -> str:
         cells = []
         for number, (cell, width) in enumerate(zip(row, widths, strict=False)):
-            padding = " " * (width - cell_len(cell))
+            padding = " " * (width - _width(cell))
             left = number == 0 or self.columns[number] in self.texts
             cells.append(cell + padding if left else padding + cell)
         return _GAP.join(cells).rstrip()
@@ -42,8 +41,15 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
             said = f"{name} {cell}".strip()
             if not cell:
                 continue
-            if len(lines) > 1 and cell_len(lines[-1]) + cell_len(_GAP + said) <= width:
+            if len(lines) > 1 and _width(lines[-1]) + _width(_GAP + said) <= width:
                 lines[-1] += _GAP + said
             else:
                 lines.append(_GAP + said)
         return lines
+
+
+def _width(text: str) -> int:
+    """In columns of a terminal."""
+    from rich.cells import cell_len
+
+    return cell_len(text)

@@ -1,16 +1,28 @@
 """Commands that expel a device, and take that back."""
 
-from collections.abc import Iterator
-from typing import Annotated
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli.commands.aws import client_of
-from cli.commands.options import Json, Stack
-from cli.screen import Screen, write_json
-from operations import deployment
-from operations.expulsion import Expulsion
-from operations.steps import Step
+from cli.commands.options import Json, Result, Stack
+from cli.errors.kind import ResultError
+from cli.plurals import counted
+from cli.screen import Screen
+
+if TYPE_CHECKING:
+    from operations.expulsion import Expulsion
+    from operations.steps import Step
+
+EXAMPLES = (
+    "fedgrass expel device-007 --dry-run",
+    "fedgrass expel device-007",
+    "fedgrass expel device-007 --federation digits --json",
+    "fedgrass readmit device-007 --dry-run",
+    "fedgrass readmit device-007",
+    "fedgrass readmit device-007 --federation digits",
+)
 
 ThingName = Annotated[str, typer.Argument(help="Name of the thing in AWS IoT.")]
 Bounds = Annotated[
@@ -20,21 +32,25 @@ Bounds = Annotated[
 Rehearsal = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 
 
+class StepsRemainError(ResultError):
+    """Some of an expulsion, or of a readmission, could not be done."""
+
+
 def expel(
     thing: ThingName,
     federation: Bounds = None,
     rehearsal: Rehearsal = False,
     stack: Stack = "fedgrass",
     as_json: Json = False,
-) -> None:
+) -> Result:
     """Expel a device: from all rounds, from S3 and from AWS IoT.
 
     Nothing of it counts any more, in the round that is open neither; the others' rounds go on. Without --federation
     credentials that it has allow nothing from now on, its certificate is deactivated, and it is taken out of the
     federations' thing groups. Given again, it does what is not done yet. Ends with status 1 if a step remains.
     """
-    expulsion = Expulsion(client_of, deployment.find(client_of, stack), thing, federation or (), rehearsal=rehearsal)
-    _tell_steps(thing, expulsion.expel(), as_json=as_json)
+    expulsion = _expulsion(stack, thing, federation or (), rehearsal=rehearsal)
+    return _tell_steps(thing, expulsion.expel(), Screen(quiet=as_json))
 
 
 def readmit(
@@ -43,23 +59,33 @@ def readmit(
     rehearsal: Rehearsal = False,
     stack: Stack = "fedgrass",
     as_json: Json = False,
-) -> None:
+) -> Result:
     """Take an expulsion back, with the same --federation.
 
     The device takes part from the next round on. Its thing groups are named, for nobody has noted which it was in.
     """
-    expulsion = Expulsion(client_of, deployment.find(client_of, stack), thing, federation or (), rehearsal=rehearsal)
-    _tell_steps(thing, expulsion.readmit(), as_json=as_json)
+    expulsion = _expulsion(stack, thing, federation or (), rehearsal=rehearsal)
+    return _tell_steps(thing, expulsion.readmit(), Screen(quiet=as_json))
 
 
-def _tell_steps(thing: str, steps: Iterator[Step], *, as_json: bool) -> None:
-    """Tell each step when it is taken; ends with status 1 if one remains."""
+def _expulsion(stack: str, thing: str, federations: Sequence[str], *, rehearsal: bool) -> "Expulsion":
+    from operations import deployment
+    from operations.expulsion import Expulsion
+
+    return Expulsion(client_of, deployment.find(client_of, stack), thing, federations, rehearsal=rehearsal)
+
+
+def _tell_steps(thing: str, steps: "Iterator[Step]", screen: Screen) -> dict[str, Any]:
+    """Tell each step when it is taken.
+
+    Raises:
+        StepsRemainError: see there.
+    """
     taken = []
     for step in steps:
         taken.append(step)
-        if not as_json:
-            Screen().line(f"{step.outcome}: {step.what}" + (f": {step.note}" if step.note else ""))
-    if as_json:
-        write_json({"thing": thing, "steps": taken})
-    if any(step.outcome == "remains" for step in taken):
-        raise typer.Exit(1)
+        screen.line(f"{step.outcome}: {step.what}" + (f": {step.note}" if step.note else ""))
+    result = {"thing": thing, "steps": taken}
+    if remaining := sum(step.outcome == "remains" for step in taken):
+        raise StepsRemainError(f"{counted(remaining, 'step')} of {len(taken)} could not be taken", result)
+    return result

@@ -5,24 +5,32 @@ from typing import Annotated, Literal
 
 import typer
 
-from cli.commands.options import DataDirectory, Json, Splitting
-from cli.digits import from_directory, packaged
-from cli.screen import Screen, write_json
-from cli.split import parse_split, write_shards
+from cli.commands.options import DataDirectory, Json, Result, Splitting
+from cli.screen import Screen
 from cli.table import Table
-from components.client import what_leaves as what_leaves_a_device
+
+EXAMPLES = (
+    "fedgrass what-leaves /greengrass/v2/work/com.fedgrass.Client",
+    "fedgrass what-leaves work/com.fedgrass.Client --json",
+    "fedgrass demo",
+    "fedgrass demo my-federation --devices 4 --rounds 20 --nucleus mixed",
+    "fedgrass demo --rounds 10 --chaos --json",
+    "fedgrass split shards",
+    "fedgrass split shards --clients 20 --split labels:2 --seed 7",
+    "fedgrass split shards --data mnist --split dirichlet:0.5 --json",
+)
 
 
 def what_leaves(
     directory: Annotated[Path, typer.Argument(help="The work directory of com.fedgrass.Client, or a copy of it.")],
     as_json: Json = False,
-) -> None:
+) -> Result:
     """Say what leaves a device: updates, its hello, its report."""
-    leaving = what_leaves_a_device.leaving_of(directory)
-    if as_json:
-        write_json(leaving)
-    else:
-        Screen().lines(what_leaves_a_device.render(leaving))
+    from components.client.what_leaves import leaving_of, render
+
+    leaving = leaving_of(directory)
+    Screen(quiet=as_json).lines(render(leaving))
+    return leaving
 
 
 def demo(
@@ -44,15 +52,18 @@ def demo(
         typer.Option("--chaos", help="Run again with faults: devices and an averager killed, lines cut, ..."),
     ] = False,
     as_json: Json = False,
-) -> None:
+) -> Result:
     """Run federated rounds on this machine, with every real part.
 
     Functions, queues, MQTT and devices are those of a deployment: only the endpoints differ.
+    It fails if no round made a model, if more than half of the rounds made none, or if more than half of the devices
+    failed in the last.
     """
     from cli.demo import run_demo
+    from cli.split import parse_split
     from sandbox.nucleus.personality import FLEETS
 
-    run_demo(
+    return run_demo(
         project=project,
         devices=devices,
         rounds=rounds,
@@ -73,18 +84,18 @@ def split(
     splitting: Splitting = "iid",
     seed: Annotated[int, typer.Option(help="The same seed gives the same shards.")] = 0,
     as_json: Json = False,
-) -> None:
+) -> Result:
     """Share MNIST out among clients, a folder of IDX files each.
 
     A part is held out, which no client has.
     """
+    from cli.digits import from_directory, packaged
+    from cli.split import parse_split, write_shards
+
     source = from_directory(data) if data else packaged()
     names = device_names(clients)
     shards = write_shards(source, directory, names, parse_split(splitting), seed)
-    if as_json:
-        write_json({"holdout": str(shards.holdout), "clients": shards.counts})
-        return
-    screen = Screen()
+    screen = Screen(quiet=as_json)
     rows = [
         (name, str(sum(counts.values())), *(str(counts.get(label, "")) for label in range(10)))
         for name, counts in shards.counts.items()
@@ -93,6 +104,7 @@ def split(
     screen.line(
         f"shards in {directory / 'clients'}, {len(source.holdout.labels)} held-out examples in {shards.holdout}"
     )
+    return {"holdout": str(shards.holdout), "clients": shards.counts}
 
 
 def device_names(count: int) -> list[str]:

@@ -16,8 +16,11 @@ def _stack_name(name: str) -> str:
 ProjectPath = Annotated[Path, typer.Argument(help="A federation.yaml, or the folder it lies in.")]
 FederationName = Annotated[str, typer.Argument(help="Name of the federation.")]
 Stack = Annotated[str, typer.Option(help="Name of the CloudFormation stack.", callback=_stack_name)]
-Json = Annotated[bool, typer.Option("--json", help="Print one line of JSON instead of text.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one line of JSON on standard output, also of an error.")]
 DataDirectory = Annotated[
     Path | None, typer.Option("--data", help="Folder with the four IDX files of MNIST; default: 5,000 packaged digits.")
 ]
 Splitting = Annotated[str, typer.Option("--split", help="iid, labels:K (K labels a client) or dirichlet:ALPHA.")]
+
+Result = object
+"""What a command returns: with --json it is printed, as an object with fields that are never taken away."""

@@ -3,21 +3,23 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-import boto3
 import msgspec
 import typer
 
-from cli.commands.options import Json
-from cli.planning.forecast import forecast
-from cli.planning.models import headers_of, model_of
-from cli.planning.tables import tables
-from cli.screen import Screen, write_json
+from cli.commands.options import Json, Result
+from cli.screen import Screen
 from cli.table import Table
-from cloud.averaging.grid import MAX_MODEL_BYTES
+from cloud.averaging.part_sizes import MAX_MODEL_BYTES
 from cloud.settings import MAX_COHORT, Averaging, Download, RuleName
 from protocol.messages import Encoding, ModelHeader
 
 REGION = "us-east-1"
+
+EXAMPLES = (
+    "fedgrass plan --model-bytes 46796608 --clients 40",
+    "fedgrass plan --model model.safetensors --clients 200 --rule median --json",
+    "fedgrass plan --model-bytes 4000000 --clients 1000 --encoding int8 --region eu-central-1",
+)
 
 
 def plan(
@@ -42,7 +44,7 @@ def plan(
         typer.Option(help="Region whose prices count.", show_default=f"your AWS configuration's, else {REGION}"),
     ] = None,
     as_json: Json = False,
-) -> None:
+) -> Result:
     """Say what a round will take: calls, time, memory, dollars.
 
     Nothing is asked of AWS, and the same arguments always give the same answer. It is the round in which every client
@@ -55,20 +57,28 @@ def plan(
     many updates are averaged, and about as many assignments made. Each update that comes late takes two calls more, and
     each model that late ones were trained from two and the reads of its buffers and integers, if it has any.
     """
+    from cli.planning.forecast import forecast
+    from cli.planning.models import headers_of, model_of
+    from cli.planning.tables import tables
+
     if (model is None) == (model_bytes is None):
         raise typer.BadParameter("give either --model-bytes or --model")
     header, about = headers_of(model) if model else (model_of(model_bytes or 0), ModelHeader(federation="f", round=0))
     averaging = msgspec.convert(
         {"rule": rule, "optimizer": {"name": optimizer}, "ema": ema, "shards": shards}, Averaging
     )
-    region = region or boto3.Session().region_name or REGION
+    region = region or _own_region() or REGION
     found = forecast(header, about, clients, averaging, encoding, region, has_bfloat16=download == "bfloat16")
-    if as_json:
-        write_json(found)
-        return
-    screen = Screen()
+    screen = Screen(quiet=as_json)
     for part in tables(found):
         if isinstance(part, Table):
             screen.table(part)
         else:
             screen.line(part)
+    return found
+
+
+def _own_region() -> str | None:
+    import boto3
+
+    return boto3.Session().region_name

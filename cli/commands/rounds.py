@@ -1,61 +1,89 @@
 """Commands that let rounds run, and stop them."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import preflight
 from cli.commands.aws import client_of, operations_of
-from cli.commands.options import FederationName, Stack
+from cli.commands.options import FederationName, Json, Result, Stack
 from cli.plurals import counted
 from cli.screen import Screen
+from cloud.state.records import FederationRecord
+
+if TYPE_CHECKING:
+    from operations.control import Operations
+
+EXAMPLES = (
+    "fedgrass start digits",
+    "fedgrass start digits --stack staging",
+    "fedgrass pause digits",
+    "fedgrass pause digits --json",
+    "fedgrass resume digits",
+    "fedgrass resume digits --stack staging",
+    "fedgrass abort-round digits",
+    'fedgrass abort-round digits --reason "a wrong learning rate"',
+    "fedgrass rollback digits --to 12",
+    "fedgrass rollback digits --to 0 --json",
+)
 
 
-def start(federation: FederationName, stack: Stack = "fedgrass") -> None:
+def start(federation: FederationName, stack: Stack = "fedgrass", as_json: Json = False) -> Result:
     """Let a federation's rounds begin."""
-    operations = operations_of(stack)
-    preflight.check(client_of, stack, operations.federations.get(federation).settings)
-    record = operations.start(federation)
-    Screen().line(f"federation {federation} runs: {counted(record.settings.rounds - record.round, 'round')} to go")
+    record = _let_run(operations_of(stack), federation, stack)
+    told = f"federation {federation} runs: {counted(record.settings.rounds - record.round, 'round')} to go"
+    Screen(quiet=as_json).line(told)
+    return record
 
 
-def pause(federation: FederationName, stack: Stack = "fedgrass") -> None:
+def pause(federation: FederationName, stack: Stack = "fedgrass", as_json: Json = False) -> Result:
     """Let no further round open; an open one goes on to its end."""
     record = operations_of(stack).pause(federation)
-    Screen().line(
+    Screen(quiet=as_json).line(
         f"federation {federation} is paused: no round after {record.round + 1} opens, and that only if it has"
     )
+    return record
 
 
-def resume(federation: FederationName, stack: Stack = "fedgrass") -> None:
+def resume(federation: FederationName, stack: Stack = "fedgrass", as_json: Json = False) -> Result:
     """Let a paused federation go on."""
-    operations = operations_of(stack)
+    record = _let_run(operations_of(stack), federation, stack)
+    Screen(quiet=as_json).line(f"federation {federation} goes on with round {record.round + 1}")
+    return record
+
+
+def _let_run(operations: "Operations", federation: str, stack: str) -> FederationRecord:
+    from cli import preflight
+
     preflight.check(client_of, stack, operations.federations.get(federation).settings)
-    record = operations.start(federation)
-    Screen().line(f"federation {federation} goes on with round {record.round + 1}")
+    return operations.start(federation)
 
 
 def abort_round(
     federation: FederationName,
     reason: Annotated[str, typer.Option(help="Goes into the round's record.")] = "aborted by the operator",
     stack: Stack = "fedgrass",
-) -> None:
+    as_json: Json = False,
+) -> Result:
     """End the round that is under way without a model.
 
     The next one starts from the same model.
     """
     record = operations_of(stack).abort_round(federation, reason)
     if record.status == "closed":
-        Screen().line(f"round {record.round} of {federation} had closed before it could be aborted")
+        told = f"round {record.round} of {federation} had closed before it could be aborted"
     else:
-        Screen().line(f"round {record.round} of {federation} is aborted: {record.reason}")
+        told = f"round {record.round} of {federation} is aborted: {record.reason}"
+    Screen(quiet=as_json).line(told)
+    return record
 
 
 def rollback(
     federation: FederationName,
     to: Annotated[int, typer.Option("--to", min=0, metavar="ROUND", help="0 is the initial model.")],
     stack: Stack = "fedgrass",
-) -> None:
+    as_json: Json = False,
+) -> Result:
     """Make an earlier round's model the current one. The federation has to be paused; no model is deleted."""
     record = operations_of(stack).roll_back(federation, to)
-    Screen().line(f"the next round of {federation}, {record.round + 1}, starts from {record.model.key}")
+    Screen(quiet=as_json).line(f"the next round of {federation}, {record.round + 1}, starts from {record.model.key}")
+    return record

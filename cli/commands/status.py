@@ -7,25 +7,30 @@ import typer
 
 from cli import model_warnings
 from cli.commands.aws import operations_of
-from cli.commands.options import FederationName, Json, Stack
-from cli.screen import Screen, write_json
+from cli.commands.options import FederationName, Json, Result, Stack
+from cli.screen import Screen
 from cli.table import Table
 from cli.timeline import show_timeline
 from cloud.state.records import FederationRecord, RoundRecord
+
+EXAMPLES = (
+    "fedgrass status",
+    "fedgrass status digits --stack staging",
+    "fedgrass status digits --json",
+    "fedgrass timeline digits 12",
+    "fedgrass timeline digits 12 --json",
+)
 
 
 def status(
     federation: Annotated[str | None, typer.Argument(help="Name of a federation; default: all.")] = None,
     stack: Stack = "fedgrass",
     as_json: Json = False,
-) -> None:
+) -> Result:
     """Show federations: how far they are, and their current models."""
     operations = operations_of(stack)
     records = [operations.federations.get(federation)] if federation else operations.federations.all()
     made_by = {record.federation: operations.made_by(record) for record in records}
-    if as_json:
-        write_json([_with_warnings(record, made_by[record.federation]) for record in records])
-        return
     rows = [
         (
             record.federation,
@@ -38,7 +43,7 @@ def status(
         for record in records
     ]
     columns = ("federation", "status", "round", "of", "clients", "model")
-    screen = Screen()
+    screen = Screen(quiet=as_json)
     screen.table(Table(columns=columns, rows=rows, texts=frozenset({"status", "model"})))
     for record in records:
         if record.expelled:
@@ -46,6 +51,7 @@ def status(
     for name, made in made_by.items():
         for line in model_warnings.lines(made.not_finite, made.warnings) if made else ():
             screen.line(f"{name}: {line}")
+    return {"federations": [_with_warnings(record, made_by[record.federation]) for record in records]}
 
 
 def _with_warnings(record: FederationRecord, made: RoundRecord | None) -> dict[str, Any]:
@@ -60,12 +66,10 @@ def timeline(
     round_number: Annotated[int, typer.Argument(metavar="ROUND", help="Number of the round.")],
     stack: Stack = "fedgrass",
     as_json: Json = False,
-) -> None:
+) -> Result:
     """Show what happened when in a round, for each client."""
     operations = operations_of(stack)
     record = operations.rounds.get(federation, round_number)
     responses = operations.rounds.responses(federation, round_number)
-    if as_json:
-        write_json({"round": record, "answers": responses})
-        return
-    show_timeline(Screen(), record, responses)
+    show_timeline(Screen(quiet=as_json), record, responses)
+    return {"round": record, "answers": responses}

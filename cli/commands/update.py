@@ -1,20 +1,25 @@
 """The command that changes a federation's settings between its rounds."""
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import preflight
 from cli.commands.aws import client_of, operations_of
-from cli.commands.options import Json, ProjectPath, Stack
-from cli.project import load
-from cli.screen import Screen, write_json
+from cli.commands.options import Json, ProjectPath, Result, Stack
+from cli.screen import Screen
 from cli.settings.problems import shown
 from cli.table import Table
 from cloud.state.records import FederationRecord
-from operations import settings_update
-from operations.settings_update import SettingsUpdate
+
+if TYPE_CHECKING:
+    from operations.settings_update import SettingsUpdate
+
+EXAMPLES = (
+    "fedgrass update my-federation",
+    "fedgrass update my-federation --dry-run",
+    "fedgrass update my-federation --yes --json",
+)
 
 
 def update(
@@ -23,39 +28,40 @@ def update(
     rehearsal: Annotated[bool, typer.Option("--dry-run", help="Say what would change, and change nothing.")] = False,
     stack: Stack = "fedgrass",
     as_json: Json = False,
-) -> None:
+) -> Result:
     """Give a federation the settings that federation.yaml has now.
 
     Rounds that open from now on have them; one that is open ends as it began. No device is deployed anew. The number of
     rounds may grow after the last one, too. What a federation keeps for life is refused by name.
     """
+    from cli import preflight
+    from cli.project import load
+    from operations import settings_update
+
     checked = load(project)
     operations = operations_of(stack)
     prepared = settings_update.prepare(operations, checked.settings)
-    if not as_json:
-        _show(Screen(), prepared)
+    screen = Screen(quiet=as_json)
+    _show(screen, prepared)
     record = prepared.before
     if prepared.differences:
         preflight.check(client_of, stack, prepared.settings, checked.policies.get(record.federation))
         if not rehearsal and (yes or _agrees(as_json=as_json)):
             record = settings_update.apply(operations, prepared)
-    if as_json:
-        changed = record.revision > prepared.before.revision
-        write_json(
-            {
-                "federation": record.federation,
-                "changed": changed,
-                "first_round": prepared.first_round,
-                "differences": prepared.differences,
-                "status": record.status,
-                "revision": record.revision,
-            }
-        )
-    elif record.revision > prepared.before.revision:
-        Screen().line(_told(record, prepared, stack))
+    changed = record.revision > prepared.before.revision
+    if changed:
+        screen.line(_told(record, prepared, stack))
+    return {
+        "federation": record.federation,
+        "changed": changed,
+        "first_round": prepared.first_round,
+        "differences": prepared.differences,
+        "status": record.status,
+        "revision": record.revision,
+    }
 
 
-def _show(screen: Screen, prepared: SettingsUpdate) -> None:
+def _show(screen: Screen, prepared: "SettingsUpdate") -> None:
     name = prepared.before.federation
     if not prepared.differences:
         screen.line(f"federation {name} has these settings already")
@@ -78,7 +84,7 @@ def _agrees(*, as_json: bool) -> bool:
     return typer.confirm("Change this?")
 
 
-def _told(record: FederationRecord, prepared: SettingsUpdate, stack: str) -> str:
+def _told(record: FederationRecord, prepared: "SettingsUpdate", stack: str) -> str:
     done = f"round {prepared.first_round} of {record.federation} will be the first one with these settings"
     if record.status == "running":
         return done

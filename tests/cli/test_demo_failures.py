@@ -1,10 +1,18 @@
-"""cli/demo_failures.py and cli/display.py: a demo tells who failed and why; its status says how it went."""
+"""cli/demo_failures.py and cli/display.py: a demo tells who failed and why; it fails if too many did."""
 
 import msgspec
 import pytest
 
-from cli.demo_failures import LINES, lines, verdict
+from cli.demo_failures import (
+    LINES,
+    DevicesFailedError,
+    NoRoundClosedError,
+    RoundsFailedError,
+    lines,
+    verdict,
+)
 from cli.display import Display
+from cli.errors.kind import ResultError
 from cli.screen import Screen
 from cloud.state.rounds import Responses
 from protocol.messages import Progress
@@ -49,24 +57,23 @@ def test_no_number_of_reasons_makes_more_lines_than_a_screen_has() -> None:
 
 
 @pytest.mark.parametrize(
-    ("history", "status"),
+    ("history", "failed"),
     [
-        ([figures()], 0),
-        ([figures(failed=4)], 0),
-        ([figures(failed=5)], 2),
-        ([figures(failed=8), figures(2)], 0),
-        ([figures(status="aborted", failed=8)], 1),
-        ([figures(status="aborted"), figures(2, status="aborted")], 1),
-        ([figures(status="aborted"), figures(2)], 0),
-        ([figures(status="aborted"), figures(2, status="aborted"), figures(3)], 2),
+        ([figures()], None),
+        ([figures(failed=4)], None),
+        ([figures(failed=5)], DevicesFailedError),
+        ([figures(failed=8), figures(2)], None),
+        ([figures(status="aborted", failed=8)], NoRoundClosedError),
+        ([figures(status="aborted"), figures(2, status="aborted")], NoRoundClosedError),
+        ([figures(status="aborted"), figures(2)], None),
+        ([figures(status="aborted"), figures(2, status="aborted"), figures(3)], RoundsFailedError),
     ],
 )
-def test_the_status_tells_of_rounds_without_a_model_and_of_devices_that_failed_at_last(
-    history: list[RoundFigures], status: int
+def test_a_demo_fails_with_too_many_rounds_without_a_model_or_devices_that_failed_at_last(
+    history: list[RoundFigures], failed: type[ResultError] | None
 ) -> None:
-    found, why = verdict(history)
-    assert found == status
-    assert bool(why) == bool(status)
+    found = verdict(history)
+    assert (found and found[0]) == failed
 
 
 def test_each_rounds_line_is_followed_by_the_devices_that_failed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,15 +1,13 @@
 """The commands by which an operator expels a device and readmits it: what they say, and how they end."""
 
-import json
 from collections.abc import Iterator
 
 import pytest
-from typer.testing import CliRunner
 
-from cli.main import app
 from operations.deployment import Deployment
 from sandbox.embedded_aws import EmbeddedAws
 from sandbox.nucleus.credentials import TokenExchangeRole
+from tests.cli.running import fedgrass
 from tests.cloud.simulated import SimulatedFederation
 
 NAME, THING = "expelling", "device-7"
@@ -26,35 +24,34 @@ def federation(
     simulated = SimulatedFederation(aws, deployed, NAME)
     simulated.create([THING, "device-8"], rounds=1)
     yield simulated
-    CliRunner().invoke(app, ["readmit", THING])
+    fedgrass("readmit", THING)
     aws.client("dynamodb").delete_item(TableName=deployed.federations_table, Key={"federation": {"S": NAME}})
 
 
 def test_a_device_is_expelled_shown_as_such_and_readmitted(federation: SimulatedFederation) -> None:
-    runner = CliRunner()
-    rehearsed = runner.invoke(app, ["expel", THING, "--dry-run"])
-    assert rehearsed.exit_code == 0
-    assert f"to do: federation {NAME} takes no word or update of {THING}" in rehearsed.output
-    assert "expelled:" not in runner.invoke(app, ["status", NAME]).output
+    rehearsed = fedgrass("expel", THING, "--dry-run")
+    assert rehearsed.status == 0
+    assert f"to do: federation {NAME} takes no word or update of {THING}" in rehearsed.out
+    assert "expelled:" not in fedgrass("status", NAME).out
 
-    ran = runner.invoke(app, ["expel", THING])
-    assert ran.exit_code == 0
-    assert f"done: federation {NAME} takes no word or update of {THING}" in ran.output
-    shown = runner.invoke(app, ["status", NAME]).output
+    ran = fedgrass("expel", THING)
+    assert ran.status == 0
+    assert f"done: federation {NAME} takes no word or update of {THING}" in ran.out
+    shown = fedgrass("status", NAME).out
     assert f"{NAME}: expelled: {THING}" in shown
-    assert json.loads(runner.invoke(app, ["status", NAME, "--json"]).output)[0]["expelled"] == [THING]
+    assert fedgrass("status", NAME, "--json").result["federations"][0]["expelled"] == [THING]
 
-    again = json.loads(runner.invoke(app, ["expel", THING, "--json"]).output)
+    again = fedgrass("expel", THING, "--json").result
     assert again["thing"] == THING
     assert {step["outcome"] for step in again["steps"]} == {"already so"}
 
-    assert runner.invoke(app, ["readmit", THING]).exit_code == 0
-    assert "expelled:" not in runner.invoke(app, ["status", NAME]).output
+    assert fedgrass("readmit", THING).status == 0
+    assert "expelled:" not in fedgrass("status", NAME).out
 
 
 def test_a_federation_that_is_given_twice_is_told_once(federation: SimulatedFederation) -> None:
-    ran = CliRunner().invoke(app, ["expel", THING, "--federation", NAME, "--federation", NAME, "--json"])
-    assert [step["outcome"] for step in json.loads(ran.output)["steps"]] == ["done"]
+    ran = fedgrass("expel", THING, "--federation", NAME, "--federation", NAME, "--json")
+    assert [step["outcome"] for step in ran.result["steps"]] == ["done"]
 
 
 def test_an_expulsion_of_which_a_step_remains_ends_with_status_1(
@@ -64,9 +61,12 @@ def test_an_expulsion_of_which_a_step_remains_ends_with_status_1(
     arn = iot.create_keys_and_certificate(setAsActive=True)["certificateArn"]
     for thing in (THING, "device-8"):
         iot.attach_thing_principal(thingName=thing, principal=arn)
-    ran = CliRunner().invoke(app, ["expel", THING])
-    assert ran.exit_code == 1
-    assert "for device-8 use it, too" in ran.output
+    ran = fedgrass("expel", THING)
+    assert ran.status == 1
+    assert "for device-8 use it, too" in ran.out
+    in_json = fedgrass("expel", THING, "--json")
+    assert (in_json.status, in_json.envelope["error"]["code"]) == (1, "steps_remain")
+    assert "remains" in {step["outcome"] for step in in_json.result["steps"]}
     for thing in (THING, "device-8"):
         iot.detach_thing_principal(thingName=thing, principal=arn)
 
@@ -86,6 +86,6 @@ def test_an_expulsion_of_which_a_step_remains_ends_with_status_1(
 def test_what_can_be_meant_for_nothing_is_refused(
     federation: SimulatedFederation, arguments: list[str], said: str
 ) -> None:
-    ran = CliRunner().invoke(app, arguments)
-    assert ran.exit_code == 1
-    assert said in str(ran.exception)
+    ran = fedgrass(*arguments)
+    assert ran.status == 2
+    assert said in ran.error

@@ -49,9 +49,9 @@ def test_the_timeline_and_the_status_tell_of_a_negative_variance_and_of_metrics_
     for line in expected:
         assert line in timeline
         assert f"warned: {line}" in status
-    (in_json,) = json.loads(told("status", "warned", "--json"))
+    (in_json,) = json.loads(told("status", "warned", "--json"))["result"]["federations"]
     assert (in_json["not_finite"], in_json["warnings"]) == ({"loss_after": 1}, list(record.warnings))
-    assert json.loads(told("timeline", "warned", "1", "--json"))["round"]["not_finite"] == {"loss_after": 1}
+    assert json.loads(told("timeline", "warned", "1", "--json"))["result"]["round"]["not_finite"] == {"loss_after": 1}
 
 
 def test_a_demo_tells_of_them_below_the_line_of_the_round(capsys: pytest.CaptureFixture[str]) -> None:

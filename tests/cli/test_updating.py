@@ -86,7 +86,7 @@ def test_it_changes_the_federation_and_says_from_which_round_on(
     assert "round 1" in ran.stdout
     assert f"fedgrass start {simulated.name}" in ran.stdout
     assert learning_rate(simulated) == 0.02
-    again = json.loads(update(aws, str(project), "--yes", "--json").stdout)
+    again = json.loads(update(aws, str(project), "--yes", "--json").stdout)["result"]
     assert (again["changed"], again["differences"], again["revision"]) == (False, [], 1)
 
 
@@ -115,6 +115,6 @@ def test_at_a_terminal_it_asks(
 def test_what_can_not_be_changed_is_named(aws: EmbeddedAws, simulated: SimulatedFederation, project: Path) -> None:
     write(project, simulated, 0.02, "encoding: int8\n")
     ran = update(aws, str(project), "--yes")
-    assert ran.returncode in (1, 2)
+    assert ran.returncode == 2
     assert "encoding: float32 can't become int8" in ran.stderr
     assert learning_rate(simulated) == 0.1

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import typer
 
-from cli.main import app
+from cli.listing import app
 from tests.docs.markdown import DOCUMENTS, blocks, prose, spans
 from tests.paths import ROOT
 

@@ -15,7 +15,7 @@ from tests.paths import ROOT
 def test_two_devices_learn_to_read_digits_and_the_last_line_is_json(demo: Demo, nucleus: str) -> None:
     ran = demo.run("--devices", "2", "--rounds", "3", "--nucleus", nucleus, "--json")
     assert ran.returncode == 0, ran.stderr
-    outcome = json.loads(ran.stdout.splitlines()[-1])
+    outcome = json.loads(ran.stdout)["result"]
     assert outcome["accuracy"] > 0.7
     assert outcome["rounds"] == 3
     assert 0 < outcome["overhead_s"] <= outcome["round_s"]
@@ -32,9 +32,10 @@ def test_ctrl_c_at_any_moment_says_so_and_leaves_nothing_behind(demo: Demo, mome
         if line.startswith(moment):
             break
     process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=LIMIT_S)
+    out, error = process.communicate(timeout=LIMIT_S)
     assert process.returncode == 130
-    assert "interrupted" in error
+    assert error.splitlines()[-1] == json.loads(out)["error"]["message"]
+    assert "everything that was started is stopped" in error
     assert "Traceback" not in error
     assert demo.left_behind() == []
 
@@ -52,7 +53,7 @@ def test_a_killed_demo_leaves_nothing_behind(demo: Demo) -> None:
 
 def test_a_taken_port_is_named(demo: Demo, taken_port: int) -> None:
     ran = demo.run("--port", str(taken_port))
-    assert ran.returncode == 1
+    assert ran.returncode == 2
     assert f"port {taken_port}" in ran.stderr + ran.stdout
     assert "Traceback" not in ran.stderr
     assert demo.left_behind() == []
@@ -60,7 +61,7 @@ def test_a_taken_port_is_named(demo: Demo, taken_port: int) -> None:
 
 def test_a_missing_data_directory_is_named(demo: Demo) -> None:
     ran = demo.run("--data", str(demo.temporary / "nowhere"))
-    assert ran.returncode == 1
+    assert ran.returncode == 2
     assert str(demo.temporary / "nowhere") in ran.stderr.replace("\n", "")
     assert "Traceback" not in ran.stderr
 
@@ -71,7 +72,7 @@ def test_a_task_that_does_not_import_is_named_with_its_line(demo: Demo, tmp_path
         "name: broken\ntraining: {epochs: 1, batch_size: 8, learning_rate: 0.1}\n"
     )
     ran = demo.run(str(tmp_path), "--devices", "2")
-    assert ran.returncode == 1
+    assert ran.returncode == 2
     told = ran.stderr.replace("\n", " ")
     assert "task.py" in told
     assert "a_module_that_nobody_has" in told
@@ -99,7 +100,9 @@ def test_a_device_that_cannot_train_is_told_with_its_reason_and_no_model_is_a_fa
     (line,) = starts
     assert lines[line + 1 : line + 3] == [f"  device-00{number} failed: {reason}" for number in range(2)]
     assert lines[-1] == "error: no round made a model"
-    (figures,) = json.loads(ran.stdout)["history"]
+    envelope = json.loads(ran.stdout)
+    assert (envelope["ok"], envelope["error"]["code"]) == (False, "no_round_closed")
+    (figures,) = envelope["result"]["history"]
     assert figures["failing"] == [
         {"thing": f"device-00{number}", "state": "failed", "reason": reason} for number in range(2)
     ]
@@ -110,7 +113,7 @@ def test_a_wrong_setting_is_named(demo: Demo, tmp_path: Path) -> None:
     (tmp_path / "task.py").write_text("")
     (tmp_path / "federation.yaml").write_text("name: wrong\ntraining: {epochs: 1, batch_size: 0, learning_rate: 0.1}\n")
     ran = demo.run(str(tmp_path))
-    assert ran.returncode == 1
+    assert ran.returncode == 2
     assert "batch_size" in ran.stderr
     assert "Traceback" not in ran.stderr
 

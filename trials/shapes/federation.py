@@ -9,9 +9,10 @@ from pathlib import Path
 
 import msgspec
 
-from cli.demo import DemoError, build_component
+from cli.demo import build_component
 from cli.project import Project, load
 from cloud.state.records import RoundRecord
+from components.task_folder import BuildError
 from operations.control import Operations
 from operations.deployment import Deployment
 from protocol.messages import ModelHeader, ModelReference, decode
@@ -44,7 +45,7 @@ class _JudgeError(Exception):
     """The judge of the models has failed; the text is its traceback."""
 
 
-_TROUBLES = (ComponentBrokenError, DemoError, DevicesOfflineError, RunError, _JudgeError, _StuckError)
+_TROUBLES = (BuildError, ComponentBrokenError, DevicesOfflineError, RunError, _JudgeError, _StuckError)
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,1 @@
+"""What can go wrong in a command: stable codes, and the statuses that the command ends with."""

@@ -1,0 +1,174 @@
+"""All kinds of errors that a user can do something about. The error of a class that is not here has the kind of the
+nearest class above it; what has none is a bug of fedgrass."""
+
+from cli.errors.aws import AWS_KINDS
+from cli.errors.kind import ExitCode, Kind
+
+FAILED, USAGE = ExitCode.FAILED, ExitCode.WRONG_USAGE
+UNREACHABLE, TIMED_OUT = ExitCode.UNREACHABLE, ExitCode.TIMED_OUT
+
+INTERRUPTED = Kind(
+    "interrupted",
+    ExitCode.INTERRUPTED,
+    "Ctrl-C, SIGTERM or SIGHUP",
+    ("builtins.KeyboardInterrupt", "typer.exceptions.Abort"),
+)
+INTERNAL = Kind("internal_error", FAILED, "a bug of fedgrass; the trace is on standard error")
+
+_OF_FEDGRASS = (
+    Kind(
+        "wrong_usage",
+        USAGE,
+        "no such command or option, or a value that it can't have",
+        ("typer.exceptions.TyperException",),
+    ),
+    Kind(
+        "invalid_project",
+        USAGE,
+        "federation.yaml, or what it names, is missing or wrong",
+        ("cli.project.ProjectError",),
+    ),
+    Kind(
+        "invalid_task", USAGE, "the folder of task.py can't go to devices", ("components.task_folder.TaskFolderError",)
+    ),
+    Kind("invalid_policies", USAGE, "policies.py is wrong", ("cloud.custom_policies.InvalidPolicyError",)),
+    Kind("task_failed", USAGE, "task.py fails, or takes too long, on this machine", ("sandbox.scoring.ScoringError",)),
+    Kind("invalid_name", USAGE, "no federation or thing can have this name", ("protocol.names.InvalidNameError",)),
+    Kind(
+        "unknown_federation",
+        USAGE,
+        "the stack has no federation of this name",
+        ("cloud.state.federations.UnknownFederationError",),
+    ),
+    Kind("unknown_round", USAGE, "the federation has had no such round", ("cloud.state.rounds.UnknownRoundError",)),
+    Kind("unknown_thing", USAGE, "AWS IoT has no thing of this name", ("operations.expulsion.UnknownThingError",)),
+    Kind("unknown_region", USAGE, "no prices of this Region are known", ("cli.planning.prices.UnknownRegionError",)),
+    Kind("fixed_setting", USAGE, "a federation keeps it for life", ("operations.settings_update.FixedSettingError",)),
+    Kind("invalid_model", USAGE, "no file of a model", ("protocol.tensors.InvalidTensorsError",)),
+    Kind(
+        "too_much_work", USAGE, "a model too large for one function", ("cloud.averager.work.sharding.TooMuchWorkError",)
+    ),
+    Kind("invalid_data", USAGE, "data that can't be read", ("cli.digits.DigitsError",)),
+    Kind("invalid_split", USAGE, "no way to split data has this name", ("cli.split.InvalidSplitError",)),
+    Kind("impossible_split", USAGE, "the data can't be split so", ("cli.split.ImpossibleSplitError",)),
+    Kind("folder_not_empty", USAGE, "something is in the folder already", ("cli.split.ShardsExistError",)),
+    Kind("run_folder_exists", USAGE, "a run is in the folder already", ("reporting.run_writer.RunFolderExistsError",)),
+    Kind("no_run_folder", USAGE, "no run is in the folder", ("reporting.run_folder.NoRunFolderError",)),
+    Kind(
+        "no_work_directory",
+        USAGE,
+        "no such work directory of a device",
+        ("components.client.what_leaves.NoWorkDirectoryError",),
+    ),
+    Kind(
+        "impossible_chaos", USAGE, "too few devices or rounds for all faults", ("sandbox.faults.ImpossibleChaosError",)
+    ),
+    Kind(
+        "path_too_long",
+        USAGE,
+        "a socket's path is too long: set TMPDIR",
+        ("sandbox.nucleus.ipc.SocketPathTooLongError",),
+    ),
+    Kind("port_taken", USAGE, "another program listens on the port", ("sandbox.embedded_aws.PortTakenError",)),
+    Kind(
+        "not_ready", FAILED, "the deployment does not have what the federation needs", ("cli.preflight.NotReadyError",)
+    ),
+    Kind(
+        "unknown_thing_group",
+        FAILED,
+        "the federation's thing group is not made yet",
+        ("cli.preflight.UnknownGroupError",),
+    ),
+    Kind(
+        "federation_exists",
+        FAILED,
+        "the stack has a federation of this name",
+        ("cloud.state.federations.FederationExistsError",),
+    ),
+    Kind(
+        "wrong_status",
+        FAILED,
+        "not in the status that the federation has",
+        ("cloud.state.federations.WrongStatusError",),
+    ),
+    Kind(
+        "changed_meanwhile", FAILED, "others changed it meanwhile", ("cloud.state.federations.ChangedMeanwhileError",)
+    ),
+    Kind("no_round_under_way", FAILED, "there is no round to end", ("operations.control.NoRoundError",)),
+    Kind("round_under_way", FAILED, "not before the round has ended", ("operations.control.RoundUnderWayError",)),
+    Kind("no_model", FAILED, "the round made no model", ("operations.control.NoModelError",)),
+    Kind(
+        "corrupt_record", FAILED, "a record in DynamoDB that can't be read", ("cloud.state.records.CorruptRecordError",)
+    ),
+    Kind(
+        "invalid_message", FAILED, "what one part wrote, another can't read", ("protocol.messages.InvalidMessageError",)
+    ),
+    Kind(
+        "torn_file",
+        FAILED,
+        "a device's file that was not written to its end",
+        ("components.client.sealed.TornFileError",),
+    ),
+    Kind("deployment_failed", FAILED, "CloudFormation or S3 refused the stack", ("operations.stacks.DeploymentError",)),
+    Kind(
+        "packaging_failed",
+        FAILED,
+        "pip could not get what the functions need",
+        ("operations.packaging.PackagingError",),
+    ),
+    Kind("build_failed", FAILED, "a component can't be built", ("components.task_folder.BuildError",)),
+    Kind("component_broken", FAILED, "a device has given up on the component", ("sandbox.fleet.ComponentBrokenError",)),
+    Kind("no_round_closed", FAILED, "no round made a model", ("cli.demo_failures.NoRoundClosedError",)),
+    Kind(
+        "rounds_failed", FAILED, "more than half of the rounds made no model", ("cli.demo_failures.RoundsFailedError",)
+    ),
+    Kind(
+        "devices_failed",
+        FAILED,
+        "more than half of the devices failed in the last round",
+        ("cli.demo_failures.DevicesFailedError",),
+    ),
+    Kind("faults_not_survived", FAILED, "not all that --chaos did was survived", ("cli.chaos.NotSurvivedError",)),
+    Kind("steps_remain", FAILED, "some steps could not be taken", ("cli.commands.devices.StepsRemainError",)),
+    Kind("run_folder_in_use", FAILED, "another run writes there", ("reporting.run_writer.RunFolderInUseError",)),
+    Kind(
+        "run_folder_not_written",
+        FAILED,
+        "a run's files can't be written",
+        ("reporting.run_writer.RunFolderWriteError",),
+    ),
+    Kind("corrupt_run_folder", FAILED, "a run's files can't be read", ("reporting.run_folder.CorruptRunFolderError",)),
+    Kind("output_closed", FAILED, "nobody reads what is printed any more", ("builtins.BrokenPipeError",)),
+    Kind("file_not_found", USAGE, "no such file or folder", ("builtins.FileNotFoundError",)),
+    Kind(
+        "file_in_the_way",
+        USAGE,
+        "a file or folder of this name is there",
+        ("builtins.FileExistsError", "builtins.NotADirectoryError", "builtins.IsADirectoryError"),
+    ),
+    Kind("file_not_permitted", USAGE, "a file or folder that you may not read or write", ("builtins.PermissionError",)),
+    Kind("os_error", FAILED, "the operating system refused: a full disk, for example", ("builtins.OSError",)),
+    Kind(
+        "no_stack",
+        UNREACHABLE,
+        "no stack of this name, or one that fedgrass has not made",
+        ("operations.deployment.NoStackError",),
+    ),
+    Kind("connection_failed", UNREACHABLE, "a connection that is refused or cut", ("builtins.ConnectionError",)),
+    Kind(
+        "embedded_aws_failed",
+        UNREACHABLE,
+        "the embedded AWS does not start, or has ended",
+        ("sandbox.embedded_aws.EmbeddedAwsError", "sandbox.mqtt_listener.ConsoleError"),
+    ),
+    Kind(
+        "timed_out",
+        TIMED_OUT,
+        "longer than it may take",
+        ("builtins.TimeoutError", "sandbox.polling.NothingHappenedError"),
+    ),
+    Kind("devices_offline", TIMED_OUT, "devices have not connected in time", ("sandbox.fleet.DevicesOfflineError",)),
+    Kind("run_timed_out", TIMED_OUT, "devices or rounds were silent for too long", ("sandbox.federated_run.RunError",)),
+)
+
+KINDS = (*_OF_FEDGRASS, *AWS_KINDS, INTERRUPTED, INTERNAL)

@@ -1,0 +1,41 @@
+"""The commands, in the order in which they are listed. A command's module is imported when the command is given, or
+listed; so it imports what is heavy (boto3, numpy, rich, torch) where it uses it."""
+
+from collections.abc import Sequence
+
+SECTIONS: dict[str, dict[str, str]] = {
+    "On this machine": {
+        "split": "cli.commands.local",
+        "demo": "cli.commands.local",
+    },
+    "Your AWS account": {
+        "plan": "cli.commands.plan",
+        "deploy": "cli.commands.deployment",
+    },
+    "A federation": {
+        "init": "cli.commands.deployment",
+        "start": "cli.commands.rounds",
+        "status": "cli.commands.status",
+        "timeline": "cli.commands.status",
+        "pause": "cli.commands.rounds",
+        "resume": "cli.commands.rounds",
+        "abort-round": "cli.commands.rounds",
+        "rollback": "cli.commands.rounds",
+        "update": "cli.commands.update",
+    },
+    "Its devices": {
+        "expel": "cli.commands.devices",
+        "readmit": "cli.commands.devices",
+        "what-leaves": "cli.commands.local",
+    },
+}
+"""Section -> command -> the module of its function, whose name is the last word of the command. A command of two words
+is one of a group: what they share is listed by the first word."""
+
+COMMANDS = {command: module for commands in SECTIONS.values() for command, module in commands.items()}
+
+
+def command_in(words: Sequence[str]) -> str | None:
+    """The command that is meant by what was typed, as far as that can be told."""
+    plain = [word for word in words if not word.startswith("-")]
+    return next((known for count in (2, 1) if (known := " ".join(plain[:count])) in COMMANDS), None)
