@@ -11,6 +11,7 @@ import msgspec
 import psutil
 
 from cli import digits
+from cli.datasets import idx
 from cli.demo import build_component, init_federation
 from cli.project import Project
 from cloud.state.records import RoundRecord
@@ -60,7 +61,7 @@ class LoneDevice:
             self._sandbox = stack.enter_context(Sandbox())
             self._operations = self._sandbox.operations
             data = self._sandbox.path / "digits"
-            digits.write(data, "train", digits.packaged().train)
+            idx.write(data, "train", digits.packaged().train)
             component = build_component(self._project, self._sandbox.path / "greengrass-build")
             init_federation(self._project, self._sandbox)
             fleet = stack.enter_context(

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from cli import digits
+from cli.datasets.idx import Images
 from cloud.averager.responses.inspection import inspect
 from cloud.settings import Averaging
 from components.client.trainer.learning import default_training
@@ -94,7 +95,7 @@ def all_shares() -> Shares:
     )
 
 
-def _data(of: digits.Digits, labels: "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]") -> Data:
+def _data(of: Images, labels: "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]") -> Data:
     dataset = TensorDataset(torch.from_numpy(of.images).float() / 255, torch.from_numpy(labels.astype(np.int64)))
     return Data(dataset, dataset)
 

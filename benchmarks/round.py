@@ -11,12 +11,10 @@ from typing import Annotated
 import msgspec
 import typer
 
-from cli import digits
 from cli.demo import EXAMPLE, run
 from cli.display import Display
 from cli.project import load
 from cli.screen import Screen
-from cli.split import parse_split
 
 
 def main(
@@ -31,8 +29,7 @@ def main(
         outcome = run(
             load(EXAMPLE, rounds=rounds),
             devices=devices,
-            source=digits.from_directory(data) if data else digits.packaged(),
-            split=parse_split("iid"),
+            data=data,
             call_latency_s=call_latency_ms / 1000 if call_latency_ms else None,
             display=display,
         )

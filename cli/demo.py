@@ -12,8 +12,8 @@ import msgspec
 import yaml
 
 from cli import chaos as chaotic
-from cli import digits
 from cli.chaos import NotSurvivedError
+from cli.client_data import clients_of, clients_of_digits
 from cli.demo_failures import verdict
 from cli.display import Display
 from cli.outcome import Outcome
@@ -23,7 +23,6 @@ from cli.relaying import relay
 from cli.screen import LogFormatter, Screen
 from cli.settings.contradictions import fleet_contradictions
 from cli.settings.problems import told
-from cli.split import Shards, Split, write_shards
 from cloud.settings import Federation
 from components import build
 from sandbox.chaos import Chaos
@@ -52,7 +51,7 @@ def run_demo(
     devices: int,
     rounds: int | None,
     data: Path | None,
-    split: Split,
+    split: str | None,
     seed: int,
     port: int,
     nuclei: Sequence[Personality],
@@ -76,7 +75,7 @@ def run_demo(
                 run,
                 checked,
                 devices=devices,
-                source=digits.from_directory(data) if data else digits.packaged(),
+                data=data,
                 split=split,
                 seed=seed,
                 port=port,
@@ -103,8 +102,8 @@ def run(
     project: Project,
     *,
     devices: int,
-    source: digits.Source,
-    split: Split,
+    data: Path | None = None,
+    split: str | None = None,
     seed: int = 0,
     port: int = 0,
     nuclei: Sequence[Personality] = (CLASSIC,),
@@ -112,7 +111,7 @@ def run(
     chaos: Chaos | None = None,
     display: Display | None = None,
 ) -> Outcome:
-    """Run a federation on digits from its first round to its last.
+    """Run a federation from its first round to its last, on the data of `data`, or on the digits that fedgrass carries.
 
     `nuclei` is what the devices run, in turn; `call_latency_s` delays every AWS call of the functions; `chaos` injects
     faults.
@@ -122,15 +121,18 @@ def run(
     if problems := list(fleet_contradictions(project.settings, devices)):
         raise ProjectError(f"{project.path}: {told(problems)}")
     with contextlib.ExitStack() as stack:
-        display.say(f"sharing {len(source.train.labels):,} examples out among {counted(devices, 'device')}")
+        display.say(f"sharing the data out among {counted(devices, 'device')}")
         scratch = stack.enter_context(Scratch()).path
-        things = [f"device-{number:03d}" for number in range(devices)]
-        shards = write_shards(source, scratch / "shards", things, split, seed)
+        shards = scratch / "shards"
+        if data is None:
+            folders, holdout = clients_of_digits(clients=devices, split=split, seed=seed, scratch=shards)
+        else:
+            folders, holdout = clients_of(data, clients=devices, split=split, seed=seed, scratch=shards)
         display.say("trying task.py out on the data of one device")
         (temporary := scratch / "scoring").mkdir()
-        scoring_data, training = _scoring_data(shards, source), project.settings.training
+        first = next(iter(folders.values()))
         scorer = stack.enter_context(
-            Scorer(project.task, shards.clients[things[0]], scoring_data, temporary, training.seed)
+            Scorer(project.task, first, holdout or first, temporary, project.settings.training.seed)
         )
         display.say("starting the embedded AWS and deploying the functions to it")
         fault = chaos.on_request if chaos else None
@@ -138,7 +140,7 @@ def run(
             Sandbox(policies=project.policies, port=port, call_latency_s=call_latency_s, fault=fault)
         )
         component = build_component(project, sandbox.path / "greengrass-build", display.screen.line)
-        devices_come = sandbox.fleet(component, project.settings, shards.clients, nuclei, threads=1)
+        devices_come = sandbox.fleet(component, project.settings, folders, nuclei, threads=1)
         with ThreadPoolExecutor(1) as beside:
             display.say(f"registering {counted(devices, 'device')} and starting a nucleus on each")
             if project.settings.thing_group is None:
@@ -162,7 +164,7 @@ def run(
             if chaos:
                 chaos.look(view)
 
-        history = run_rounds(sandbox, operations, project.settings.name, scorer, look)
+        history = run_rounds(sandbox, operations, project.settings.name, scorer if holdout else None, look)
         survivals = chaos.survivals() if chaos else []
         memory_mb = process_memory_mb()
         functions = {
@@ -184,12 +186,6 @@ def run(
         history=history,
         chaos=survivals,
     )
-
-
-def _scoring_data(shards: Shards, source: digits.Source) -> Path:
-    """The held-out part as a task reads it: it looks for a training part as well, which scoring doesn't use."""
-    digits.write(shards.holdout, "train", source.holdout)
-    return shards.holdout
 
 
 def build_component(project: Project, output: Path, tell: Callable[[str], None] = lambda _: None) -> BuiltComponent:

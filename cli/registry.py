@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 SECTIONS: dict[str, dict[str, str]] = {
     "On this machine": {
-        "split": "cli.commands.local",
+        "split": "cli.commands.split",
         "demo": "cli.commands.local",
     },
     "Your AWS account": {

@@ -8,12 +8,13 @@ import json
 import logging
 import math
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from cli.table import Table
+from cli.table import GAP, Table
 from components.text import printable
 
 if TYPE_CHECKING:
@@ -58,13 +59,25 @@ class Screen:
         """A table under its title."""
         if table.title:
             self.line(table.title, "bold")
-        clean = Table(
-            columns=tuple(map(printable, table.columns)),
-            rows=[tuple(map(printable, row)) for row in table.rows],
-            texts=frozenset(map(printable, table.texts)),
-        )
-        for line in clean.lines(self._console.width if self._console.file.isatty() else None):
+        for line in _clean(table).lines(self._console.width if self._console.file.isatty() else None):
             self._print(_text(line))
+
+    def heat_map(self, table: Table, shades: Sequence[Sequence[float]]) -> None:
+        """A table whose cells are shaded on a terminal: the nearer to 1 their shade is, the brighter. There is a row of
+        shades, from 0 to 1, for each row."""
+        from rich.text import Text
+
+        heading, *rows = _clean(table).padded()
+        lines = [Text(GAP.join(heading).rstrip())]
+        for cells, row in zip(rows, shades, strict=True):
+            styles = (f"{'black' if shade > 0.5 else 'white'} on {_green(shade)}" if shade else "" for shade in row)
+            parts = zip_longest(cells, styles, fillvalue="")
+            lines.append(Text(GAP).join(Text(cell, style) for cell, style in parts))
+        if self.is_terminal and max(line.cell_len for line in lines) <= self._console.width:
+            for line in lines:
+                self._print(line)
+        else:
+            self.table(table)
 
     def start_moving(self) -> None:
         """Have `picture` shown below all lines, until `stop_moving`."""
@@ -88,6 +101,18 @@ def _text(text: str, style: str = "") -> "Text":
     from rich.text import Text
 
     return Text(printable(text), style)
+
+
+def _clean(table: Table) -> Table:
+    return Table(
+        columns=tuple(map(printable, table.columns)),
+        rows=[tuple(map(printable, row)) for row in table.rows],
+        texts=frozenset(map(printable, table.texts)),
+    )
+
+
+def _green(shade: float) -> str:
+    return f"rgb({round(20 + 60 * shade)},{round(50 + 170 * shade)},{round(30 + 60 * shade)})"
 
 
 class LogFormatter(logging.Formatter):

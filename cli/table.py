@@ -5,7 +5,7 @@ from itertools import zip_longest
 
 import msgspec
 
-_GAP = "  "
+GAP = "  "
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,20 +20,24 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     def lines(self, width: int | None) -> list[str]:
         """The table without its title, for a screen of so many columns; for one of any width if that is None. Nothing
         is cut: names that are wider than the screen stay whole."""
-        rows = [self.columns, *self.rows] if any(self.columns) else list(self.rows)
-        widths = [max(map(_width, column)) for column in zip_longest(*rows, fillvalue="")]
-        lines = [self._line(row, widths) for row in rows]
+        lines = [GAP.join(cells).rstrip() for cells in self.padded()]
         if width is None or max(map(_width, lines), default=0) <= width:
             return lines
         return [line for row in self.rows for line in self._block(row, width)]
 
-    def _line(self, row: tuple[str, ...], widths: list[int]) -> str:
+    def padded(self) -> list[list[str]]:
+        """The cells of the heading and of each row, each as wide as its column."""
+        rows = [self.columns, *self.rows] if any(self.columns) else list(self.rows)
+        widths = [max(map(_width, column)) for column in zip_longest(*rows, fillvalue="")]
+        return [self._padded(row, widths) for row in rows]
+
+    def _padded(self, row: tuple[str, ...], widths: list[int]) -> list[str]:
         cells = []
         for number, (cell, width) in enumerate(zip(row, widths, strict=False)):
             padding = " " * (width - _width(cell))
             left = number == 0 or self.columns[number] in self.texts
             cells.append(cell + padding if left else padding + cell)
-        return _GAP.join(cells).rstrip()
+        return cells
 
     def _block(self, row: tuple[str, ...], width: int) -> list[str]:
         lines = [row[0]]
@@ -41,10 +45,10 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
             said = f"{name} {cell}".strip()
             if not cell:
                 continue
-            if len(lines) > 1 and _width(lines[-1]) + _width(_GAP + said) <= width:
-                lines[-1] += _GAP + said
+            if len(lines) > 1 and _width(lines[-1]) + _width(GAP + said) <= width:
+                lines[-1] += GAP + said
             else:
-                lines.append(_GAP + said)
+                lines.append(GAP + said)
         return lines
 
 

@@ -1,4 +1,4 @@
-"""Commands that need no AWS: what leaves a device, a demo, data to try things out with."""
+"""Commands that need no AWS: what leaves a device, and a demo."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -7,17 +7,14 @@ import typer
 
 from cli.commands.options import DataDirectory, Json, Result, Splitting
 from cli.screen import Screen
-from cli.table import Table
 
 EXAMPLES = (
     "fedgrass what-leaves /greengrass/v2/work/com.fedgrass.Client",
     "fedgrass what-leaves work/com.fedgrass.Client --json",
     "fedgrass demo",
     "fedgrass demo my-federation --devices 4 --rounds 20 --nucleus mixed",
+    "fedgrass demo my-federation --data shared --devices 5",
     "fedgrass demo --rounds 10 --chaos --json",
-    "fedgrass split shards",
-    "fedgrass split shards --clients 20 --split labels:2 --seed 7",
-    "fedgrass split shards --data mnist --split dirichlet:0.5 --json",
 )
 
 
@@ -40,7 +37,7 @@ def demo(
     devices: Annotated[int, typer.Option(min=1, max=200, help="How many devices.")] = 8,
     rounds: Annotated[int | None, typer.Option(min=1, help="How many rounds; default: federation.yaml's.")] = None,
     data: DataDirectory = None,
-    splitting: Splitting = "iid",
+    splitting: Splitting = None,
     seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the embedded AWS; 0: a free one.")] = 0,
     nucleus: Annotated[
@@ -60,7 +57,6 @@ def demo(
     failed in the last.
     """
     from cli.demo import run_demo
-    from cli.split import parse_split
     from sandbox.nucleus.personality import FLEETS
 
     return run_demo(
@@ -68,45 +64,10 @@ def demo(
         devices=devices,
         rounds=rounds,
         data=data,
-        split=parse_split(splitting),
+        split=splitting,
         seed=seed,
         port=port,
         nuclei=FLEETS[nucleus],
         chaos=chaos,
         as_json=as_json,
     )
-
-
-def split(
-    directory: Annotated[Path, typer.Argument(help="An empty or new folder for the shards.")],
-    clients: Annotated[int, typer.Option(min=1, help="How many clients: device-000, device-001, ...")] = 8,
-    data: DataDirectory = None,
-    splitting: Splitting = "iid",
-    seed: Annotated[int, typer.Option(help="The same seed gives the same shards.")] = 0,
-    as_json: Json = False,
-) -> Result:
-    """Share MNIST out among clients, a folder of IDX files each.
-
-    A part is held out, which no client has.
-    """
-    from cli.digits import from_directory, packaged
-    from cli.split import parse_split, write_shards
-
-    source = from_directory(data) if data else packaged()
-    names = device_names(clients)
-    shards = write_shards(source, directory, names, parse_split(splitting), seed)
-    screen = Screen(quiet=as_json)
-    rows = [
-        (name, str(sum(counts.values())), *(str(counts.get(label, "")) for label in range(10)))
-        for name, counts in shards.counts.items()
-    ]
-    screen.table(Table(columns=("client", "examples", *map(str, range(10))), rows=rows))
-    screen.line(
-        f"shards in {directory / 'clients'}, {len(source.holdout.labels)} held-out examples in {shards.holdout}"
-    )
-    return {"holdout": str(shards.holdout), "clients": shards.counts}
-
-
-def device_names(count: int) -> list[str]:
-    """Names for so many devices, in an order that sorting keeps."""
-    return [f"device-{number:03d}" for number in range(count)]

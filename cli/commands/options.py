@@ -18,9 +18,17 @@ FederationName = Annotated[str, typer.Argument(help="Name of the federation.")]
 Stack = Annotated[str, typer.Option(help="Name of the CloudFormation stack.", callback=_stack_name)]
 Json = Annotated[bool, typer.Option("--json", help="Print one line of JSON on standard output, also of an error.")]
 DataDirectory = Annotated[
-    Path | None, typer.Option("--data", help="Folder with the four IDX files of MNIST; default: 5,000 packaged digits.")
+    Path | None,
+    typer.Option(
+        "--data", help="A folder with one folder a client, or data to split: docs/data.md. Default: 5,000 MNIST digits."
+    ),
 ]
-Splitting = Annotated[str, typer.Option("--split", help="iid, labels:K (K labels a client) or dirichlet:ALPHA.")]
+Splitting = Annotated[
+    str | None,
+    typer.Option(
+        "--split", help="How to split: iid (the default), labels:K (K labels a client), dirichlet:ALPHA, by:COLUMN."
+    ),
+]
 
 Result = object
 """What a command returns: with --json it is printed, as an object with fields that are never taken away."""

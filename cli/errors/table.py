@@ -48,10 +48,20 @@ _OF_FEDGRASS = (
     Kind(
         "too_much_work", USAGE, "a model too large for one function", ("cloud.averager.work.sharding.TooMuchWorkError",)
     ),
-    Kind("invalid_data", USAGE, "data that can't be read", ("cli.digits.DigitsError",)),
-    Kind("invalid_split", USAGE, "no way to split data has this name", ("cli.split.InvalidSplitError",)),
-    Kind("impossible_split", USAGE, "the data can't be split so", ("cli.split.ImpossibleSplitError",)),
-    Kind("folder_not_empty", USAGE, "something is in the folder already", ("cli.split.ShardsExistError",)),
+    Kind("invalid_data", USAGE, "data that can't be read", ("cli.datasets.dataset.DatasetError",)),
+    Kind(
+        "unknown_column", USAGE, "the data have no column of this name", ("cli.datasets.dataset.UnknownColumnError",)
+    ),
+    Kind("invalid_client_data", USAGE, "no folder for each client", ("cli.client_data.ClientDataError",)),
+    Kind("invalid_split", USAGE, "no way to split data has this name", ("cli.datasets.splitting.InvalidSplitError",)),
+    Kind("impossible_split", USAGE, "the data can't be split so", ("cli.datasets.splitting.ImpossibleSplitError",)),
+    Kind("folder_not_empty", USAGE, "something is in the folder already", ("cli.datasets.writing.OutputInUseError",)),
+    Kind(
+        "data_not_written",
+        FAILED,
+        "clients' data can't be written: a full disk, for example",
+        ("cli.datasets.writing.UnwritableOutputError",),
+    ),
     Kind("run_folder_exists", USAGE, "a run is in the folder already", ("reporting.run_writer.RunFolderExistsError",)),
     Kind("no_run_folder", USAGE, "no run is in the folder", ("reporting.run_folder.NoRunFolderError",)),
     Kind(

@@ -6,9 +6,11 @@ import psutil
 import pytest
 
 from cli import digits
+from cli.datasets.dividing import Request
+from cli.datasets.splitting import Split
+from cli.datasets.writing import share_out
 from cli.demo import EXAMPLE, build_component, init_federation
 from cli.project import load
-from cli.split import Split, write_shards
 from sandbox.federated_run import View, run_rounds, wait_for_clients
 from sandbox.nucleus.personality import CLASSIC, LITE
 from sandbox.sandbox import Sandbox
@@ -20,7 +22,7 @@ NUCLEI = (CLASSIC, LITE)
 @pytest.mark.timeout(240)
 def test_rounds_end_while_agents_and_devices_die(tmp_path: Path) -> None:
     project = load(EXAMPLE, rounds=5, deadline_s=25)
-    shards = write_shards(digits.packaged(), tmp_path / "shards", THINGS, Split("iid"), 0)
+    shards = share_out(digits.packaged_source(), Request(Split("iid"), names=tuple(THINGS)), tmp_path / "shards")
     done: set[int] = set()
     with Sandbox() as sandbox:
         component = build_component(project, sandbox.path / "build")

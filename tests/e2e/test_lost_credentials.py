@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from cli import digits
+from cli.datasets.dividing import Request
+from cli.datasets.splitting import Split
+from cli.datasets.writing import share_out
 from cli.demo import EXAMPLE, build_component, init_federation
 from cli.project import load
-from cli.split import Split, write_shards
 from protocol import names
 from sandbox.embedded_aws import EmbeddedAws
 from sandbox.federated_run import View, run_rounds, wait_for_clients
@@ -30,7 +32,7 @@ def told(aws: EmbeddedAws) -> str:
 @pytest.mark.timeout(240)
 def test_a_round_waits_for_credentials_and_outlasts_the_service_that_gives_them(tmp_path: Path) -> None:
     project = load(EXAMPLE, rounds=1, deadline_s=120)
-    shards = write_shards(digits.packaged(), tmp_path / "shards", [THING], Split("iid"), 0)
+    shards = share_out(digits.packaged_source(), Request(Split("iid"), names=(THING,)), tmp_path / "shards")
     reasons: list[str] = []
     stopped: list[ComponentState] = []
     with Sandbox() as sandbox:

@@ -8,14 +8,15 @@ import numpy as np
 from PIL import Image
 
 from cli import digits
-from cli.digits import Source
+from cli.datasets import idx
+from cli.digits import Digits
 
 TRAIN, TEST, HELD_OUT = 240, 80, 400
 """How many digits a device trains on and tests on; and how many are held out from all."""
 
 
 @functools.cache
-def _source() -> Source:
+def _source() -> Digits:
     return digits.packaged()
 
 
@@ -23,8 +24,8 @@ def write_digits(folder: Path, device: int) -> None:
     """MNIST's four IDX files, with digits of this device's own."""
     order = np.random.default_rng(0).permutation(len(_source().train.labels))
     mine = order[device * (TRAIN + TEST) : (device + 1) * (TRAIN + TEST)]
-    digits.write(folder, "train", _source().train.take(mine[:TRAIN]))
-    digits.write(folder, "t10k", _source().train.take(mine[TRAIN:]))
+    idx.write(folder, "train", _source().train.take(mine[:TRAIN]))
+    idx.write(folder, "t10k", _source().train.take(mine[TRAIN:]))
 
 
 def write_photos(folder: Path, device: int) -> None:
@@ -32,13 +33,13 @@ def write_photos(folder: Path, device: int) -> None:
     a link to the folder above, lost+found without rights, an empty and a half-written picture, names that are no text,
     a socket's file and a hidden index."""
     write_digits(folder / "raw", device)
-    pictures = digits.read(folder / "raw", "train")
+    pictures = idx.read(folder / "raw", "train")
     for number, (image, label) in enumerate(zip(pictures.images, pictures.labels, strict=True)):
         path = folder / str(label) / f"IMG_{number:04d}.png"
         path.parent.mkdir(exist_ok=True)
         Image.fromarray(image).save(path)
     for name in ("train", "t10k"):
-        for part in (digits.IMAGES, digits.LABELS):
+        for part in (idx.IMAGES, idx.LABELS):
             (folder / "raw" / f"{name}-{part}").unlink()
     (folder / "raw").rmdir()
     (folder / "latest.png").symlink_to(folder / "gone.png")

@@ -5,22 +5,16 @@ seed is the same.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cli import digits
-from cli.digits import Digits, Source
+from cli.datasets.dataset import Rows
 from cli.plurals import counted
-from protocol import names
 
-LOCAL_TEST_FRACTION = 0.1
-
-Labels = NDArray[np.uint8]
-Shard = NDArray[np.intp]
-"""The indices of one client's examples, sorted."""
+Labels: TypeAlias = NDArray[np.integer]
+"""A number for each example's label."""
 
 
 class InvalidSplitError(ValueError):
@@ -31,36 +25,39 @@ class ImpossibleSplitError(ValueError):
     """These examples cannot be shared out among so many clients in this way."""
 
 
-class ShardsExistError(ValueError):
-    """The directory for the shards is already in use."""
-
-
 class Split(NamedTuple):
-    """How to share out: iid has no parameter, labels has a number of labels a client, dirichlet has alpha."""
+    """How to share out: iid has no parameter, labels has a number of labels a client, dirichlet has alpha, and by has a
+    column, each of whose values is a client."""
 
-    kind: Literal["iid", "labels", "dirichlet"]
+    kind: Literal["iid", "labels", "dirichlet", "by"]
     parameter: float = 0.0
+    column: str = ""
 
-    def apply(self, labels: Labels, clients: int, seed: int) -> list[Shard]:
-        """The shards that this split makes; see the function of its kind."""
-        if self.kind == "labels":
-            return by_labels(labels, clients, int(self.parameter), seed)
-        if self.kind == "dirichlet":
-            return dirichlet(labels, clients, self.parameter, seed)
-        return iid(labels, clients, seed)
+    @property
+    def needs_labels(self) -> bool:
+        """Whether it reckons with what the examples show."""
+        return self.kind in ("labels", "dirichlet")
 
+    def apply(self, labels: Labels, clients: int, seed: int, names: Sequence[str] = ()) -> list[Rows]:
+        """The shards that this split makes of examples with these labels, which `names` has the names of; see the
+        function of its kind. A split by a column has no part in chance, and makes none."""
+        match self.kind:
+            case "iid":
+                return iid(len(labels), clients, seed)
+            case "labels":
+                return by_labels(labels, clients, int(self.parameter), seed, names)
+            case "dirichlet":
+                return dirichlet(labels, clients, self.parameter, seed)
+            case "by":
+                raise InvalidSplitError(f"split {self}: the column decides, not a number of clients")
 
-class Shards(NamedTuple):
-    """What `write_shards` wrote: each client's directory, the directory that no client gets, and how many examples of
-    each label each client has (its local test part included)."""
-
-    clients: dict[str, Path]
-    holdout: Path
-    counts: dict[str, dict[int, int]]
+    def __str__(self) -> str:
+        """The text that names it."""
+        return {"iid": "iid", "by": f"by:{self.column}"}.get(self.kind, f"{self.kind}:{self.parameter:g}")
 
 
 def parse_split(text: str) -> Split:
-    """The split that "iid", "labels:2" or "dirichlet:0.5" names.
+    """The split that "iid", "labels:2", "dirichlet:0.5" or "by:user" names.
 
     Raises:
         InvalidSplitError: it names none.
@@ -73,26 +70,28 @@ def parse_split(text: str) -> Split:
             return Split("labels", int(parameter))
         if kind == "dirichlet" and 0 < float(parameter) < np.inf:
             return Split("dirichlet", float(parameter))
+        if kind == "by" and parameter:
+            return Split("by", column=parameter)
     except ValueError:
         pass  # no number: the message below says what is
     raise InvalidSplitError(
-        f"split {text!r}: use iid, labels:<labels a client, from 1> or dirichlet:<alpha, above 0>, "
-        "such as labels:2 or dirichlet:0.5"
+        f"split {text!r}: use iid, labels:<labels a client, from 1>, dirichlet:<alpha, above 0> or by:<column>, "
+        "such as labels:2, dirichlet:0.5 or by:user"
     )
 
 
-def iid(labels: Labels, clients: int, seed: int) -> list[Shard]:
+def iid(examples: int, clients: int, seed: int) -> list[Rows]:
     """Shards of equal size, give or take one example, drawn at random.
 
     Raises:
         ImpossibleSplitError: more clients than examples, or no client.
     """
-    _check_clients(labels, clients)
-    order = np.random.default_rng(seed).permutation(len(labels))
+    _check_clients(examples, clients)
+    order = np.random.default_rng(seed).permutation(examples)
     return [np.sort(shard) for shard in np.array_split(order, clients)]
 
 
-def by_labels(labels: Labels, clients: int, labels_per_client: int, seed: int) -> list[Shard]:
+def by_labels(labels: Labels, clients: int, labels_per_client: int, seed: int, names: Sequence[str] = ()) -> list[Rows]:
     """Shards with examples of exactly `labels_per_client` labels each; each label's examples are divided evenly among
     the clients that hold it, and every label has as many clients as any other, give or take one.
 
@@ -104,7 +103,7 @@ def by_labels(labels: Labels, clients: int, labels_per_client: int, seed: int) -
         ImpossibleSplitError: more clients than examples, more labels a client than there are, too few clients to hold
             all labels, or a label with fewer examples than clients to hold it.
     """
-    _check_clients(labels, clients)
+    _check_clients(len(labels), clients)
     values, counts = np.unique(labels, return_counts=True)
     if not 1 <= labels_per_client <= len(values):
         raise ImpossibleSplitError(
@@ -117,11 +116,12 @@ def by_labels(labels: Labels, clients: int, labels_per_client: int, seed: int) -
         )
     generator = np.random.default_rng(seed)
     holders = _deal(len(values), clients, labels_per_client, generator)
-    parts: list[list[Shard]] = [[] for _ in range(clients)]
+    parts: list[list[Rows]] = [[] for _ in range(clients)]
     for value, count, held_by in zip(values, counts, holders, strict=True):
         if count < len(held_by):
             raise ImpossibleSplitError(
-                f"label {value} has {count} examples for {len(held_by)} clients that should hold it: use fewer clients"
+                f"label {names[value] if names else value} has {counted(int(count), 'example')} for {len(held_by)} "
+                "clients that should hold it: use fewer clients"
             )
         order = generator.permutation(np.flatnonzero(labels == value))
         for client, part in zip(held_by, np.array_split(order, len(held_by)), strict=True):
@@ -129,7 +129,7 @@ def by_labels(labels: Labels, clients: int, labels_per_client: int, seed: int) -
     return [np.sort(np.concatenate(part)) for part in parts]
 
 
-def dirichlet(labels: Labels, clients: int, alpha: float, seed: int) -> list[Shard]:
+def dirichlet(labels: Labels, clients: int, alpha: float, seed: int) -> list[Rows]:
     """Shards of equal size, give or take one example, each with a mix of labels drawn from Dirichlet(alpha): like that
     of all examples as alpha grows, almost of one label as it goes to 0.
 
@@ -142,7 +142,7 @@ def dirichlet(labels: Labels, clients: int, alpha: float, seed: int) -> list[Sha
     Raises:
         ImpossibleSplitError: more clients than examples, or alpha is not a positive number.
     """
-    _check_clients(labels, clients)
+    _check_clients(len(labels), clients)
     if not 0 < alpha < np.inf:
         raise ImpossibleSplitError(f"alpha {alpha}: use a number above 0")
     generator = np.random.default_rng(seed)
@@ -160,45 +160,28 @@ def dirichlet(labels: Labels, clients: int, alpha: float, seed: int) -> list[Sha
     return shards
 
 
-def write_shards(source: Source, directory: Path, clients: Sequence[str], split: Split, seed: int) -> Shards:
-    """Shares `source.train` out among the named clients and writes IDX files: `directory`/clients/<name> gets the
-    client's train- files, and t10k- files with a stratified tenth of its examples for its local test;
-    `directory`/holdout gets `source.holdout` as t10k- files.
+def stratified(labels: Labels, fraction: float, generator: np.random.Generator) -> Rows:
+    """Sorted indices of a random part of the examples, with each label's share of the whole (largest remainders, at
+    random among equal ones).
 
-    Raises:
-        ShardsExistError: the directory holds something already.
-        ImpossibleSplitError: as `split.apply`, or a client is named twice, or would have fewer than two examples.
-        protocol.names.InvalidNameError: a client's name could not be a thing's.
+    The part has round(fraction * n) examples.
     """
-    if directory.is_file() or (directory.is_dir() and any(directory.iterdir())):
-        raise ShardsExistError(f"{directory} is there already, and not empty: name another directory, or remove it")
-    if len({names.check_thing(client) for client in clients}) < len(clients):
-        raise ImpossibleSplitError("a client is named twice")
-    shards = split.apply(source.train.labels, len(clients), seed)
-    if min(map(len, shards)) < 2:
-        raise ImpossibleSplitError(
-            f"{len(source.train.labels)} examples leave a client of {len(clients)} with a single one, "
-            "and it needs one to train and one to test: use fewer clients"
-        )
-    written = Shards({}, directory / "holdout", {})
-    digits.write(written.holdout, "t10k", source.holdout)
-    for number, (client, shard) in enumerate(zip(clients, shards, strict=True)):
-        own = source.train.take(shard)
-        train, test = _with_local_test(own, np.random.default_rng([seed, number]))
-        path = directory / "clients" / client
-        digits.write(path, "train", train)
-        digits.write(path, "t10k", test)
-        written.clients[client] = path
-        values, counts = np.unique(own.labels, return_counts=True)
-        written.counts[client] = dict(zip(values.tolist(), counts.tolist(), strict=True))
-    return written
+    values, counts = np.unique(labels, return_counts=True)
+    quotas = counts * fraction
+    sizes = np.floor(quotas).astype(np.intp)
+    missing = round(len(labels) * fraction) - int(sizes.sum())
+    sizes[np.lexsort((generator.random(len(values)), sizes - quotas))[:missing]] += 1
+    order = generator.permutation(len(labels))
+    by_label = order[np.argsort(labels[order], kind="stable")]
+    starts = np.cumsum(counts) - counts
+    return np.sort(np.concatenate([by_label[start : start + size] for start, size in zip(starts, sizes, strict=True)]))
 
 
-def _check_clients(labels: Labels, clients: int) -> None:
+def _check_clients(examples: int, clients: int) -> None:
     if clients < 1:
         raise ImpossibleSplitError(f"{clients} clients: use at least one")
-    if clients > len(labels):
-        raise ImpossibleSplitError(f"{clients} clients are more than the {len(labels)} examples: use fewer clients")
+    if clients > examples:
+        raise ImpossibleSplitError(f"{clients} clients are more than the {examples} examples: use fewer clients")
 
 
 def _deal(labels: int, clients: int, labels_per_client: int, generator: np.random.Generator) -> list[list[int]]:
@@ -227,10 +210,3 @@ def _draw(
         drawn = generator.multinomial(missing, open_mix / open_mix.sum())
         taken = np.minimum(taken + drawn, left)
     return taken
-
-
-def _with_local_test(own: Digits, generator: np.random.Generator) -> tuple[Digits, Digits]:
-    fraction = max(LOCAL_TEST_FRACTION, 1 / len(own.labels))
-    test = digits.stratified(own.labels, fraction, generator)
-    train = np.setdiff1d(np.arange(len(own.labels)), test)
-    return own.take(train), own.take(test)

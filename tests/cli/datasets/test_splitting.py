@@ -1,19 +1,16 @@
-"""cli/split.py: what any split must keep, what each kind promises, and what is written for the devices."""
+"""cli/datasets/splitting.py: what any split must keep, and what each kind promises."""
 
 import re
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from torchvision.datasets import mnist
 
-from cli import digits, split
-from cli.digits import Digits, Source
-from cli.split import ImpossibleSplitError, InvalidSplitError, Labels, Shard, ShardsExistError, Split
-from protocol.names import InvalidNameError
+from cli.datasets import splitting as split
+from cli.datasets.dataset import Rows
+from cli.datasets.splitting import ImpossibleSplitError, InvalidSplitError, Labels, Split
 
 SEEDS = st.integers(0, 2**32 - 1)
 LABELS = st.lists(st.integers(0, 9), min_size=1, max_size=300).map(lambda values: np.array(values, np.uint8))
@@ -21,7 +18,7 @@ BALANCED: Labels = np.repeat(np.arange(10, dtype=np.uint8), 400)
 """As the digits are: 4,000 examples, 10 labels."""
 
 
-def check_partition(shards: list[Shard], labels: Labels, clients: int) -> None:
+def check_partition(shards: list[Rows], labels: Labels, clients: int) -> None:
     """Every example is in exactly one shard, and no shard is empty."""
     assert len(shards) == clients
     assert min(map(len, shards)) >= 1
@@ -30,7 +27,7 @@ def check_partition(shards: list[Shard], labels: Labels, clients: int) -> None:
         assert np.array_equal(shard, np.sort(shard))
 
 
-def same(one: list[Shard], other: list[Shard]) -> bool:
+def same(one: list[Rows], other: list[Rows]) -> bool:
     return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
@@ -41,10 +38,10 @@ def same(one: list[Shard], other: list[Shard]) -> bool:
 @settings(deadline=None)
 def test_iid_gives_each_example_to_one_client(labels: Labels, clients: int, seed: int) -> None:
     assume(clients <= len(labels))
-    shards = split.iid(labels, clients, seed)
+    shards = split.iid(len(labels), clients, seed)
     check_partition(shards, labels, clients)
     assert np.ptp([len(shard) for shard in shards]) <= 1
-    assert same(shards, split.iid(labels, clients, seed))
+    assert same(shards, split.iid(len(labels), clients, seed))
 
 
 @given(LABELS, st.integers(1, 60), st.integers(1, 10), SEEDS)
@@ -100,7 +97,7 @@ def test_more_clients_than_examples_are_refused(text: str) -> None:
 # --- each kind ---
 
 
-def skew(shards: list[Shard]) -> float:
+def skew(shards: list[Rows]) -> float:
     """Mean total variation distance of a client's mix of labels to that of all: 0 is none, 0.9 one label of 10."""
     everywhere = np.bincount(BALANCED, minlength=10) / len(BALANCED)
     mixes = [np.bincount(BALANCED[shard], minlength=10) / len(shard) for shard in shards]
@@ -108,7 +105,7 @@ def skew(shards: list[Shard]) -> float:
 
 
 def test_dirichlet_is_the_more_skewed_the_smaller_alpha_is() -> None:
-    assert skew(split.iid(BALANCED, 20, 0)) < 0.15
+    assert skew(split.iid(len(BALANCED), 20, 0)) < 0.15
     steps = [skew(split.dirichlet(BALANCED, 20, alpha, 0)) for alpha in (1000.0, 10.0, 1.0, 0.01)]
     assert steps == sorted(steps)
     assert steps[0] < 0.15
@@ -155,6 +152,12 @@ def test_a_split_is_named_by_a_text() -> None:
     assert split.parse_split("iid") == Split("iid")
     assert split.parse_split("labels:2") == Split("labels", 2)
     assert split.parse_split("dirichlet:0.5") == Split("dirichlet", 0.5)
+    assert split.parse_split("by:user: name") == Split("by", column="user: name")
+
+
+@pytest.mark.parametrize("text", ["iid", "labels:2", "dirichlet:0.5", "by:user"])
+def test_a_split_tells_the_text_that_names_it(text: str) -> None:
+    assert str(split.parse_split(text)) == text
 
 
 @pytest.mark.parametrize(
@@ -171,6 +174,8 @@ def test_a_split_is_named_by_a_text() -> None:
         "dirichlet:0",
         "dirichlet:nan",
         "dirichlet:x",
+        "by",
+        "by:",
     ],
 )
 def test_a_text_that_names_no_split_is_refused(text: str) -> None:
@@ -178,92 +183,18 @@ def test_a_text_that_names_no_split_is_refused(text: str) -> None:
         split.parse_split(text)
 
 
-# --- what is written ---
+# --- a part with each label's share ---
 
 
-@pytest.fixture(scope="module")
-def source() -> Source:
-    return digits.packaged()
+def test_a_stratified_part_has_each_label_s_share() -> None:
+    labels = np.repeat(np.arange(3, dtype=np.uint8), [100, 50, 10])
+    part = split.stratified(labels, 0.25, np.random.default_rng(0))
+    assert len(part) == len(set(part.tolist())) == 40
+    assert np.all(np.abs(np.bincount(labels[part]) - np.array([25, 12.5, 2.5])) < 1)
 
 
-def key(images: Digits) -> Counter[tuple[bytes, int]]:
-    pairs = zip(images.images, images.labels, strict=True)
-    return Counter((image.tobytes(), int(label)) for image, label in pairs)
-
-
-@pytest.mark.parametrize("text", ["iid", "labels:2", "dirichlet:0.5"])
-def test_written_shards_hold_every_digit_once_and_none_of_the_holdout(
-    source: Source, tmp_path: Path, text: str
-) -> None:
-    clients = [f"device-{number}" for number in range(8)]
-    shards = split.write_shards(source, tmp_path / "shards", clients, split.parse_split(text), seed=7)
-
-    everything: Counter[tuple[bytes, int]] = Counter()
-    for name in clients:
-        train, test = (digits.read(shards.clients[name], part) for part in ("train", "t10k"))
-        assert len(test.labels) == round((len(train.labels) + len(test.labels)) / 10)
-        counts = Counter(train.labels.tolist()) + Counter(test.labels.tolist())
-        assert dict(counts) == shards.counts[name]
-        for label, count in counts.items():
-            assert abs(int((test.labels == label).sum()) - count / 10) < 1
-        everything += key(train) + key(test)
-    assert everything == key(source.train)
-    assert key(digits.read(shards.holdout, "t10k")) == key(source.holdout)
-    assert sorted(shards.clients) == sorted(path.name for path in (tmp_path / "shards" / "clients").iterdir())
-
-
-def test_the_same_seed_writes_the_same_bytes(source: Source, tmp_path: Path) -> None:
-    written = []
-    for directory in (tmp_path / "one", tmp_path / "two"):
-        split.write_shards(source, directory, ["a", "b"], Split("dirichlet", 0.5), seed=3)
-        written.append({file.relative_to(directory): file.read_bytes() for file in directory.rglob("*-ubyte")})
-    assert len(written[0]) == 2 * 4 + 2
-    assert written[0] == written[1]
-
-
-def test_torchvision_reads_what_is_written(source: Source, tmp_path: Path) -> None:
-    shards = split.write_shards(source, tmp_path / "shards", ["a", "b"], Split("iid"), seed=0)
-    path = shards.clients["a"]
-    images = mnist.read_image_file(str(path / "train-images-idx3-ubyte"))
-    labels = mnist.read_label_file(str(path / "train-labels-idx1-ubyte"))
-    expected = digits.read(path, "train")
-    assert np.array_equal(images.numpy(), expected.images)
-    assert np.array_equal(labels.numpy(), expected.labels)
-
-
-@given(st.integers(2, 40), st.integers(1, 20), SEEDS)
-@settings(max_examples=25, deadline=None)
-def test_each_client_has_something_to_train_and_something_to_test(
-    tmp_path_factory: pytest.TempPathFactory, examples: int, clients: int, seed: int
-) -> None:
-    assume(examples >= 2 * clients)
-    labels = (np.arange(examples) % 10).astype(np.uint8)
-    few = Digits(np.zeros((examples, 2, 2), np.uint8), labels)
-    names = [f"device-{number}" for number in range(clients)]
-    directory = tmp_path_factory.mktemp("shards") / "few"
-    shards = split.write_shards(Source(few, few), directory, names, Split("iid"), seed)
-    for path in shards.clients.values():
-        assert len(digits.read(path, "train").labels) >= 1
-        assert len(digits.read(path, "t10k").labels) >= 1
-
-
-def test_a_client_with_a_single_example_is_refused(source: Source, tmp_path: Path) -> None:
-    few = Source(source.train.take(np.arange(3)), source.holdout)
-    with pytest.raises(ImpossibleSplitError, match="3 examples leave a client of 2 with a single one"):
-        split.write_shards(few, tmp_path / "shards", ["a", "b"], Split("iid"), seed=0)
-    assert not (tmp_path / "shards").exists()
-
-
-def test_a_directory_in_use_is_left_alone(source: Source, tmp_path: Path) -> None:
-    (tmp_path / "mine").write_text("")
-    for directory in (tmp_path, tmp_path / "mine"):
-        with pytest.raises(ShardsExistError, match=re.escape(str(directory))):
-            split.write_shards(source, directory, ["a"], Split("iid"), seed=0)
-    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
-
-
-def test_names_that_cannot_be_things_or_are_said_twice_are_refused(source: Source, tmp_path: Path) -> None:
-    with pytest.raises(InvalidNameError, match=re.escape("thing name '../a'")):
-        split.write_shards(source, tmp_path / "shards", ["../a"], Split("iid"), seed=0)
-    with pytest.raises(ImpossibleSplitError, match="twice"):
-        split.write_shards(source, tmp_path / "shards", ["a", "a"], Split("iid"), seed=0)
+def test_a_part_of_labels_that_are_there_once_each_favours_none_of_them() -> None:
+    labels = np.arange(100)
+    parts = [split.stratified(labels, 0.2, np.random.default_rng(seed)) for seed in range(200)]
+    assert {len(part) for part in parts} == {20}
+    assert np.mean(parts) == pytest.approx(49.5, abs=2)
