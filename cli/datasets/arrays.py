@@ -15,9 +15,10 @@ from cli.datasets.files import default_label, place_columns
 
 Arrays: TypeAlias = dict[str, NDArray[Any]]
 
-_PART = re.compile(r"(?:(?P<before>train|test)_(?P<rest>.+)|(?P<name>.+)_(?P<after>train|test))")
-_SIMPLE = "biufSU"
-"""Kinds of types whose values are numbers, truth values or texts."""
+_PART = re.compile(r"(?:(?P<before>train|val|test)_(?P<rest>.+)|(?P<name>.+)_(?P<after>train|val|test))")
+_MOST_CLASSES = 1000
+_SIMPLE = "biufSUM"
+"""Kinds of types whose values are numbers, truth values, texts or dates."""
 
 
 class ArraySet:
@@ -37,6 +38,8 @@ class ArraySet:
                 self._flat.update({field: array[field] for field in array.dtype.names if array[field].ndim == 1})
             elif array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 1):
                 self._flat[name] = array.reshape(-1)
+            elif _is_one_hot(array):
+                self._flat[name] = array.argmax(axis=1)
         self._flat = {name: array for name, array in self._flat.items() if array.dtype.kind in _SIMPLE}
         self._flat.update({name: np.array(values) for name, values in places.items() if name not in self._flat})
 
@@ -45,7 +48,7 @@ class ArraySet:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The arrays that have one plain value an example."""
+        """The arrays that have one plain value an example, or a one in the place of its class and zeros elsewhere."""
         return tuple(self._flat)
 
     @property
@@ -71,17 +74,15 @@ class ArraySet:
 
 def open_npz(path: Path, files: list[Path], left_out: tuple[str, ...]) -> Source:
     """One NPZ file, or several with the same arrays. Arrays named x_train and x_test, or train_x and test_x, are x in
-    two parts: what is for tests is the source's own holdout.
+    two parts: what is for tests is the source's own holdout. A part named val is joined to that for training.
 
     Raises:
         DatasetError: a file can't be read, or its arrays are of different lengths, or others than those of the first.
     """
     contents = [_read_npz(file) for file in files]
-    parts = [_parts(content) for content in contents]
-    if all(test for _, test in parts) and len(files) == 1:
+    parts = [_parts(file, content) for file, content in zip(files, contents, strict=True)]
+    if len(files) == 1 and parts[0]:
         train, test = parts[0]
-        _length(files[0], train), _length(files[0], test)
-        _check_alike(files[0], train, files[0], test)
         return Source(
             path,
             "npz",
@@ -149,23 +150,35 @@ def _read_npy(path: Path) -> NDArray[Any]:
 def _unreadable(path: Path, error: Exception) -> DatasetError:
     if isinstance(error, DatasetError):
         return error
-    if "allow_pickle" in str(error):
+    if any(said in str(error) for said in ("Object arrays", "Python objects")):
         return DatasetError(
             f"{path} holds Python objects, which could run code when they are read, so they never are: "
             "save arrays of numbers or texts (dtype other than object)"
         )
-    return DatasetError(f"{path} can't be read: {error}; save it again with numpy.save or numpy.savez")
+    reason = "it is none of numpy's files" if "pickle" in str(error) else str(error)
+    return DatasetError(f"{path} can't be read: {reason}; save it again with numpy.save or numpy.savez")
 
 
-def _parts(arrays: Arrays) -> tuple[Arrays, Arrays]:
-    """Arrays for training and for tests by the names that they have without that; nothing if not all tell."""
-    parts: dict[str, Arrays] = {"train": {}, "test": {}}
+def _parts(path: Path, arrays: Arrays) -> tuple[Arrays, Arrays] | None:
+    """Arrays for training and for tests, by the names that they have without that; None if their names don't tell."""
+    parts: dict[str, Arrays] = {}
     for name, array in arrays.items():
         match = _PART.fullmatch(name)
         if match is None:
-            return {}, {}
-        parts[match["before"] or match["after"]][match["rest"] or match["name"]] = array
-    return parts["train"], parts["test"]
+            return None
+        parts.setdefault(match["before"] or match["after"], {})[match["rest"] or match["name"]] = array
+    if not {"train", "test"} <= parts.keys():
+        return None
+    for part in parts.values():
+        _length(path, part)
+        _check_alike(path, parts["train"], path, part)
+    return _joined([parts[name] for name in ("train", "val") if name in parts]), parts["test"]
+
+
+def _is_one_hot(array: NDArray[Any]) -> bool:
+    if array.ndim != 2 or array.shape[1] > _MOST_CLASSES or array.dtype.kind not in "biuf":
+        return False
+    return bool(((array == 0) | (array == 1)).all() and (array.sum(axis=1) == 1).all())
 
 
 def _length(path: Path, arrays: Arrays) -> int:

@@ -11,6 +11,7 @@ Rows: TypeAlias = NDArray[np.intp]
 """Indices of examples, sorted."""
 
 _NAMED_COLUMNS = 20
+_LONGEST_NAME = 60
 _DISTINCT_LABELS = 20
 _EXAMPLES_A_LABEL = 10
 
@@ -88,15 +89,20 @@ def column_of(dataset: Dataset, name: str) -> Column:
         return dataset.column(name)
     folded = {column.casefold(): column for column in dataset.columns}
     near = difflib.get_close_matches(name.casefold(), folded, n=1)
-    meant = f"; did you mean {folded[near[0]]!r}?" if near else ""
-    shown = ", ".join(map(repr, dataset.columns[:_NAMED_COLUMNS])) or "none"
+    meant = f"; did you mean {named(folded[near[0]])}?" if near else ""
+    shown = ", ".join(map(named, dataset.columns[:_NAMED_COLUMNS])) or "none"
     more = len(dataset.columns) - _NAMED_COLUMNS
     others = f" and {more} more" if more > 0 else ""
     raise UnknownColumnError(f"{dataset.path} has no column {name!r}{meant} (its columns: {shown}{others})")
 
 
+def named(text: str) -> str:
+    """A name out of the data, for a message."""
+    return repr(text if len(text) <= _LONGEST_NAME else f"{text[:_LONGEST_NAME]}...")
+
+
 def coded(values: NDArray[np.generic]) -> Column:
-    """A column from an array [n] of numbers, truth values or texts; NaN is none."""
+    """A column from an array [n], not empty, of numbers, truth values or texts; NaN and "" are none."""
     if values.dtype.kind == "f":
         numbers = values.astype(np.float64)
         missing = np.isnan(numbers)
@@ -107,8 +113,7 @@ def coded(values: NDArray[np.generic]) -> Column:
         filled[~missing] = codes
         return Column(texts, filled, fractional=not whole)
     different, codes = np.unique(values, return_inverse=True)
-    return Column(tuple(map(_text, different.tolist())), codes.astype(np.intp))
-
-
-def _text(value: object) -> str:
-    return value.decode(errors="backslashreplace") if isinstance(value, bytes) else str(value)
+    names = [value.decode(errors="backslashreplace") if isinstance(value, bytes) else str(value) for value in different]
+    if names[0] == "":  # which sorts before all others
+        return Column(tuple(names[1:]), codes.astype(np.intp) - 1)
+    return Column(tuple(names), codes.astype(np.intp))

@@ -4,7 +4,7 @@ import csv
 import gzip
 import io
 import zlib
-from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
@@ -60,22 +60,38 @@ def read_header(path: Path) -> Header:
     return Header(columns, separator)
 
 
-def explain(path: Path, header: Header, error: Exception) -> DatasetError:
-    """Why polars could not read a file, told by its lines."""
+def read_carefully(path: Path, header: Header) -> dict[str, list[str | None]]:
+    """The columns of a file that polars refuses, by Python's own reader: slow, but it takes a quote within a value for
+    what it is, and knows on which line it is.
+
+    Raises:
+        DatasetError: a row has more values than there are columns, or a quote is not closed, or it is no UTF-8.
+    """
+    columns: dict[str, list[str | None]] = {name: [] for name in header.columns}
+    line = 1
     try:
         with _opened(path) as file, io.TextIOWrapper(file, "utf-8-sig", newline="") as text:
-            for line, row in _rows(text, header.separator):
-                if len(row) > len(header.columns):
-                    return DatasetError(
-                        f"{path}, line {line}: {len(row)} values for {len(header.columns)} columns; quote values that "
-                        f"have a {header.separator!r} in them"
+            reader = csv.reader(text, delimiter=header.separator, strict=True)
+            for row in reader:
+                if len(row) > len(columns):
+                    raise DatasetError(
+                        f"{path}, line {line}: {len(row)} values for {len(columns)} columns; quote values that have a "
+                        f"{header.separator!r} in them"
                     )
-    except UnicodeDecodeError:
-        return not_utf8(path)
-    except (OSError, EOFError, zlib.error, csv.Error) as other:
-        return _unreadable(path, other)
-    reason = " ".join(str(error).split())[:200]
-    return DatasetError(f"{path} can't be read as CSV; look for a quote that is not closed, or not doubled: {reason}")
+                for values, value in zip_longest(columns.values(), row):
+                    values.append(value or None)
+                line = reader.line_num + 1
+    except UnicodeDecodeError as error:
+        raise not_utf8(path) from error
+    except csv.Error as error:
+        raise DatasetError(
+            f"{path}, line {line}: {error}; look for a quote that is not closed, and write one within quotes twice"
+        ) from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise _unreadable(path, error) from error
+    for values in columns.values():
+        del values[0]
+    return columns
 
 
 def not_utf8(path: Path) -> DatasetError:
@@ -98,15 +114,6 @@ def _first_row(text: str, separator: str) -> list[str]:
         return next(csv.reader(io.StringIO(text, newline=""), delimiter=separator), [])
     except csv.Error:
         return []
-
-
-def _rows(text: io.TextIOWrapper, separator: str) -> Iterator[tuple[int, list[str]]]:
-    """Each row, and the number of the line that it begins on."""
-    reader = csv.reader(text, delimiter=separator)
-    line = 1
-    for row in reader:
-        yield line, row
-        line = reader.line_num + 1
 
 
 def _opened(path: Path) -> BinaryIO:

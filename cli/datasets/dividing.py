@@ -6,12 +6,13 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from cli.datasets import splitting, thing_names
-from cli.datasets.dataset import Column, Dataset, Rows, column_of
+from cli.datasets.dataset import Column, Dataset, Rows, column_of, named
 from cli.datasets.splitting import ImpossibleSplitError, InvalidSplitError, Split
 from cli.plurals import counted
 from protocol.names import check_thing
 
 _NAMED = 5
+_NAMED_COLUMNS = 20
 
 
 class Holdout(NamedTuple):
@@ -38,8 +39,8 @@ class Request(NamedTuple):
 
 
 class Division(NamedTuple):
-    """Who gets which rows. `labels` is the column `label`, if there is one; `values` has what each client stands for, if
-    a column decides; `notes` is what a person should know."""
+    """Who gets which rows. `labels` is the column `label`, if there is one; `values` has what each client stands for
+    if a column decides; `notes` is what a person should know."""
 
     clients: dict[str, Rows]
     holdout: Rows
@@ -97,9 +98,10 @@ def _labels(dataset: Dataset, request: Request) -> tuple[str | None, Column | No
     if dataset.label is not None:
         return dataset.label, dataset.column(dataset.label)
     if request.split.needs_labels:
+        columns = ", ".join(map(named, dataset.columns[:_NAMED_COLUMNS])) or "no columns"
         raise ImpossibleSplitError(
             f"split {request.split}: {dataset.path} has no labels that fedgrass knows of; name their column with "
-            f"--label (there are {', '.join(dataset.columns[:20]) or 'no columns'}), or use iid or by:<column>"
+            f"--label (there are {columns}), or use iid or by:<column>"
         )
     return None, None
 
@@ -114,11 +116,12 @@ def _usable(examples: int, columns: dict[str | None, Column | None]) -> tuple[Ro
         without = column.codes < 0
         if without.any():
             first = int(np.argmax(without)) + 1
-            notes.append(f"{counted(int(without.sum()), 'row')} without a {name} left out, the first is row {first:,}")
+            rows = counted(int(without.sum()), "example")
+            notes.append(f"{rows} without a value in {named(name or '')} left out; the first is number {first:,}")
             usable &= ~without
     if not usable.any():
-        named = " and ".join(repr(name) for name, column in columns.items() if column is not None)
-        raise ImpossibleSplitError(f"no row has a value in {named}: name another column")
+        both = " and ".join(named(name or "") for name, column in columns.items() if column is not None)
+        raise ImpossibleSplitError(f"no example has a value in {both}: name another column")
     return np.flatnonzero(usable), notes
 
 
@@ -127,6 +130,8 @@ def _at_random(request: Request, holdout: Holdout, usable: Rows, labels: Column 
         raise ImpossibleSplitError(
             f"holdout {holdout}: only a split by a column can leave out clients; use such as 20%"
         )
+    if request.names and request.clients not in (None, len(request.names)):
+        raise ImpossibleSplitError(f"{counted(len(request.names), 'name')} for {request.clients:,} clients: name each")
     count = len(request.names) or request.clients or 0
     names = _checked(request.names) or thing_names.numbered(count)
     codes = np.zeros(len(usable), np.intp) if labels is None else labels.codes[usable]

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from cli.datasets.dataset import Column
+from components.text import printable
 
 _LABEL_NAMES = ("label", "labels", "class", "target", "targets", "y")
 
@@ -22,11 +23,10 @@ def place_columns(path: Path, files: Sequence[Path], lengths: Sequence[int]) -> 
     file lies in. One file has no such columns, and files side by side have no folders."""
     if path in files:
         return {}
-    names = [file.relative_to(path).as_posix() for file in files]
-    stems = [name.split("/")[-1].split(".")[0] for name in names]
+    folders = [printable(file.parent.relative_to(path).as_posix().removeprefix(".")) for file in files]
+    stems = [printable(file.name.split(".")[0]) for file in files]
     if len(set(stems)) < len(stems):
-        stems = names
-    folders = [os.path.dirname(name) for name in names]  # noqa: PTH120 - "" for none
+        stems = [f"{folder}/{stem}" if folder else stem for folder, stem in zip(folders, stems, strict=True)]
     columns = {"file": stems} if not any(folders) else {"file": stems, "folder": folders}
     return {
         column: [value for value, length in zip(values, lengths, strict=True) for _ in range(length)]

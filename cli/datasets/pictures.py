@@ -105,7 +105,7 @@ class _PartOfSource:
         loose = [file for file in files if file.parent == root]
         if loose:
             raise DatasetError(
-                f"{counted(len(loose), 'picture')} lie in {root} itself, such as {loose[0].name}: "
+                f"{root} itself has {counted(len(loose), 'picture')} in it, such as {loose[0].name}: "
                 "put each into a folder that has its label as its name"
             )
         self._folder, self._root = folder, root

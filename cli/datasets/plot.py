@@ -1,5 +1,6 @@
 """A picture of who has what."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,12 @@ def draw(record: SplitRecord, path: Path) -> None:
 
     names = list(record.clients)[:_MOST_CLIENTS]
     labels = record.labels[:_MOST_LABELS]
-    with rc_context({"svg.hashsalt": "fedgrass", "svg.fonttype": "none", "text.parse_math": False}):
-        figure = Figure(figsize=(8, min(40, 1.6 + 0.22 * len(names))), layout="constrained")
+    with (
+        rc_context({"svg.hashsalt": "fedgrass", "svg.fonttype": "none", "text.parse_math": False}),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore", UserWarning)  # of letters that its font lacks: who shows the file has others
+        figure = Figure(figsize=(8, min(40, 3 + 0.22 * len(names))), layout="constrained")
         axes = figure.add_subplot()
         if labels:
             counts = np.array([[record.clients[name].labels.get(label, 0) for label in labels] for name in names])

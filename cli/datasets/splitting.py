@@ -181,7 +181,7 @@ def _check_clients(examples: int, clients: int) -> None:
     if clients < 1:
         raise ImpossibleSplitError(f"{clients} clients: use at least one")
     if clients > examples:
-        raise ImpossibleSplitError(f"{clients} clients are more than the {examples} examples: use fewer clients")
+        raise ImpossibleSplitError(f"{clients:,} clients are more than the {examples:,} examples: use fewer clients")
 
 
 def _deal(labels: int, clients: int, labels_per_client: int, generator: np.random.Generator) -> list[list[int]]:

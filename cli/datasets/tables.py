@@ -64,12 +64,15 @@ class Table:
         """data.csv, with the source's separator, or data.parquet."""
         directory.mkdir(parents=True)
         part = self._frame[rows]
-        if self._separator is None:
-            with (directory / "data.parquet").open("xb") as file:
-                part.write_parquet(file)
-        else:
-            with (directory / "data.csv").open("xb") as file:
-                part.write_csv(file, separator=self._separator)
+        try:
+            if self._separator is None:
+                with (directory / "data.parquet").open("xb") as file:
+                    part.write_parquet(file)
+            else:
+                with (directory / "data.csv").open("xb") as file:
+                    part.write_csv(file, separator=self._separator)
+        except PolarsError as error:  # which it makes of the system's error
+            raise OSError(" ".join(str(error).split())) from error
 
 
 def _coded(series: pl.Series) -> Column:
@@ -89,12 +92,25 @@ def open_csv(path: Path, files: list[Path], left_out: tuple[str, ...]) -> Source
     for file in files:
         own = header if file == files[0] else delimited.read_header(file)
         _check_columns(files[0], header.columns, file, own.columns)
-        try:
-            frame = pl.read_csv(file, infer_schema=False, separator=own.separator)
-        except (PolarsError, OSError) as error:
-            raise delimited.explain(file, own, error) from error
-        frames.append(frame.select(header.columns))
+        frames.append(_read_csv(file, own).select(header.columns))
     return _source(path, "csv", files, frames, header.separator, left_out)
+
+
+def _read_csv(file: Path, header: delimited.Header) -> pl.DataFrame:
+    try:
+        return pl.read_csv(_for_polars(file), infer_schema=False, separator=header.separator)
+    except (PolarsError, OSError):
+        columns = delimited.read_carefully(file, header)
+        return pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String()))
+
+
+def _for_polars(file: Path) -> Path | bytes:
+    """What polars takes: a path, unless that is no text."""
+    try:
+        str(file).encode()
+    except UnicodeEncodeError:
+        return file.read_bytes()
+    return file
 
 
 def open_parquet(path: Path, files: list[Path], left_out: tuple[str, ...]) -> Source:
@@ -106,7 +122,7 @@ def open_parquet(path: Path, files: list[Path], left_out: tuple[str, ...]) -> So
     frames: list[pl.DataFrame] = []
     for file in files:
         try:
-            frame = pl.read_parquet(file, glob=False)
+            frame = pl.read_parquet(_for_polars(file), glob=False)
         except (PolarsError, OSError) as error:
             reason = " ".join(str(error).split())[:200]
             raise DatasetError(f"{file} can't be read as Parquet: {reason}; get the file again") from error

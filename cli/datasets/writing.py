@@ -3,10 +3,10 @@ it was made. All of it appears, or nothing does."""
 
 import hashlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 import numpy as np
@@ -31,6 +31,10 @@ class OutputInUseError(ValueError):
     """The directory for the clients' data is already in use, or can't be one."""
 
 
+class UnwritableOutputError(OSError):
+    """The clients' data can't be written; the text says why."""
+
+
 class Share(msgspec.Struct, frozen=True, omit_defaults=True):
     """What one client has, or the holdout: how many examples, and how many of each label. `value` is what of the column
     of a split by one it stands for."""
@@ -41,8 +45,8 @@ class Share(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class SplitRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How a split was made, and what it gave: the content of split.json. `sha256` is that of the source, if it is a file;
-    else that of the lines which sha256sum would write about its files."""
+    """How a split was made, and what it gave: the content of split.json. `sha256` is that of the source, if it is a
+    file; else that of the lines which sha256sum would write about its files."""
 
     v: int
     source: str
@@ -60,6 +64,10 @@ class SplitRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     holdout: Share | None = None
 
 
+Draw: TypeAlias = Callable[[SplitRecord, Path], None]
+"""Draws who has what into a file."""
+
+
 class Written(NamedTuple):
     """What `write` wrote."""
 
@@ -68,23 +76,23 @@ class Written(NamedTuple):
     record: SplitRecord
 
 
-def share_out(source: Source, request: Request, directory: Path) -> Written:
-    """Divides a source's examples as the request says, and writes each client's.
+def share_out(source: Source, request: Request, directory: Path, draw: Draw | None = None) -> Written:
+    """Divides a source's examples as the request says, and writes each client's; `draw` may add a picture.
 
     Raises:
         as cli.datasets.dividing.divide, and as `write`.
     """
     _check_free(directory, source)
     division = divide(source.examples, request, held_out_already=source.holdout is not None)
-    return write(source, division, request, directory)
+    return write(source, division, request, directory, draw)
 
 
-def write(source: Source, division: Division, request: Request, directory: Path) -> Written:
+def write(source: Source, division: Division, request: Request, directory: Path, draw: Draw | None = None) -> Written:
     """Writes the clients' folders, the holdout's if there is one, and the record into `directory`.
 
     Raises:
         OutputInUseError: the directory holds something already, or lies in the source.
-        OSError: it can't be written, as on a full disk; what was written is removed.
+        UnwritableOutputError: it can't be written, as on a full disk; what was written is removed.
     """
     _check_free(directory, source)
     with _all_or_nothing(directory) as unfinished:
@@ -97,6 +105,8 @@ def write(source: Source, division: Division, request: Request, directory: Path)
         record = describe(source, division, request)
         content = msgspec.json.format(msgspec.json.encode(record), indent=2)
         (unfinished / RECORD).write_bytes(content + b"\n")
+        if draw is not None:
+            draw(record, unfinished / PLOT)
     holdout = directory / HOLDOUT if record.holdout is not None else None
     return Written({name: directory / CLIENTS / name for name in division.clients}, holdout, record)
 
@@ -180,10 +190,14 @@ def _all_or_nothing(directory: Path) -> Iterator[Path]:
         for path in sorted(unfinished.iterdir(), key=lambda path: (path.name == RECORD, path.name)):
             path.rename(directory / path.name)
         unfinished.rmdir()
-    except BaseException:
+    except BaseException as error:
         for path in (unfinished, directory / CLIENTS, directory / HOLDOUT):
             shutil.rmtree(path, ignore_errors=True)
+        (directory / PLOT).unlink(missing_ok=True)
         for path in made:
             if path.is_dir() and not any(path.iterdir()):
                 path.rmdir()
+        if isinstance(error, OSError):
+            reason = error.strerror or f"{error} (is the disk full?)"
+            raise UnwritableOutputError(f"{directory} can't be written: {reason}; nothing of it is left") from error
         raise

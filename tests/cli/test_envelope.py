@@ -28,7 +28,8 @@ def error_of(ran: Ran) -> tuple[int, str]:
 
 
 def test_a_result_is_in_the_envelope_and_nothing_else_is_printed(tmp_path: Path) -> None:
-    ran = fedgrass("split", str(tmp_path / "shards"), "--clients", "2", "--json")
+    (tmp_path / "data.csv").write_text("x\n" + "1\n" * 10)
+    ran = fedgrass("split", str(tmp_path / "data.csv"), str(tmp_path / "shared"), "--clients", "2", "--json")
     assert (ran.status, ran.error) == (0, "")
     assert ran.envelope.keys() == {"v", "command", "ok", "exit_code", "result"}
     assert (ran.envelope["command"], ran.envelope["ok"], ran.envelope["exit_code"]) == ("split", True, 0)
@@ -78,8 +79,8 @@ def test_json_behind_two_dashes_or_as_a_value_is_none(tmp_path: Path, monkeypatc
         (("deploy", "nowhere"), 2, "invalid_project"),
         (("deploy",), 3, "endpoint_unreachable"),
         (("what-leaves", "nowhere"), 2, "no_work_directory"),
-        (("split", "shards", "--split", "labels:many"), 2, "invalid_split"),
-        (("split", "shards", "--data", "nowhere"), 2, "invalid_data"),
+        (("split", "data.csv", "shared", "--split", "labels:many"), 2, "invalid_split"),
+        (("split", "nowhere", "shared"), 2, "invalid_data"),
         (("plan", "--clients", "2", "--model", "task.py"), 2, "invalid_model"),
         (("status",), 3, "endpoint_unreachable"),
         (("expel", "device-7"), 3, "endpoint_unreachable"),

@@ -56,7 +56,7 @@ def test_an_option_that_does_not_exist_is_repeated_as_text(capsys: pytest.Captur
         ("deploy", HOSTILE),
         ("demo", "--split", HOSTILE),
         ("demo", "--data", HOSTILE),
-        ("split", HOSTILE + "/new", "--split", HOSTILE),
+        ("split", HOSTILE, "new", "--split", HOSTILE),
         ("plan", "--clients", "1", "--model", HOSTILE),
         ("plan", "--clients", HOSTILE),
         ("start", HOSTILE),
@@ -86,11 +86,24 @@ def test_names_and_paths_are_text(
 
 def test_a_path_with_brackets_is_shown_whole(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     directory = tmp_path / "[red]shards[/red]" / HOSTILE.replace("/", "|")
-    status, text = told(capsys, "split", str(directory), "--clients", "2")
+    (tmp_path / "data.csv").write_text("x\n" + "1\n" * 10)
+    status, text = told(capsys, "split", str(tmp_path / "data.csv"), str(directory), "--clients", "2")
     assert status == 0
     assert f"{tmp_path}/[red]shards[/red]/{SHOWN.replace('/', '|')}/holdout" in text
-    status, text = told(capsys, "split", os.fsdecode(bytes(tmp_path) + b"/caf\xe9"), "--json")
+    cafe = os.fsdecode(bytes(tmp_path) + b"/caf\xe9")
+    status, text = told(capsys, "split", str(tmp_path / "data.csv"), cafe, "--json")
     assert json.loads(text)["result"]["holdout"] == f"{tmp_path}/caf\udce9/holdout"
+
+
+def test_what_a_table_has_in_it_is_text(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    quoted = HOSTILE.replace('"', '""')
+    (tmp_path / "data.csv").write_text(f'"{quoted}",label\n' + f'"{quoted}","{quoted}"\n' * 10)
+    out = tmp_path / "out"
+    status, text = told(capsys, "split", str(tmp_path / "data.csv"), str(out), "--clients", "2")
+    assert (status, "[bold]x[/]" in text) == (0, True)
+    status, text = told(capsys, "split", str(tmp_path / "data.csv"), "other", "--split", "by:nobody")
+    assert (status, "[bold]x[/]" in text) == (2, True)
+    assert json.loads((out / "split.json").read_text())["labels"]
 
 
 def test_what_devices_have_said_is_text_in_a_timeline(

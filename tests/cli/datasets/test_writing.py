@@ -1,11 +1,14 @@
 """cli/datasets/writing.py: what is written for the clients, and what is left behind when it can't be."""
 
 import re
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
 import msgspec
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -13,12 +16,14 @@ from torchvision.datasets import mnist
 
 from cli import digits
 from cli.datasets import idx
-from cli.datasets.dataset import Source
+from cli.datasets.dataset import Rows, Source
 from cli.datasets.dividing import Request
 from cli.datasets.idx import Images, ImageSet
+from cli.datasets.opening import open_source
 from cli.datasets.splitting import ImpossibleSplitError, parse_split
 from cli.datasets.writing import OutputInUseError, SplitRecord, Written, share_out
 from protocol.names import InvalidNameError
+from tests.paths import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -126,3 +131,64 @@ def test_the_record_of_a_split_tells_how_to_make_it_again(source: Source, tmp_pa
     assert again.record == record
     assert record.holdout is not None
     assert (record.v, record.kind, record.holdout.examples) == (1, "idx", 1000)
+
+
+class Interrupted(ImageSet):
+    """Ctrl-C comes when the second client's files are written."""
+
+    def write(self, rows: Rows, directory: Path, *, held_out: bool) -> None:
+        super().write(rows, directory, held_out=held_out)
+        if directory.name == "b":
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_ctrl_c_leaves_all_as_it_was(source: Source, tmp_path: Path, there: bool) -> None:
+    out = tmp_path / "new" / "out"
+    if there:
+        out.mkdir(parents=True)
+    interrupted = source._replace(examples=Interrupted(source.path, digits.packaged().train))
+    with pytest.raises(KeyboardInterrupt):
+        shared(interrupted, out, ["a", "b", "c"])
+    assert list(tmp_path.rglob("*")) == ([out.parent, out] if there else [])
+
+
+FULL_DISK = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))  # what a write beyond that gives is as on a full disk
+from cli.main import main
+main()
+"""
+
+
+@pytest.mark.parametrize("name", ["data.csv", "data.parquet", "data.npz", "data.npy"])
+def test_on_a_full_disk_nothing_is_left(tmp_path: Path, name: str) -> None:
+    values = np.random.default_rng(0).normal(size=20_000)
+    match name:
+        case "data.csv":
+            pl.DataFrame({"x": values}).write_csv(tmp_path / name)
+        case "data.parquet":
+            pl.DataFrame({"x": values}).write_parquet(tmp_path / name)
+        case "data.npz":
+            np.savez(tmp_path / name, x=values)
+        case _:
+            np.save(tmp_path / name, values)
+    out = tmp_path / "out"
+    ran = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, "split", str(tmp_path / name), str(out), "--clients", "2"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+    )
+    assert ran.returncode == 1
+    assert ran.stderr.startswith(f"error: {out} can't be written: ")
+    assert "File too large" in ran.stderr or "is the disk full?" in ran.stderr
+    assert not out.exists()
+
+
+def test_a_folder_within_the_source_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("x\n1\n2\n3\n4\n5\n")
+    with pytest.raises(OutputInUseError, match="lies in"):
+        shared(open_source(tmp_path), tmp_path / "out", ["a"])
+    assert not (tmp_path / "out").exists()
