@@ -1,8 +1,7 @@
 """clients.csv: a row a client and round, a line a row.
 
 The columns of metrics follow the others. Which there are shows with the first round that has them: the file is then
-written anew with its old rows. A text that a device has written stays on its line, and is no formula to a spreadsheet:
-one that would be has an apostrophe before it, as spreadsheets have it themselves.
+written anew with its old rows. What a device has written is in safe cells.
 """
 
 import csv
@@ -10,17 +9,17 @@ import io
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
+from reporting.cells import cell, text_of
 from reporting.files import AppendedFile, replacing
 from reporting.records import ClientRow
 
 MAX_METRICS = 64
 """So many columns of metrics there are: the first ones that rounds had. Clients name them as they like."""
 
-_MAX_TEXT = 1000
-_MARKED = ("=", "+", "-", "@", "'")
 _FIELDS = tuple(field for field in ClientRow.__struct_fields__ if field != "metrics")
 _TEXTS = {"client", "state", "reason"}
 _WHEN = ("_before", "_after")
@@ -53,9 +52,9 @@ class ClientsFile:
         """Add the rows of a round, which has these metrics, in the place of those that no `keep` has followed."""
         self._file.keep(self._kept)
         known = _metrics_of(self._columns)
-        new = [name for name in metrics if name not in known and _text(name) == name]
+        new = [name for name in metrics if name not in known and cell(name) == name]
         self._widen(new[: MAX_METRICS - len(known)])
-        self._file.append(b"".join(_line(_cell(row, column) for column in self._columns) for row in rows))
+        self._file.append(_lines(_cells(row, self._columns) for row in rows))
 
     def keep(self) -> None:
         """Let the rows that were added last stay."""
@@ -76,7 +75,7 @@ class ClientsFile:
             return
         with replacing(self._path) as wider, self._path.open("rb") as file:
             file.readline()
-            wider.write(_line((*self._columns, *added)))
+            wider.write(_lines([(*self._columns, *added)]))
             for line in file:
                 wider.write(line.rstrip(b"\n") + b"," * len(added) + b"\n")
         self._file.close()
@@ -119,7 +118,7 @@ def _metrics_of(header: Sequence[str]) -> tuple[str, ...]:
 def _row(cells: Mapping[str, str], metrics: Iterable[str]) -> ClientRow:
     given: dict[str, object] = {name: cells[name] for name in _FIELDS if cells.get(name)}
     for name in _TEXTS & given.keys():
-        given[name] = cells[name].removeprefix("'")
+        given[name] = text_of(cells[name])
     given["metrics"] = {name: _number(cells[name]) for name in metrics if cells[name]}
     return msgspec.convert(given, ClientRow, strict=False)
 
@@ -128,21 +127,14 @@ def _number(text: str) -> float | None:
     return None if text == "nan" else float(text)
 
 
-def _cell(row: ClientRow, column: str) -> str:
-    if column in _FIELDS:
-        value = getattr(row, column)
-        return "" if value is None else _text(value) if isinstance(value, str) else repr(value)
-    metric = row.metrics.get(column, "")
-    return "nan" if metric is None else str(metric)
+def _cells(row: ClientRow, columns: Iterable[str]) -> list[Any]:
+    metrics = {name: "nan" if value is None else value for name, value in row.metrics.items()}
+    values = msgspec.structs.asdict(row) | metrics
+    values["client"], values["reason"] = cell(row.client), cell(row.reason or "")
+    return [values.get(column) for column in columns]
 
 
-def _text(text: str) -> str:
-    """On one line, not too long, and no formula."""
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:_MAX_TEXT])
-    return f"'{shown}" if shown.startswith(_MARKED) else shown
-
-
-def _line(cells: Iterable[str]) -> bytes:
+def _lines(rows: Iterable[Sequence[Any]]) -> bytes:
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(cells)
+    csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue().encode()

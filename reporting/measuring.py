@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
@@ -45,8 +45,8 @@ def round_line(
         refused=record.refused,
         vanished=len(record.vanished),
         examples=sum(report.examples for report in reports),
-        metrics=dict(record.metrics or {}),
-        held_out=held_out or {},
+        metrics=finite(record.metrics or {}),
+        held_out=finite(held_out or {}),
         not_finite=record.not_finite,
         warnings=tuple(map(encodable, record.warnings)),
         learning_rate=record.settings.training.learning_rate,
@@ -59,7 +59,8 @@ def round_line(
 def longest_training(responses: Responses) -> float:
     """The longest local training of an update that counts, in seconds."""
     reports = (response.report for response in responses.accepted)
-    return max((report.timings.train_s for report in reports if report is not None), default=0.0)
+    durations = (report.timings.train_s for report in reports if report is not None)
+    return max(filter(math.isfinite, durations), default=0.0)
 
 
 def split_of(record: RoundRecord, responses: Responses, previous_end: float) -> dict[str, float]:
@@ -116,7 +117,7 @@ def _answered(number: int, response: ResponseRecord, notified_at: float | None) 
         download_s=download_s,
         train_s=train_s,
         upload_s=upload_s,
-        train_alone_s=report.timings.train_s,
+        train_alone_s=_finite(report.timings.train_s),
         metrics=_metrics(report),
     )
 
@@ -133,7 +134,7 @@ _STATES: dict[str, ClientState] = {
 def _metrics(report: Report) -> Numbers:
     """As those of a round are called."""
     both = (("before", report.before), ("after", report.after))
-    return {f"{name}_{when}": value for when, values in both for name, value in values.items()}
+    return finite({f"{name}_{when}": value for when, values in both for name, value in values.items()})
 
 
 def _notified_at(member: CohortMember | None, thing: str, responses: Responses) -> float | None:
@@ -158,6 +159,11 @@ def _difference(before: float, after: float) -> float | None:
 
 def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
+
+
+def finite(values: Mapping[str, float | None]) -> Numbers:
+    """Numbers in the form in which JSON has them: None for one that is not finite."""
+    return {name: _finite(value) for name, value in values.items()}
 
 
 def encodable(text: str) -> str:

@@ -108,8 +108,9 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
-    """Sums over the rounds."""
+    """Sums over the rounds that are in the folder."""
 
+    rounds: int = 0
     closed: int = 0
     aborted: int = 0
     accepted: int = 0
@@ -121,7 +122,7 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     round_s: float = 0.0
 
 
-class ModelFile(msgspec.Struct, frozen=True, kw_only=True):
+class SavedModel(msgspec.Struct, frozen=True, kw_only=True):
     """The model that lies in the folder, and the round that made it."""
 
     round: int
@@ -147,7 +148,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     written_at: float
     metrics: Metrics = Metrics()
     totals: Totals = Totals()
-    model: ModelFile | None = None
+    model: SavedModel | None = None
     torch_model_missing: str | None = None
     left_out: dict[str, int] = {}
     versions: Versions

@@ -37,17 +37,17 @@ from reporting.records import (
     SUMMARY,
     TORCH_MODEL,
     Clock,
-    ModelFile,
     RoundLine,
     RunStatus,
+    SavedModel,
     Source,
     Summary,
     Versions,
 )
 from reporting.run_folder import NoRunFolderError, lines_of, read_summary
-from reporting.summarizing import Progress
+from reporting.summarizing import Tally
 
-SAVE_S = 1.0
+SAVE_S = 2.0
 
 
 class RunFolderExistsError(Exception):
@@ -69,13 +69,13 @@ class RunWriter:
     All that writes may raise RunFolderWriteError.
     """
 
-    def __init__(self, path: Path, rounds: AppendedFile, summary: Summary, progress: Progress) -> None:
+    def __init__(self, path: Path, rounds: AppendedFile, summary: Summary, tally: Tally) -> None:
         """Use `create` or `resume`."""
         self.path = path
         self._rounds = rounds
-        self._clients = ClientsFile(path / CLIENTS, progress.rounds)
+        self._clients = ClientsFile(path / CLIENTS, tally.rounds)
         self._summary = summary
-        self._progress = progress
+        self._tally = tally
         self._model: bytes | None = None
         self._saved_at: float | None = None
         self._is_closed = False
@@ -90,7 +90,7 @@ class RunWriter:
             RunFolderExistsError: see there.
             RunFolderInUseError: see there.
         """
-        now = time.time()
+        now, path = time.time(), path.absolute()
         summary = Summary(
             source=source,
             federation=settings.name,
@@ -106,7 +106,7 @@ class RunWriter:
             path.mkdir(parents=True, exist_ok=True)
             _check_free(path)
             with _locked(path) as rounds:
-                return cls(path, rounds, summary, Progress())._begin(settings)
+                return cls(path, rounds, summary, Tally())._begin(settings)
 
     @classmethod
     def resume(
@@ -120,25 +120,31 @@ class RunWriter:
             RunFolderExistsError: it is of another source, another federation, or another life of it.
             RunFolderInUseError: see there.
         """
+        path = path.absolute()
         summary = read_summary(path)
         if (summary.source, summary.federation, summary.life) != (source, settings.name, life):
             raise RunFolderExistsError(_of_another(path, summary))
         summary = msgspec.structs.replace(summary, status="running", reason=None, versions=_versions())
         with _telling(path), _locked(path) as rounds:
-            progress, size = Progress(), 0
+            tally, size = Tally(), 0
             for line, end in lines_of(path / ROUNDS):
                 if after is not None and line.round > after:
                     break
-                progress, size = progress.after(line), end
+                tally, size = tally.after(line), end
             rounds.keep(size)
             for name in SCHEMAS:
                 (path / (name + TEMPORARY)).unlink(missing_ok=True)
-            return cls(path, rounds, summary, progress)._begin(settings)
+            return cls(path, rounds, summary, tally)._begin(settings)
 
     @property
     def last_round(self) -> int:
         """The number of the last round that is in the folder, 0 if there is none."""
-        return self._progress.rounds
+        return self._tally.rounds
+
+    @property
+    def summary(self) -> Summary:
+        """What was last written of the run as a whole."""
+        return self._summary
 
     def __enter__(self) -> Self:
         return self
@@ -184,12 +190,13 @@ class RunWriter:
         """
         if record.round <= self.last_round:
             return None
-        line = round_line(record, responses, self._progress.ended_at, held_out)
+        previous_end = self._tally.ended_at if record.round == self.last_round + 1 else None
+        line = round_line(record, responses, previous_end, held_out)
         with _telling(self.path):
             self._clients.append(client_rows(record, responses), sorted({*line.metrics, *line.not_finite}))
             self._rounds.append(msgspec.json.encode(line) + b"\n")
             self._clients.keep()
-        self._progress = self._progress.after(line)
+        self._tally = self._tally.after(line)
         if model is not None:
             self.set_model(model)
         if self._saved_at is None or time.monotonic() - self._saved_at >= SAVE_S:
@@ -241,23 +248,25 @@ class RunWriter:
         """Why there is none, if there is none."""
         if self._summary.model is None:
             return "there is no model"
+        if (self.path / TORCH_MODEL).exists():
+            return None
         try:
             from reporting import torch_file
-        except ImportError as error:
+        except (ImportError, OSError) as error:  # it has libraries of its own
             return f"torch can't be imported: {error}"
         with _telling(self.path), replacing(self.path / TORCH_MODEL) as file:
             torch_file.write((self.path / MODEL).read_bytes(), file)
         return None
 
     def _write_summary(self) -> None:
-        progress = self._progress
+        tally = self._tally
         self._summary = msgspec.structs.replace(
             self._summary,
-            rounds=progress.rounds,
-            started_at=progress.started_at,
-            ended_at=progress.ended_at,
-            metrics=progress.metrics,
-            totals=progress.totals,
+            rounds=tally.rounds,
+            started_at=tally.started_at,
+            ended_at=tally.ended_at,
+            metrics=tally.metrics,
+            totals=tally.totals,
             written_at=time.time(),
             schemas=SCHEMAS,
         )
@@ -265,7 +274,10 @@ class RunWriter:
             file.write(msgspec.json.format(msgspec.json.encode(self._summary)) + b"\n")
 
     def _close(self) -> None:
+        if self._is_closed:
+            return
         self._is_closed = True
+        fcntl.flock(self._rounds.fileno(), fcntl.LOCK_UN)  # closing it would not do, if a process was forked meanwhile
         self._clients.close()
         self._rounds.close()
 
@@ -320,9 +332,9 @@ def _telling(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _described(model: bytes) -> ModelFile:
+def _described(model: bytes) -> SavedModel:
     about = decode(parse_header(model, len(model)).message, ModelHeader)
-    return ModelFile(round=about.round, sha256=hashlib.sha256(model).hexdigest(), bytes=len(model))
+    return SavedModel(round=about.round, sha256=hashlib.sha256(model).hexdigest(), bytes=len(model))
 
 
 def _versions() -> Versions:

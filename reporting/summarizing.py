@@ -1,7 +1,6 @@
 """What the rounds of a run come to: a fold over their lines, pure."""
 
 import re
-from collections.abc import Iterable
 
 import msgspec
 
@@ -20,7 +19,7 @@ def direction(metric: str) -> int:
     return -1 if words & _LESS else int(bool(words & _MORE))
 
 
-class Progress(msgspec.Struct, frozen=True, kw_only=True):
+class Tally(msgspec.Struct, frozen=True, kw_only=True):
     """The rounds so far."""
 
     rounds: int = 0
@@ -29,14 +28,15 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     totals: Totals = Totals()
     metrics: Metrics = Metrics()
 
-    def after(self, line: RoundLine) -> "Progress":
+    def after(self, line: RoundLine) -> "Tally":
         """With one more round."""
         before = self.totals
-        return Progress(
+        return Tally(
             rounds=line.round,
             started_at=line.opened_at if self.started_at is None else self.started_at,
             ended_at=line.ended_at,
             totals=Totals(
+                rounds=before.rounds + 1,
                 closed=before.closed + (line.status == "closed"),
                 aborted=before.aborted + (line.status == "aborted"),
                 accepted=before.accepted + line.accepted,
@@ -52,14 +52,6 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
                 held_out=_with(self.metrics.held_out, line.round, line.held_out),
             ),
         )
-
-
-def progress_of(lines: Iterable[RoundLine]) -> Progress:
-    """All of these rounds."""
-    progress = Progress()
-    for line in lines:
-        progress = progress.after(line)
-    return progress
 
 
 def _with(before: dict[str, MetricSummary], number: int, values: Numbers) -> dict[str, MetricSummary]:

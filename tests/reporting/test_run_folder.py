@@ -13,7 +13,7 @@ import safetensors.torch
 import torch
 
 from reporting.clients_file import ClientsFile, read
-from reporting.records import SCHEMAS, SUMMARY, ClientRow, Measured
+from reporting.records import SCHEMAS, SUMMARY, ClientRow, Measured, Metrics
 from reporting.run_folder import CorruptRunFolderError, NoRunFolderError, RunFolder
 from reporting.run_writer import RunFolderExistsError, RunFolderInUseError, RunFolderWriteError, RunWriter
 from tests.cloud.examples import federation
@@ -46,7 +46,7 @@ def test_the_summary_tells_of_all_rounds(tmp_path: Path) -> None:
         writer.finish("finished")
     summary = RunFolder(tmp_path).summary
     assert (summary.source, summary.federation, summary.status) == ("simulate", "f", "finished")
-    assert (summary.rounds, summary.rounds_asked) == (3, 20)
+    assert (summary.rounds, summary.rounds_asked, summary.totals.rounds) == (3, 20, 3)
     assert (summary.started_at, summary.ended_at) == (1011.0, 1043.0)
     assert (summary.totals.closed, summary.totals.aborted, summary.totals.vanished) == (2, 1, 2)
     assert summary.totals.round_s == 32.0
@@ -157,6 +157,52 @@ def test_a_folder_has_one_writer_at_a_time(tmp_path: Path) -> None:
         add(writer, 2)
     with resume(tmp_path) as writer:
         assert writer.last_round == 2
+
+
+FORKED = """
+import os, sys
+from pathlib import Path
+from tests.reporting.examples import add, create, resume
+writer = create(Path(sys.argv[1]))
+reading, writing = os.pipe()
+if os.fork():
+    writer.finish("finished")
+    add(resume(Path(sys.argv[1])), 1)
+    print("resumed")
+    os.close(writing)
+else:
+    os.close(writing)
+    os.read(reading, 1)
+"""
+
+
+def test_a_process_that_was_forked_meanwhile_does_not_hold_the_folder(tmp_path: Path) -> None:
+    run = subprocess.run([sys.executable, "-c", FORKED, str(tmp_path)], check=True, cwd=ROOT, capture_output=True)
+    assert b"resumed" in run.stdout
+
+
+def test_a_folder_is_found_also_after_the_directory_was_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    with create(Path("run")) as writer:
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        add(writer, 1)
+        writer.finish("finished")
+    assert numbers(tmp_path / "run") == [1]
+    assert not any((tmp_path / "elsewhere").iterdir())
+
+
+def test_numbers_that_are_not_finite_keep_no_folder_from_being_read(tmp_path: Path) -> None:
+    with create(tmp_path) as writer:
+        record = ended(1, metrics={"accuracy_after": float("nan")})
+        writer.add_round(record, answered(record), held_out={"loss": float("inf"), "accuracy": -float("inf")})
+        writer.finish("finished")
+    (line,) = RunFolder(tmp_path).rounds()
+    assert line.held_out == {"loss": None, "accuracy": None}
+    assert line.metrics == {"accuracy_after": None}
+    assert RunFolder(tmp_path).summary.metrics == Metrics()
 
 
 def test_what_is_no_run_folder_is_said_to_be_none(tmp_path: Path) -> None:
