@@ -16,8 +16,9 @@ def lines(not_finite: Mapping[str, int], warnings: Sequence[str]) -> list[str]:
 
 def text_of(metrics: Mapping[str, float | None]) -> str:
     """Metrics by name."""
-    return " ".join(f"{name} {'not finite' if value is None else _number(value)}" for name, value in metrics.items())
+    return " ".join(f"{name} {'not finite' if value is None else number(value)}" for name, value in metrics.items())
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """A metric's value."""
     return f"{value:.4f}" if abs(value) < _LARGE else f"{value:.4e}"

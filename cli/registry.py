@@ -17,6 +17,8 @@ SECTIONS: dict[str, dict[str, str]] = {
         "start": "cli.commands.rounds",
         "status": "cli.commands.status",
         "timeline": "cli.commands.status",
+        "history": "cli.commands.history",
+        "fetch": "cli.commands.fetch",
         "pause": "cli.commands.rounds",
         "resume": "cli.commands.rounds",
         "abort-round": "cli.commands.rounds",

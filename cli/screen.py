@@ -37,6 +37,14 @@ class Screen:
         """Whether something that moves can be shown."""
         return self._console.is_terminal
 
+    def can_show(self, text: str) -> bool:
+        """Whether its encoding has all characters of a text."""
+        try:
+            text.encode(self._console.encoding)
+        except UnicodeEncodeError:
+            return False
+        return True
+
     def line(self, text: str, style: str = "") -> None:
         """One line."""
         self._print(_text(text, style))

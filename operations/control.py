@@ -1,6 +1,7 @@
 """What an operator does with a deployment: look at its state, start its federations."""
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -39,12 +40,11 @@ class Operations:
     service's name."""
 
     def __init__(self, client: Callable[[str], Any], deployment: Deployment) -> None:
-        dynamodb = client("dynamodb")
+        self._dynamodb = dynamodb = client("dynamodb")
+        self._deployment = deployment
         self.federations = Federations(dynamodb, deployment.federations_table)
         self.clients = Clients(dynamodb, deployment.clients_table)
-        self.rounds = Rounds(
-            dynamodb, deployment.rounds_table, deployment.responses_table, deployment.federations_table
-        )
+        self.rounds = self.rounds_reader(Counter())
         self.models = Models(client("s3"), deployment.bucket)
         self.notices = Notices(
             client("iot-data"),
@@ -55,6 +55,11 @@ class Operations:
             deployment.shards_queue,
             ThreadPoolExecutor(8),
         )
+
+    def rounds_reader(self, left_out: Counter[str]) -> Rounds:
+        """The rounds, for one thread to read. `left_out` is as for `Reader`."""
+        tables = self._deployment
+        return Rounds(self._dynamodb, tables.rounds_table, tables.responses_table, tables.federations_table, left_out)
 
     def put_initial(self, settings: Federation, model: bytes) -> ModelReference:
         """Upload model 0 of a new life, and its bfloat16 copy, which devices download, if the settings ask for one. An

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from reporting.tracking_process import TrackerName
+
 
 def _stack_name(name: str) -> str:
     if not re.fullmatch(r"[a-zA-Z][a-zA-Z0-9-]{0,127}", name):
@@ -16,6 +18,15 @@ def _stack_name(name: str) -> str:
 ProjectPath = Annotated[Path, typer.Argument(help="A federation.yaml, or the folder it lies in.")]
 FederationName = Annotated[str, typer.Argument(help="Name of the federation.")]
 Stack = Annotated[str, typer.Option(help="Name of the CloudFormation stack.", callback=_stack_name)]
+StackIfGiven = Annotated[
+    str | None,
+    typer.Option(
+        "--stack",
+        help="Name of the CloudFormation stack.",
+        show_default="fedgrass",
+        callback=lambda name: name and _stack_name(name),
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one line of JSON on standard output, also of an error.")]
 DataDirectory = Annotated[
     Path | None,
@@ -28,6 +39,9 @@ Splitting = Annotated[
     typer.Option(
         "--split", help="How to split: iid (the default), labels:K (K labels a client), dirichlet:ALPHA, by:COLUMN."
     ),
+]
+Track = Annotated[
+    TrackerName | None, typer.Option("--track", help="Tell an experiment tracker of each round; you install it.")
 ]
 
 Result = object

@@ -65,6 +65,13 @@ _OF_FEDGRASS = (
     Kind("run_folder_exists", USAGE, "a run is in the folder already", ("reporting.run_writer.RunFolderExistsError",)),
     Kind("no_run_folder", USAGE, "no run is in the folder", ("reporting.run_folder.NoRunFolderError",)),
     Kind(
+        "missing_tracker",
+        USAGE,
+        "the experiment tracker's package is not installed",
+        ("reporting.tracking.MissingTrackerError",),
+    ),
+    Kind("unknown_metric", USAGE, "no round has a metric of this name", ("cli.history.UnknownMetricError",)),
+    Kind(
         "no_work_directory",
         USAGE,
         "no such work directory of a device",

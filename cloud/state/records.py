@@ -197,6 +197,23 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True):
         return self.status in ("closed", "aborted")
 
 
+class RoundResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of a round: the fields of its RoundRecord that tell, without those that are fixed."""
+
+    round: int
+    status: RoundStatus
+    opened_at: float
+    life: str = ""
+    accepted: int = 0
+    failed: int = 0
+    refused: int = 0
+    closed_at: float | None = None
+    metrics: dict[str, float] | None = None
+    not_finite: dict[str, int] = {}
+    warnings: tuple[str, ...] = ()
+    reason: str | None = None
+
+
 _KEYS = ("federation", "thing", "round", "response")
 
 FIXED_FIELDS = ("settings", "revision", "base", "lacking", "schema", "cohort", "target", "quorum", "carried")

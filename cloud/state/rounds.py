@@ -20,7 +20,7 @@ are no responses to the new one.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -34,6 +34,7 @@ from cloud.state.records import (
     ResponseRecord,
     ResponseState,
     RoundRecord,
+    RoundResult,
     fixed_item,
     from_item,
     to_attribute,
@@ -159,6 +160,19 @@ class Rounds:
         if record.life != life:
             raise UnknownRoundError(f"federation {federation!r} has no round {round_number} in life {life!r}")
         return record
+
+    def results(self, federation: str, life: str) -> Iterator[RoundResult]:
+        """What came of the rounds of a federation's life that have been opened, in their order."""
+        pages = self._dynamodb.get_paginator("query").paginate(
+            TableName=self._rounds,
+            KeyConditionExpression="federation = :federation",
+            ExpressionAttributeValues={":federation": {"S": federation}},
+            ConsistentRead=True,
+        )
+        for page in pages:
+            for result in self._reader.records(page["Items"], RoundResult):
+                if result.life == life:
+                    yield result
 
     def known(self, rounds: Iterable[tuple[str, str, int]]) -> set[tuple[str, str, int]]:
         """Which of these rounds, by federation, life and number, have been opened."""

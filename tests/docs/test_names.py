@@ -85,7 +85,7 @@ def sources() -> str:
 
 
 OF_AWS = {"EXCLUSIVE_THING", "ggc_user", "gg_component", "GreengrassV2IoTThingPolicy", "NOTIFY_COMPONENTS"}
-PUT_TOGETHER = {"loss_before"}
+PUT_TOGETHER = {"loss_before", "accuracy_before", "accuracy_after", "held_out_accuracy"}
 
 
 @each_document

@@ -1,0 +1,58 @@
+"""The command that shows what every round measured."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.commands.options import Json, Result, StackIfGiven
+from cli.screen import Screen
+
+EXAMPLES = (
+    "fedgrass history runs/june",
+    "fedgrass history meadow --metric accuracy",
+    "fedgrass history meadow --stack staging --csv",
+)
+
+
+def history(
+    run: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME|DIR",
+            help="A federation, or a run folder. What is both is the folder; with --stack, the federation.",
+        ),
+    ],
+    metrics: Annotated[
+        list[str] | None, typer.Option("--metric", metavar="NAME", help="Only this one; more than once for more.")
+    ] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print a CSV table.")] = False,
+    stack: StackIfGiven = None,
+    as_json: Json = False,
+) -> Result:
+    """Show every round's metrics: those of the clients together, before and after their training, and on held-out data.
+
+    On a terminal, with a curve of each.
+    """
+    if as_csv and as_json:
+        raise typer.BadParameter("give either --csv or --json")
+    from cli import history as shown
+
+    if stack is None and shown.is_folder(run):
+        from reporting.run_folder import RunFolder
+
+        folder = RunFolder(Path(run))
+        name, rows = folder.summary.federation, list(shown.rows_of_lines(folder.rounds()))
+    else:
+        from cli.commands.aws import operations_of
+
+        operations = operations_of(stack or "fedgrass")
+        record = operations.federations.get(run)
+        results = operations.rounds.results(record.federation, record.life)
+        name, rows = record.federation, list(shown.rows_of_results(record, results))
+    chosen = shown.chosen(rows, metrics or ())
+    if as_csv:
+        shown.write_csv(rows, chosen)
+    else:
+        shown.show(Screen(quiet=as_json), rows, chosen)
+    return {"federation": name, "rounds": [shown.narrowed(row, chosen) for row in rows]}
