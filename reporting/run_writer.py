@@ -11,8 +11,7 @@ import hashlib
 import importlib.metadata
 import platform
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -27,6 +26,7 @@ from protocol.tensors import parse_header
 from reporting import settings_file
 from reporting.clients_file import ClientsFile
 from reporting.files import TEMPORARY, AppendedFile, replacing
+from reporting.folder_access import RunFolderExistsError, check_free, locked, of_another, telling
 from reporting.measuring import client_rows, encodable, round_line
 from reporting.records import (
     CLIENTS,
@@ -44,23 +44,10 @@ from reporting.records import (
     Summary,
     Versions,
 )
-from reporting.run_folder import NoRunFolderError, lines_of, read_summary
+from reporting.run_folder import lines_of, read_summary
 from reporting.summarizing import Tally
 
 SAVE_S = 2.0
-
-
-class RunFolderExistsError(Exception):
-    """There is something in the way: another run, or files that are none's; the text names it, and the remedy."""
-
-
-class RunFolderInUseError(Exception):
-    """Another process writes this run folder."""
-
-
-class RunFolderWriteError(Exception):
-    """The folder could not be written to. What was there before is still there, and whole: once there is room, the same
-    call can be made again, or the run be resumed."""
 
 
 class RunWriter:
@@ -102,10 +89,10 @@ class RunWriter:
             written_at=now,
             versions=_versions(),
         )
-        with _telling(path):
+        with telling(path):
             path.mkdir(parents=True, exist_ok=True)
-            _check_free(path)
-            with _locked(path) as rounds:
+            check_free(path)
+            with locked(path) as rounds:
                 return cls(path, rounds, summary, Tally())._begin(settings)
 
     @classmethod
@@ -123,9 +110,9 @@ class RunWriter:
         path = path.absolute()
         summary = read_summary(path)
         if (summary.source, summary.federation, summary.life) != (source, settings.name, life):
-            raise RunFolderExistsError(_of_another(path, summary))
+            raise RunFolderExistsError(of_another(path, summary))
         summary = msgspec.structs.replace(summary, status="running", reason=None, versions=_versions())
-        with _telling(path), _locked(path) as rounds:
+        with telling(path), locked(path) as rounds:
             tally, size = Tally(), 0
             for line, end in lines_of(path / ROUNDS):
                 if after is not None and line.round > after:
@@ -164,7 +151,7 @@ class RunWriter:
 
     def set_settings(self, settings: Federation) -> None:
         """The federation's settings from now on."""
-        with _telling(self.path), replacing(self.path / CONFIG) as file:
+        with telling(self.path), replacing(self.path / CONFIG) as file:
             file.write(settings_file.yaml_of(settings).encode())
         self._summary = msgspec.structs.replace(
             self._summary, rounds_asked=settings.rounds, seed=settings.training.seed
@@ -192,7 +179,7 @@ class RunWriter:
             return None
         previous_end = self._tally.ended_at if record.round == self.last_round + 1 else None
         line = round_line(record, responses, previous_end, held_out)
-        with _telling(self.path):
+        with telling(self.path):
             self._clients.append(client_rows(record, responses), sorted({*line.metrics, *line.not_finite}))
             self._rounds.append(msgspec.json.encode(line) + b"\n")
             self._clients.keep()
@@ -209,7 +196,7 @@ class RunWriter:
 
     def save(self) -> None:
         """Force all to the disk, the model and the summary as well."""
-        with _telling(self.path):
+        with telling(self.path):
             self._clients.sync()
             self._rounds.sync()
             if self._model is not None:
@@ -224,7 +211,7 @@ class RunWriter:
         self.save()
         missing = self._write_torch_model()
         self._summary = msgspec.structs.replace(self._summary, torch_model_missing=missing)
-        with _telling(self.path):
+        with telling(self.path):
             self._write_summary()
         self._close()
         return self._summary
@@ -254,7 +241,7 @@ class RunWriter:
             from reporting import torch_file
         except (ImportError, OSError) as error:  # it has libraries of its own
             return f"torch can't be imported: {error}"
-        with _telling(self.path), replacing(self.path / TORCH_MODEL) as file:
+        with telling(self.path), replacing(self.path / TORCH_MODEL) as file:
             torch_file.write((self.path / MODEL).read_bytes(), file)
         return None
 
@@ -280,56 +267,6 @@ class RunWriter:
         fcntl.flock(self._rounds.fileno(), fcntl.LOCK_UN)  # closing it would not do, if a process was forked meanwhile
         self._clients.close()
         self._rounds.close()
-
-
-def _check_free(path: Path) -> None:
-    try:
-        summary = read_summary(path)
-    except NoRunFolderError:
-        killed_at_once = (path / ROUNDS).exists() and not (path / ROUNDS).stat().st_size
-        for name in SCHEMAS:
-            if (path / name).exists() and not killed_at_once:
-                raise RunFolderExistsError(
-                    f"{path / name} is there already, and is no run's: remove it, or name another folder"
-                ) from None
-        return
-    raise RunFolderExistsError(_of_another(path, summary))
-
-
-def _of_another(path: Path, summary: Summary) -> str:
-    life = f", life {summary.life}" if summary.life else ""
-    return (
-        f"{path} holds a run of federation {summary.federation!r}{life}, by {summary.source}, with "
-        f"{summary.rounds} of {summary.rounds_asked} rounds: go on with that run, remove the folder, or name another"
-    )
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[AppendedFile]:
-    """rounds.jsonl, for one writer at a time, until it is closed or its process ends."""
-    rounds = AppendedFile(path / ROUNDS)
-    try:
-        try:
-            fcntl.flock(rounds.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunFolderInUseError(
-                f"{path} is being written by another process: wait for its end, or name another folder"
-            ) from None
-        yield rounds
-    except BaseException:
-        rounds.close()
-        raise
-
-
-@contextmanager
-def _telling(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        what = error.strerror or str(error)
-        raise RunFolderWriteError(
-            f"the run folder {path} can't be written: {what}; what it has is whole: make room, and go on with the run"
-        ) from error
 
 
 def _described(model: bytes) -> SavedModel:

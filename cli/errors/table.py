@@ -49,9 +49,7 @@ _OF_FEDGRASS = (
         "too_much_work", USAGE, "a model too large for one function", ("cloud.averager.work.sharding.TooMuchWorkError",)
     ),
     Kind("invalid_data", USAGE, "data that can't be read", ("cli.datasets.dataset.DatasetError",)),
-    Kind(
-        "unknown_column", USAGE, "the data have no column of this name", ("cli.datasets.dataset.UnknownColumnError",)
-    ),
+    Kind("unknown_column", USAGE, "the data have no column of this name", ("cli.datasets.dataset.UnknownColumnError",)),
     Kind("invalid_client_data", USAGE, "no folder for each client", ("cli.client_data.ClientDataError",)),
     Kind("invalid_split", USAGE, "no way to split data has this name", ("cli.datasets.splitting.InvalidSplitError",)),
     Kind("impossible_split", USAGE, "the data can't be split so", ("cli.datasets.splitting.ImpossibleSplitError",)),
@@ -62,7 +60,9 @@ _OF_FEDGRASS = (
         "clients' data can't be written: a full disk, for example",
         ("cli.datasets.writing.UnwritableOutputError",),
     ),
-    Kind("run_folder_exists", USAGE, "a run is in the folder already", ("reporting.run_writer.RunFolderExistsError",)),
+    Kind(
+        "run_folder_exists", USAGE, "a run is in the folder already", ("reporting.folder_access.RunFolderExistsError",)
+    ),
     Kind("no_run_folder", USAGE, "no run is in the folder", ("reporting.run_folder.NoRunFolderError",)),
     Kind(
         "missing_tracker",
@@ -147,12 +147,12 @@ _OF_FEDGRASS = (
     ),
     Kind("faults_not_survived", FAILED, "not all that --chaos did was survived", ("cli.chaos.NotSurvivedError",)),
     Kind("steps_remain", FAILED, "some steps could not be taken", ("cli.commands.devices.StepsRemainError",)),
-    Kind("run_folder_in_use", FAILED, "another run writes there", ("reporting.run_writer.RunFolderInUseError",)),
+    Kind("run_folder_in_use", FAILED, "another run writes there", ("reporting.folder_access.RunFolderInUseError",)),
     Kind(
         "run_folder_not_written",
         FAILED,
         "a run's files can't be written",
-        ("reporting.run_writer.RunFolderWriteError",),
+        ("reporting.folder_access.RunFolderWriteError",),
     ),
     Kind("corrupt_run_folder", FAILED, "a run's files can't be read", ("reporting.run_folder.CorruptRunFolderError",)),
     Kind("output_closed", FAILED, "nobody reads what is printed any more", ("builtins.BrokenPipeError",)),

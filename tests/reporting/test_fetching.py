@@ -13,8 +13,8 @@ from cloud.state.models import Models
 from cloud.state.records import FederationRecord, RoundRecord
 from cloud.state.rounds import Responses, Rounds
 from reporting.fetching import Fetched, fetch, read_rounds
+from reporting.folder_access import RunFolderExistsError
 from reporting.run_folder import RunFolder
-from reporting.run_writer import RunFolderExistsError
 from sandbox.simulated_clients import SimulatedDevices
 from tests.cloud.examples import federation
 from tests.cloud.simulated import SimulatedFederation

@@ -13,9 +13,10 @@ import safetensors.torch
 import torch
 
 from reporting.clients_file import ClientsFile, read
+from reporting.folder_access import RunFolderExistsError, RunFolderInUseError, RunFolderWriteError
 from reporting.records import SCHEMAS, SUMMARY, ClientRow, Measured, Metrics
 from reporting.run_folder import CorruptRunFolderError, NoRunFolderError, RunFolder
-from reporting.run_writer import RunFolderExistsError, RunFolderInUseError, RunFolderWriteError, RunWriter
+from reporting.run_writer import RunWriter
 from tests.cloud.examples import federation
 from tests.paths import ROOT
 from tests.reporting.examples import SETTINGS, add, answered, create, ended, model_of, reference, resume, update
@@ -320,7 +321,7 @@ def test_a_resumed_folder_has_the_bytes_of_one_that_was_not_interrupted(tmp_path
 FULL = """
 import resource, sys
 from pathlib import Path
-from reporting.run_writer import RunFolderWriteError
+from reporting.folder_access import RunFolderWriteError
 from tests.reporting.examples import add, create
 path = Path(sys.argv[1])
 writer = create(path)

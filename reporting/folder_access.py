@@ -1,0 +1,89 @@
+"""Who may write to a run folder, and what is said if it can't be written to."""
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from reporting.files import AppendedFile
+from reporting.records import ROUNDS, SCHEMAS, Summary
+from reporting.run_folder import NoRunFolderError, read_summary
+
+
+class RunFolderExistsError(Exception):
+    """There is something in the way: another run, or files that are none's; the text names it, and the remedy."""
+
+
+class RunFolderInUseError(Exception):
+    """Another process writes this run folder."""
+
+
+class RunFolderWriteError(Exception):
+    """The folder could not be written to. What was there before is still there, and whole: once there is room, the same
+    call can be made again, or the run be resumed."""
+
+
+def check_free(path: Path) -> None:
+    """Pass if no run is in a folder, and no file that would be in a run's way.
+
+    Raises:
+        RunFolderExistsError: see there.
+        CorruptRunFolderError: see there.
+    """
+    try:
+        summary = read_summary(path)
+    except NoRunFolderError:
+        killed_at_once = (path / ROUNDS).exists() and not (path / ROUNDS).stat().st_size
+        for name in SCHEMAS:
+            if (path / name).exists() and not killed_at_once:
+                raise RunFolderExistsError(
+                    f"{path / name} is there already, and is no run's: remove it, or name another folder"
+                ) from None
+        return
+    raise RunFolderExistsError(of_another(path, summary))
+
+
+def of_another(path: Path, summary: Summary) -> str:
+    """Which run is in a folder, and what to do."""
+    life = f", life {summary.life}" if summary.life else ""
+    return (
+        f"{path} holds a run of federation {summary.federation!r}{life}, by {summary.source}, with "
+        f"{summary.rounds} of {summary.rounds_asked} rounds: go on with that run, remove the folder, or name another"
+    )
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[AppendedFile]:
+    """rounds.jsonl, for one writer at a time, until it is closed or its process ends.
+
+    Raises:
+        RunFolderInUseError: see there.
+    """
+    rounds = AppendedFile(path / ROUNDS)
+    try:
+        try:
+            fcntl.flock(rounds.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunFolderInUseError(
+                f"{path} is being written by another process: wait for its end, or name another folder"
+            ) from None
+        yield rounds
+    except BaseException:
+        rounds.close()
+        raise
+
+
+@contextmanager
+def telling(path: Path) -> Iterator[None]:
+    """Say what can't be written, and what to do.
+
+    Raises:
+        RunFolderWriteError: see there.
+    """
+    try:
+        yield
+    except OSError as error:
+        what = error.strerror or str(error)
+        raise RunFolderWriteError(
+            f"the run folder {path} can't be written: {what}; what it has is whole: make room, and go on with the run"
+        ) from error
