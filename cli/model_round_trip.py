@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from components.client.trainer.model import state_dict
+from components.client.trainer.model.chosen_tensors import left_behind
 from components.client.trainer.model.travelling_tensors import DTYPES, UnsupportedModelError, put, tensors_of
 from components.client.trainer.task.error_places import describe
 from components.client.trainer.task.loading import Task, TaskError
@@ -66,6 +67,7 @@ def travel(task: Task, downloaded: bytes, seed: int, encoding: Encoding) -> None
             raise UnsupportedModelError(
                 "no parameter of the model takes gradients (requires_grad): the default train() has nothing to train"
             )
+        _check_what_is_left(model, task.build_model(seed))
         own = state_dict.schema(model)
         state_dict.load(model, header, base)
         try:
@@ -79,6 +81,17 @@ def travel(task: Task, downloaded: bytes, seed: int, encoding: Encoding) -> None
         changed = _first_change(update)
         if changed is not None:
             raise UnsupportedModelError(f"tensor {changed!r} has changed without any training")
+
+
+def _check_what_is_left(model: nn.Module, other: nn.Module) -> None:
+    """What does not travel comes from build_model(), which has to make the same of the same seed."""
+    again = left_behind(other)
+    for name, value in left_behind(model).items():
+        if isinstance(value, Tensor) and not (name in again and torch.equal(value, again[name])):
+            raise UnsupportedModelError(
+                f"tensor {name!r} does not travel, and build_model() makes another one each time: devices have to have "
+                "the same; draw it from torch's random numbers, which are seeded, or read it from a file of the task"
+            )
 
 
 def _changed(value: Tensor, index: int) -> Tensor:

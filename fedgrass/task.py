@@ -1,9 +1,9 @@
 """What a task is made of: import from here in your task.py.
 
 A task is plain PyTorch. The module `task` (with others beside it, if you like) has `build_model() -> nn.Module` and
-`load_data(directory, client) -> Data`; it may have `train`, `evaluate`, `describe` and `ready`, for which there are
-defaults. All of it runs in the training process, which is kept for some rounds: the model is built and the data loaded
-once.
+`load_data(directory, client) -> Data`; it may have `loss`, `parameters`, `train`, `evaluate`, `validate`, `describe`
+and `ready`, for which there are defaults. All of it runs in the training process, which is kept for some rounds: the
+data is loaded once.
 """
 
 from collections.abc import Callable, Mapping
@@ -27,6 +27,8 @@ __all__ = [
     "Training",
     "checkpoint",
     "checkpoint_due",
+    "default_evaluate",
+    "default_train",
     "report_progress",
     "resume",
 ]
@@ -43,8 +45,8 @@ class Client(msgspec.Struct, frozen=True):
 
 
 class Data(msgspec.Struct, frozen=True):
-    """This device's data: datasets of (input, target). Without a test set, or with an empty one, the model is not
-    evaluated here.
+    """This device's data: datasets of (input, target), or of what the task's own `loss` or `train` takes. Without a
+    test set, or with an empty one, the model is not evaluated here.
 
     A `TensorDataset` is by far the fastest: the default training and evaluation take its tensors a batch at a time.
     """
@@ -79,6 +81,47 @@ class DeviceState(msgspec.Struct, frozen=True, kw_only=True):
     on_mains: bool | None = None
     battery_percent: float | None = None
     metered: bool | None = None
+
+
+class Defaults(Protocol):
+    """What is done for a task without a `train` or an `evaluate`: its loaded task has it."""
+
+    def default_train(self, model: "nn.Module", data: Data, settings: Training) -> Metrics: ...
+
+    def default_evaluate(self, model: "nn.Module", data: Data) -> Metrics: ...
+
+
+class NotLoadedError(RuntimeError):
+    """No task has been loaded, whose `loss` the defaults would lower."""
+
+
+_defaults: list[Defaults] = []
+
+
+def default_train(model: "nn.Module", data: Data, settings: Training) -> Metrics:
+    """What is done without a `train`, checkpoints included: SGD on the task's `loss`, or on a classifier's
+    cross-entropy. Call it in a `train` of your own that does something before it or after it."""
+    return _loaded().default_train(model, data, settings)
+
+
+def default_evaluate(model: "nn.Module", data: Data) -> Metrics:
+    """What is done without an `evaluate`: the mean loss on the test set, and other metrics. Call it in an `evaluate` of
+    your own that adds some."""
+    return _loaded().default_evaluate(model, data)
+
+
+def use_defaults(defaults: Defaults) -> None:
+    """Has `default_train` and `default_evaluate` call these."""
+    _defaults[:] = [defaults]
+
+
+def _loaded() -> Defaults:
+    if not _defaults:
+        raise NotLoadedError(
+            "default_train() and default_evaluate() are there in a task that was loaded: outside of fedgrass, call "
+            "load_task() of components.client.trainer.task.loading first"
+        )
+    return _defaults[0]
 
 
 Listener: TypeAlias = Callable[[int | None, int | None, int | None], None]

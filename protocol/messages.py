@@ -74,13 +74,17 @@ class ModelReference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 class Training(msgspec.Struct, frozen=True, kw_only=True):
     """How to train locally: for whole epochs, or for a number of optimizer steps.
 
-    `proximal` is FedProx's mu (Li et al., 2020, eq. 2); `seed` makes local training deterministic.
+    `proximal` is FedProx's mu (Li et al., 2020, eq. 2); `weight_decay` that of an L2 penalty, as torch.optim.SGD has
+    it; gradients of a larger L2 norm than `clip_norm`, over all parameters, are scaled down to it; `seed` makes local
+    training deterministic.
     """
 
     batch_size: Positive
     learning_rate: LearningRate
     momentum: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
     proximal: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    weight_decay: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    clip_norm: Annotated[float, msgspec.Meta(gt=0)] | None = None
     epochs: Positive | None = None
     steps: Positive | None = None
     seed: Seed = 0

@@ -8,8 +8,7 @@ import torch
 from torch import nn
 from torch.utils.data import TensorDataset
 
-from components.client.trainer.learning import default_training
-from fedgrass.task import Client, Data, DeviceState, Metrics, Training
+from fedgrass.task import Client, Data, DeviceState, Metrics, Training, default_train
 
 MOOD = "FEDGRASS_MOOD"
 """The variable that has the file's path."""
@@ -42,7 +41,7 @@ def train(model: nn.Module, data: Data, settings: Training) -> Metrics:
         time.sleep(0.01)
     if _mood() == "fail":
         raise MoodError("as it was told to")
-    return default_training.train(model, data, settings)
+    return default_train(model, data, settings)
 
 
 def _mood() -> str:

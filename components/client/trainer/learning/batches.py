@@ -1,20 +1,20 @@
-"""A dataset in batches of inputs and targets, as a DataLoader gives them."""
+"""A dataset in batches, as a DataLoader gives them."""
 
 import copy
 import operator
 from collections.abc import Iterator, Mapping, MutableMapping
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, Subset, TensorDataset, default_collate
 
-Batch: TypeAlias = tuple[Any, Tensor]
-"""Inputs and targets."""
 
-_PAIRS = (
-    "the default training and evaluation need pairs of input and target: give your task its own train() and evaluate()"
-)
+class Batch(NamedTuple):
+    """So many examples, collated: tensors of a first dimension more, in the containers that the examples are in."""
+
+    size: int
+    content: Any
 
 
 class Share(Subset[Any]):
@@ -47,10 +47,13 @@ def batches(dataset: "Dataset[Any]", size: int, generator: torch.Generator | Non
     for an example.
 
     Raises:
-        TypeError: the examples are not pairs of input and target, or cannot be had by their index.
+        TypeError: the examples cannot be had by their index, or cannot be collated.
     """
     if is_iterable(dataset):
-        raise TypeError(f"the dataset is an IterableDataset, whose examples have no index: {_PAIRS}")
+        raise TypeError(
+            "the dataset is an IterableDataset, whose examples have no index: give your task its own train() and "
+            "evaluate()"
+        )
     examples = len(dataset)  # type: ignore[arg-type]
     chosen = torch.arange(examples) if generator is None else torch.randperm(examples, generator=generator)
     whole: Any = dataset
@@ -60,10 +63,10 @@ def batches(dataset: "Dataset[Any]", size: int, generator: torch.Generator | Non
         whole = whole.dataset
     if type(whole) is TensorDataset:
         for part in torch.split(at, size)[skip:]:
-            yield _pair(tuple(tensor[part] for tensor in whole.tensors))
+            yield Batch(len(part), [tensor[part] for tensor in whole.tensors])
     else:
         for part in torch.split(chosen, size)[skip:]:
-            yield _pair(default_collate(_fetch(dataset, part.tolist())))
+            yield Batch(len(part), default_collate(_fetch(dataset, part.tolist())))
 
 
 def _whole_numbers(indices: Any) -> Tensor:
@@ -73,7 +76,7 @@ def _whole_numbers(indices: Any) -> Tensor:
 
 
 def move(inputs: Any, device: torch.device) -> Any:
-    """The inputs of a batch on the device, in the containers that they are in: a tensor, or something else that has a
+    """A batch, or a part of it, on the device, in the containers that it is in: a tensor, or something else that has a
     `to`, or these in mappings, lists and tuples, named ones too."""
     if hasattr(inputs, "to"):
         return inputs.to(device)
@@ -94,13 +97,3 @@ def _fetch(dataset: Any, indices: list[int]) -> Any:
     """As a DataLoader does."""
     many = getattr(dataset, "__getitems__", None)
     return many(indices) if many else [dataset[index] for index in indices]
-
-
-def _pair(batch: Any) -> Batch:
-    if not isinstance(batch, list | tuple) or len(batch) != 2:
-        kind = f"{len(batch)} parts" if isinstance(batch, list | tuple) else type(batch).__name__
-        raise TypeError(f"an example of the dataset is {kind}: {_PAIRS}")
-    inputs, targets = batch
-    if not isinstance(targets, Tensor):
-        raise TypeError(f"targets are {type(targets).__name__}, no tensor: {_PAIRS}")
-    return inputs, targets

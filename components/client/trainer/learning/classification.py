@@ -10,7 +10,7 @@ from torch.nn import functional
 
 IGNORED = -100
 
-_OWN = "give your task its own train() and evaluate()"
+_OWN = "give your task a loss(), or its own train() and evaluate()"
 
 
 def check(outputs: object, targets: Tensor) -> None:

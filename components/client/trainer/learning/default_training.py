@@ -1,15 +1,17 @@
-"""What a task does that does not say otherwise: train a classifier by SGD, evaluate its loss and accuracy."""
+"""What a task does that does not say otherwise: train by SGD, and evaluate, what an objective measures."""
 
 import math
-from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 from torch.utils.data import Subset
 
-from components.client.trainer.learning.batches import batches, move
-from components.client.trainer.learning.classification import IGNORED, check, count_targets, loss_of, right_answers
+from components.client.trainer.learning.batches import batches
+from components.client.trainer.learning.classification import IGNORED
 from components.client.trainer.learning.isolation import without_trace
+from components.client.trainer.learning.objectives import CLASSIFICATION, Objective
+from components.client.trainer.learning.sgd import Sgd
+from components.client.trainer.model.chosen_tensors import set_to_training
 from components.client.trainer.model.state_dict import DivergedError
 from fedgrass.task import Data, Metrics, Training, checkpoint, checkpoint_due, report_progress, resume
 from protocol.local_steps import limits
@@ -17,31 +19,31 @@ from protocol.local_steps import limits
 EVALUATION_BATCH = 512
 
 
-def train(model: nn.Module, data: Data, settings: Training) -> Metrics:
-    """Trains a classifier in place by SGD with momentum on the cross-entropy, and FedProx's proximal term if asked
-    (Li et al., 2020, eq. 2); stops after `settings.epochs` or `settings.steps`, whichever comes first, after one
-    epoch if neither is given. The order of the examples depends on `settings.seed` alone. Goes on from a checkpoint,
-    with the same bits as if it had not been cut off. A GPU is used if there is one; the model is back on the CPU then.
+def train(model: nn.Module, data: Data, settings: Training, objective: Objective = CLASSIFICATION) -> Metrics:
+    """Trains the model in place by SGD (see `Sgd`); stops after `settings.epochs` or `settings.steps`, whichever comes
+    first, after one epoch if neither is given. The order of the examples depends on `settings.seed` alone. Goes on from
+    a checkpoint, with the same bits as if it had not been cut off. A GPU is used if there is one; the model is back on
+    the CPU then.
 
-    Returns "loss" (mean over the targets of the last epoch) and "steps".
+    Returns "loss" (mean over what counts in the last epoch) and "steps".
 
     Raises:
-        TypeError: examples or targets are not those of a classifier; see `classification.check`.
+        TypeError, TaskError: the objective cannot be measured on these examples.
         ValueError: no target counts.
         DivergedError: the loss is not a finite number.
     """
     device = best_device()
     model.to(device)
-    model.train()
+    set_to_training(model)
     try:
-        return _train(model, data, settings, device)
+        return _train(model, data, settings, objective, device)
     finally:
         model.cpu()
 
 
-def _train(model: nn.Module, data: Data, settings: Training, device: torch.device) -> Metrics:
+def _train(model: nn.Module, data: Data, settings: Training, objective: Objective, device: torch.device) -> Metrics:
     epochs, steps = limits(settings)
-    sgd = _Sgd(model, settings)
+    sgd = Sgd(model, settings)
     generator = torch.Generator().manual_seed(settings.seed)
     epoch = 1
     batch = step = seen = counted = 0
@@ -64,19 +66,16 @@ def _train(model: nn.Module, data: Data, settings: Training, device: torch.devic
 
     while True:
         order = generator.get_state()
-        for inputs, targets in batches(data.train, settings.batch_size, generator, batch):
+        for examples in batches(data.train, settings.batch_size, generator, batch):
             batch += 1
-            if len(targets) == 1 < settings.batch_size and seen:
+            if examples.size == 1 < settings.batch_size and seen:
                 continue  # a last batch of one: batch normalization cannot train on it
-            outputs = model(move(inputs, device))
-            check(outputs, targets)
-            loss = loss_of(outputs, targets)
-            sgd.step(loss)
-            count = count_targets(targets)
-            if count:  # else the loss is nan, and its gradient 0
-                total += loss.detach() * count
-            counted += count
-            seen += len(targets)
+            measured = objective.measure(model, examples, device)
+            sgd.step(measured.loss)
+            if measured.counted:
+                total += measured.loss.detach() * measured.counted
+            counted += measured.counted
+            seen += examples.size
             step += 1
             if step == steps:
                 break
@@ -99,94 +98,41 @@ def _train(model: nn.Module, data: Data, settings: Training, device: torch.devic
             save(generator.get_state())
 
 
-class _Sgd:
-    """Stochastic gradient descent with momentum, written out: torch.optim imports torch's compiler, which costs a
-    device a second and 150 MB for nothing."""
-
-    def __init__(self, model: nn.Module, settings: Training) -> None:
-        self._settings = settings
-        self._parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        self._velocities: list[Tensor | None] = [None] * len(self._parameters)
-        self._anchors = [parameter.detach().clone() for parameter in self._parameters] if settings.proximal else []
-
-    def step(self, loss: Tensor) -> None:
-        for parameter in self._parameters:
-            parameter.grad = None
-        loss.backward()  # type: ignore[no-untyped-call]
-        with torch.no_grad():
-            for index, parameter in enumerate(self._parameters):
-                gradient = parameter.grad
-                if gradient is None:
-                    continue
-                if gradient.is_sparse and (self._anchors or self._settings.momentum):
-                    gradient = gradient.to_dense()
-                if self._anchors:
-                    gradient.add_(parameter - self._anchors[index], alpha=self._settings.proximal)
-                if self._settings.momentum:
-                    velocity = self._velocities[index]
-                    if velocity is None:
-                        self._velocities[index] = gradient
-                    else:
-                        gradient = velocity.mul_(self._settings.momentum).add_(gradient)
-                parameter.sub_(gradient, alpha=self._settings.learning_rate)
-
-    def state(self) -> dict[str, Tensor]:
-        return {f"velocity.{index}": value for index, value in enumerate(self._velocities) if value is not None}
-
-    def load(self, state: Mapping[str, Tensor]) -> None:
-        self._velocities = [
-            None if (value := state.get(f"velocity.{index}")) is None else value.to(parameter.device)
-            for index, parameter in enumerate(self._parameters)
-        ]
-
-
-def evaluate(model: nn.Module, data: Data) -> Metrics:
-    """Mean cross-entropy ("loss") and share of right answers ("accuracy") of a classifier on the test set, over all
-    targets that count; nothing if none does. A GPU is used if there is one. Afterwards the model is where and in the
-    mode that it was, and nothing has been drawn from the random number generators.
+def evaluate(model: nn.Module, data: Data, objective: Objective = CLASSIFICATION) -> Metrics:
+    """The mean "loss" on the test set, and the objective's other metrics, over all that counts; nothing if that is
+    nothing. A GPU is used if there is one. Afterwards the model is where and in the mode that it was, and nothing has
+    been drawn from the random number generators.
 
     Raises:
-        TypeError: examples or targets are not those of a classifier; see `classification.check`.
+        TypeError, TaskError: the objective cannot be measured on these examples.
     """
     assert data.test is not None  # noqa: S101
     device = best_device()
-    loss, right, counted = 0.0, 0, 0
+    sums: dict[str, float] = {"loss": 0.0}
+    counted = 0
     with without_trace(model), torch.no_grad():
         model.to(device)
-        for inputs, targets in batches(data.test, EVALUATION_BATCH, None):
-            outputs = model(move(inputs, device))
-            check(outputs, targets)
-            count = count_targets(targets)
-            if count:
-                loss += loss_of(outputs, targets).item() * count
-                right += right_answers(outputs, targets)
-                counted += count
-    return {"loss": loss / counted, "accuracy": right / counted} if counted else {}
+        for examples in batches(data.test, EVALUATION_BATCH, None):
+            measured = objective.measure(model, examples, device)
+            if measured.counted:
+                sums["loss"] += measured.loss.item() * measured.counted
+                for name, value in measured.sums().items():
+                    sums[name] = sums.get(name, 0.0) + value
+                counted += measured.counted
+    return {name: value / counted for name, value in sums.items()} if counted else {}
 
 
-def validate(model: nn.Module, data: Data) -> None:
-    """Passes if the model takes the first examples of the training and of the test set.
+def validate(model: nn.Module, data: Data, objective: Objective = CLASSIFICATION) -> None:
+    """Passes if the model can be measured on the first example of the training and of the test set.
 
     Raises:
-        TypeError, ValueError, RuntimeError, IndexError: it does not; the text is torch's, with the example's shape.
+        TypeError, ValueError, TaskError: it can't; the text names the example or the task's own line.
     """
     for name, dataset in (("training", data.train), ("test", data.test)):
-        if dataset is None or len(dataset) == 0:  # type: ignore[arg-type]
-            continue
-        inputs, targets = next(batches(Subset(dataset, [0]), 1, None))
-        try:
-            with without_trace(model), torch.no_grad():
-                outputs = model(inputs)
-                check(outputs, targets)
-                loss_of(outputs, targets)
-        except (RuntimeError, ValueError, IndexError) as error:
-            shape = (
-                f"{list(inputs.shape[1:])} ({inputs.dtype})" if isinstance(inputs, Tensor) else type(inputs).__name__
-            )
-            target = targets.tolist()[0] if targets[0].numel() == 1 else f"of shape {list(targets.shape[1:])}"
-            raise ValueError(
-                f"the model does not take the first {name} example, {shape} with target {target}: {error}"
-            ) from error
+        if dataset is not None and len(dataset):  # type: ignore[arg-type]
+            first = next(batches(Subset(dataset, [0]), 1, None))
+            with without_trace(model):
+                objective.try_out(model, first, name)
 
 
 def best_device() -> torch.device:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from components.client.trainer.model.chosen_tensors import is_chosen
 from components.client.trainer.model.travelling_tensors import DTYPES, NAMES, put, tensors_of
 from protocol import encodings, messages, tensors
 from protocol.encodings import Floats, Integers, NotFiniteError, UpdateLayout
@@ -97,8 +98,9 @@ def load(model: nn.Module, header: Header, values: Mapping[str, Tensor]) -> None
     try:
         tensors.check_schema(header, expected)
     except SchemaMismatchError as error:
+        chosen = ", as its parameters() chooses" if is_chosen(model) else ""
         raise SchemaMismatchError(
-            f"the global model is not what build_model() of this device makes: {error}"
+            f"the global model is not what build_model() of this device makes{chosen}: {error}"
         ) from error
     put(model, {name: values[name].to(value.dtype) for name, value in own.items()})
 

@@ -1,4 +1,4 @@
-"""The tensors of a model that travel: those of its state_dict(), and why one of them can't."""
+"""The tensors of a model that travel, and why one of them can't."""
 
 import copy
 import inspect
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from components.client.trainer.model.chosen_tensors import is_chosen, place_of, state_of
 from components.client.trainer.task.returned_values import is_text
 from protocol import encodings
 
@@ -45,12 +46,13 @@ class UnsupportedModelError(Exception):
 
 
 def tensors_of(model: nn.Module) -> dict[str, Tensor]:
-    """Name -> tensor of the model's state, on the CPU: the model's own memory, unless its state_dict() gives copies.
+    """Name -> tensor of what travels of the model's state, on the CPU: the model's own memory, unless its state_dict()
+    gives copies.
 
     Raises:
         UnsupportedModelError: see there.
     """
-    state = model.state_dict()
+    state = state_of(model)
     if not isinstance(state, Mapping):
         raise UnsupportedModelError(f"state_dict() of the model gives {type(state).__name__}: it has to give a dict")
     if not state:
@@ -63,10 +65,13 @@ def tensors_of(model: nn.Module) -> dict[str, Tensor]:
 
 
 def outside_state_dict(model: nn.Module) -> dict[str, Tensor]:
-    """Name -> the model's own parameter or buffer, of those that its state_dict() leaves out or gives as copies."""
-    given = {_place(value) for value in model.state_dict().values() if isinstance(value, Tensor)}
-    own = [*model.named_parameters(), *model.named_buffers()]
-    return {name: value.detach() for name, value in own if _can_be_kept(name, value) and _place(value) not in given}
+    """Name -> the model's own parameter or buffer, of those that its state_dict() leaves out or gives as copies, or
+    that do not travel; but no parameters that take no gradients while others are chosen: these stay as they are."""
+    given = {place_of(value) for value in state_of(model).values()}
+    frozen = is_chosen(model)
+    trained = [(name, value) for name, value in model.named_parameters() if value.requires_grad or not frozen]
+    own = [*trained, *model.named_buffers()]
+    return {name: value.detach() for name, value in own if _can_be_kept(name, value) and place_of(value) not in given}
 
 
 def takes_outside_state_dict(model: nn.Module, values: Mapping[str, Tensor]) -> bool:
@@ -107,12 +112,6 @@ def _can_be_kept(name: str, value: Tensor) -> bool:
     return fault_of(name, value) is None and _overlap_of(name, value) is None
 
 
-def _place(value: Tensor) -> object:
-    if value.layout != torch.strided or value.is_nested:
-        return None
-    return value.device, value.data_ptr(), value.dtype, value.shape, value.stride()
-
-
 def fault_of(name: object, value: object) -> str | None:
     """Why this cannot be written to a file of tensors."""
     if not isinstance(name, str) or not is_text(name):
@@ -151,7 +150,7 @@ def put(model: nn.Module, values: Mapping[str, Tensor]) -> None:
         _load_state(model, {name: value.clone() for name, value in values.items()})
     name = _first_difference(model, values)
     if name is not None:
-        other = _sharing(model.state_dict(), name)
+        other = _sharing(state_of(model), name)
         if other is not None:
             raise UnsupportedModelError(
                 f"tensor {name!r} is not what was loaded into it: it shares memory with {other!r}, in another order or "
@@ -173,7 +172,7 @@ def _sharing(state: Mapping[str, Any], name: str) -> str | None:
         (
             other
             for other, its in state.items()
-            if other != name and its.untyped_storage().data_ptr() == start and _place(its) != _place(value)
+            if other != name and its.untyped_storage().data_ptr() == start and place_of(its) != place_of(value)
         ),
         None,
     )

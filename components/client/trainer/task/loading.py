@@ -1,6 +1,7 @@
 """Finds a task's functions, calls them, and says clearly what is wrong with them."""
 
 import contextlib
+import functools
 import hashlib
 import importlib
 import linecache
@@ -19,14 +20,19 @@ from components.client.trainer.interruptions import InterruptionError
 from components.client.trainer.learning import default_training, randomness
 from components.client.trainer.learning.batches import is_iterable
 from components.client.trainer.learning.isolation import without_trace
+from components.client.trainer.learning.objectives import CLASSIFICATION, Loss, Objective, OwnLoss, loss_of
+from components.client.trainer.model import chosen_tensors
+from components.client.trainer.model.chosen_tensors import NoSuchTensorError, set_to_training
 from components.client.trainer.model.state_dict import DivergedError
-from components.client.trainer.task import returned_values
+from components.client.trainer.task import contract, returned_values
 from components.client.trainer.task.error_places import describe
 from components.client.trainer.task.returned_values import ValueRefusedError
-from fedgrass.task import Client, Data, DeviceState, Metrics, Training
+from fedgrass.task import Client, Data, DeviceState, Metrics, Training, use_defaults
 from protocol.messages import Numbers
 
 _Result = TypeVar("_Result")
+
+_NAMES = 'it has to return a list of names of the state_dict(), or of patterns such as "head.*"'
 
 
 def _nothing(*_: Any) -> Metrics:
@@ -53,20 +59,56 @@ class Task:
         self._entered = entered
         self._process = os.getpid()
         self._file = Path(module.__file__ or "task.py")
-        for required in ("build_model", "load_data"):
-            if not callable(getattr(module, required, None)):
-                raise TaskError(f"{self._file.name} has no function {required}(): a task needs one")
+        fault = contract.fault_of(module, self._file.name)
+        if fault is not None:
+            raise TaskError(fault)
 
     @property
     def trains_itself(self) -> bool:
         """Whether the task has a training of its own."""
         return hasattr(self._module, "train")
 
+    @functools.cached_property
+    def objective(self) -> Objective:
+        """What the default training lowers: the task's own loss, or a classifier's."""
+        return OwnLoss(self._loss) if hasattr(self._module, "loss") else CLASSIFICATION
+
+    def default_train(self, model: nn.Module, data: Data, settings: Training) -> Metrics:
+        """See `fedgrass.task.default_train`."""
+        return default_training.train(model, data, settings, self.objective)
+
+    def default_evaluate(self, model: nn.Module, data: Data) -> Metrics:
+        """See `fedgrass.task.default_evaluate`."""
+        return default_training.evaluate(model, data, self.objective)
+
     def build_model(self, seed: int = 0) -> nn.Module:
-        """The model, with its initial weights. `seed` is the federation's: what does not travel (as the weights that an
-        adapter adapts) is the same everywhere."""
+        """The model, with its initial weights, of which the task has chosen what travels, if it does. `seed` is the
+        federation's: what does not travel (as the weights that an adapter adapts) is the same everywhere."""
         randomness.seed(seed)
-        return self._call("build_model", self._module.build_model, nn.Module)
+        model = self._call("build_model", self._module.build_model, nn.Module)
+        if hasattr(self._module, "parameters"):
+            self._choose(model)
+        return model
+
+    def _choose(self, model: nn.Module) -> None:
+        patterns = self._call("parameters", self._module.parameters, object, model)
+        named = f"parameters() of {self._file.name}"
+        if not isinstance(patterns, list | tuple | set | frozenset) or not patterns:
+            kind = type(patterns).__name__ if patterns else "nothing"
+            raise TaskError(f"{named} returned {kind}: {_NAMES}")
+        for pattern in patterns:
+            if not isinstance(pattern, str):
+                raise TaskError(f"{named} returned a list with {type(pattern).__name__} in it: {_NAMES}")
+        with self._blaming("parameters"):  # its state_dict() may be the task's own
+            try:
+                chosen_tensors.choose(model, patterns)
+            except NoSuchTensorError as error:
+                raise TaskError(f"{named} returned {error}") from error
+        if not self.trains_itself and not any(parameter.requires_grad for parameter in model.parameters()):
+            raise TaskError(
+                f"{named} chose no parameter that takes gradients (requires_grad): the default train() has nothing to "
+                "train"
+            )
 
     def load_data(self, directory: Path, client: Client) -> Data:
         """The device's data, with at least one example."""
@@ -89,17 +131,18 @@ class Task:
         return data
 
     def validate(self, model: nn.Module, data: Data) -> None:
-        """Passes if the model can be trained on the data: the task's own check, or else, if it has no training of its
-        own, that the default one can read the first examples."""
-        default = _nothing if self.trains_itself else default_training.validate
+        """Passes if the model can be trained on the data: the task's own check. Without one, if it has a loss, or no
+        training of its own: that this can be measured on the first examples."""
+        has_nothing_to_try = self.trains_itself and self.objective is CLASSIFICATION
+        default = _nothing if has_nothing_to_try else self._default_validate
         with without_trace(model):
             self._call("validate", getattr(self._module, "validate", default), object, model, data)
 
     def train(self, model: nn.Module, data: Data, settings: Training) -> Metrics:
         """Trains the model in place; it is in training mode then, and gradients are recorded."""
-        model.train()
+        set_to_training(model)
         with torch.enable_grad():
-            metrics = self._metrics("train", default_training.train, model, data, settings)
+            metrics = self._metrics("train", self.default_train, model, data, settings)
         loss = metrics.get("loss", 0.0)
         if not math.isfinite(loss):
             raise DivergedError(f"training diverged: train() of {self._file.name} returned the loss {loss}")
@@ -108,7 +151,7 @@ class Task:
     def evaluate(self, model: nn.Module, data: Data) -> Metrics:
         """Metrics of the model on the device's test set. It is in evaluation mode then, as for `describe`."""
         with without_trace(model):
-            return self._metrics("evaluate", default_training.evaluate, model, data)
+            return self._metrics("evaluate", self.default_evaluate, model, data)
 
     def describe(self, model: nn.Module, data: Data) -> Metrics:
         """The task's own numbers."""
@@ -119,6 +162,17 @@ class Task:
         """Whether the device may train now."""
         answer = self._call("ready", getattr(self._module, "ready", _always), object, device)
         return self._converted(returned_values.flag, answer, "ready")
+
+    def _default_validate(self, model: nn.Module, data: Data) -> None:
+        default_training.validate(model, data, self.objective)
+
+    def _loss(self, model: nn.Module, batch: Any) -> Loss:
+        with self._blaming("loss"):
+            returned = self._module.loss(model, batch)
+        try:
+            return loss_of(returned, f"loss() of {self._file.name}")
+        except ValueRefusedError as error:
+            raise TaskError(str(error)) from None  # no fault of the data, as a cause would say
 
     def _metrics(self, name: str, default: Callable[..., Metrics], *arguments: Any) -> Metrics:
         metrics = self._call(name, getattr(self._module, name, default), dict, *arguments)
@@ -183,7 +237,9 @@ def load_task(path: Path, entered: Callable[[str], object] = _nothing, packed: P
         raise TaskError(f"task.py cannot be imported: {describe(error, path)}") from error
     if not (module.__file__ or "").startswith(entry):
         raise TaskError(f"{path} holds no task.py")
-    return Task(module, path, _digest(packed or path), entered)
+    task = Task(module, path, _digest(packed or path), entered)
+    use_defaults(task)
+    return task
 
 
 def _digest(path: Path) -> str:

@@ -8,8 +8,7 @@ import torch
 from torch import nn
 from torch.utils.data import TensorDataset
 
-from components.client.trainer.learning import default_training
-from fedgrass.task import Client, Data, Metrics, Training
+from fedgrass.task import Client, Data, Metrics, Training, default_train
 
 PAUSE_S = {"train": 0.3}
 
@@ -36,4 +35,4 @@ def _draw(count: int, generator: torch.Generator) -> TensorDataset:
 def train(model: nn.Module, data: Data, settings: Training) -> Metrics:
     """The default one, as fast as this device is."""
     time.sleep(PAUSE_S["train"])
-    return default_training.train(model, data, settings)
+    return default_train(model, data, settings)

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
+from components.client.trainer.learning import default_training
 from components.client.trainer.learning.batches import Share, batches, move
 from components.client.trainer.learning.local_data import DataError, hold_out
 from fedgrass.task import Client, Data
@@ -91,7 +92,7 @@ def same(one: Any, other: Any) -> bool:
 @pytest.mark.parametrize("make", DATASETS)
 def test_a_dataset_gives_what_a_data_loader_gives(make: Callable[[], Any]) -> None:
     expected = list(DataLoader(make(), 8))
-    found = list(batches(make(), 8, None))
+    found = [batch.content for batch in batches(make(), 8, None)]
     assert len(found) == len(expected) == 3
     assert all(same(a, x) and same(b, y) for (a, b), (x, y) in zip(found, expected, strict=True))
 
@@ -101,7 +102,7 @@ def test_what_is_held_out_of_a_dataset_is_still_its_own(make: Callable[[], Any])
     data = hold_out(Data(make()), 0.25, CLIENT)
     assert isinstance(data.test, Share)
     assert (data.examples, len(data.test)) == (15, 5)
-    parts = [next(iter(batches(part, 20, None))) for part in (data.train, data.test)]
+    parts = [next(batches(part, 20, None)).content for part in (data.train, data.test)]
     loaded = [next(iter(DataLoader(part, 20))) for part in (data.train, data.test)]
     assert all(same(a[0], x[0]) and same(a[1], x[1]) for a, x in zip(parts, loaded, strict=True))
     whole = next(iter(DataLoader(make(), 20)))[1].tolist()
@@ -139,7 +140,7 @@ class Stream(IterableDataset[Any]):
 )
 def test_what_has_no_pairs_of_input_and_target_is_told_plainly(dataset: Any, message: str) -> None:
     with pytest.raises(TypeError, match=message):
-        next(batches(dataset, 2, None))
+        default_training.evaluate(nn.Linear(2, 2), Data(dataset, dataset))
 
 
 def test_no_share_is_held_out_of_a_stream() -> None:
@@ -196,7 +197,7 @@ def test_inputs_are_moved_in_the_containers_that_they_are_in() -> None:
 @pytest.mark.parametrize("kind", [Subset, Share])
 def test_a_subset_may_have_its_indices_in_whatever_holds_whole_numbers(kind: Any, indices: Any) -> None:
     wanted = [int(index) % 20 for index in indices]
-    found = [target for _, targets in batches(kind(plain(), indices), 8, None) for target in targets.tolist()]
+    found = [target for batch in batches(kind(plain(), indices), 8, None) for target in batch.content[1].tolist()]
     assert found == wanted
 
 

@@ -123,7 +123,17 @@ def test_a_model_that_gives_no_tensor_is_told_plainly() -> None:
         default_training.evaluate(Several(), Data(PAIRS, PAIRS))
 
 
-@pytest.mark.parametrize("changes", [{}, {"momentum": 0.9}, {"proximal": 0.5}, {"momentum": 0.5, "proximal": 0.5}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"momentum": 0.9},
+        {"proximal": 0.5},
+        {"momentum": 0.5, "proximal": 0.5},
+        {"weight_decay": 0.1},
+        {"clip_norm": 0.1},
+    ],
+)
 def test_sparse_gradients_train_as_dense_ones_do(changes: dict[str, float]) -> None:
     trained = []
     for sparse in (False, True):

@@ -77,31 +77,29 @@ def test_the_same_seed_gives_the_same_weights_and_another_one_does_not() -> None
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
-def test_it_is_the_sgd_of_torch(momentum: float) -> None:
-    data = make_data(64)
-    model = make_model()
-    reference = copy.deepcopy(model)
-    settings = Training(batch_size=64, learning_rate=0.1, momentum=momentum, steps=5)
-    default_training.train(model, data, settings)
-    optimizer = torch.optim.SGD(reference.parameters(), lr=0.1, momentum=momentum)
-    assert isinstance(data.train, TensorDataset)
-    inputs, targets = data.train.tensors
-    for _ in range(5):
-        optimizer.zero_grad()
-        nn.functional.cross_entropy(reference(inputs), targets).backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-    torch.testing.assert_close(weights(model), weights(reference))
-
-
-def test_the_proximal_term_is_that_of_fedprox() -> None:
+@pytest.mark.parametrize("weight_decay", [0.0, 0.5])
+@pytest.mark.parametrize("proximal", [0.0, 2.0])
+@pytest.mark.parametrize("clip_norm", [None, 0.05, 0.3, 100.0])
+def test_a_step_is_that_of_torch_with_fedproxs_term_in_the_loss_and_clipped_gradients(
+    momentum: float, weight_decay: float, proximal: float, clip_norm: float | None
+) -> None:
     data = make_data(64)
     model = make_model()
     reference, anchor = copy.deepcopy(model), weights(model)
-    default_training.train(model, data, Training(batch_size=64, learning_rate=0.1, proximal=2.0, steps=3))
-    optimizer = torch.optim.SGD(reference.parameters(), lr=0.1)
+    settings = Training(
+        batch_size=64,
+        learning_rate=0.1,
+        momentum=momentum,
+        weight_decay=weight_decay,
+        proximal=proximal,
+        clip_norm=clip_norm,
+        steps=5,
+    )
+    default_training.train(model, data, settings)
+    optimizer = torch.optim.SGD(reference.parameters(), lr=0.1, momentum=momentum, weight_decay=weight_decay)
     assert isinstance(data.train, TensorDataset)
     inputs, targets = data.train.tensors
-    for _ in range(3):
+    for _ in range(5):
         optimizer.zero_grad()
         loss = nn.functional.cross_entropy(reference(inputs), targets)
         distance = sum(
@@ -112,7 +110,9 @@ def test_the_proximal_term_is_that_of_fedprox() -> None:
                 strict=True,
             )
         )
-        (loss + 2.0 / 2 * distance).backward()  # type: ignore[no-untyped-call]
+        (loss + proximal / 2 * distance).backward()  # type: ignore[no-untyped-call]
+        if clip_norm is not None:
+            nn.utils.clip_grad_norm_(reference.parameters(), clip_norm)
         optimizer.step()
     torch.testing.assert_close(weights(model), weights(reference))
 
@@ -229,7 +229,14 @@ class Disk:
 @pytest.mark.parametrize("slow", [False, True])
 @pytest.mark.parametrize("every", [0, 1, 5, 13])
 @pytest.mark.parametrize(
-    "changes", [{}, {"momentum": 0.9}, {"proximal": 0.5, "momentum": 0.5}, {"epochs": None, "steps": 45}]
+    "changes",
+    [
+        {},
+        {"momentum": 0.9},
+        {"proximal": 0.5, "momentum": 0.5},
+        {"epochs": None, "steps": 45},
+        {"momentum": 0.9, "weight_decay": 0.1, "clip_norm": 0.2},
+    ],
 )
 def test_training_that_was_cut_off_goes_on_with_the_same_bits(changes: dict[str, Any], every: int, slow: bool) -> None:
     data = make_data()

@@ -1,3 +1,4 @@
+import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
@@ -212,3 +213,47 @@ def test_an_object_that_raises_when_it_is_looked_at_is_blamed_on_the_function_th
     ):
         with pytest.raises(TaskError, match=rf"^{name}\(\) of task.py"):
             getattr(task, name)(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("def build_model(size): ...\n", r"build_model\(size\) of task.py can't be called as build_model\(\): missing"),
+        ("def load_data(directory): ...\n", r"can't be called as load_data\(directory, client\): too many positional"),
+        (
+            "def train(model, data): ...\n",
+            r"train\(model, data\) of task.py can't be called as train\(model, data, sett",
+        ),
+        ("def loss(outputs, targets, model): ...\n", r"can't be called as loss\(model, batch\): missing"),
+        ("def parameters(): ...\n", r"can't be called as parameters\(model\)"),
+        ("def ready(): ...\n", r"can't be called as ready\(device\)"),
+        ("def describe(model, *, data): ...\n", r"can't be called as describe\(model, data\)"),
+        ("loss = 0.5\n", r"loss of task.py is float: it has to be a function loss\(model, batch\), or have another"),
+        ("parameters = ['weight']\n", r"parameters of task.py is list: it has to be a function parameters\(model\)"),
+    ],
+)
+def test_a_function_that_cannot_be_called_as_it_will_be_is_named(tmp_path: Path, source: str, message: str) -> None:
+    with pytest.raises(TaskError, match=message):
+        task_of(tmp_path, TASK + source)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "loss = nn.MSELoss()\n",
+        "def train(*given, **named): ...\n",
+        "def ready(device, limit=3): ...\n",
+        "ready = bool\n",
+    ],
+)
+def test_a_function_may_take_more_than_it_is_given(tmp_path: Path, source: str) -> None:
+    task_of(tmp_path, TASK + source)
+
+
+def test_the_defaults_are_those_of_the_task_that_was_loaded_and_need_one(tmp_path: Path) -> None:
+    script = (
+        "import sys\nfrom fedgrass.task import Data, default_train\nassert 'torch' not in sys.modules\n"
+        "default_train(None, Data([]), None)\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert "NotLoadedError: default_train() and default_evaluate() are there in a task that was loaded" in ended.stderr

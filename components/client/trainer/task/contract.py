@@ -1,0 +1,41 @@
+"""The functions that a task.py may have, and whether they can be called as they will be."""
+
+import inspect
+from types import ModuleType
+
+_ARGUMENTS = {
+    "build_model": (),
+    "load_data": ("directory", "client"),
+    "ready": ("device",),
+    "validate": ("model", "data"),
+    "loss": ("model", "batch"),
+    "parameters": ("model",),
+    "train": ("model", "data", "settings"),
+    "evaluate": ("model", "data"),
+    "describe": ("model", "data"),
+}
+_REQUIRED = ("build_model", "load_data")
+
+
+def fault_of(module: ModuleType, file: str) -> str | None:
+    """What keeps the module from being a task."""
+    for name, arguments in _ARGUMENTS.items():
+        wanted = f"{name}({', '.join(arguments)})"
+        if not hasattr(module, name):
+            if name in _REQUIRED:
+                return f"{file} has no function {name}(): a task needs one"
+            continue
+        function = getattr(module, name)
+        if not callable(function):
+            return (
+                f"{name} of {file} is {type(function).__name__}: it has to be a function {wanted}, or have another name"
+            )
+        try:
+            signature = inspect.signature(function)
+        except (TypeError, ValueError):  # written in C: it does not tell
+            continue
+        try:
+            signature.bind(*arguments)
+        except TypeError as error:
+            return f"{name}{signature} of {file} can't be called as {wanted}: {error}"
+    return None
