@@ -17,7 +17,10 @@ def show_timeline(screen: Screen, record: RoundRecord, responses: Responses) -> 
     """A line on the round, a row for each client, and below the table what there is to say of some of them."""
     opened = datetime.datetime.fromtimestamp(record.opened_at, datetime.UTC)
     reason = f" {record.reason}" if record.reason else ""
-    screen.line(f"round {record.round} of {record.federation}: {record.status}{reason}, opened {opened:%F %T} UTC")
+    rate = "" if record.learning_rate is None else f", learning rate {record.learning_rate:g}"
+    screen.line(
+        f"round {record.round} of {record.federation}: {record.status}{reason}, opened {opened:%F %T} UTC{rate}"
+    )
     for line in model_warnings.lines(record.not_finite, record.warnings):
         screen.line(line)
     title = "seconds after the round opened (downloaded and trained by the device's own clock)"

@@ -35,6 +35,65 @@ class InvalidSettingsError(ValueError):
     """A federation's settings that can't be used; the text names the field, its value and what it may be."""
 
 
+class _Schedule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="name", tag=str.lower):
+    """What all schedules have in common: in the first `warmup_rounds` the learning rate rises by equal steps, and is
+    all there in the round after them, from which on the schedule counts."""
+
+    warmup_rounds: Annotated[int, msgspec.Meta(ge=0, le=MAX_ROUND)] = 0
+
+    @property
+    def name(self) -> str:
+        """As federation.yaml has it: the class's, in small letters."""
+        return str(self.__struct_config__.tag)
+
+    @property
+    def final(self) -> float:
+        """What the learning rate never falls below."""
+        return 0.0
+
+
+Factor = Annotated[float, msgspec.Meta(gt=0, le=1)]
+
+
+class Constant(_Schedule, frozen=True):
+    """The same in each round."""
+
+
+class Step(_Schedule, frozen=True):
+    """After each `every_rounds`, `factor` times what it was, as torch's StepLR."""
+
+    every_rounds: Annotated[int, msgspec.Meta(ge=1, le=MAX_ROUND)]
+    factor: Factor = 0.1
+
+
+class Exponential(_Schedule, frozen=True):
+    """After each round, `factor` times what it was, as torch's ExponentialLR."""
+
+    factor: Factor
+
+
+class Cosine(_Schedule, frozen=True):
+    """Along half a wave, which would come to `final_learning_rate` in the round after the last one, as torch's
+    CosineAnnealingLR (Loshchilov and Hutter, 2017, eq. 5)."""
+
+    final_learning_rate: Annotated[float, msgspec.Meta(ge=0, le=1e6)] = 0.0
+
+    @property
+    def final(self) -> float:
+        """See there."""
+        return self.final_learning_rate
+
+
+Schedule = Constant | Step | Exponential | Cosine
+"""How the learning rate changes from round to round: told apart by `name`."""
+
+
+class LocalTraining(Training, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How clients train. A round's cohort is told the learning rate that `schedule` makes of it for that round."""
+
+    schedule: Schedule = Constant()
+
+
 SelectionPolicyName = Literal["all", "random", "fastest", "probabilistic", "custom"]
 
 
@@ -169,7 +228,7 @@ class Federation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """
 
     name: str
-    training: Training
+    training: LocalTraining
     thing_group: str | None = None
     task: str = "."
     initial_model: str | None = None

@@ -4,7 +4,7 @@ A message of an unknown version is refused before its fields are read; unknown f
 ignored, so that a newer side may add some.
 """
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import msgspec
 
@@ -52,7 +52,9 @@ class UnsupportedVersionError(InvalidMessageError):
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """What all messages have in common."""
+    """What all messages have in common. `SPOKEN` are the versions of one that this side understands."""
+
+    SPOKEN: ClassVar[tuple[int, ...]] = (VERSION,)
 
     v: int = VERSION
 
@@ -93,8 +95,11 @@ class Training(msgspec.Struct, frozen=True, kw_only=True):
 class Assignment(Message, frozen=True, kw_only=True):
     """What one client is asked to do in one round: `desired.assignment` of its shadow.
 
-    `deadline` and all other times in messages are seconds since 1970-01-01 UTC.
+    `deadline` and all other times in messages are seconds since 1970-01-01 UTC. `v` is what `assignment_version` says:
+    a component that would not heed the training's settings refuses it, instead of training otherwise than it is asked.
     """
+
+    SPOKEN: ClassVar[tuple[int, ...]] = (VERSION, 2)
 
     round: Positive
     life: Life = ""
@@ -102,6 +107,11 @@ class Assignment(Message, frozen=True, kw_only=True):
     training: Training
     encoding: Encoding = "float32"
     deadline: float
+
+
+def assignment_version(training: Training) -> int:
+    """The first version of assignments whose readers heed all that these settings ask for."""
+    return 2 if training.weight_decay or training.clip_norm is not None else VERSION
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -299,17 +309,18 @@ def decode(data: bytes | str, kind: type[_Kind]) -> _Kind:
     """The message that these JSON bytes hold.
 
     Raises:
-        UnsupportedVersionError: its version is not 1.
+        UnsupportedVersionError: its version is none that this side speaks.
         InvalidMessageError: it is no JSON object, or a field is missing or has a wrong value; the text names it.
     """
     try:
         version = msgspec.json.decode(data, type=_Versioned).v
-        if version == VERSION:
+        if version in kind.SPOKEN:
             return msgspec.json.decode(data, type=kind)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise InvalidMessageError(f"not a valid {kind.__name__}: {error}") from error
     raise UnsupportedVersionError(
-        f"{kind.__name__} has version {version}; this side speaks version {VERSION}: update the older side"
+        f"{kind.__name__} has version {version}; this side speaks version {' and '.join(map(str, kind.SPOKEN))}: "
+        "update the older side"
     )
 
 

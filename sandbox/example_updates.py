@@ -6,11 +6,11 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from cloud.settings import Federation
+from cloud.settings import Federation, LocalTraining
 from cloud.state.records import CohortMember, RoundRecord
 from protocol import encodings
 from protocol.encodings import UpdateLayout, update_layout
-from protocol.messages import Encoding, ModelHeader, ModelReference, Report, Timings, Training, encode
+from protocol.messages import Encoding, ModelHeader, ModelReference, Report, Timings, encode
 from protocol.names import UpdateName
 from protocol.tensors import encode_header, layout, parse_header
 
@@ -49,7 +49,7 @@ def round_record(*things: str, **changes: Any) -> RoundRecord:
         "federation": "f",
         "round": 1,
         "status": "open",
-        "settings": Federation(name="f", training=Training(epochs=1, batch_size=8, learning_rate=0.1)),
+        "settings": Federation(name="f", training=LocalTraining(epochs=1, batch_size=8, learning_rate=0.1)),
         "base": BASE,
         "schema": "s",
         "cohort": tuple(CohortMember(thing=thing) for thing in things),

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from cloud.settings import Averaging, Federation
+from cloud.settings import Averaging, Federation, LocalTraining
 from cloud.state.federations import UnknownFederationError
 from cloud.state.records import FederationRecord, RoundRecord
 from cloud.state.rounds import Responses, UnknownRoundError
 from operations.control import Operations
 from operations.deployment import Deployment
 from protocol import names
-from protocol.messages import Desired, Hello, ModelHeader, Phase, Progress, Training, encode
+from protocol.messages import Desired, Hello, ModelHeader, Phase, Progress, encode
 from protocol.tensors import dump, parse_header, schema_id
 from sandbox.embedded_aws import EmbeddedAws
 from sandbox.example_updates import report
@@ -166,7 +166,7 @@ class SimulatedClients(SimulatedDevices):
         settings = Federation(
             name=federation,
             rounds=rounds,
-            training=Training(steps=1, batch_size=1, learning_rate=0.1),
+            training=LocalTraining(steps=1, batch_size=1, learning_rate=0.1),
             deadline_s=_LIMIT_S,
             averaging=msgspec.convert(averaging or {}, Averaging),
         )

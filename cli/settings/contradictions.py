@@ -8,6 +8,7 @@ from cli.plurals import counted
 from cli.settings.problems import Problem, shown
 from cloud.averager.round.pacing import pacing_policy_of
 from cloud.averaging.rules import least_updates, rule_of
+from cloud.initiator.learning_rate import LEAST, learning_rate_in
 from cloud.initiator.selection import selection_policy_of
 from cloud.settings import (
     DEFAULT_QUORUM,
@@ -51,6 +52,7 @@ def contradictions(settings: Federation, raw: Mapping[str, Any]) -> Iterator[Pro
     if training.epochs is not None and training.steps is not None:
         both = f"epochs {training.epochs} and steps {training.steps}"
         yield Problem(("training", "steps"), f"{both}: give either epochs or steps")
+    yield from _schedule(settings)
     if "interval_s" in pacing_policy_of(pacing.policy).settings and pacing.interval_s == 0:
         yield Problem(("pacing", "interval_s"), f"is 0: {pacing.policy} needs the seconds between rounds")
     if "extension_s" in raw and settings.extension_s > settings.deadline_s:
@@ -86,6 +88,22 @@ def fleet_contradictions(settings: Federation, clients: int) -> Iterator[Problem
     cohort = amount_of(settings.selection.cohort, max(clients, 1))
     too_few = list(_too_few(settings, cohort, amount_of(settings.target, cohort)))
     yield from too_few or (_low_quorum(settings, cohort) if settings.quorum != DEFAULT_QUORUM else ())
+
+
+def _schedule(settings: Federation) -> Iterator[Problem]:
+    """A schedule may be longer than the rounds: those of a trial are fewer."""
+    training, place = settings.training, ("training", "schedule")
+    if training.schedule.final > training.learning_rate:
+        yield Problem(
+            (*place, "final_learning_rate"),
+            f"{training.schedule.final:g} is more than training.learning_rate, {training.learning_rate:g}",
+        )
+    if learning_rate_in(settings, settings.rounds) <= LEAST:
+        yield Problem(
+            place,
+            f"{training.schedule.name} makes the learning rate 0 before the last of {settings.rounds:,} rounds: let it "
+            "shrink less, or more rarely",
+        )
 
 
 def _ignored(settings: Federation) -> Iterator[Problem]:

@@ -7,6 +7,7 @@ from concurrent.futures import wait
 
 import msgspec
 
+from cloud.initiator.learning_rate import learning_rate_in, training_in
 from cloud.initiator.selection.cohort import NotEnoughClientsError, select
 from cloud.services import Services
 from cloud.settings import amount_of
@@ -16,7 +17,7 @@ from cloud.state.records import Carried, ClientRecord, CohortMember, FederationR
 from cloud.state.rounds import NotClaimedError, UnknownRoundError
 from cloud.state.settings_history import ModelFile, changes_averaging, lacking
 from protocol import names
-from protocol.messages import Assignment, CheckRound, OpenRound, RoundCounts, RoundNotice
+from protocol.messages import Assignment, CheckRound, OpenRound, RoundCounts, RoundNotice, assignment_version
 
 _log = logging.getLogger(__name__)
 
@@ -95,6 +96,7 @@ def open_round(services: Services, request: OpenRound) -> None:
         base=federation.model,
         lacking=_lacking(services, federation),
         schema=federation.schema,
+        learning_rate=learning_rate_in(settings, request.round),
         cohort=cohort,
         target=amount_of(settings.target, wanted),
         quorum=amount_of(settings.quorum, wanted),
@@ -168,11 +170,13 @@ def _handed_over(
 
 
 def _assignment_of(record: RoundRecord) -> Assignment:
+    training = training_in(record.settings, record.round)
     return Assignment(
         round=record.round,
         life=record.life,
         model=record.base.downloaded,
-        training=record.settings.training,
+        v=assignment_version(training),
+        training=training,
         encoding=record.settings.encoding,
         # Devices get the time of an extension, and that of the rounds in which a late update counts, from the start:
         # one that gave up at the deadline could not use it.

@@ -138,7 +138,8 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True):
     The FIXED_FIELDS are written when the round opens and never change; they are an item of their own, so that what
     changes stays small however large the cohort is. The settings are the federation's as they were then: a round is
     carried through as it began. `revision` says how often they had been changed; `lacking` is what the base model has
-    none of, with these settings.
+    none of, with these settings. `learning_rate` is what their schedule makes of theirs for this round; None if it was
+    opened by a version that had no schedules.
 
     `target` and `quorum` are numbers of accepted updates. `accepted`, `failed` (clients that failed or declined) and
     `refused` count what has come in; `version` counts the changes of state, `attempts` the leases taken. `vanished` are
@@ -165,6 +166,7 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True):
     deadline: float
     opened_at: float
     life: str = ""
+    learning_rate: float | None = None
     carried: tuple[Carried, ...] = ()
     expelled: tuple[str, ...] = ()
     revision: int = 0
@@ -216,7 +218,18 @@ class RoundResult(msgspec.Struct, frozen=True, kw_only=True):
 
 _KEYS = ("federation", "thing", "round", "response")
 
-FIXED_FIELDS = ("settings", "revision", "base", "lacking", "schema", "cohort", "target", "quorum", "carried")
+FIXED_FIELDS = (
+    "settings",
+    "revision",
+    "base",
+    "lacking",
+    "schema",
+    "learning_rate",
+    "cohort",
+    "target",
+    "quorum",
+    "carried",
+)
 """The fields of a RoundRecord that never change."""
 
 ITEM_BYTES = 400 << 10

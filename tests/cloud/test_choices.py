@@ -3,11 +3,11 @@
 import ast
 import functools
 from collections.abc import Iterator
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
-from cloud.settings import CompletionName, PacingPolicyName, RuleName, SelectionPolicyName, ServerOptimizer
+from cloud.settings import CompletionName, PacingPolicyName, RuleName, Schedule, SelectionPolicyName, ServerOptimizer
 from tests.paths import ROOT
 
 CHOICES = {
@@ -95,10 +95,14 @@ def test_custom_functions_are_found_by_one_comparison() -> None:
     assert {name for name, tree in sources() if "custom" in compared(tree)} == {*places, "cloud/settings.py"}
 
 
-def test_server_optimizers_are_told_apart_where_they_are_looked_up_and_nowhere_else() -> None:
-    optimizers = {optimizer.__name__ for optimizer in get_args(ServerOptimizer)}
-    found = {name for name, tree in sources() if optimizers.intersection(classes(tree))}
-    assert found == {"cloud/averaging/optimizers/__init__.py"}
+@pytest.mark.parametrize(
+    ("kinds", "place"),
+    [(ServerOptimizer, "cloud/averaging/optimizers/__init__.py"), (Schedule, "cloud/initiator/learning_rate.py")],
+)
+def test_what_is_told_apart_by_its_class_is_so_where_it_is_looked_up_and_nowhere_else(kinds: Any, place: str) -> None:
+    names = {kind.__name__ for kind in get_args(kinds)}
+    assert {name for name, tree in sources() if names.intersection(classes(tree))} == {place}
+    assert f"`{place}`" in (ROOT / "docs" / "contributing.md").read_text()
 
 
 def test_who_adds_a_choice_is_told_where_it_is_looked_up() -> None:

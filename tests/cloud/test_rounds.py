@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from cloud.initiator.learning_rate import training_in
 from protocol import names
 from protocol.messages import RoundNotice, decode
 from protocol.tensors import to_float32
@@ -25,7 +26,8 @@ def test_rounds_go_from_the_first_model_to_the_last(simulated: SimulatedFederati
     assert assignment.model == initial
     assert first.deadline == pytest.approx(first.opened_at + 600)
     assert assignment.deadline == pytest.approx(first.deadline + 60)  # what an extension may add
-    assert assignment.training == first.settings.training
+    assert assignment.training == training_in(first.settings, 1)
+    assert (assignment.v, first.learning_rate) == (1, first.settings.training.learning_rate)
 
     for number, thing in enumerate(THINGS):
         simulated.answer(thing, 1, value=number, examples=number + 1, after={"loss": 2.0**number})
@@ -206,3 +208,19 @@ def test_a_hello_from_outside_of_the_federations_thing_group_is_not_noted(simula
     assert simulated.client(member).component_version == "1.0.0"
     simulated.settled()
     assert [client.thing for client in simulated.operations.clients.of(simulated.name)] == [member]
+
+
+def test_each_round_has_the_learning_rate_of_its_schedule_and_its_record_tells_it(
+    simulated: SimulatedFederation,
+) -> None:
+    schedule = {"name": "step", "every_rounds": 1, "factor": 0.5, "warmup_rounds": 1}
+    training = {"batch_size": 8, "epochs": 1, "learning_rate": 0.1, "clip_norm": 2.0, "schedule": schedule}
+    simulated.create(["d0"], rounds=3, training=training)
+    simulated.start()
+    for number, expected in ((1, 0.05), (2, 0.1), (3, 0.05)):
+        assert simulated.opened(number).learning_rate == expected
+        assignment = simulated.assignment("d0", number)
+        assert (assignment.v, assignment.training.learning_rate, assignment.training.clip_norm) == (2, expected, 2.0)
+        simulated.answer("d0", number)
+        ended = simulated.ended(number)
+        assert (ended.status, ended.learning_rate) == ("closed", expected)

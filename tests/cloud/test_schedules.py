@@ -43,7 +43,7 @@ from hypothesis.stateful import (
 from cloud.averager import handler as averager
 from cloud.initiator import handler as initiator
 from cloud.services import Services
-from cloud.settings import Averaging, Federation
+from cloud.settings import Averaging, Federation, LocalTraining
 from cloud.state.carry_over import assignment_of, given_up
 from cloud.state.clients import Clients
 from cloud.state.federations import Federations
@@ -64,7 +64,6 @@ from protocol.messages import (
     Report,
     RoundNotice,
     Timings,
-    Training,
     decode,
     encode,
 )
@@ -75,7 +74,7 @@ EXAMPLES, STEPS = 110, 50
 
 FEDERATION, ROUNDS = "grass", 3
 STARTED_AT = 1_800_000_000.0
-TRAINING = Training(batch_size=1, learning_rate=0.1, epochs=1)
+TRAINING = LocalTraining(batch_size=1, learning_rate=0.1, epochs=1)
 
 Queue = Literal["rounds", "control", "updates", "shards"]
 TIMEOUT_S = {"rounds": 60.0, "control": 120.0, "updates": 120.0, "shards": 120.0}

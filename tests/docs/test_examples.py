@@ -91,7 +91,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     task, data = tmp_path / "my-federation", tmp_path / "some" / "data"
     task.mkdir()
     data.mkdir(parents=True)
-    (task / "task.py").write_text(python("def build_model"))
+    (task / "task.py").write_text(python("    labels = torch.from_numpy"))
     generator = np.random.default_rng(0)
     np.save(data / "inputs.npy", generator.normal(size=(40, 16)).astype("<f4"))
     np.save(data / "labels.npy", generator.integers(0, 3, 40))
@@ -104,6 +104,40 @@ def test_the_task_of_the_readme_trains_as_it_is_tried_out(folder: Path, capsys: 
     script.write_text(python("task = load_task"))
     runpy.run_path(str(script))
     assert "'steps': 2.0" in capsys.readouterr().out
+
+
+def test_the_regression_trains_by_its_loss_as_it_stands_there(tmp_path: Path) -> None:
+    (tmp_path / "task.py").write_text(python("def loss("))
+    torch.manual_seed(0)
+    inputs = torch.randn(250, 8)
+    torch.save(torch.cat([inputs, inputs.sum(1, keepdim=True)], 1), tmp_path / "table.pt")
+    task = load_task(tmp_path)
+    model, data = task.build_model(), task.load_data(tmp_path, Client(thing="t", federation="f"))
+    task.validate(model, data)
+    before = task.evaluate(model, data)
+    task.train(model, data, Training(batch_size=20, learning_rate=0.05, epochs=10))
+    after = task.evaluate(model, data)
+    assert after.keys() == {"loss", "mae"}
+    assert after["mae"] < before["mae"] / 2
+
+
+CHOOSING = """
+import torch
+from torch import nn
+
+def build_model():
+    adapter = nn.ParameterDict({"lora_a": torch.ones(2), "lora_b": torch.ones(2)})
+    return nn.ModuleDict({"base": nn.Linear(2, 2), "head": nn.Linear(2, 2), "x": adapter})
+
+def load_data(directory, client): ...
+"""
+
+
+def test_the_choice_of_what_travels_is_taken(folder: Path) -> None:
+    (folder / "task.py").write_text(f"{CHOOSING}\n\n{python('def parameters(')}")
+    built = load_task(folder).build_model()
+    trained = {name for name, parameter in built.named_parameters() if parameter.requires_grad}
+    assert trained == {"head.weight", "head.bias", "x.lora_a", "x.lora_b"}
 
 
 STEP = """

@@ -14,7 +14,7 @@ from cloud import settings
 from cloud.settings import MAX_WAIT_S, Federation, ServerOptimizer
 from cloud.state.records import ClientRecord
 from components.client.agent.configuration import DAY_S, Configuration, parse
-from components.client.trainer.task.loading import Task
+from components.client.trainer.task.contract import FUNCTIONS
 from components.task_folder import inspect_folder
 from fedgrass.task import DeviceState
 from protocol import names
@@ -65,7 +65,7 @@ def test_a_setting_has_the_default_that_its_row_says(name: str) -> None:
     elif default is None:
         expected = WITHOUT_VALUE.get(name, "none")
     else:
-        expected = default.name if isinstance(default, settings.FedAvg) else shown(default)
+        expected = default.name if isinstance(default, settings.FedAvg | settings.Constant) else shown(default)
     assert ROWS[name][1].strip("`") == expected
 
 
@@ -131,6 +131,18 @@ def test_the_server_optimizers_have_the_settings_that_are_listed() -> None:
     assert listed == known
 
 
+def test_the_schedules_have_the_settings_that_are_listed() -> None:
+    listed = {
+        yaml.safe_load(spans(row[0])[0])["name"]: set(yaml.safe_load(spans(row[0])[0])) - {"name"}
+        for row in table("docs/tasks.md", "`training.schedule`").rows
+    }
+    known = {
+        kind.__struct_config__.tag: set(kind.__struct_fields__) - {"warmup_rounds"}
+        for kind in settings.Schedule.__args__
+    }
+    assert listed == known
+
+
 CONFIGURATION = {
     name: (default, meaning)
     for keys, default, meaning in table("docs/operating.md", "configuration", "default").rows
@@ -183,11 +195,12 @@ def test_what_rules_and_tasks_get_has_the_fields_that_are_listed() -> None:
     assert set(spans(ready)) - {"None"} == set(DeviceState.__struct_fields__)
 
 
-@pytest.mark.parametrize("name", ["build_model", "load_data", "ready", "validate", "evaluate", "train", "describe"])
-def test_the_functions_of_a_task_are_listed(name: str) -> None:
-    listed = [function for function, *_ in table("docs/tasks.md", "function", "what it gets").rows]
-    assert sum(f"`{name}(" in function for function in listed) == 1
-    assert hasattr(Task, name)
+def test_the_functions_of_a_task_are_listed_with_what_they_are_called_with() -> None:
+    listed = {}
+    for function, *_ in table("docs/tasks.md", "function", "what it gets").rows:
+        name, _, arguments = function.strip("`").partition("(")
+        listed[name] = tuple(re.findall(r"(\w+)(?:: \w+)?(?:, |\))", arguments.partition(" ->")[0]))
+    assert listed == FUNCTIONS
 
 
 def test_what_is_said_to_be_left_out_of_a_tasks_folder_is(tmp_path: Path) -> None:

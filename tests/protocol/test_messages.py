@@ -79,10 +79,24 @@ def test_a_message_comes_back_as_it_was(message: Message) -> None:
 
 
 @each_message
-@pytest.mark.parametrize("version", [0, 2, 99, -1])
+@pytest.mark.parametrize("version", [0, 3, 99, -1])
 def test_another_version_is_refused_with_both_versions_named(message: Message, version: int) -> None:
     with pytest.raises(UnsupportedVersionError, match=rf"{type(message).__name__} has version {version}.*version 1"):
         convert(fields_of(message) | {"v": version}, type(message))
+
+
+def test_an_assignment_that_older_components_would_not_heed_has_a_version_that_they_refuse() -> None:
+    training = Training(batch_size=8, learning_rate=0.1, epochs=1, momentum=0.9, proximal=0.1)
+    assert messages.assignment_version(training) == 1
+    for changes in ({"weight_decay": 0.1}, {"clip_norm": 1.0}):
+        changed = msgspec.structs.replace(training, **changes)
+        assignment = Assignment(
+            v=messages.assignment_version(changed), round=1, model=MODEL, training=changed, deadline=1e9
+        )
+        assert assignment.v == 2
+        assert decode(encode(assignment), Assignment) == assignment
+        with pytest.raises(UnsupportedVersionError, match=r"version 2; this side speaks version 1: update the older"):
+            decode(encode(assignment), Hello)  # as one that knows the first version alone
 
 
 def test_a_newer_version_is_refused_even_if_nothing_else_of_it_is_known() -> None:
@@ -235,6 +249,8 @@ def test_an_assignment_with_long_names_fits_a_message() -> None:
             learning_rate=0.1234567890123456,
             momentum=0.1234567890123456,
             proximal=0.1234567890123456,
+            weight_decay=0.1234567890123456,
+            clip_norm=0.1234567890123456,
             epochs=messages.MAX_INTEGER,
             steps=messages.MAX_INTEGER,
             seed=messages.MAX_INTEGER,

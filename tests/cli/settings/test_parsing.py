@@ -72,6 +72,21 @@ MINIMAL: dict[str, Any] = {"name": "digits", "training": TRAINING}
         ({"training": TRAINING | {"learning_rate": math.inf}}, r"training\.learning_rate"),
         ({"training": TRAINING | {"momentum": 1.0}}, r"training\.momentum"),
         ({"training": TRAINING | {"proximal": -1.0}}, r"training\.proximal"),
+        ({"training": TRAINING | {"weight_decay": -1.0}}, r"training\.weight_decay"),
+        ({"training": TRAINING | {"weight_decay": math.inf}}, r"training\.weight_decay"),
+        ({"training": TRAINING | {"clip_norm": 0}}, r"training\.clip_norm"),
+        ({"training": TRAINING | {"schedule": "cosine"}}, r"training\.schedule: .* use \{name: \.\.\.\} with one of c"),
+        ({"training": TRAINING | {"schedule": {}}}, r"training\.schedule\.name: is missing: use one of constant, "),
+        ({"training": TRAINING | {"schedule": {"name": "cosin"}}}, r"schedule\.name: .* did you mean cosine\?"),
+        ({"training": TRAINING | {"schedule": {"name": "step"}}}, r"training\.schedule\.every_rounds: is missing"),
+        (
+            {"training": TRAINING | {"schedule": {"name": "step", "every_rounds": 2.5}}},
+            r"schedule\.every_rounds: 2\.5: use a whole number from 1",
+        ),
+        ({"training": TRAINING | {"schedule": {"name": "exponential", "factor": 1.5}}}, r"schedule\.factor: 1\.5"),
+        ({"training": TRAINING | {"schedule": {"name": "exponential", "factor": 0}}}, r"schedule\.factor: 0"),
+        ({"training": TRAINING | {"schedule": {"name": "cosine", "factor": 0.5}}}, r"schedule\.factor: there is no"),
+        ({"training": TRAINING | {"schedule": {"name": "constant", "warmup_rounds": -1}}}, r"schedule\.warmup_rounds"),
         ({"training": TRAINING | {"learning_rate": 1e7}}, r"training\.learning_rate"),
         (
             {"training": TRAINING | {"seed": -1}},
@@ -227,6 +242,14 @@ def test_a_value_of_any_length_is_told_shortened() -> None:
         (
             {"max_staleness": 3, "target": 20, "selection": {"policy": "random", "cohort": 20}},
             "max_staleness: 3 with target 20",
+        ),
+        (
+            {"training": TRAINING | {"schedule": {"name": "cosine", "final_learning_rate": 0.2}}},
+            "training.schedule.final_learning_rate: 0.2 is more than training.learning_rate, 0.1",
+        ),
+        (
+            {"training": TRAINING | {"schedule": {"name": "exponential", "factor": 0.1}}, "rounds": 1000},
+            "training.schedule: exponential makes the learning rate 0 before the last of 1,000 rounds",
         ),
         ({"extension_s": 90, "deadline_s": 60}, "extension_s: 90 is more than deadline_s, 60"),
         ({"pacing": {"policy": "fixed_rate"}}, "pacing.interval_s: is 0"),

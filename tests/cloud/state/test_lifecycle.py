@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from cloud.settings import Averaging, Federation
+from cloud.settings import Averaging, Federation, LocalTraining
 from cloud.state.lifecycle import (
     MAX_ATTEMPTS,
     MIN_LEASE_S,
@@ -26,7 +26,7 @@ from cloud.state.lifecycle import (
     step,
 )
 from cloud.state.records import CohortMember, FederationRecord, FederationStatus, RoundRecord, Work
-from protocol.messages import ModelReference, Training
+from protocol.messages import ModelReference
 
 OPENED, DEADLINE, EXTENSION_S = 1000.0, 1600.0, 60.0
 EARLY, LATE = 1100.0, 1700.0
@@ -49,7 +49,7 @@ EVENTS: list[Event] = [
 
 
 def settings(**changes: Any) -> Federation:
-    training = Training(batch_size=1, learning_rate=0.1, epochs=1)
+    training = LocalTraining(batch_size=1, learning_rate=0.1, epochs=1)
     return Federation(name="grass", training=training, **{"extension_s": EXTENSION_S, **changes})
 
 

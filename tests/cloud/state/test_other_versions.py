@@ -11,7 +11,7 @@ import pytest
 from msgspec import inspect
 
 from cli.settings.parsing import parse
-from cloud.settings import FedAdam, InvalidSettingsError, ServerOptimizer
+from cloud.settings import Cosine, FedAdam, InvalidSettingsError, Schedule, ServerOptimizer
 from cloud.state.records import (
     Carried,
     ClientRecord,
@@ -28,7 +28,11 @@ from cloud.state.settings_history import Difference, SettingsChange
 from protocol.messages import ModelReference
 from tests.cloud.examples import BASE, TRAINING, federation, report, round_record
 
-SETTINGS = federation(averaging={"optimizer": {"name": "fedadam"}})
+CHANGES: dict[str, Any] = {
+    "averaging": {"optimizer": {"name": "fedadam"}},
+    "training": TRAINING | {"schedule": {"name": "cosine"}},
+}
+SETTINGS = federation(**CHANGES)
 MODEL = ModelReference(key="federations/f/models/00000001.safetensors", sha256="c" * 64, bytes=10, copy=BASE)
 RECORDS: dict[str, Any] = {
     "FederationRecord": FederationRecord(
@@ -56,6 +60,7 @@ RECORDS: dict[str, Any] = {
 IN_SETTINGS = (
     "settings",
     "settings.training",
+    "settings.training.schedule",
     "settings.selection",
     "settings.averaging",
     "settings.averaging.optimizer",
@@ -117,6 +122,8 @@ def test_every_place_where_a_record_has_fields_is_tried() -> None:
         known = set(structs_of(inspect.type_info(type(record)), set()))
         if FedAdam in tried:  # it stands for all optimizers
             tried |= set(get_args(ServerOptimizer))
+        if Cosine in tried:  # it stands for all schedules
+            tried |= set(get_args(Schedule))
         assert tried == known
 
 
@@ -124,7 +131,7 @@ def test_every_place_where_a_record_has_fields_is_tried() -> None:
 def test_what_a_user_writes_is_still_read_strictly(place: str) -> None:
     raw: dict[str, Any] = {
         "name": "f",
-        "training": dict(TRAINING),
+        "training": TRAINING | {"schedule": {"name": "cosine"}},
         "selection": {},
         "averaging": {"optimizer": {"name": "fedadam"}},
         "pacing": {},
@@ -145,6 +152,7 @@ def test_what_a_user_writes_is_still_read_strictly(place: str) -> None:
         ("FederationRecord", "settings", {"selection": {"policy": "by_weather"}}),
         ("FederationRecord", "settings", {"averaging": {"rule": "geometric_median"}}),
         ("FederationRecord", "settings", {"averaging": {"optimizer": {"name": "fedlion"}}}),
+        ("FederationRecord", "settings", {"training": TRAINING | {"schedule": {"name": "one_cycle"}}}),
         ("FederationRecord", "settings", {"encoding": "int4"}),
         ("FederationRecord", "settings", {"pacing": {"policy": "by_weather"}}),
         ("RoundRecord", "status", "resting"),
@@ -189,7 +197,7 @@ def test_a_choice_that_was_stored_under_its_former_name_is_read_as_what_it_is_no
     item = to_item(record)
     stored = json.loads(item["settings"]["S"]) | {place: FORMERLY[place]}
     read = from_item(item | {"settings": {"S": json.dumps(stored)}}, type(record))
-    assert read.settings == federation(**{"averaging": {"optimizer": {"name": "fedadam"}}, place: NOW[place]})
+    assert read.settings == federation(**CHANGES | {place: NOW[place]})
     assert from_item(to_item(read), type(record)) == read
 
 

@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.settings import MAX_COHORT, Averaging, Federation, Pacing, Selection
+from cloud.settings import (
+    MAX_COHORT,
+    Averaging,
+    Cosine,
+    Exponential,
+    Federation,
+    LocalTraining,
+    Pacing,
+    Selection,
+    Step,
+)
 from cloud.state import records
 from cloud.state.carry_over import carrying_what_fits
 from cloud.state.records import (
@@ -26,7 +36,7 @@ from cloud.state.records import (
     to_attribute,
     to_item,
 )
-from protocol.messages import MAX_INTEGER, ModelReference, Report, Timings, Training
+from protocol.messages import MAX_INTEGER, ModelReference, Report, Timings
 from protocol.names import MAX_ROUND
 from tests.cloud.examples import federation, round_record
 
@@ -46,7 +56,13 @@ SETTINGS = st.builds(
     Federation,
     name=st.from_regex(r"[a-z0-9][a-z0-9-]{0,39}", fullmatch=True),
     training=st.builds(
-        Training, batch_size=POSITIVE, learning_rate=st.floats(0, 1, exclude_min=True), epochs=maybe(POSITIVE)
+        LocalTraining,
+        batch_size=POSITIVE,
+        learning_rate=st.floats(0, 1, exclude_min=True),
+        epochs=maybe(POSITIVE),
+        schedule=st.builds(Step, every_rounds=st.integers(1, 100))
+        | st.builds(Exponential, factor=st.floats(0.1, 1))
+        | st.builds(Cosine, final_learning_rate=st.floats(0, 1), warmup_rounds=st.integers(0, 100)),
     ),
     thing_group=maybe(TEXTS),
     target=st.integers(1, 100) | st.just("80%"),
@@ -108,6 +124,7 @@ RECORDS: dict[type[msgspec.Struct], st.SearchStrategy[Any]] = {
         quorum=POSITIVE,
         deadline=TIMES,
         opened_at=TIMES,
+        learning_rate=maybe(st.floats(1e-100, 1e6)),
         carried=st.lists(st.builds(Carried, thing=TEXTS, round=POSITIVE, age=POSITIVE), max_size=3).map(tuple),
         version=st.integers(0, 1000),
         extended=st.booleans(),

@@ -3,7 +3,7 @@
 import inspect
 from types import ModuleType
 
-_ARGUMENTS = {
+FUNCTIONS = {
     "build_model": (),
     "load_data": ("directory", "client"),
     "ready": ("device",),
@@ -14,12 +14,14 @@ _ARGUMENTS = {
     "evaluate": ("model", "data"),
     "describe": ("model", "data"),
 }
+"""Name -> what it is called with."""
+
 _REQUIRED = ("build_model", "load_data")
 
 
 def fault_of(module: ModuleType, file: str) -> str | None:
     """What keeps the module from being a task."""
-    for name, arguments in _ARGUMENTS.items():
+    for name, arguments in FUNCTIONS.items():
         wanted = f"{name}({', '.join(arguments)})"
         if not hasattr(module, name):
             if name in _REQUIRED:
