@@ -10,8 +10,9 @@ from cli.settings.problems import Problem
 from cli.settings.yaml_file import InvalidYamlError, YamlFile
 from cloud import custom_policies
 from cloud.settings import Federation
-from components import task_folder
+from components import task_folder, task_requirements
 from components.task_folder import TaskFolderError
+from components.task_requirements import TaskRequirementsError
 from components.text import printable
 
 FILE_NAME = "federation.yaml"
@@ -75,6 +76,10 @@ def load(path: Path, **changes: Any) -> Project:
         task_folder.inspect_folder(project.task)
     except TaskFolderError as error:
         raise refusal([Problem(("task",), str(error))]) from error
+    try:
+        task_requirements.read(project.task)
+    except TaskRequirementsError as error:
+        raise ProjectError("\n".join(map(printable, str(error).splitlines()))) from error
     if settings.initial_model is not None and not (project.directory / settings.initial_model).is_file():
         raise refusal([Problem(("initial_model",), f"there is no file {project.directory / settings.initial_model}")])
     try:

@@ -15,12 +15,12 @@ import stat
 import sys
 import zipfile
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Dict, NamedTuple, Union  # noqa: UP035 - see _Content
 
 if not __package__:  # run as a script, which finds what lies beside it only
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from components import task_folder
+from components import task_folder, task_requirements
 from components.task_folder import ARTIFACT_NAME, BuildError, TaskFolderError
 from components.text import printable
 
@@ -35,6 +35,10 @@ _SEMVER = re.compile(  # https://semver.org, and the schema of gdk-config.json
 )
 _NAME_IT = "name the task's directory with --task, on the command line or in gdk-config.json's custom_build_command"
 _TIMESTAMP = (1980, 1, 1, 0, 0, 0)
+
+
+_Content = Union[Path, bytes, Dict[str, Path]]  # noqa: UP006, UP007 - this is evaluated, by Python 3.9 too
+"""What an artifact is made of: a file to copy, what to write, or files to pack by their names."""
 
 
 class ConfigError(BuildError):
@@ -71,11 +75,12 @@ def build(root: Path, output: Path, task: Path | None = None) -> BuiltComponent:
 
     The recipe says which artifacts there are: client.zip and task.zip are packed, any other is a file of `root`.
     components/task_folder.py says what of the task goes into task.zip. The files in the task's data/ directory become
-    artifacts beside it, and are added to the recipe. `task` is the task's directory; None takes the one that
+    artifacts beside it, and are added to the recipe. The requirements.txt of com.fedgrass.Runtime is joined by what
+    the task needs besides (components/task_requirements.py). `task` is the task's directory; None takes the one that
     gdk-config.json names.
 
     Raises:
-        ConfigError, RecipeError, TaskFolderError: see there.
+        ConfigError, RecipeError, TaskFolderError, TaskRequirementsError: see there.
     """
     config = read_config(root)
     source = root / "recipe.yaml"
@@ -84,7 +89,7 @@ def build(root: Path, output: Path, task: Path | None = None) -> BuiltComponent:
     if task is None and config.task is not None:
         task = root / config.task
 
-    files: dict[str, Path | dict[str, Path]] = {}
+    files: dict[str, _Content] = {}
     report: list[str] = []
     for name in dict.fromkeys(_artifact_names(source)):
         if name == "task.zip":
@@ -93,6 +98,10 @@ def build(root: Path, output: Path, task: Path | None = None) -> BuiltComponent:
             found = task_folder.inspect_folder(task)
             files.update({name: found.packed, **found.data})
             report += found.report()
+            report += _needed(task)
+        elif name == task_requirements.FILE_NAME and task is not None:
+            files[name] = task_requirements.with_those_of(task).encode()
+            report += _needed(task)
         else:
             files[name] = _artifact(name, root)
     recipe = _recipe(source, config, files)
@@ -105,7 +114,9 @@ def build(root: Path, output: Path, task: Path | None = None) -> BuiltComponent:
     artifacts.mkdir(parents=True)
     target.parent.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
-        if isinstance(content, Path):
+        if isinstance(content, bytes):
+            (artifacts / name).write_bytes(content)
+        elif isinstance(content, Path):
             shutil.copyfile(content, artifacts / name)
         else:
             _pack(content, artifacts / name)
@@ -161,8 +172,8 @@ def _artifact_names(recipe: Path) -> list[str]:
     return names
 
 
-def _artifact(name: str, root: Path) -> Path | dict[str, Path]:
-    """What an artifact of the recipe stands for: a file to copy, or files to pack by their names."""
+def _artifact(name: str, root: Path) -> _Content:
+    """What an artifact of the recipe stands for."""
     if name == "client.zip":
         return _client_files(root)
     if not (root / name).is_file():
@@ -180,7 +191,16 @@ def _client_files(root: Path) -> dict[str, Path]:
     return {file.relative_to(root).as_posix(): file for file in files}
 
 
-def _recipe(source: Path, config: Config, files: dict[str, Path | dict[str, Path]]) -> bytes:
+def _needed(task: Path) -> list[str]:
+    needed = [one.pinned for one in task_requirements.read(task)]
+    return (
+        [f"the task needs {', '.join(needed)}, which com.fedgrass.Runtime has if its build has --task"]
+        if needed
+        else []
+    )
+
+
+def _recipe(source: Path, config: Config, files: dict[str, _Content]) -> bytes:
     """The recipe of this build. The bucket in the artifacts' URIs is left for GDK to fill in when it publishes; a
     local deployment finds them by their file names."""
     text = source.read_text(encoding="utf-8")
@@ -224,7 +244,8 @@ def _parser() -> argparse.ArgumentParser:
         "--task",
         type=Path,
         metavar="DIR",
-        help="directory of the task: task.py, more modules if it has some, and data/ with files for every device "
+        help="directory of the task: task.py, more modules if it has some, data/ with files for every device, and "
+        "requirements.txt, which com.fedgrass.Runtime is built with "
         "(default: the --task in gdk-config.json's custom_build_command; to change it for good, change it there)",
     )
     parser.add_argument(

@@ -33,8 +33,12 @@ _LEFT_OUT = {
 }
 """Why files and folders of these names stay behind, unless the task imports what is in them."""
 
-_CLOUDS = ("federation.yaml", "policies.py")
-"""What the cloud reads and no device does: a change of it is none of the task."""
+_OTHERS = {
+    "federation.yaml": "for the cloud",
+    "policies.py": "for the cloud",
+    "requirements.txt": "for com.fedgrass.Runtime",
+}
+"""What a task does not read on a device: a change of it is none of the task."""
 
 _MARKS = {
     "a virtual environment": (("pyvenv.cfg",), ("conda-meta",)),
@@ -178,8 +182,8 @@ def _reason_by_name(name: str, path: Path, imported: set[str]) -> str | None:
         return "its name is not UTF-8"
     if name in imported or any(each.startswith(f"{name}/") for each in imported):
         return None
-    if name in _CLOUDS:
-        return "for the cloud"
+    if name in _OTHERS:
+        return _OTHERS[name]
     for reason, patterns in _LEFT_OUT.items():
         if any(fnmatch.fnmatchcase(path.name, pattern) for pattern in patterns):
             return reason

@@ -1,22 +1,25 @@
 """Writes the SHA-256 of every wheel that a device may be given into requirements.txt, and of those that the functions
-may be given into cloud/requirements.txt, in place of those there:
+may be given into cloud/requirements.txt, in place of those there; or those of the wheels of other lists, such as the
+requirements.txt of a task:
 
-    python -m components.runtime.hash_requirements [INDEX_URL]
+    python -m components.runtime.hash_requirements [--index-url URL] [LIST ...]
 
 Run it after one of them was changed, from a network and an index that you trust: what is installed has one of these
 hashes.
 """
 
+import argparse
+import importlib.metadata
 import json
 import re
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 from packaging.markers import Marker
-from packaging.requirements import Requirement
+from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
 LISTS = (Path(__file__).with_name("requirements.txt"), Path(__file__).parents[2] / "cloud" / "requirements.txt")
@@ -33,11 +36,15 @@ class NoWheelError(LookupError):
     """The index has no wheel of a requirement for a machine that needs it."""
 
 
+class IncompleteListError(Exception):
+    """A list lacks what its packages pull in."""
+
+
 def requirements_of(text: str) -> list[Requirement]:
     """What a list asks for, without its hashes."""
     joined = text.replace("\\\n", " ")
-    lines = (re.sub(r"--hash=\S+", "", line).strip() for line in joined.splitlines())
-    return [Requirement(line) for line in lines if line and not line.startswith("#")]
+    lines = (re.sub(r"--hash=\S+|(^|\s)#.*", "", line).strip() for line in joined.splitlines())
+    return [Requirement(line) for line in lines if line]
 
 
 def hashed(requirement: Requirement, files: list[dict[str, Any]]) -> str:
@@ -108,12 +115,45 @@ def _lines(text: str, index_url: str) -> Iterator[str]:
         yield hashed(requirement, _files_of(index_url, requirement.name))
 
 
-def main() -> None:
-    """The command line."""
-    index_url = sys.argv[1] if len(sys.argv) > 1 else INDEX_URL
-    for path in LISTS:
-        path.write_text("\n".join(_lines(path.read_text(), index_url)) + "\n")
+def check_complete(path: Path, requirements: list[Requirement], known: Collection[Requirement]) -> None:
+    """Passes if what these pull in, as far as they are installed here, is among them or among the known ones: a device
+    installs what is listed, and no more.
+
+    Raises:
+        IncompleteListError: it is not; the text names all of it.
+    """
+    listed = {canonicalize_name(one.name) for one in (*requirements, *known)}
+    lacking = []
+    for requirement in requirements:
+        try:
+            pulled_in = importlib.metadata.requires(requirement.name) or []
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        for needed in map(Requirement, pulled_in):
+            wanted = any(needs(needed.marker, machine) for machine in MACHINES)
+            if wanted and canonicalize_name(needed.name) not in listed:
+                lacking.append(f"{path}: {requirement.name} needs {needed}: list it too, as {needed.name}==...")
+    if lacking:
+        raise IncompleteListError("\n".join(lacking))
+
+
+def main() -> int:
+    """The command line; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="hash_requirements", description=(__doc__ or "").partition("\n\n")[0])
+    parser.add_argument("lists", nargs="*", type=Path, metavar="LIST", default=LISTS)
+    parser.add_argument("--index-url", metavar="URL", default=INDEX_URL)
+    arguments = parser.parse_args()
+    try:
+        for path in arguments.lists:
+            text = path.read_text()
+            if path not in LISTS:
+                check_complete(path, requirements_of(text), requirements_of(LISTS[0].read_text()))
+            path.write_text("\n".join(_lines(text, arguments.index_url)) + "\n")
+    except (NoWheelError, IncompleteListError, InvalidRequirement, OSError) as error:
+        sys.stderr.write(f"hash_requirements: {error}\n")
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -74,3 +74,12 @@ def test_a_task_that_does_not_compile_is_told_by_its_own_line(folder: Path) -> N
     (folder / "task.py").write_text("x = 1\ndef broken(:\n")
     (line,) = refusal(folder, f"name: f\n{TRAINING}")
     assert line.startswith("/federation.yaml: task: /task.py:2: ")
+
+
+def test_packages_that_devices_could_not_install_are_told_with_file_and_line(folder: Path) -> None:
+    (folder / "requirements.txt").write_text("grass\nmeadow==1.0\nnumpy==1.0\n")
+    first, second = refusal(folder, f"name: f\n{TRAINING}")
+    assert first.startswith("/requirements.txt:1: grass: which version?")
+    assert second.startswith("/requirements.txt:3: numpy==1.0: com.fedgrass.Runtime has")
+    (folder / "requirements.txt").write_text("meadow==1.0\n")
+    assert load(folder).settings.name == "f"

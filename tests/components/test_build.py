@@ -22,6 +22,7 @@ from components import build as build_command
 from components import client
 from components.build import BuiltComponent, ConfigError, RecipeError, build
 from components.task_folder import TaskFolderError
+from components.task_requirements import TaskRequirementsError
 from protocol import names
 from tests.paths import ROOT
 
@@ -61,6 +62,7 @@ def copy_checkout(target: Path, task: Path) -> Path:
         "components/__init__.py",
         "components/build.py",
         "components/task_folder.py",
+        "components/task_requirements.py",
         "gdk-config.json",
         "recipe.yaml",
     ):
@@ -407,3 +409,40 @@ def test_the_script_needs_the_standard_library_alone() -> None:
         source = (ROOT / name).read_text()
         imported = set(re.findall(r"^(?:import|from) (\w+)", source, re.MULTILINE))
         assert imported <= sys.stdlib_module_names | {"components", "protocol"}
+
+
+def test_the_packages_of_a_task_are_built_into_the_runtime(task: Path, tmp_path: Path) -> None:
+    plain = build(ROOTS["com.fedgrass.Runtime"], tmp_path / "plain")
+    without = build(ROOTS["com.fedgrass.Runtime"], tmp_path / "without", task)
+    assert digests(tmp_path / "plain") == digests(tmp_path / "without")
+    (task / "requirements.txt").write_text(f"grass==1.0 --hash=sha256:{'a' * 64}\n")
+    built = build(ROOTS["com.fedgrass.Runtime"], tmp_path / "with", task)
+    before, after = ((one.artifacts / "requirements.txt").read_text() for one in (plain, built))
+    assert after == f"{before}# of the task\ngrass==1.0 \\\n    --hash=sha256:{'a' * 64}\n"
+    assert built.report == ("the task needs grass==1.0, which com.fedgrass.Runtime has if its build has --task",)
+    assert without.report == ()
+    client = build(ROOT, tmp_path / "client", task)
+    assert built.report[0] in client.report
+    with zipfile.ZipFile(client.artifacts / "task.zip") as packed:
+        assert "requirements.txt" not in packed.namelist()
+
+
+def test_gdk_config_may_name_the_task_of_the_runtime_as_well(checkout: Path, tmp_path: Path) -> None:
+    runtime = checkout / "components" / "runtime"
+    (checkout / "components/tasks/mnist/requirements.txt").write_text(f"grass==1.0 --hash=sha256:{'a' * 64}\n")
+    config = json.loads((runtime / "gdk-config.json").read_text())
+    command = ["python3", "../build.py", "--task", "../tasks/mnist"]
+    config["component"]["com.fedgrass.Runtime"]["build"]["custom_build_command"] = command
+    (runtime / "gdk-config.json").write_text(json.dumps(config))
+    built = build(runtime, tmp_path / "output")
+    assert "\ngrass==1.0 " in (built.artifacts / "requirements.txt").read_text()
+
+
+def test_no_component_is_built_with_packages_that_devices_could_not_install(task: Path, tmp_path: Path) -> None:
+    (task / "requirements.txt").write_text("grass\n")
+    for root in ROOTS.values():
+        with pytest.raises(TaskRequirementsError, match=r"requirements.txt:1: grass: which version"):
+            build(root, tmp_path / "output", task)
+    (task / "requirements.txt").write_text("\ngrass==1.0\n")
+    with pytest.raises(TaskRequirementsError, match=r"requirements.txt:2: grass==1.0 has no hash\n.*hash_requirements"):
+        build(ROOTS["com.fedgrass.Runtime"], tmp_path / "output", task)

@@ -72,6 +72,7 @@ def test_what_is_no_part_of_the_task_stays_behind_and_is_named_with_the_reason(f
             "task.egg-info/PKG-INFO": "",
             "federation.yaml": "",
             "policies.py": "",
+            "requirements.txt": "",
         },
     )
     found = inspect_folder(folder)
@@ -94,6 +95,7 @@ def test_what_is_no_part_of_the_task_stays_behind_and_is_named_with_the_reason(f
         "old.pyc": "compiled by Python",
         "out": "made by a build",
         "policies.py": "for the cloud",
+        "requirements.txt": "for com.fedgrass.Runtime",
         "task.egg-info": "made by a build",
         "test_helper.py": "tests",
         "tests": "tests",

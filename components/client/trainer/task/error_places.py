@@ -31,6 +31,8 @@ def _describe(error: BaseException, root: Path, seen: set[int]) -> str:
         return f"{type(error).__name__}: {error.message}, {len(error.exceptions)} in all, the first one {first}"
     place = _place(error, root, set())
     told = f"{_told(error, root)} ({place})" if place else _told(error, root)
+    if isinstance(error, ModuleNotFoundError):
+        told += "; a package that devices lack goes into requirements.txt beside task.py"
     cause = error.__cause__
     if cause is None or id(cause) in seen or _HEAD in _text(cause) or _text(cause) in _text(error):
         return told

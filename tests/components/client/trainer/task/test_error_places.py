@@ -22,6 +22,8 @@ def load_data(directory, client): ...
 def build_model():
 """
 
+REMEDY = "; a package that devices lack goes into requirements.txt beside task.py"
+
 
 @pytest.fixture(params=["folder", "zip", "folder with an environment in it"])
 def task_of(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[TaskOf]:
@@ -141,7 +143,7 @@ def told(run: Callable[[], object]) -> str:
         ),
         ("import broken", "", "SyntaxError: .* (broken.py, line 2)"),
         ("import tabs", "", "TabError: .* (tabs.py, line 4)"),
-        ("import needs", "", "ModuleNotFoundError: No module named 'no_such_module' (needs.py, line 1)"),
+        ("import needs", "", f"ModuleNotFoundError: No module named 'no_such_module' (needs.py, line 1){REMEDY}"),
         ("exec('1 +')", "", "SyntaxError: .* (task.py, line 6)"),
         ("class Bad(Exception):\n    def __str__(self): 1 / 0\nraise Bad", "", "Bad: <its text .* (task.py, line 8)"),
         ("import sys\nsys.exit('enough')", "", "SystemExit: enough (task.py, line 7)"),
@@ -163,7 +165,10 @@ def test_an_error_is_told_with_the_line_of_the_task(task_of: TaskOf, body: str, 
     ("helper", "expected"),
     [
         ("x = (\n", "SyntaxError: '(' was never closed (helper.py, line 1)"),
-        ("\nimport no_such_module\n", "ModuleNotFoundError: No module named 'no_such_module' (helper.py, line 2)"),
+        (
+            "\nimport no_such_module\n",
+            f"ModuleNotFoundError: No module named 'no_such_module' (helper.py, line 2){REMEDY}",
+        ),
         ("from task import nothing\n", "ImportError: cannot import name 'nothing' from .* (helper.py, line 1)"),
         ("\n\n1 / 0\n", "ZeroDivisionError: division by zero (helper.py, line 3)"),
         ("import sys\nsys.exit(3)\n", "SystemExit: 3 (helper.py, line 2)"),

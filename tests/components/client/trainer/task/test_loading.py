@@ -257,3 +257,12 @@ def test_the_defaults_are_those_of_the_task_that_was_loaded_and_need_one(tmp_pat
     )
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert "NotLoadedError: default_train() and default_evaluate() are there in a task that was loaded" in ended.stderr
+
+
+def test_a_package_that_is_not_there_is_told_with_where_to_list_it(tmp_path: Path) -> None:
+    remedy = r"\(task.py, line \d+\); a package that devices lack goes into requirements.txt beside task.py$"
+    with pytest.raises(TaskError, match=rf"task.py cannot be imported: ModuleNotFoundError: .* 'no_such' {remedy}"):
+        task_of(tmp_path, f"import no_such\n{TASK}")
+    task = task_of(tmp_path, TASK.replace("    return nn.Linear", "    import no_such.part\n    return nn.Linear"))
+    with pytest.raises(TaskError, match=rf"build_model\(\) of task.py: ModuleNotFoundError: .* {remedy}"):
+        task.build_model()
