@@ -45,6 +45,7 @@ SHAPES = (
     # Models whose state is not what their modules hold.
     Shape(name="lora"),
     Shape(name="adapter-copies", trained=("*lora_*",)),
+    Shape(name="chosen-adapters"),
     Shape(name="half-state"),
     Shape(name="renamed-by-hook", trained=("*",)),
     Shape(name="extra-state", moves=("*_extra_state",)),
@@ -97,6 +98,7 @@ SHAPES = (
     Shape(name="named-inputs"),
     # Training and values of the task's own.
     Shape(name="regression"),
+    Shape(name="own-loss"),
     Shape(name="quantiles"),
     Shape(name="mixture-density"),
     Shape(name="multi-label"),

@@ -62,6 +62,7 @@ def judge(case: Case) -> Judged:
     import torch
     from safetensors.torch import load_file
 
+    from components.client.trainer.model.chosen_tensors import is_chosen, state_of
     from components.client.trainer.task.loading import load_task
     from fedgrass.task import Client
 
@@ -71,8 +72,11 @@ def judge(case: Case) -> Judged:
     def measure(path: str, thing: str, directory: str) -> Measured:
         model = task.build_model()
         values = load_file(path)
-        model.load_state_dict(values)
-        for name, value in model.state_dict().items():
+        if is_chosen(model):
+            model.load_state_dict(values, strict=False)
+        else:
+            model.load_state_dict(values)
+        for name, value in state_of(model).items():
             if not torch.equal(value, values[name].to(value.dtype)):
                 raise RuntimeError(f"load_state_dict() of the task's model does not load {name!r}")
         data = task.load_data(Path(directory), Client(thing=thing, federation=case.federation))
