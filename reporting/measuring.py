@@ -49,7 +49,7 @@ def round_line(
         held_out=finite(held_out or {}),
         not_finite=record.not_finite,
         warnings=tuple(map(encodable, record.warnings)),
-        learning_rate=record.settings.training.learning_rate,
+        learning_rate=rate if (rate := record.learning_rate) is not None else record.settings.training.learning_rate,
         bytes_down=asked * record.base.downloaded.bytes,
         bytes_up=sum(response.bytes or 0 for response in (*responses.accepted, *responses.refused)),
         model_sha256=(record.model or record.base).sha256,

@@ -40,6 +40,7 @@ ELSEWHERE = {
     "operations.role_denials.UnreadablePolicyError": "is a step that remains",
     "operations.role_denials.LostChangeError": "is a step that remains",
     "protocol.encodings.NotFiniteError": "on devices",
+    "fedgrass.task.NotLoadedError": "in a script that calls a task's functions itself",
     "sandbox.footprint.NoConnectionError": "of a benchmark",
     "sandbox.gateway.MalformedRequestError": "is answered",
     "cli.errors.kind.ResultError": "only what inherits from it is raised",

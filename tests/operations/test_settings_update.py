@@ -6,12 +6,11 @@ import msgspec
 import numpy as np
 import pytest
 
-from cloud.settings import Averaging, FedAdam, FedAvgM, Federation, FedYogi
+from cloud.settings import Averaging, FedAdam, FedAvgM, Federation, FedYogi, LocalTraining
 from cloud.state.federations import ChangedMeanwhileError
 from cloud.state.settings_history import Difference, differences, lacking
 from operations import settings_update
 from operations.settings_update import CHANGEABLE, FixedSettingError
-from protocol.messages import Training
 from protocol.tensors import load
 from sandbox.polling import eventually
 from tests.cloud.simulated import SimulatedFederation
@@ -29,8 +28,8 @@ def change(simulated: SimulatedFederation, **changes: Any) -> settings_update.Se
     return prepared
 
 
-def training(learning_rate: float) -> Training:
-    return Training(epochs=1, batch_size=8, learning_rate=learning_rate)
+def training(learning_rate: float) -> LocalTraining:
+    return LocalTraining(epochs=1, batch_size=8, learning_rate=learning_rate)
 
 
 def written(value: Any) -> Any:

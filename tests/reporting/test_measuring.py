@@ -46,7 +46,14 @@ def test_a_round_counts_who_answered_and_how_many_bytes_went_each_way() -> None:
     assert (line.cohort, line.accepted, line.failed, line.refused, line.vanished, line.carried) == (4, 2, 1, 1, 1, 1)
     assert line.bytes_down == 4 * record.base.bytes
     assert line.bytes_up == 400
-    assert line.learning_rate == 0.1
+
+
+@pytest.mark.parametrize(("recorded", "told"), [(0.05, 0.05), (None, 0.1)])
+def test_the_learning_rate_is_the_rounds_own_or_if_it_is_older_than_schedules_that_of_its_settings(
+    recorded: float | None, told: float
+) -> None:
+    record = msgspec.structs.replace(ended(1), learning_rate=recorded)
+    assert round_line(record, answered(record), None).learning_rate == told
 
 
 def test_each_client_has_a_row_with_what_became_of_it() -> None:
