@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import math
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +9,6 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import torch
-from torch import nn
 
 from components.client import __version__, device, durable, logs
 from components.client.exchange import TrainerConfiguration
@@ -20,31 +18,17 @@ from components.client.trainer.files.residual import Owner, Residuals
 from components.client.trainer.files.round_files import Belonging, RoundFiles, Update, UpdateState
 from components.client.trainer.files.upload_description import SENT, describe
 from components.client.trainer.interruptions import NotReadyError, StoppedError
-from components.client.trainer.learning import randomness
 from components.client.trainer.learning.local_data import DataError, LocalData
-from components.client.trainer.model import state_dict
+from components.client.trainer.local_update import GlobalModel, LocalUpdate, Trained, fresh_networks
 from components.client.trainer.rate_limiter import TokenBucket
 from components.client.trainer.s3.transfer import Transfer
 from components.client.trainer.task import returned_values
-from components.client.trainer.task.loading import TaskError, load_task, reportable
+from components.client.trainer.task.loading import TaskError, load_task
 from components.client.trainer.task.unpacking import unpack
-from fedgrass.task import Client, Data, Metrics, listen_to_progress, use_checkpoints
+from fedgrass.task import Client, listen_to_progress, use_checkpoints
 from protocol import names, tensors
 from protocol.encoding_traits import traits_of
-from protocol.encodings import Floats, Integers, UpdateLayout, update_layout
-from protocol.local_steps import count_steps
-from protocol.messages import (
-    MAX_INTEGER,
-    MAX_REPORT_BYTES,
-    Assignment,
-    Phase,
-    Progress,
-    Report,
-    Timings,
-    Training,
-    encode,
-)
-from protocol.tensors import Header
+from protocol.messages import Assignment, Phase, Progress, Report, Timings
 
 log = logging.getLogger(__name__)
 
@@ -88,10 +72,11 @@ class LocalTrainer:
         else:
             self._task = load_task(artifacts, entered)
         self._checkpoints: Checkpoints | None = None
+        self._client = Client(thing=configuration.thing, federation=configuration.federation)
         self._data = LocalData(
             self._task,
             Path(configuration.dataset),
-            Client(thing=configuration.thing, federation=configuration.federation),
+            self._client,
             configuration.held_out,
             loaded,
         )
@@ -165,98 +150,42 @@ class LocalTrainer:
         self._entered("the download of the model")
         file = self._transfer.download(assignment.model)
         downloaded_at = time.time()
-        header = tensors.parse_header(file, len(file))
-        base = state_dict.views(header, file)
-        seed = local_seed(assignment.training.seed, assignment.round, self._configuration.thing)
-
-        def global_model() -> nn.Module:
-            model = task.build_model(assignment.training.seed)
-            state_dict.load(model, header, base)
-            randomness.seed(seed)
-            return model
-
+        model = GlobalModel(file)
+        local = LocalUpdate(task, self._client, data, assignment, model, fresh_networks(task))
         found = checkpoints.find()
         if found is not None:
             before, downloaded_at = found.before, found.downloaded_at
         else:
-            before = reportable(self._evaluate(global_model(), data)) if data.has_test else {}
-        model = global_model()
+            before = local.evaluate_global()
+        network = local.network()
 
         self._advance("training")
         checkpoints.begin(before, downloaded_at)
         with self._checkpointing(checkpoints):
-            trained = self._train(model, data, msgspec.structs.replace(assignment.training, seed=seed))
+            metrics = local.train(network)
         trained_at = time.time()
-        layout = update_layout(header, assignment.encoding)
-        change = state_dict.delta(model, base, layout)  # before an evaluation could change the model
-        after = self._evaluate(model, data)
-
-        steps = trained.pop("steps", math.nan)
-        report = Report(
-            federation=self._configuration.federation,
-            life=assignment.life,
-            round=assignment.round,
-            thing=self._configuration.thing,
-            base=assignment.model.sha256,
-            encoding=assignment.encoding,
-            examples=data.examples,
-            steps=int(steps) if 1 <= steps <= MAX_INTEGER else count_steps(assignment.training, data.examples),
-            before=before,
-            after=reportable({f"train_{name}": value for name, value in trained.items()} | after),
-            describe=reportable(task.describe(model, data)),
-            timings=Timings(
-                accepted_at=accepted_at,
-                downloaded_at=downloaded_at,
-                trained_at=trained_at,
-                uploading_at=time.time(),
-                train_s=checkpoints.train_s,
-            ),
+        trained = local.measure(network, metrics)
+        timings = Timings(
+            accepted_at=accepted_at,
+            downloaded_at=downloaded_at,
+            trained_at=trained_at,
+            uploading_at=time.time(),
+            train_s=checkpoints.train_s,
         )
-        report_bytes = len(encode(report))
-        if report_bytes > MAX_REPORT_BYTES:
-            raise TaskError(
-                f"train(), evaluate() and describe() of task.py make a report of {report_bytes:,} bytes, "
-                f"the cloud takes {MAX_REPORT_BYTES:,}: return fewer numbers"
-            )
-        update = self._encode(assignment, report, change, header, layout)
+        update = self._encode(assignment, model, local, trained, local.report(before, trained, timings))
         files.save_update(update)
         if checkpoints.stopping:
             raise StoppedError
         return update
 
-    def _train(self, model: nn.Module, data: Data, settings: Training) -> Metrics:
-        with self._same_tensors_after(model, "train"):
-            trained = self._task.train(model, data, settings)
-            model.cpu()
-        return trained
-
-    def _evaluate(self, model: nn.Module, data: Data) -> Metrics:
-        if not data.has_test:
-            return {}
-        with self._same_tensors_after(model, "evaluate"):
-            return self._task.evaluate(model, data)
-
-    @contextlib.contextmanager
-    def _same_tensors_after(self, model: nn.Module, name: str) -> Iterator[None]:
-        before = state_dict.schema(model)
-        yield
-        change = state_dict.first_change(before, state_dict.schema(model))
-        if change is not None:
-            raise TaskError(f"{name}() of task.py has made another model of it: {change}")
-
     def _encode(
-        self,
-        assignment: Assignment,
-        report: Report,
-        change: tuple[Floats, Integers],
-        header: Header,
-        layout: UpdateLayout,
+        self, assignment: Assignment, model: GlobalModel, local: LocalUpdate, trained: Trained, report: Report
     ) -> Update:
-        schema = tensors.schema_id(header.schema)
+        schema = tensors.schema_id(model.header.schema)
         residual = None
         if traits_of(assignment.encoding).is_lossy:
-            residual = self._residuals(assignment, schema, layout.n_parameters).before(assignment.round)
-        body, residual = state_dict.dump_change(change, layout, report, residual)
+            residual = self._residuals(assignment, schema, local.layout.n_parameters).before(assignment.round)
+        body, residual = local.encode(trained, report, residual)
         state = UpdateState(
             bucket=self._configuration.bucket,
             key=names.update_key(
@@ -323,8 +252,3 @@ class LocalTrainer:
 
     def _on_failure(self, reason: str) -> None:
         self._say(Progress(round=self._round, phase=self._phase, reason=shorten(reason)))
-
-
-def local_seed(seed: int, round_number: int, thing: str) -> int:
-    """The seed of one client's training in one round: the same again for the same three, different otherwise."""
-    return randomness.seed_of(f"{seed} {round_number} {thing}")

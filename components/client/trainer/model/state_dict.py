@@ -3,6 +3,7 @@
 A tensor that a model holds under two names (tied weights) travels under both, so that the names of both sides agree.
 """
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from typing import TypeAlias
@@ -127,19 +128,29 @@ def delta(model: nn.Module, base: Mapping[str, Tensor], layout: UpdateLayout) ->
     state = tensors_of(model)
     floats, integers = np.empty(layout.n_float, np.float32), np.empty(layout.n_int, np.int64)
     for place in layout.floats:
+        space = torch.from_numpy(floats[place.start : place.stop]).view(place.shape)
+        is_buffer = place.start >= layout.n_parameters
+        if _subtract(state[place.name], base[place.name], space):
+            continue
         difference = _difference(state[place.name], base[place.name])
         if not difference[~base[place.name].isfinite()].isfinite().all():
             raise DivergedError(
                 f"tensor {place.name!r} was infinite in the global model, and training has changed it: there is no "
                 "difference that could be sent; have build_model() start it with finite numbers"
             )
-        is_buffer = place.start >= layout.n_parameters
-        rounded = _towards_zero(difference) if is_buffer else difference
-        torch.from_numpy(floats[place.start : place.stop]).copy_(rounded.flatten())
+        space.copy_(_towards_zero(difference) if is_buffer else difference)
     for place in layout.integers:
         count = state[place.name].to(torch.int64) - base[place.name].to(torch.int64)
         torch.from_numpy(integers[place.start : place.stop]).copy_(count.flatten())
     return floats, integers
+
+
+def _subtract(value: Tensor, start: Tensor, space: Tensor) -> bool:
+    """Whether the difference of two tensors of float32 could be written at once: it could, if all of it is finite."""
+    if value.dtype != torch.float32 or start.dtype != torch.float32:
+        return False
+    torch.sub(value, start, out=space)
+    return math.isfinite(space.sum().item())
 
 
 def _difference(value: Tensor, start: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset, Subset, TensorDataset
 
 from components.client.trainer.learning import default_training
-from components.client.trainer.local_round import local_seed
+from components.client.trainer.local_update import local_seed
 from components.client.trainer.model.state_dict import DivergedError
 from fedgrass.task import Checkpoint, Data, Training, Value, listen_to_progress, use_checkpoints
 from protocol.local_steps import count_steps
