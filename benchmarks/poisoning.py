@@ -26,8 +26,8 @@ from protocol.local_steps import count_steps
 from protocol.messages import MAX_INTEGER, Training
 from protocol.names import UpdateName
 from protocol.tensors import parse_header
-from sandbox.averaging_in_memory import Round
 from sandbox.example_updates import report, round_record
+from simulation.averaging import Round, accepted
 
 CLIENTS = 40
 HOSTILE = frozenset(range(0, CLIENTS, 5))
@@ -133,7 +133,7 @@ def _next_model(
         update, _ = state_dict.dump_change((floats * factor, integers), layout, about)
         norms[name.thing] = inspect(update, name, round_record(name.thing), layout).norm
         updates.append(update)
-    return Round(file, updates, settings, norms=norms, training=TRAINING, elements=1 << 17).average()["model"]
+    return Round(file, accepted(updates, norms=norms), settings, TRAINING).average()["model"]
 
 
 def _load(model: nn.Module, file: bytes) -> dict[str, Tensor]:

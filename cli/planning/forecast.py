@@ -12,13 +12,14 @@ import msgspec
 from cli.planning.prices import GB, Price, Prices, prices_of
 from cloud import metrics
 from cloud.averager.responses.fetching import FETCHED_BYTES
-from cloud.averager.work.inputs import block_elements
-from cloud.averager.work.model_files import files_of
+from cloud.averager.work.file_names import files_of
+from cloud.averager.work.object_reader import ObjectReader
 from cloud.averager.work.sharding import FIXED_MB, MEMORY_MB, READ_BYTES_PER_S, Sharding, read_s, sharding_of
 from cloud.averaging.blocks import Slices, blocks_of
 from cloud.averaging.grid import grid_of
 from cloud.averaging.optimizers import optimizer_of
 from cloud.averaging.rules import rule_of
+from cloud.averaging.update_rows import block_elements
 from cloud.settings import Averaging
 from components.client.trainer.s3.resumable_upload import PART_BYTES
 from components.client.trainer.s3.transfer import IN_PARTS_BYTES
@@ -124,7 +125,10 @@ def forecast(
         {"optimizer": grid.optimizer_range(last)[1], "bfloat16": offered}.get(file, model_bytes) for file in files
     )
     blocks = blocks_of(
-        grid.parts, block_elements(encoding, clients, of_all_clients=rule_of(settings.rule).sees == "coordinates")
+        grid.parts,
+        block_elements(
+            encoding, clients, ObjectReader.block_bytes, of_all_clients=rule_of(settings.rule).sees == "coordinates"
+        ),
     )
     pieces = sum(len(Slices(layout, block).ranges) for block in blocks)
 

@@ -11,13 +11,21 @@ from cloud.averaging.rebasing import BaseReader, ModelValues, Values, rebased_bu
 from cloud.averaging.weights import Weighing
 from protocol.encoding_traits import traits_of
 from protocol.encodings import Floats, Integers, UpdateLayout
-from protocol.messages import MAX_INTEGER
+from protocol.messages import MAX_INTEGER, Encoding
+from protocol.tensors import DTYPES
 
 ROWS = 16
 """So many clients' updates to a block are read at a time."""
 
 MATRIX_BYTES = 256 << 20
 """How much memory a rule may take that sees all clients at a coordinate."""
+
+
+def block_elements(encoding: Encoding, clients: int, at_once_bytes: int, *, of_all_clients: bool) -> int:
+    """How many elements a block has at most: what is best read of an update at a time; fewer, if the numbers of so many
+    clients have to be in memory at once."""
+    elements = at_once_bytes // DTYPES[traits_of(encoding).dtype].itemsize
+    return max(1, min(elements, MATRIX_BYTES // (4 * clients))) if of_all_clients else elements
 
 
 class Rows:

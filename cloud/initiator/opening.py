@@ -7,17 +7,16 @@ from concurrent.futures import wait
 
 import msgspec
 
-from cloud.initiator.learning_rate import learning_rate_in, training_in
+from cloud.initiator.round_plan import assignment_in, handed_on, planned
 from cloud.initiator.selection.cohort import NotEnoughClientsError, select
 from cloud.services import Services
-from cloud.settings import amount_of
 from cloud.state.carry_over import busy_after, carried_after, carrying_what_fits
 from cloud.state.federations import UnknownFederationError
 from cloud.state.records import Carried, ClientRecord, CohortMember, FederationRecord, RoundRecord
 from cloud.state.rounds import NotClaimedError, UnknownRoundError
 from cloud.state.settings_history import ModelFile, changes_averaging, lacking
 from protocol import names
-from protocol.messages import Assignment, CheckRound, OpenRound, RoundCounts, RoundNotice, assignment_version
+from protocol.messages import CheckRound, OpenRound, RoundCounts, RoundNotice
 
 _log = logging.getLogger(__name__)
 
@@ -86,26 +85,7 @@ def open_round(services: Services, request: OpenRound) -> None:
         _log.warning("federation=%s %s; the next hello tries again", federation.federation, error)
         services.federations.set_waiting(federation.federation, True)
         return
-    wanted = min(len(cohort), amount_of(settings.selection.cohort, len(clients)))
-    record = RoundRecord(
-        federation=federation.federation,
-        round=request.round,
-        status="open",
-        settings=settings,
-        revision=federation.revision,
-        base=federation.model,
-        lacking=_lacking(services, federation),
-        schema=federation.schema,
-        learning_rate=learning_rate_in(settings, request.round),
-        cohort=cohort,
-        target=amount_of(settings.target, wanted),
-        quorum=amount_of(settings.quorum, wanted),
-        carried=carried,
-        expelled=federation.expelled,
-        life=federation.life,
-        opened_at=now,
-        deadline=now + settings.deadline_s,
-    )
+    record = planned(federation, len(clients), cohort, carried, _lacking(services, federation), now)
     record = carrying_what_fits(record)
     if len(record.carried) < len(carried):
         _log.warning(
@@ -159,29 +139,14 @@ def _handed_over(
         return (), ()  # this is the first round
     responses = services.rounds.responses(before.federation, before.round)
     busy = busy_after(before, responses)
-    if (before.model or before.base) != federation.model:
+    if not handed_on(before, federation):
         # What they change is another model, if this one was rolled back to.
         services.notices.withdraw(before.federation, before.life, [member.thing for member in busy], before.round)
         return (), ()
     if before.notified_at is None:  # whoever opened it was cut off, or is still at it
         untold = [member.thing for member in busy if member.assigned_in == before.round]
-        services.notices.assign(before.federation, untold, _assignment_of(before))
+        services.notices.assign(before.federation, untold, assignment_in(before))
     return busy, carried_after(before, responses)
-
-
-def _assignment_of(record: RoundRecord) -> Assignment:
-    training = training_in(record.settings, record.round)
-    return Assignment(
-        round=record.round,
-        life=record.life,
-        model=record.base.downloaded,
-        v=assignment_version(training),
-        training=training,
-        encoding=record.settings.encoding,
-        # Devices get the time of an extension, and that of the rounds in which a late update counts, from the start:
-        # one that gave up at the deadline could not use it.
-        deadline=record.opened_at + record.settings.training_s,
-    )
 
 
 def _announce(services: Services, federation: FederationRecord, record: RoundRecord) -> None:
@@ -203,7 +168,7 @@ def _announce(services: Services, federation: FederationRecord, record: RoundRec
     if federation.waiting:
         others.append(services.parallel.submit(services.federations.set_waiting, record.federation, False))
     selected = [member.thing for member in record.cohort if member.assigned_in is None]
-    notified = services.notices.assign(record.federation, selected, _assignment_of(record))
+    notified = services.notices.assign(record.federation, selected, assignment_in(record))
     wait(others)
     for other in others:
         other.result()

@@ -7,6 +7,8 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 
+import msgspec
+
 from cloud.averager.responses.classification import classify, newest_of
 from cloud.averager.responses.fetching import UpdatesAhead
 from cloud.averager.responses.inspection import RefusedError, inspect
@@ -87,7 +89,8 @@ class Receiver:
             # Whatever it is, only this message comes again: what others have sent is counted without it.
             _log.exception("federation=%s round=%d thing=%s failed", assigned.federation, assigned.round, update.thing)
             return Judged(update, "broken")
-        return Judged(update, "good", acceptance(update, fetched, inspected))
+        seen = msgspec.structs.replace(update, version_id=update.version_id or fetched.version_id)
+        return Judged(update, "good", acceptance(seen, len(fetched.data), inspected, time.time()))
 
     def _count(self, judged: Sequence[Judged], latest: RoundRecord) -> list[Judged]:
         """Count what is good. What came too late for its round is early for the next one."""

@@ -1,6 +1,7 @@
 """Updates to rounds that never were, or were in another life of the federation."""
 
 import logging
+import time
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -44,12 +45,13 @@ class Strays:
         newest = newest_of(strays)
         self._storage.count(strays, newest)
         refused: dict[int, list[ResponseRecord]] = defaultdict(list)
+        now = time.time()
         for stray in newest:
             if life == present.life:
-                refused[_NO_ROUND].append(refusal(stray, f"unknown round {stray.name.round}"))
+                refused[_NO_ROUND].append(refusal(stray, f"unknown round {stray.name.round}", now))
             else:
                 place = self._place_of(federation, present.life, stray.name.round)
-                refused[place].append(refusal(stray, _of_another_life(life, present)))
+                refused[place].append(refusal(stray, _of_another_life(life, present), now))
         for place, records in refused.items():
             self._refusals.record(federation, present.life, place, records)
         self._storage.refused_updates += len(newest)

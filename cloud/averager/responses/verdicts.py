@@ -8,7 +8,6 @@ import msgspec
 
 from cloud.averager.responses.inspection import Inspected
 from cloud.averager.responses.messages import MAX_REASON, ArrivedOutcome, ArrivedUpdate, Response
-from cloud.state.models import Fetched
 from cloud.state.records import ResponseRecord
 
 Verdict = Literal["wanted", "good", "counted", "early", "late", "unwanted", "refused", "broken"]
@@ -47,32 +46,33 @@ def records_of_good(judged: Iterable[Judged]) -> dict[str, ResponseRecord]:
 
 def refused(response: Response, verdict: Literal["late", "unwanted", "refused"], reason: str) -> Judged:
     """A response that does not count, for a reason."""
-    return Judged(response, verdict, refusal(response, reason) if isinstance(response, ArrivedUpdate) else None)
+    record = refusal(response, reason, time.time()) if isinstance(response, ArrivedUpdate) else None
+    return Judged(response, verdict, record)
 
 
-def refusal(update: ArrivedUpdate, reason: str) -> ResponseRecord:
+def refusal(update: ArrivedUpdate, reason: str, inspected_at: float) -> ResponseRecord:
     """What is recorded of an update that does not count."""
     return ResponseRecord(
         thing=update.thing,
         state="refused",
         arrived_at=update.arrived_at,
-        inspected_at=time.time(),
+        inspected_at=inspected_at,
         version_id=update.version_id,
         bytes=update.size or None,
         reason=reason[:MAX_REASON],  # it may quote a name of any length that a device made up
     )
 
 
-def acceptance(update: ArrivedUpdate, fetched: Fetched, inspected: Inspected) -> ResponseRecord:
-    """What is recorded of an update that has passed its inspection."""
+def acceptance(update: ArrivedUpdate, size: int, inspected: Inspected, inspected_at: float) -> ResponseRecord:
+    """What is recorded of an update of so many bytes that has passed its inspection."""
     return ResponseRecord(
         thing=update.thing,
         state="accepted",
         arrived_at=update.arrived_at,
-        inspected_at=time.time(),
+        inspected_at=inspected_at,
         key=update.key,
-        version_id=update.version_id or fetched.version_id,
-        bytes=len(fetched.data),
+        version_id=update.version_id,
+        bytes=size,
         data_start=inspected.data_start,
         norm=inspected.norm,
         integer_change=inspected.integer_change,

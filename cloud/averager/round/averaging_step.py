@@ -5,7 +5,8 @@ from collections.abc import Iterable
 
 import msgspec
 
-from cloud.averager.round.closing import notice_of, pooled_metrics, remember, vanished
+from cloud.averager.round.closing import notice_of, remember
+from cloud.averager.round.round_end import averaged
 from cloud.averager.work.inputs import Inputs
 from cloud.averager.work.jobs import Averager
 from cloud.averager.work.model_files import read_back
@@ -63,14 +64,4 @@ def _complete(services: Services, inputs: Inputs, averager: Averager, owner: str
         model = read_back(services, record, inputs.grid)
     averaged_at = time.time()
     remembering.result()
-    reports = [response.report for response in responses.accepted if response.report is not None]
-    metrics, not_finite = pooled_metrics(record.settings.averaging, reports)
-    return Averaged(
-        owner=owner,
-        model=model,
-        metrics=metrics,
-        not_finite=not_finite,
-        warnings=averager.warnings,
-        averaged_at=averaged_at,
-        vanished=vanished(record, responses),
-    )
+    return averaged(record, responses, owner=owner, model=model, warnings=averager.warnings, averaged_at=averaged_at)

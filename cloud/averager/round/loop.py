@@ -14,13 +14,11 @@ from cloud.averager.round.averaging_step import average
 from cloud.averager.round.closing import ending, follow_up
 from cloud.averager.round.counting import Counting
 from cloud.averager.round.expelling import Expelling
+from cloud.averager.round.round_end import HOPELESS, given_up_on, is_satisfied, may_be_satisfied
 from cloud.averager.work.inputs import fetch_head, gather
 from cloud.averager.work.jobs import Averager
 from cloud.averager.work.sharding import INVOCATION_S, TooMuchWorkError
-from cloud.averaging.new_model import NotFiniteModelError
-from cloud.custom_policies import InvalidPolicyError, call
 from cloud.services import Services
-from cloud.state.completion import completion_of
 from cloud.state.lifecycle import (
     Aborted,
     Checked,
@@ -31,14 +29,12 @@ from cloud.state.lifecycle import (
     Satisfied,
     Sharded,
     lease_s,
-    needed,
     next_check,
     step,
 )
 from cloud.state.models import MissingUploadError, OtherModelError
 from cloud.state.records import ResponseRecord, ResponseState, RoundRecord
 from cloud.state.rounds import ROOM_AT_END, KnownResponsesError, Responses, StaleRoundError
-from cloud.state.views import round_view
 from protocol.messages import AverageShard, CheckRound
 
 if TYPE_CHECKING:
@@ -49,7 +45,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _MAX_REASON = 1000
-_HOPELESS = (InvalidPolicyError, NotFiniteModelError, OtherModelError, TooMuchWorkError)
+_HOPELESS = (*HOPELESS, OtherModelError, TooMuchWorkError)
 """Errors that another try would only repeat."""
 
 
@@ -160,7 +156,7 @@ class RoundLoop:
             averager.do_job(work, message.job)
             event = JobDone(message.stage, message.job, averager.warnings)
         except _HOPELESS as error:
-            event = _given_up(record, error)
+            event = given_up_on(record, error)
         except MissingUploadError:
             if self._gone_on(record) is None:
                 raise
@@ -220,7 +216,7 @@ class RoundLoop:
                 after.accepted,
                 after.quorum,
             )
-        elif _may_be_satisfied(before, after) and self._is_satisfied(after):
+        elif may_be_satisfied(before, after) and self._is_satisfied(after):
             return _Turn(after, Satisfied())
         return _Turn(after, None)
 
@@ -233,7 +229,7 @@ class RoundLoop:
             event = average(self._services, inputs, self._owner)
             scheduling.result()
         except _HOPELESS as error:
-            return _Turn(record, _given_up(record, error))
+            return _Turn(record, given_up_on(record, error))
         except Exception as error:
             if isinstance(error, MissingUploadError) and (current := self._gone_on(record)):
                 return _Turn(current, None)
@@ -276,23 +272,7 @@ class RoundLoop:
 
     def _is_satisfied(self, record: RoundRecord) -> bool:
         is_complete = self._services.policy(record.settings, "is_complete")
-        responses = self._responses_to(record)
-        try:
-            satisfied: bool = call(is_complete, bool, round_view(record, responses.accepted, time.time()))
-        except InvalidPolicyError:
-            _log.exception("federation=%s round=%d is_complete failed", record.federation, record.round)
-            return False
-        return satisfied
-
-
-def _may_be_satisfied(before: RoundRecord, after: RoundRecord) -> bool:
-    is_news = after.accepted > before.accepted and after.accepted >= needed(after)
-    return is_news and not completion_of(after.settings.completion).ends_at_target
-
-
-def _given_up(record: RoundRecord, error: Exception) -> Aborted:
-    _log.error("federation=%s round=%d averaging failed", record.federation, record.round, exc_info=error)
-    return Aborted(f"averaging failed: {error}"[:_MAX_REASON])
+        return is_satisfied(record, self._responses_to(record), is_complete, time.time())
 
 
 def _phase(record: RoundRecord) -> tuple[int, int | None]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from cloud.averager.work.model_files import files_of, key_of
+from cloud.averager.work.file_names import files_of, key_of
 from cloud.averager.work.object_reader import ObjectReader
 from cloud.averager.work.older_models import bases_of
 from cloud.averaging.accepted_updates import AcceptedUpdate, S3Object
@@ -14,17 +14,16 @@ from cloud.averaging.grid import Grid, Part, grid_of
 from cloud.averaging.new_model import File
 from cloud.averaging.optimizers import optimizer_of
 from cloud.averaging.rebasing import Base, BaseReader
-from cloud.averaging.update_rows import MATRIX_BYTES, Rebasing, Updates
+from cloud.averaging.update_rows import Rebasing, Updates, block_elements
 from cloud.averaging.weighing import weigh
 from cloud.averaging.weights import Weighing
 from cloud.services import Services
 from cloud.state.records import Carried, CorruptRecordError, ResponseRecord, RoundRecord
 from cloud.state.rounds import Responses
 from protocol import names
-from protocol.encoding_traits import traits_of
 from protocol.encodings import UpdateLayout, update_layout
-from protocol.messages import Encoding, ModelHeader, decode
-from protocol.tensors import DTYPES, Header, header_length, parse_header
+from protocol.messages import ModelHeader, decode
+from protocol.tensors import Header, header_length, parse_header
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -55,7 +54,9 @@ class Inputs(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     def blocks(self, parts: Sequence[Part], *, of_all_clients: bool = False) -> list[Block]:
         """Parts in blocks of the size that is best read at a time; of less, if numbers of all clients have to be in
         memory at once."""
-        elements = block_elements(self.layout.encoding, len(self.sources), of_all_clients=of_all_clients)
+        elements = block_elements(
+            self.layout.encoding, len(self.sources), ObjectReader.block_bytes, of_all_clients=of_all_clients
+        )
         return list(blocks_of(parts, elements))
 
     def reader(self, services: Services) -> ObjectReader:
@@ -85,13 +86,6 @@ class Inputs(msgspec.Struct, frozen=True, eq=False, kw_only=True):
 def fetch_head(services: Services, record: RoundRecord) -> "Future[bytes]":
     """The first bytes of a round's base model, which are on their way: its header, and all of it if it is small."""
     return services.parallel.submit(services.models.beginning, record.base, HEAD_BYTES)
-
-
-def block_elements(encoding: Encoding, clients: int, *, of_all_clients: bool) -> int:
-    """How many elements a block has at most: what is best read of an update at a time; fewer, if the numbers of so many
-    clients have to be in memory at once."""
-    elements = ObjectReader.block_bytes // DTYPES[traits_of(encoding).dtype].itemsize
-    return max(1, min(elements, MATRIX_BYTES // (4 * clients))) if of_all_clients else elements
 
 
 def gather(

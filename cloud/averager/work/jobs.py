@@ -4,24 +4,23 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from cloud.averager.work.averaging_warnings import averaging_warnings
+from cloud.averager.work.file_names import key_of
 from cloud.averager.work.inputs import Inputs
-from cloud.averager.work.model_files import ModelWriter, key_of
+from cloud.averager.work.model_files import ModelWriter
 from cloud.averager.work.object_reader import ObjectReader
-from cloud.averager.work.older_models import without_base
 from cloud.averager.work.round_updates import StoredUpdates
 from cloud.averaging.accepted_updates import S3Object
 from cloud.averaging.blocks import Block
 from cloud.averaging.distances import gram
 from cloud.averaging.grid import Part
 from cloud.averaging.new_model import OldModelReader, new_model_parts
-from cloud.averaging.outliers import far_norms
 from cloud.averaging.robust import squared_distances
 from cloud.averaging.rules import rule_of
 from cloud.averaging.sums import StoredSums, Sums, file_of_sums, groups_of
 from cloud.averaging.update_rows import Updates
 from cloud.services import Services
 from cloud.state.records import Work
-from cloud.state.round_warnings import merged, negative_variance, saturated
 from protocol import names
 from protocol.messages import ModelReference
 
@@ -50,13 +49,7 @@ class Averager:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What is not as it should be in what was written so far, or in what it was made of."""
-        sources = self._inputs.sources
-        return merged(
-            without_base(sources),
-            far_norms(sources),
-            map(negative_variance, self._negative),
-            map(saturated, self._saturated),
-        )
+        return averaging_warnings(self._inputs.sources, self._negative, self._saturated)
 
     def begin_uploads(self) -> dict[str, str]:
         """Begin a multipart upload of each file of the new model: their ids, by key. None if a file is in one part."""

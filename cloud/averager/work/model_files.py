@@ -7,15 +7,14 @@ from typing import Any
 
 import msgspec
 
+from cloud.averager.work.file_names import key_of
 from cloud.averager.work.object_reader import ObjectReader, waiting
 from cloud.averaging.accepted_updates import Request, S3Object, read_whole
 from cloud.averaging.grid import Grid
 from cloud.averaging.new_model import File, NewPart
 from cloud.services import Services
-from cloud.settings import Averaging
 from cloud.state.models import Models
 from cloud.state.records import RoundRecord
-from protocol import names
 from protocol.messages import ModelReference
 
 PIECE_BYTES = 8 << 20
@@ -25,29 +24,6 @@ _REFERRED_TO: tuple[File, ...] = ("model", "bfloat16")
 
 _UNDER_WAY = 4
 """How many parts may be on their way to S3 at once, before more are made."""
-
-
-def files_of(settings: Averaging, vectors: int, *, has_bfloat16: bool = False) -> tuple[File, ...]:
-    """The files that a federation has of each model, in the order of FILES."""
-    found: list[File] = ["model"]
-    if vectors:
-        found.append("optimizer")
-    if settings.ema:
-        found.append("ema")
-    if has_bfloat16:
-        found.append("bfloat16")
-    return tuple(found)
-
-
-def key_of(file: File, record: RoundRecord, round_number: int) -> str:
-    """S3 key of a file that belongs to the model of a round of the same federation as `record`."""
-    keys = {
-        "model": names.model_key,
-        "optimizer": names.optimizer_key,
-        "ema": names.ema_key,
-        "bfloat16": names.bfloat16_key,
-    }
-    return keys[file](record.federation, round_number, record.life)
 
 
 class _Written:

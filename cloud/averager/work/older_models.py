@@ -47,16 +47,6 @@ def bases_of(
     return based, tuple(bases)
 
 
-def without_base(sources: Sequence[AcceptedUpdate]) -> list[str]:
-    """The warnings of a round that has left out the values of some updates."""
-    rounds = [source.report.round for source in sources if source.base is None]
-    return [
-        f"buffers and integers of {rounds.count(number)} late updates are left out: "
-        f"the model that round {number} began with can't be read any more"
-        for number in sorted(set(rounds))
-    ]
-
-
 def _find(services: Services, record: RoundRecord, *, sha256: str, round_number: int, present: Base) -> Base | None:
     """The model that the devices of a round downloaded, None if it can't be read any more."""
     try:

@@ -22,7 +22,7 @@ from protocol.encodings import BLOCK, Floats, UpdateLayout, update_layout
 from protocol.messages import Encoding, ModelReference
 from protocol.names import UpdateName
 from protocol.tensors import Header, parse_header
-from sandbox.averaging_in_memory import Round
+from tests.cloud.averaged import round_of
 from tests.cloud.examples import report, round_record
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def test_rounds_are_what_torch_makes_of_them(build: Callable[[], nn.Module], rou
             for name, count in counts.items():
                 count += weights[thing] * (now[name].double() - values[name].double())
 
-        averaged = Round(
+        averaged = round_of(
             base,
             updates,
             SETTINGS,
@@ -210,7 +210,7 @@ def test_tied_weights_stay_tied() -> None:
         nn.functional.cross_entropy(model(torch.arange(64).reshape(4, 16)).flatten(0, 1), torch.arange(64)).backward()  # type: ignore[no-untyped-call]
         torch.optim.SGD(model.parameters(), 0.5).step()
         updates.append(state_dict.dump_update(model, values, layout, report(thing))[0])
-    made = Round(base, updates, SETTINGS, part_bytes=PART_BYTES).average(2)["model"]
+    made = round_of(base, updates, SETTINGS, part_bytes=PART_BYTES).average(2)["model"]
     new = parse_header(made, len(made))
     tied = state_dict.views(new, bytearray(made))
     assert torch.equal(tied["embedding.weight"], tied["last.weight"])
@@ -240,7 +240,7 @@ def test_thirty_rounds_of_features_of_different_size_leave_variances_as_they_wer
         layout = update_layout(header, encoding)
         about = report(encoding=encoding)
         update, residual = state_dict.dump_update(model, base, layout, about, residual)
-        file = Round(file, [update]).average()["model"]
+        file = round_of(file, [update]).average()["model"]
         _, new = loaded(file)
         for name in ("0.running_mean", "0.running_var"):
             change = (model.state_dict()[name] - base[name]).double()

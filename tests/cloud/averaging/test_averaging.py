@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.averager.round.closing import MAX_METRIC_NAME, MAX_METRICS, pooled_metrics
+from cloud.averager.round.pooled_metrics import MAX_METRIC_NAME, MAX_METRICS, pooled_metrics
 from cloud.averaging.new_model import NotFiniteModelError, store
 from cloud.averaging.rules.custom import WholeChange
 from cloud.averaging.sums import GROUP
 from cloud.settings import Averaging, FedAdam, FedAvg, FedAvgM, ServerOptimizer
 from protocol.messages import MAX_INTEGER, MAX_MESSAGE_BYTES, Encoding, ModelHeader, decode, encode
 from protocol.tensors import DTYPES, Array, dump, from_float32, load, to_float32
-from sandbox.averaging_in_memory import Round
+from tests.cloud.averaged import round_of
 from tests.cloud.examples import report, update_of
 
 Rule = Literal["mean", "weighted"]
@@ -96,7 +96,7 @@ def test_the_mean_is_that_of_float64(rule: Rule, count: int) -> None:
     base, updates = flat(deltas, examples)
     weights = examples if rule == "weighted" else [1] * count
     expected = np.average(np.asarray(deltas, np.float64), axis=0, weights=weights)
-    np.testing.assert_allclose(w_of(Round(base, updates, Averaging(rule=rule)).average()), expected, rtol=1e-6)
+    np.testing.assert_allclose(w_of(round_of(base, updates, Averaging(rule=rule)).average()), expected, rtol=1e-6)
 
 
 AGES = st.lists(st.sampled_from([0, 0, 1, 2, 7, 100]), min_size=9, max_size=9)
@@ -112,9 +112,9 @@ def test_neither_order_nor_shards_nor_blocks_change_a_bit(
     ages = {f"t{number:03d}": age for number, age in enumerate(late)}
     for encoding in ENCODINGS:
         updates = updates_to(base, 9, encoding=encoding)
-        expected = Round(base, updates, settings, part_bytes=part_bytes, ages=ages).average()
+        expected = round_of(base, updates, settings, part_bytes=part_bytes, ages=ages).average()
         shuffled = [updates[position] for position in order]
-        again = Round(base, shuffled, settings, elements=elements, part_bytes=part_bytes, ages=ages)
+        again = round_of(base, shuffled, settings, elements=elements, part_bytes=part_bytes, ages=ages)
         assert again.average(shards) == expected
 
 
@@ -129,20 +129,22 @@ def test_the_mean_of_updates_of_mixed_ages_is_that_of_float64(late: list[int], e
     expected = np.average(np.asarray(deltas, np.float64), axis=0, weights=weights)
     ages = {f"t{number:03d}": age for number, age in enumerate(late)}
     settings = Averaging(rule=rule, max_examples=MAX_INTEGER)
-    np.testing.assert_allclose(w_of(Round(base, updates, settings, ages=ages).average()), expected, rtol=1e-6)
+    np.testing.assert_allclose(w_of(round_of(base, updates, settings, ages=ages).average()), expected, rtol=1e-6)
 
 
 def test_updates_that_are_all_equally_late_count_as_if_they_were_not() -> None:
     """Weights are those of a mean: FedBuff itself would divide by their number, and so take a smaller step."""
     base, updates = flat([np.array([1.0]), np.array([2.0])], [1, 3])
-    assert w_of(Round(base, updates, ages={"t000": 5, "t001": 5}).average()) == w_of(Round(base, updates).average())
+    assert w_of(round_of(base, updates, ages={"t000": 5, "t001": 5}).average()) == w_of(
+        round_of(base, updates).average()
+    )
 
 
 def test_a_second_level_of_sums_changes_no_bit() -> None:
     base = mixed_model()
     updates = updates_to(base, 3 * GROUP - 5)
     for elements, part_bytes in ((1000, 1 << 20), (37, 200)):
-        a_round = Round(base, updates, elements=elements, part_bytes=part_bytes)
+        a_round = round_of(base, updates, elements=elements, part_bytes=part_bytes)
         shards = min(3, len(a_round.grid.parts))
         assert a_round.average(shards, summed=True) == a_round.average()
 
@@ -151,27 +153,27 @@ def test_the_size_of_parts_changes_no_weight() -> None:
     base = mixed_model()
     updates = updates_to(base, 5)
     settings = Averaging(optimizer=FedAvgM())
-    whole, cut = (Round(base, updates, settings, part_bytes=size).average() for size in (1 << 20, 100))
+    whole, cut = (round_of(base, updates, settings, part_bytes=size).average() for size in (1 << 20, 100))
     assert whole["model"] == cut["model"]
     assert whole["optimizer"] != cut["optimizer"]  # its tensors are the parts
 
 
 def test_a_client_with_more_examples_weighs_more() -> None:
     base, updates = flat([np.array([0.0]), np.array([1.0])], [1, 3])
-    assert w_of(Round(base, updates).average()) == [0.75]
-    assert w_of(Round(base, updates, Averaging(rule="mean")).average()) == [0.5]
+    assert w_of(round_of(base, updates).average()) == [0.75]
+    assert w_of(round_of(base, updates, Averaging(rule="mean")).average()) == [0.5]
 
 
 def test_an_update_that_is_late_weighs_less() -> None:
     base, updates = flat([np.array([0.0]), np.array([1.0])])
-    change = w_of(Round(base, updates, ages={"t001": 3}).average())
+    change = w_of(round_of(base, updates, ages={"t001": 3}).average())
     assert change == pytest.approx(0.5 / 1.5)
 
 
 def test_the_largest_number_of_examples_keeps_the_mean_finite() -> None:
     huge = float(np.finfo(np.float32).max)
     base, updates = flat([np.array([huge]), np.array([huge])], [MAX_INTEGER, MAX_INTEGER])
-    assert w_of(Round(base, updates).average()) == [np.float32(huge)]
+    assert w_of(round_of(base, updates).average()) == [np.float32(huge)]
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
@@ -180,7 +182,7 @@ def test_updates_count_as_what_their_encoding_says(encoding: Encoding) -> None:
     base = model({"w": np.zeros(700, "<f4")}, {"w": "F32"})
     update = update_of({"w": values}, report(encoding=encoding))
     tolerance = {"float32": 0.0, "bfloat16": 2.0**-8, "int8": 1 / 254}[encoding]
-    found = w_of(Round(base, [update], elements=129).average())
+    found = w_of(round_of(base, [update], elements=129).average())
     assert np.abs(found - values).max() <= tolerance
     assert (encoding == "float32") == bool(np.array_equal(found, values))
 
@@ -190,7 +192,7 @@ def test_updates_count_as_what_their_encoding_says(encoding: Encoding) -> None:
 
 def test_an_update_of_too_large_a_norm_is_scaled_down_to_it() -> None:
     base, updates = flat([np.array([3.0, 4.0]), np.array([0.3, 0.4])])
-    a_round = Round(base, updates, Averaging(rule="mean", clip_norm=1.0), norms={"t000": 5.0, "t001": 0.5})
+    a_round = round_of(base, updates, Averaging(rule="mean", clip_norm=1.0), norms={"t000": 5.0, "t001": 0.5})
     np.testing.assert_allclose(w_of(a_round.average()), [(0.6 + 0.3) / 2, (0.8 + 0.4) / 2], rtol=1e-6)
 
 
@@ -199,14 +201,14 @@ def test_with_normalized_steps_who_took_more_steps_pulls_no_harder() -> None:
     deltas = {"w": np.array([10.0]), "mean": np.array([10.0])}, {"w": np.array([1.0]), "mean": np.array([1.0])}
     about = report("a", steps=10), report("b", steps=1)
     updates = [update_of(delta, one, ("mean",)) for delta, one in zip(deltas, about, strict=True)]
-    found = load(Round(base, updates, Averaging(normalize_steps=True)).average()["model"])[1]
+    found = load(round_of(base, updates, Averaging(normalize_steps=True)).average()["model"])[1]
     assert found["w"] == pytest.approx(5.5)  # steps of 1 each, times the mean number of steps
     assert found["mean"] == pytest.approx(5.5)  # statistics take the plain mean
-    plain = load(Round(base, updates).average()["model"])[1]
+    plain = load(round_of(base, updates).average()["model"])[1]
     assert plain["w"] == plain["mean"] == pytest.approx(5.5)
     back = {"w": np.array([-1.0]), "mean": np.array([-1.0])}
     longer = [update_of(delta, one, ("mean",)) for delta, one in zip((deltas[0], back), about, strict=True)]
-    found = load(Round(base, longer, Averaging(normalize_steps=True)).average()["model"])[1]
+    found = load(round_of(base, longer, Averaging(normalize_steps=True)).average()["model"])[1]
     assert found["w"] == pytest.approx(0.0)
     assert found["mean"] == pytest.approx(4.5)
 
@@ -218,14 +220,14 @@ def test_with_normalized_steps_who_took_more_steps_pulls_no_harder() -> None:
 def test_robust_rules_are_not_moved_by_a_liar(settings: Averaging) -> None:
     honest = [np.full((3, 2), 1.0 + i / 10) for i in range(4)]
     base, updates = flat([*honest, np.full((3, 2), 1e9)])
-    found = w_of(Round(base, updates, settings, elements=4).average())
+    found = w_of(round_of(base, updates, settings, elements=4).average())
     assert ((found >= 1.0) & (found <= 1.3)).all()
 
 
 def test_robust_rules_do_the_same_to_counters() -> None:
     base = model({"n": np.array([5], "<i8")}, {"n": "I64"})
     updates = [update_of({"n": np.array([by])}, report(f"t{by}")) for by in (1, 2, 1_000_000)]
-    assert load(Round(base, updates, Averaging(rule="median")).average()["model"])[1]["n"] == [7]
+    assert load(round_of(base, updates, Averaging(rule="median")).average()["model"])[1]["n"] == [7]
 
 
 # ---- The server's optimizer, and the average of models
@@ -239,8 +241,8 @@ def test_the_optimizer_moves_parameters_only_and_keeps_its_state() -> None:
     )
     update = update_of({"w": np.ones(2), "mean": np.ones(1), "n": np.array([4])}, report(), ("mean",))
     settings = Averaging(optimizer=FedAvgM(beta=0.5))
-    first = Round(base, [update], settings).average()
-    second = Round(first["model"], [update], settings, before={"optimizer": first["optimizer"]}).average()
+    first = round_of(base, [update], settings).average()
+    second = round_of(first["model"], [update], settings, before={"optimizer": first["optimizer"]}).average()
     found = load(second["model"])[1]
     assert found["w"].tolist() == [2.5, 2.5]  # 1, and then 0.5 * 1 + 1
     assert (found["mean"].tolist(), found["n"].tolist()) == ([2.0], [8])
@@ -253,9 +255,9 @@ def test_an_average_of_the_models_is_kept_beside_them() -> None:
     base = model({"w": np.array([1.0], "<f4"), "n": np.array([1], "<i8")}, {"w": "F32", "n": "I64"})
     update = update_of({"w": np.array([1.0]), "n": np.array([1])}, report())
     settings = Averaging(ema=0.75)
-    first = Round(base, [update], settings).average()
+    first = round_of(base, [update], settings).average()
     assert load(first["ema"])[1]["w"] == [0.75 * 1 + 0.25 * 2]  # it begins with the first model
-    second = Round(first["model"], [update], settings, before={"ema": first["ema"]}).average()
+    second = round_of(first["model"], [update], settings, before={"ema": first["ema"]}).average()
     header, found = load(second["ema"])
     assert found["w"] == [0.75 * 1.25 + 0.25 * 3]
     assert found["n"] == [3]
@@ -264,7 +266,7 @@ def test_an_average_of_the_models_is_kept_beside_them() -> None:
 
 def test_a_learning_rate_of_the_server_scales_the_change() -> None:
     base, updates = flat([np.array([1.0])])
-    assert w_of(Round(base, updates, Averaging(optimizer=FedAvg(learning_rate=0.5))).average()) == [0.5]
+    assert w_of(round_of(base, updates, Averaging(optimizer=FedAvg(learning_rate=0.5))).average()) == [0.5]
 
 
 # ---- What becomes of each dtype
@@ -275,7 +277,7 @@ def test_a_learning_rate_of_the_server_scales_the_change() -> None:
 def test_floating_tensors_keep_their_dtype_and_shape(dtype: str, shape: tuple[int, ...]) -> None:
     base = model({"w": from_float32(np.full(shape, 1.5, np.float32), dtype)}, {"w": dtype})
     updates = [update_of({"w": np.full(shape, 0.25)}, report(thing)) for thing in "ab"]
-    header, arrays = load(Round(base, updates).average()["model"])
+    header, arrays = load(round_of(base, updates).average()["model"])
     assert header.schema == load(base)[0].schema
     assert np.array_equal(to_float32(arrays["w"], dtype), np.full(shape, 1.75, np.float32))
 
@@ -286,7 +288,7 @@ def test_two_byte_floats_are_rounded_from_the_exact_sum(dtype: str) -> None:
     stored = from_float32(generator.normal(size=1000).astype(np.float32), dtype)
     delta = generator.normal(scale=0.01, size=1000).astype(np.float32)
     base = model({"w": stored}, {"w": dtype})
-    found = w_of(Round(base, [update_of({"w": delta}, report())]).average())
+    found = w_of(round_of(base, [update_of({"w": delta}, report())]).average())
     exact = to_float32(stored, dtype).astype(np.float64) + delta
     assert found.tobytes() == from_float32(exact.astype(np.float32), dtype).tobytes()
 
@@ -295,7 +297,7 @@ def test_two_byte_floats_are_rounded_from_the_exact_sum(dtype: str) -> None:
 @pytest.mark.parametrize("shape", [(3,), ()])
 def test_a_model_never_gets_values_that_its_dtype_cannot_hold(dtype: str, value: float, shape: tuple[int, ...]) -> None:
     held = from_float32(np.full(shape, 3e38, np.float32), dtype)
-    a_round = Round(model({"w": held}, {"w": dtype}), [update_of({"w": np.full(shape, value)}, report())])
+    a_round = round_of(model({"w": held}, {"w": dtype}), [update_of({"w": np.full(shape, value)}, report())])
     with pytest.raises(NotFiniteModelError, match=f"'w' has values that {dtype} can't hold"):
         a_round.average()
 
@@ -307,7 +309,9 @@ def test_float16_keeps_its_largest_value_where_the_sum_is_larger(
     optimizer: ServerOptimizer, kind: str, sign: int
 ) -> None:
     base = model({"w": np.array([65_000 * sign, 1.0], "<f2")}, {"w": "F16"}, ("w",) if kind == "buffer" else ())
-    a_round = Round(base, [update_of({"w": np.array([4096.0 * sign, 0.0])}, report())], Averaging(optimizer=optimizer))
+    a_round = round_of(
+        base, [update_of({"w": np.array([4096.0 * sign, 0.0])}, report())], Averaging(optimizer=optimizer)
+    )
     np.testing.assert_array_equal(w_of(a_round.average()), [65_504 * sign, 1.0])
     assert a_round.saturated == {"w"}
 
@@ -316,12 +320,12 @@ def test_what_is_not_finite_is_found_in_the_sum() -> None:
     for bad in (math.inf, -math.inf, math.nan):
         base, updates = flat([np.array([0.0, bad]), np.array([1.0, math.inf])])
         with pytest.raises(NotFiniteModelError, match="'w'"):
-            Round(base, updates).average()
+            round_of(base, updates).average()
 
 
 def test_the_new_model_says_which_round_made_it() -> None:
     base = mixed_model()
-    header = load(Round(base, updates_to(base, 2)).average()["model"])[0]
+    header = load(round_of(base, updates_to(base, 2)).average()["model"])[0]
     about = decode(header.message, ModelHeader)
     assert (about.round, about.buffers, about.federation) == (1, ("mean",), "f")
 
@@ -330,7 +334,7 @@ def test_the_new_model_says_which_round_made_it() -> None:
 def test_integers_are_rounded_and_kept_in_range(dtype: str) -> None:
     limits = np.iinfo(DTYPES[dtype].name)
     values = np.array([10, 10, 10, 10, limits.max, limits.min], DTYPES[dtype])
-    a_round = Round(model({"n": values}, {"n": dtype}), [update_of({"n": np.zeros(6, "<i8")}, report())])
+    a_round = round_of(model({"n": values}, {"n": dtype}), [update_of({"n": np.zeros(6, "<i8")}, report())])
     change = WholeChange({"n": np.array([0.4, 0.5, 1.5, -0.6, 5.0, -5.0])})
     found = load(a_round.average(change=change)["model"])[1]["n"]
     assert found.dtype == DTYPES[dtype]
@@ -346,7 +350,7 @@ def test_an_integer_never_wraps_around(dtype: str, value: int, delta: int) -> No
     limits = np.iinfo(DTYPES[dtype].name)
     value = max(limits.min, min(limits.max, value))
     base = model({"n": np.array(value, DTYPES[dtype])}, {"n": dtype})
-    found = Round(base, [update_of({"n": np.array(delta)}, report())], Averaging(rule="mean")).average()
+    found = round_of(base, [update_of({"n": np.array(delta)}, report())], Averaging(rule="mean")).average()
     result = int(load(found["model"])[1]["n"])
     assert limits.min <= result <= limits.max
     assert (result >= value) == (delta >= 0) or result == value
@@ -358,14 +362,14 @@ def test_a_counter_counts_on_beyond_what_a_float_holds() -> None:
     value = 2**60 + 1
     base = model({"n": np.array(value, "<i8")}, {"n": "I64"})
     updates = [update_of({"n": np.array(by)}, report(f"t{by}")) for by in (4, 6)]
-    assert int(load(Round(base, updates).average()["model"])[1]["n"]) == value + 5
+    assert int(load(round_of(base, updates).average()["model"])[1]["n"]) == value + 5
 
 
 def test_a_boolean_becomes_what_most_clients_have() -> None:
     base = model({"b": np.array([True, True, False, False])}, {"b": "BOOL"})
     deltas = [np.array([0, -1, 0, 1])] * 2 + [np.array([-1, 0, 1, 0])]
     updates = [update_of({"b": delta}, report(f"t{i}")) for i, delta in enumerate(deltas)]
-    found = load(Round(base, updates, Averaging(rule="mean")).average()["model"])[1]["b"]
+    found = load(round_of(base, updates, Averaging(rule="mean")).average()["model"])[1]["b"]
     assert found.dtype == np.bool_
     assert found.tolist() == [True, False, False, True]
 
@@ -376,7 +380,7 @@ def test_a_round_of_no_change_leaves_the_model_as_it_is() -> None:
         tensor.name: np.zeros(tensor.shape, "<f4" if tensor.dtype.startswith(("F", "BF")) else "<i8")
         for tensor in load(base)[0].tensors
     }
-    first = Round(base, [update_of(nothing, report())], part_bytes=100, elements=7).average(2)["model"]
+    first = round_of(base, [update_of(nothing, report())], part_bytes=100, elements=7).average(2)["model"]
     header, arrays = load(first)
     assert header.schema == load(base)[0].schema
     assert all(arrays[name].tobytes() == array.tobytes() for name, array in load(base)[1].items())

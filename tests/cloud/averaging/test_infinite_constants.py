@@ -13,7 +13,7 @@ from protocol.encodings import update_layout
 from protocol.messages import Encoding, ModelReference
 from protocol.names import UpdateName
 from protocol.tensors import parse_header
-from sandbox.averaging_in_memory import Round
+from tests.cloud.averaged import round_of
 from tests.cloud.examples import report, round_record
 
 THINGS = ("a", "b", "c")
@@ -68,7 +68,7 @@ def test_they_are_still_there_after_two_rounds(settings: Averaging, encoding: En
     before: dict[File, bytes] = {}
     for _ in range(2):
         updates = updates_of(model, bfloat16_copy_of(model), encoding)
-        made = Round(model, updates, settings, elements=10, before=before, has_bfloat16=True).average()
+        made = round_of(model, updates, settings, elements=10, before=before, has_bfloat16=True).average()
         model, before = made["model"], {file: data for file, data in made.items() if file in ("optimizer", "ema")}
         for file in made.keys() - {"optimizer"}:
             data = bytearray(made[file])
@@ -85,4 +85,4 @@ def test_a_number_that_becomes_infinite_is_still_refused() -> None:
     model = state_dict.dump_model(Masked(), "f")
     with pytest.raises(NotFiniteModelError, match=r"'layer\.weight'"):
         updates = updates_of(model, model, "float32", 1e17)
-        Round(model, updates, Averaging(optimizer=FedAvgM(learning_rate=1e22))).average()
+        round_of(model, updates, Averaging(optimizer=FedAvgM(learning_rate=1e22))).average()

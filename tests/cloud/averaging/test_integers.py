@@ -13,7 +13,7 @@ from cloud.averaging.weighing import INTEGER_RATIO
 from cloud.settings import Averaging, RuleName
 from protocol.messages import MAX_INTEGER
 from protocol.tensors import load
-from sandbox.averaging_in_memory import Round
+from tests.cloud.averaged import round_of
 from tests.cloud.averaging.test_averaging import model
 from tests.cloud.examples import report, update_of
 
@@ -41,7 +41,7 @@ def averaged(
     ]
     norms = dict.fromkeys(changes, 1.0)
     integer_changes = {thing: abs(by) for thing, by in changes.items()}
-    a_round = Round(BASE, updates, Averaging(rule=rule), norms=norms, integer_changes=integer_changes, part_bytes=32)
+    a_round = round_of(BASE, updates, Averaging(rule=rule), norms=norms, integer_changes=integer_changes, part_bytes=32)
     made = a_round.average()
     assert a_round.average(3) == made
     if rule in MEANS:

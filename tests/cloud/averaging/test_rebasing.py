@@ -18,7 +18,8 @@ from cloud.settings import Averaging, FedAdam, FedAvgM, RuleName
 from fedgrass.policies import Update
 from protocol.messages import Encoding, ModelHeader, encode
 from protocol.tensors import Array, dump, load, parse_header, to_float32
-from sandbox.averaging_in_memory import MemoryReader, Round
+from simulation.averaging import MemoryReader, Round
+from tests.cloud.averaged import round_of
 from tests.cloud.examples import report, update_of
 
 DTYPES = {
@@ -89,7 +90,7 @@ SLOW = model(0.0, 4.0, 0.015625, 12, flag=True)
 def late(rule: RuleName = "mean", age: int = 3, **changes: Any) -> Round:
     encoding = changes.pop("encoding", "float32")
     updates = [trained(PRESENT, FAST, "fast", encoding), trained(OLD, SLOW, "slow", encoding)]
-    return Round(
+    return round_of(
         PRESENT,
         updates,
         Averaging(rule=rule, **changes),
@@ -123,14 +124,14 @@ def test_the_values_of_a_late_update_are_those_that_its_device_has(encoding: Enc
 
 def test_updates_to_the_present_model_are_averaged_as_if_there_were_no_late_ones() -> None:
     updates = [trained(PRESENT, FAST, thing) for thing in "ab"]
-    assert Round(PRESENT, updates, bases=[OLD]).average() == Round(PRESENT, updates).average()
+    assert round_of(PRESENT, updates, bases=[OLD]).average() == round_of(PRESENT, updates).average()
 
 
 @pytest.mark.parametrize("rule", ["median", "trimmed_mean"])
 def test_rules_that_see_all_clients_see_the_values_of_late_ones(rule: RuleName) -> None:
     locals_ = [model(2.0, mean, variance, 20, flag=False) for mean, variance in ((1.0, 0.5), (2.0, 0.25), (9.0, 8.0))]
     updates = [trained(OLD, local, f"t{number}") for number, local in enumerate(locals_)]
-    a_round = Round(
+    a_round = round_of(
         PRESENT,
         updates,
         Averaging(rule=rule, trim=0.34),
@@ -146,7 +147,7 @@ def test_rules_that_see_all_clients_see_the_values_of_late_ones(rule: RuleName) 
 def test_krum_keeps_a_late_update_for_its_parameters_and_takes_its_values() -> None:
     strays = [trained(PRESENT, model(80.0 * way, 0.0, 1.0, 20), f"stray{way}") for way in (1, 2)]
     slow = [trained(OLD, SLOW, f"slow{number}") for number in range(3)]
-    a_round = Round(
+    a_round = round_of(
         PRESENT,
         [*strays, *slow],
         Averaging(rule="krum", byzantine=1),
@@ -163,7 +164,7 @@ def test_krum_measures_distances_of_parameters_alone() -> None:
     """By its statistics this client would be far from all the others."""
     alone = trained(PRESENT, model(2.0, 1e6, 4096.0, 20), "a")
     others = [trained(PRESENT, model(2.0 + by, 5.0, 0.0625, 20), f"b{by}") for by in (1.0, -1.0, 2.0)]
-    a_round = Round(PRESENT, [alone, *others], Averaging(rule="krum", byzantine=1), norms=dict.fromkeys("a", 1.0))
+    a_round = round_of(PRESENT, [alone, *others], Averaging(rule="krum", byzantine=1), norms=dict.fromkeys("a", 1.0))
     assert a_round.chosen() == [0]
 
 
@@ -191,7 +192,7 @@ def test_one_s_own_rule_gets_the_values_of_late_updates() -> None:
 @pytest.mark.parametrize("rule", ["mean", "median"])
 def test_values_whose_base_is_gone_are_left_out(rule: RuleName) -> None:
     updates = [trained(PRESENT, FAST, "fast"), trained(OLD, SLOW, "slow")]
-    gone = Round(PRESENT, updates, Averaging(rule=rule), trained_from={"slow": None})
+    gone = round_of(PRESENT, updates, Averaging(rule=rule), trained_from={"slow": None})
     found = values_of(gone.average()["model"])
     assert found["bn.running_var"].tolist() == [0.03125] * 4
     assert found["bn.num_batches_tracked"] == 25
@@ -200,7 +201,7 @@ def test_values_whose_base_is_gone_are_left_out(rule: RuleName) -> None:
 
 @pytest.mark.parametrize("rule", ["mean", "median", "trimmed_mean"])
 def test_if_no_update_has_a_base_the_values_stay_as_they_are(rule: RuleName) -> None:
-    a_round = Round(PRESENT, [trained(OLD, SLOW, "slow")], Averaging(rule=rule), trained_from={"slow": None})
+    a_round = round_of(PRESENT, [trained(OLD, SLOW, "slow")], Averaging(rule=rule), trained_from={"slow": None})
     found, before = values_of(a_round.average()["model"]), values_of(PRESENT)
     for name in (*BUFFERS, "id", "bn.num_batches_tracked", "flag"):
         assert found[name].tolist() == before[name].tolist()
@@ -222,7 +223,7 @@ def test_with_late_updates_too_neither_shards_nor_blocks_change_a_bit(
     ]
     trained_from = {f"t{number}": base for number, (base, _) in enumerate(clients)}
     made = [
-        Round(
+        round_of(
             PRESENT,
             updates,
             Averaging(rule=rule, optimizer=FedAdam(), ema=0.5),
@@ -240,7 +241,7 @@ def test_a_second_level_of_sums_changes_no_bit_of_rounds_with_late_updates() -> 
     count = 2 * GROUP + 5
     locals_ = [model(1.0, number / 7, number / 3 + 0.01, 30 + number) for number in range(count)]
     updates = [trained(OLD if n % 2 else PRESENT, one, f"t{n:03d}", examples=1 + n) for n, one in enumerate(locals_)]
-    a_round = Round(
+    a_round = round_of(
         PRESENT,
         updates,
         bases=[OLD],
@@ -279,7 +280,7 @@ def test_the_mean_of_variances_is_never_negative(
             "bn.running_var": np.array([value], "<f4") - np.array([start], "<f4"),
         }
         updates.append(update_of(delta, report(f"t{number:02d}", examples=examples), names))
-    a_round = Round(
+    a_round = round_of(
         variances(present),
         updates,
         Averaging(rule=rule, trim=0.2),
@@ -317,7 +318,7 @@ def test_neither_clipping_nor_steps_nor_the_servers_optimizer_touch_values() -> 
         rule="mean", clip_norm=1e-3, normalize_steps=True, optimizer=FedAvgM(learning_rate=0.5, beta=0.9)
     )
     updates = [trained(PRESENT, FAST, "a", steps=1), trained(PRESENT, FAST, "b", steps=9)]
-    found = values_of(Round(PRESENT, updates, settings, norms={"a": 2.0, "b": 2.0}).average()["model"])
+    found = values_of(round_of(PRESENT, updates, settings, norms={"a": 2.0, "b": 2.0}).average()["model"])
     assert found["bn.running_var"].tolist() == [0.03125] * 4
     assert found["bn.running_mean"].tolist() == [6.0] * 4
     assert found["bn.num_batches_tracked"] == 25
@@ -334,7 +335,7 @@ def test_a_new_model_with_a_negative_variance_is_found(shards: int) -> None:
     delta["bn.running_var"] = np.array([0, 0, -1, 0], "<f4")
     delta["double.running_var"] = np.array([0, -1], "<f4")
     delta["bn.running_mean"] -= 100  # which may be negative
-    a_round = Round(PRESENT, [update_of(delta, report(), BUFFERS)], elements=3, part_bytes=32)
+    a_round = round_of(PRESENT, [update_of(delta, report(), BUFFERS)], elements=3, part_bytes=32)
     a_round.average(shards)
     assert a_round.negative == {"bn.running_var", "double.running_var"}
 
@@ -355,7 +356,7 @@ def test_a_new_model_with_a_negative_variance_is_found(shards: int) -> None:
 )
 def test_variances_are_known_by_the_names_that_normalizations_give_them(name: str, is_one: bool) -> None:
     base = dump({name: np.ones(2, "<f4")}, {name: "F32"}, encode(ModelHeader(federation="f", round=0, buffers=(name,))))
-    a_round = Round(base, [update_of({name: np.array([0.0, -2.0], "<f4")}, report(), (name,))])
+    a_round = round_of(base, [update_of({name: np.array([0.0, -2.0], "<f4")}, report(), (name,))])
     a_round.average()
     assert a_round.negative == ({name} if is_one else set())
 
@@ -364,6 +365,6 @@ def test_a_parameter_that_is_called_a_variance_is_none() -> None:
     base = dump(
         {"running_var": np.ones(2, "<f4")}, {"running_var": "F32"}, encode(ModelHeader(federation="f", round=0))
     )
-    a_round = Round(base, [update_of({"running_var": np.array([0.0, -2.0], "<f4")}, report())])
+    a_round = round_of(base, [update_of({"running_var": np.array([0.0, -2.0], "<f4")}, report())])
     a_round.average()
     assert a_round.negative == set()

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.averager.round.closing import pooled_metrics
+from cloud.averager.round.pooled_metrics import pooled_metrics
 from cloud.averaging.accepted_updates import AcceptedUpdate, S3Object
 from cloud.averaging.weighing import EXAMPLES_RATIO, STEPS_RATIO, weigh
 from cloud.averaging.weights import Weighing
 from cloud.settings import Averaging, RuleName
 from protocol.messages import MAX_INTEGER, Training
-from sandbox.averaging_in_memory import Round
+from tests.cloud.averaged import round_of
 from tests.cloud.averaging.test_averaging import flat, w_of
 from tests.cloud.examples import report, update_of
 
@@ -77,8 +77,8 @@ def test_robust_rules_take_no_ones_word(rule: RuleName, claims: dict[str, int]) 
     lying = [*honest[:3], update_of({"w": deltas[3]}, report("t003", examples=100) if not claims else _lie(claims))]
     settings = Averaging(rule=rule, normalize_steps=True, clip_norm=2.0)
     norms = {f"t{number:03d}": float(np.linalg.norm(delta)) for number, delta in enumerate(deltas)}
-    expected = Round(base, honest, settings, norms=norms).average()
-    assert Round(base, [*lying, *honest[4:]], settings, norms=norms).average() == expected
+    expected = round_of(base, honest, settings, norms=norms).average()
+    assert round_of(base, [*lying, *honest[4:]], settings, norms=norms).average() == expected
 
 
 def _lie(claims: dict[str, int]) -> Any:
@@ -107,8 +107,8 @@ def test_the_examples_that_count_are_as_many_as_the_settings_allow() -> None:
 def test_a_lie_gives_the_same_bits_in_any_number_of_shards(shards: int, summed: bool) -> None:
     deltas = [np.random.default_rng(number).normal(size=50) for number in range(70)]
     base, updates = flat(deltas, [100] * 69 + [MAX_INTEGER])
-    once = Round(base, updates, part_bytes=64).average()
-    assert Round(base, updates, part_bytes=64).average(shards, summed=summed) == once
+    once = round_of(base, updates, part_bytes=64).average()
+    assert round_of(base, updates, part_bytes=64).average(shards, summed=summed) == once
     assert (np.abs(w_of(once)) < np.abs(deltas).max()).all()
 
 

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from cloud.averager.round.client_histories import history_of
-from cloud.averager.round.closing import vanished
+from cloud.averager.round.round_end import vanished
 from cloud.state.carry_over import assignment_of, busy_after, carried_after, given_up
 from cloud.state.clients import ClientHistory
 from cloud.state.records import Carried, CohortMember, ResponseRecord, RoundRecord

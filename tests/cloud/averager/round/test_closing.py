@@ -2,7 +2,8 @@
 
 import msgspec
 
-from cloud.averager.round.closing import MAX_METRICS, notice_of
+from cloud.averager.round.closing import notice_of
+from cloud.averager.round.pooled_metrics import MAX_METRICS
 from cloud.state.records import RoundRecord, from_item, to_item
 from cloud.state.round_warnings import MAX_WARNINGS, merged, negative_variance
 from protocol.messages import MAX_MESSAGE_BYTES, encode

@@ -10,9 +10,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from cloud.averager.work.file_names import key_of
 from cloud.averager.work.inputs import Inputs, gather
 from cloud.averager.work.jobs import Averager
-from cloud.averager.work.model_files import key_of, read_back
+from cloud.averager.work.model_files import read_back
 from cloud.services import Services
 from cloud.settings import Averaging, FedYogi
 from cloud.state.models import MissingUploadError, Models
@@ -22,8 +23,8 @@ from operations.deployment import Deployment
 from protocol import names
 from protocol.messages import ModelReference, Report, decode
 from protocol.tensors import parse_header
-from sandbox.averaging_in_memory import Round
 from sandbox.embedded_aws import EmbeddedAws
+from tests.cloud.averaged import round_of
 from tests.cloud.averaging.test_averaging import mixed_model, updates_to
 from tests.cloud.examples import federation, round_record
 
@@ -68,7 +69,7 @@ class Stored:
             accepted=clients,
         )
         self.responses = Responses(accepted=tuple(self._response(update) for update in updates))
-        self.in_memory = Round(base, updates, settings, part_bytes=PART_BYTES)
+        self.in_memory = round_of(base, updates, settings, part_bytes=PART_BYTES)
 
     def _response(self, update: bytes) -> ResponseRecord:
         header = parse_header(update, len(update))
@@ -176,7 +177,7 @@ def test_a_second_round_goes_on_from_the_state_of_the_first(services: Services) 
     stored.responses = Responses(accepted=tuple(msgspec.structs.replace(r, report=report) for r, report in responses))
     Averager(services, stored.inputs).do_all()
     ages = {response.thing: 1 for response in stored.responses.accepted}
-    expected = Round(
+    expected = round_of(
         before["model"], updates, stored.in_memory.settings, part_bytes=PART_BYTES, before=before, ages=ages
     ).average()
     assert {file: services.models.fetch(key_of(file, stored.record, 2)).data for file in expected} == expected

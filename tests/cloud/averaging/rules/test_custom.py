@@ -13,7 +13,7 @@ from cloud.settings import Averaging
 from fedgrass.policies import Update
 from protocol.messages import ModelHeader, encode
 from protocol.tensors import Array, dump
-from sandbox.averaging_in_memory import Round
+from tests.cloud.averaged import round_of
 from tests.cloud.examples import report, update_of
 
 MODEL = dump(
@@ -31,7 +31,7 @@ DELTAS: list[dict[str, Array]] = [
 def updates_of(deltas: Sequence[dict[str, Array]], examples: Sequence[int]) -> Iterator[Update]:
     """The updates as the averager has them: read from the bytes that devices sent."""
     about = [report(f"t{number}", examples=count) for number, count in enumerate(examples)]
-    a_round = Round(MODEL, [update_of(delta, one) for delta, one in zip(deltas, about, strict=True)])
+    a_round = round_of(MODEL, [update_of(delta, one) for delta, one in zip(deltas, about, strict=True)])
     return read_updates(a_round.layout, a_round.reader, a_round.sources)
 
 
@@ -57,7 +57,7 @@ def test_a_custom_mean_makes_the_model_that_the_mean_makes_however_it_is_cut(sha
     updates = [update_of(delta, report(thing)) for delta, thing in zip(DELTAS, "ab", strict=True)]
 
     def made(averaging: Averaging, count: int) -> bytes:
-        a_round = Round(MODEL, updates, averaging, elements=1, part_bytes=8, custom_average=mean)
+        a_round = round_of(MODEL, updates, averaging, elements=1, part_bytes=8, custom_average=mean)
         return a_round.average(count)["model"]
 
     assert made(Averaging(rule="custom"), shards) == made(Averaging(rule="mean"), 1)

@@ -1,13 +1,14 @@
-"""The averager on bytes in memory: the arithmetic of a round, whole, without S3."""
+"""The arithmetic of a round on bytes in memory: as the averager does it, without S3."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from cloud.averager.work.model_files import files_of
+from cloud.averager.work.averaging_warnings import averaging_warnings
+from cloud.averager.work.file_names import files_of
 from cloud.averaging.accepted_updates import AcceptedUpdate, Fill, Request, S3Object
 from cloud.averaging.blocks import Block, blocks_of
 from cloud.averaging.distances import gram
-from cloud.averaging.grid import Grid, Part, grid_of
+from cloud.averaging.grid import MIN_PART_BYTES, Grid, Part, grid_of
 from cloud.averaging.new_model import File, OldModelReader, new_model_parts
 from cloud.averaging.optimizers import optimizer_of
 from cloud.averaging.rebasing import Base, BaseReader
@@ -15,16 +16,14 @@ from cloud.averaging.robust import squared_distances
 from cloud.averaging.rules import rule_of
 from cloud.averaging.rules.rule import ModelChange
 from cloud.averaging.sums import GroupSums, StoredSums, file_of_sums, groups_of
-from cloud.averaging.update_rows import Rebasing, Updates
+from cloud.averaging.update_rows import Rebasing, Updates, block_elements
 from cloud.averaging.update_tensors import base_values, read_updates
 from cloud.averaging.weighing import weigh
 from cloud.settings import Averaging
 from fedgrass.policies import Update
-from protocol.encodings import UpdateLayout, update_layout
+from protocol.encodings import Buffer, UpdateLayout, update_layout
 from protocol.messages import ModelHeader, Report, Training, decode
 from protocol.tensors import Array, Header, parse_header
-
-TRAINING = Training(epochs=1, batch_size=1, learning_rate=0.1)
 
 
 class MemoryReader:
@@ -32,8 +31,8 @@ class MemoryReader:
 
     block_bytes = 1 << 20
 
-    def __init__(self, data: Sequence[bytes]) -> None:
-        self._data = data
+    def __init__(self, data: Iterable[Buffer]) -> None:
+        self._data = [memoryview(one) for one in data]
 
     def read(self, requests: Iterable[Request]) -> Iterator[Fill]:
         for file, start, end in requests:
@@ -41,66 +40,56 @@ class MemoryReader:
             if len(found) != end - start:
                 raise ValueError(f"file {file} has no bytes {start} to {end}")
 
-            def fill(space: memoryview, found: bytes = found) -> None:
+            def fill(space: memoryview, found: memoryview = found) -> None:
                 space[:] = found
 
             yield fill
 
 
 class Round:
-    """Updates to a model, and how they are averaged: in blocks of so many elements, in parts of so many bytes. `bases`
-    are other models that some were `trained_from`, from 1 on; None is one that can't be read. `custom_average` is the
-    user's `average`, for the rule that calls it."""
+    """Updates to a model, each with its data, and how they are averaged: in blocks of so many elements, in parts of so
+    many bytes. `before` are the other files of the model; `bases` are other models that some updates were trained from,
+    from 1 on. `custom_average` is the user's `average`, for the rule that calls it."""
 
     def __init__(
         self,
-        base: bytes,
-        updates: Iterable[bytes],
-        settings: Averaging | None = None,
+        base: Buffer,
+        updates: Iterable[tuple[AcceptedUpdate, Buffer]],
+        settings: Averaging,
+        training: Training,
         *,
-        elements: int = 1000,
-        part_bytes: int = 1 << 30,
-        before: dict[File, bytes] | None = None,
-        norms: dict[str, float] | None = None,
-        ages: dict[str, int] | None = None,
+        elements: int | None = None,
+        part_bytes: int = MIN_PART_BYTES,
+        before: Mapping[File, Buffer] | None = None,
         has_bfloat16: bool = False,
-        bases: Sequence[bytes] = (),
-        trained_from: dict[str, int | None] | None = None,
-        training: Training | None = None,
-        integer_changes: dict[str, int] | None = None,
+        bases: Sequence[Buffer] = (),
         custom_average: Callable[..., Any] | None = None,
     ) -> None:
         self.custom_average = custom_average
-        self.settings = settings or Averaging()
+        self.settings = settings
         self.header: Header = parse_header(base, len(base))
         about = decode(self.header.message, ModelHeader)
-        vectors = len(optimizer_of(self.settings.optimizer).vectors)
+        vectors = len(optimizer_of(settings.optimizer).vectors)
         self.grid: Grid = grid_of(self.header, about, vectors, part_bytes, has_bfloat16=has_bfloat16)
-        self._before = {"model": base} | (before or {})
+        self._before = {"model": base, **(before or {})}
         self._bases = (base, *bases)
         self.negative: set[str] = set()
         self.saturated: set[str] = set()
-        self._elements = elements
-        by_thing = {}
-        for update in updates:
-            header = parse_header(update, len(update))
-            report = decode(header.message, Report)
-            source = AcceptedUpdate(
-                thing=report.thing,
-                report=report,
-                norm=(norms or {}).get(report.thing, 1.0),
-                stored=S3Object(key=report.thing, data_start=header.length),
-                age=(ages or {}).get(report.thing, 0),
-                base=(trained_from or {}).get(report.thing, 0),
-                integer_change=(integer_changes or {}).get(report.thing),
-            )
-            by_thing[report.thing] = source, update[header.length :]
-        things = sorted(by_thing)
-        self.sources = [by_thing[thing][0] for thing in things]
+        ordered = sorted(updates, key=lambda update: update[0].thing)
+        self.sources = [source for source, _ in ordered]
         self.layout: UpdateLayout = update_layout(self.header, self.sources[0].report.encoding)
-        self.weighing = weigh(self.settings, training or TRAINING, self.sources)
-        self.reader = MemoryReader([by_thing[thing][1] for thing in things])
-        self.everyone = range(len(things))
+        self.weighing = weigh(settings, training, self.sources)
+        self.reader = MemoryReader(data for _, data in ordered)
+        self.everyone = range(len(ordered))
+        of_all_clients = rule_of(settings.rule).sees == "coordinates"
+        self._elements = elements or block_elements(
+            self.layout.encoding, len(ordered), MemoryReader.block_bytes, of_all_clients=of_all_clients
+        )
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is not as it should be in what was averaged so far, or in what it was made of."""
+        return averaging_warnings(self.sources, self.negative, self.saturated)
 
     def blocks(self, parts: Iterable[Part]) -> list[Block]:
         return list(blocks_of(parts, self._elements))
@@ -117,13 +106,13 @@ class Round:
 
     def base(self) -> dict[str, Array]:
         """The present model's values, by tensor."""
-        return base_values(self._bases[0])
+        return base_values(bytes(self._bases[0]))
 
     def _rebasing(self, blocks: Sequence[Block]) -> Rebasing | None:
         if len(self._bases) == 1:
             return None
         headers = [parse_header(base, len(base)) for base in self._bases]
-        data = [base[header.length :] for base, header in zip(self._bases, headers, strict=True)]
+        data = [memoryview(base)[header.length :] for base, header in zip(self._bases, headers, strict=True)]
         bases = [Base(S3Object(key="", data_start=0), header.by_name) for header in headers]
         reader = BaseReader(MemoryReader(data), bases, blocks)
         return Rebasing(reader, [source.base for source in self.sources])
@@ -167,7 +156,7 @@ class Round:
         files = [file for file in files_of(self.settings, self.grid.vectors) if file in self._before]
         data = [self._before[file] for file in files]
         lengths = [len(one) - self._data_bytes(file) for file, one in zip(files, data, strict=True)]
-        reader = MemoryReader([one[length:] for one, length in zip(data, lengths, strict=True)])
+        reader = MemoryReader(memoryview(one)[length:] for one, length in zip(data, lengths, strict=True))
         return OldModelReader(self.grid, parts, reader, files)
 
     def _data_bytes(self, file: File) -> int:
@@ -203,3 +192,28 @@ class MemoryUpdates:
         if self._round.custom_average is None:
             raise ValueError("the round of a custom rule needs its custom_average")
         return self._round.custom_average
+
+
+def accepted(
+    updates: Iterable[bytes],
+    *,
+    norms: Mapping[str, float] = {},
+    ages: Mapping[str, int] = {},
+    trained_from: Mapping[str, int | None] = {},
+    integer_changes: Mapping[str, int] = {},
+) -> Iterator[tuple[AcceptedUpdate, memoryview]]:
+    """Files of updates as a round takes them, with what inspection and the rounds before would have found of each
+    client's: a norm of 1, no delay, the present model as its base."""
+    for update in updates:
+        header = parse_header(update, len(update))
+        report = decode(header.message, Report)
+        source = AcceptedUpdate(
+            thing=report.thing,
+            report=report,
+            norm=norms.get(report.thing, 1.0),
+            stored=S3Object(key=report.thing, data_start=header.length),
+            age=ages.get(report.thing, 0),
+            base=trained_from.get(report.thing, 0),
+            integer_change=integer_changes.get(report.thing),
+        )
+        yield source, memoryview(update)[header.length :]

@@ -1,0 +1,29 @@
+"""Which files there are of each model, and where they lie."""
+
+from cloud.averaging.new_model import File
+from cloud.settings import Averaging
+from cloud.state.records import RoundRecord
+from protocol import names
+
+
+def files_of(settings: Averaging, vectors: int, *, has_bfloat16: bool = False) -> tuple[File, ...]:
+    """The files that a federation has of each model, in the order of FILES."""
+    found: list[File] = ["model"]
+    if vectors:
+        found.append("optimizer")
+    if settings.ema:
+        found.append("ema")
+    if has_bfloat16:
+        found.append("bfloat16")
+    return tuple(found)
+
+
+def key_of(file: File, record: RoundRecord, round_number: int) -> str:
+    """S3 key of a file that belongs to the model of a round of the same federation as `record`."""
+    keys = {
+        "model": names.model_key,
+        "optimizer": names.optimizer_key,
+        "ema": names.ema_key,
+        "bfloat16": names.bfloat16_key,
+    }
+    return keys[file](record.federation, round_number, record.life)
