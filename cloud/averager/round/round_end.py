@@ -1,7 +1,6 @@
 """What ends a round, and what is known of it then: pure functions of the round and of what came back in it."""
 
 import logging
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -83,7 +82,7 @@ def next_round_at(
 ) -> float:
     """The earliest time for the round after one that ends, as its pacing says; a custom function that fails is
     logged, and does not hold the federation up."""
-    ended_at = record.closed_at or time.time()
+    ended_at = record.opened_at if record.closed_at is None else record.closed_at
     try:
         last = EndedRound(
             round=round_view(record, responses.accepted, ended_at),

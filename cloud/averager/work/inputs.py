@@ -8,6 +8,7 @@ import msgspec
 from cloud.averager.work.file_names import files_of, key_of
 from cloud.averager.work.object_reader import ObjectReader
 from cloud.averager.work.older_models import bases_of
+from cloud.averager.work.sources import accepted_report, accepted_update, counting_responses
 from cloud.averaging.accepted_updates import AcceptedUpdate, S3Object
 from cloud.averaging.blocks import Block, blocks_of
 from cloud.averaging.grid import Grid, Part, grid_of
@@ -18,7 +19,7 @@ from cloud.averaging.update_rows import Rebasing, Updates, block_elements
 from cloud.averaging.weighing import weigh
 from cloud.averaging.weights import Weighing
 from cloud.services import Services
-from cloud.state.records import Carried, CorruptRecordError, ResponseRecord, RoundRecord
+from cloud.state.records import ResponseRecord, RoundRecord
 from cloud.state.rounds import Responses
 from protocol import names
 from protocol.encodings import UpdateLayout, update_layout
@@ -147,35 +148,16 @@ def _before(record: RoundRecord, header: Header, grid: Grid, files: Sequence[Fil
 
 
 def sources_of(services: Services, record: RoundRecord, responses: Responses) -> tuple[AcceptedUpdate, ...]:
-    """What is averaged, in the order of the things' names: a client's newer update takes the place of a carried one."""
-    sources = {response.thing: _source(services, record, response) for response in responses.accepted}
-    by_round: dict[int, list[Carried]] = {}
-    for carried in record.carried:
-        by_round.setdefault(carried.round, []).append(carried)
-    for round_number, group in by_round.items():
-        accepted = {r.thing: r for r in services.rounds.responses(record.federation, round_number).accepted}
-        for carried in group:
-            if carried.thing in accepted and carried.thing not in record.expelled:
-                sources.setdefault(carried.thing, _source(services, record, accepted[carried.thing]))
-    return tuple(sources[thing] for thing in sorted(sources))
+    """What is averaged, in the order of the things' names."""
+    counting = counting_responses(
+        record, responses, lambda number: services.rounds.responses(record.federation, number)
+    )
+    return tuple(_source(services, record, response) for response in counting)
 
 
 def _source(services: Services, record: RoundRecord, response: ResponseRecord) -> AcceptedUpdate:
-    if response.report is None:
-        raise CorruptRecordError(
-            f"an accepted response of {response.thing} that round {record.round} of {record.federation!r} averages has "
-            "no report"
-        )
-    # The round of its assignment, as inspection has checked: that in which it was accepted may be a later one.
-    assigned_in = response.report.round
-    key = response.key or names.former_update_key(record.federation, assigned_in, response.thing, record.life)
-    version_id = response.version_id
-    cached = services.models.cached(key, version_id) or b""
-    return AcceptedUpdate(
-        thing=response.thing,
-        report=response.report,
-        norm=response.norm or 0.0,
-        integer_change=response.integer_change,
-        stored=S3Object(key=key, data_start=response.data_start, version_id=version_id, head=cached),
-        age=record.round - assigned_in,
-    )
+    report = accepted_report(record, response)
+    key = response.key or names.former_update_key(record.federation, report.round, response.thing, record.life)
+    cached = services.models.cached(key, response.version_id) or b""
+    stored = S3Object(key=key, data_start=response.data_start, version_id=response.version_id, head=cached)
+    return accepted_update(record, response, stored)

@@ -5,8 +5,7 @@ are read again. Nothing is read for updates that were trained from the present m
 import logging
 from collections.abc import Sequence
 
-import msgspec
-
+from cloud.averager.work.sources import other_bases, with_bases
 from cloud.averaging.accepted_updates import AcceptedUpdate, S3Object
 from cloud.averaging.rebasing import Base
 from cloud.services import Services
@@ -31,20 +30,18 @@ def bases_of(
     services: Services, record: RoundRecord, sources: Sequence[AcceptedUpdate], layout: UpdateLayout, present: Base
 ) -> tuple[tuple[AcceptedUpdate, ...], tuple[Base, ...]]:
     """The updates of a round, each with its base; and these bases, of which the present model is the first."""
-    downloaded = record.base.downloaded.sha256
-    others = {source.report.base: source.report.round for source in sources if source.report.base != downloaded}
-    if not others or (layout.n_float == layout.n_parameters and not layout.n_int):
+    others = other_bases(record, sources, layout)
+    if not others:
         return tuple(sources), (present,)
     found = services.parallel.map(
         lambda other: _find(services, record, sha256=other[0], round_number=other[1], present=present), others.items()
     )
-    bases, places = [present], {downloaded: 0}
+    bases, places = [present], {record.base.downloaded.sha256: 0}
     for base, sha256 in zip(found, others, strict=True):
         if base is not None:
             places[sha256] = len(bases)
             bases.append(base)
-    based = tuple(msgspec.structs.replace(source, base=places.get(source.report.base)) for source in sources)
-    return based, tuple(bases)
+    return with_bases(sources, places), tuple(bases)
 
 
 def _find(services: Services, record: RoundRecord, *, sha256: str, round_number: int, present: Base) -> Base | None:

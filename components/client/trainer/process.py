@@ -7,7 +7,6 @@ by SIGTERM, it saves a checkpoint first if it can. Whatever else a task does, th
 end; processes that the task forks have no part in this.
 """
 
-import ctypes
 import gc
 import logging
 import os
@@ -35,17 +34,16 @@ from components.client.exchange import (
     Train,
     TrainerConfiguration,
 )
-from components.client.reasons import shorten
 from components.client.trainer import memory
+from components.client.trainer.failures import explain
 from components.client.trainer.interruptions import CancelledError, NotReadyError, StoppedError
+from components.client.trainer.parent import die_with_the_parent
 from protocol.messages import Progress
 
 if TYPE_CHECKING:
     from components.client.trainer.local_round import LocalTrainer
 
 log = logging.getLogger("components.client.trainer.process")
-
-PR_SET_PDEATHSIG = 1
 
 
 class RequestServer:
@@ -97,19 +95,11 @@ class RequestServer:
             # Whatever it is, it concerns this round alone, and the operator has to hear of it.
             self._running = None
             log.exception("the round failed", extra={"round": request.assignment.round})
-            progress = Progress(round=request.assignment.round, phase="failed", reason=self._explain(error))
+            reason = explain(error, self._configuration.memory_mb)
+            progress = Progress(round=request.assignment.round, phase="failed", reason=reason)
         finally:
             self._running = None
         return Ended(request.number, progress)
-
-    def _explain(self, error: BaseException) -> str:
-        known = type(error).__module__.startswith(("components.", "protocol."))
-        reason = shorten(str(error) if known else f"{type(error).__name__}: {error}")
-        if not memory.ran_out(error):
-            return reason
-        allowed = self._configuration.memory_mb
-        limit = f"memory_mb is {allowed:g}, " if allowed else ""
-        return f"out of memory ({limit}{memory.peak_mb():.0f} MB were used): {reason}"
 
     def _prepare(self) -> "LocalTrainer":
         """Imports torch, boto3 and the task. This takes seconds, and is never interrupted: a module that was half
@@ -192,18 +182,12 @@ def _volunteer_for_the_oom_killer() -> None:
         log.debug("cannot set the score for the out-of-memory killer: %s", error)
 
 
-def _die_with_the_agent() -> None:
-    """Has Linux kill this process when the agent dies, however it does: what runs may be one long call of C."""
-    if ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL) != 0:
-        log.debug("this system does not kill processes with their parents")
-
-
 def main() -> None:
     """`python -m components.client.trainer.process`; the first line of its input is `exchange.TrainerConfiguration`."""
     lines = _take_stdin()
     configuration = msgspec.json.decode(lines.readline(), type=TrainerConfiguration)
     logs.configure(federation=configuration.federation, thing=configuration.thing)
-    _die_with_the_agent()
+    die_with_the_parent()
     _volunteer_for_the_oom_killer()
     os.nice(configuration.niceness)
     os.set_inheritable(configuration.events, False)

@@ -7,6 +7,7 @@ from the same residual, so that it gives the same bytes. A lost residual costs a
 
 import logging
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -36,9 +37,17 @@ class _OtherOwnerError(Exception):
 
 
 class Residuals:
-    """The residuals of one owner, of the coordinates of `n_parameters` parameters."""
+    """The residuals of one owner, of the coordinates of `n_parameters` parameters. `replace` is how a file is written
+    whole."""
 
-    def __init__(self, directory: Path, owner: Owner, n_parameters: int) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        owner: Owner,
+        n_parameters: int,
+        replace: Callable[..., None] = durable.replace,
+    ) -> None:
+        self._replace = replace
         self._directory = directory
         self._owner = owner
         self._n_parameters = n_parameters
@@ -89,7 +98,7 @@ class Residuals:
 
     def _write(self, path: Path, residual: Floats) -> None:
         header = encode_header(layout({_TENSOR: ("F32", residual.shape)}), encode(self._owner))
-        durable.replace(path, header, residual.tobytes())
+        self._replace(path, header, residual.tobytes())
 
     def _rounds(self) -> list[int]:
         if not self._directory.is_dir():

@@ -66,7 +66,11 @@ class Task:
     @property
     def trains_itself(self) -> bool:
         """Whether the task has a training of its own."""
-        return hasattr(self._module, "train")
+        return self.has("train")
+
+    def has(self, *names: str) -> bool:
+        """Whether the task has a function of one of these names."""
+        return any(hasattr(self._module, name) for name in names)
 
     @functools.cached_property
     def objective(self) -> Objective:

@@ -1,0 +1,70 @@
+"""What a round averages, and which models it was trained from: pure functions of what is on record."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from cloud.averaging.accepted_updates import AcceptedUpdate, S3Object
+from cloud.state.records import Carried, CorruptRecordError, ResponseRecord, RoundRecord
+from cloud.state.rounds import Responses
+from protocol.encodings import UpdateLayout
+from protocol.messages import Report
+
+
+def counting_responses(
+    record: RoundRecord, responses: Responses, responses_to: Callable[[int], Responses]
+) -> list[ResponseRecord]:
+    """The responses whose updates a round averages, in the order of the things' names: a client's newer update takes
+    the place of a carried one. `responses_to` gives those of an earlier round."""
+    counting = {response.thing: response for response in responses.accepted}
+    by_round: dict[int, list[Carried]] = {}
+    for carried in record.carried:
+        by_round.setdefault(carried.round, []).append(carried)
+    for round_number, group in by_round.items():
+        accepted = {response.thing: response for response in responses_to(round_number).accepted}
+        for carried in group:
+            if carried.thing in accepted and carried.thing not in record.expelled:
+                counting.setdefault(carried.thing, accepted[carried.thing])
+    return [counting[thing] for thing in sorted(counting)]
+
+
+def accepted_report(record: RoundRecord, response: ResponseRecord) -> Report:
+    """The report of an update that a round averages.
+
+    Raises:
+        CorruptRecordError: it has none.
+    """
+    if response.report is None:
+        raise CorruptRecordError(
+            f"an accepted response of {response.thing} that round {record.round} of {record.federation!r} averages has "
+            "no report"
+        )
+    return response.report
+
+
+def accepted_update(record: RoundRecord, response: ResponseRecord, stored: S3Object) -> AcceptedUpdate:
+    """An update that a round averages, of the file that it is `stored` in."""
+    report = accepted_report(record, response)
+    return AcceptedUpdate(
+        thing=response.thing,
+        report=report,
+        norm=response.norm or 0.0,
+        integer_change=response.integer_change,
+        stored=stored,
+        # The round of its assignment, as inspection has checked: that in which it was accepted may be a later one.
+        age=record.round - report.round,
+    )
+
+
+def other_bases(record: RoundRecord, sources: Sequence[AcceptedUpdate], layout: UpdateLayout) -> dict[str, int]:
+    """The models, beside the present one, that must be known to average these updates: SHA-256 -> the round that sent
+    it to its clients."""
+    if layout.n_float == layout.n_parameters and not layout.n_int:
+        return {}
+    present = record.base.downloaded.sha256
+    return {source.report.base: source.report.round for source in sources if source.report.base != present}
+
+
+def with_bases(sources: Sequence[AcceptedUpdate], places: Mapping[str, int]) -> tuple[AcceptedUpdate, ...]:
+    """The updates, each with the place of its base: that of the model with this SHA-256."""
+    return tuple(msgspec.structs.replace(source, base=places.get(source.report.base)) for source in sources)
