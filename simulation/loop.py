@@ -1,0 +1,30 @@
+"""The backend that computes one client after the other, in this process."""
+
+from collections.abc import Iterator, Sequence
+
+from components.client.trainer.local_update import GlobalModel
+from protocol.messages import Assignment
+from simulation.backend import Done, NotDone, Work
+from simulation.local_clients import LocalClients, Setup
+
+
+class LoopBackend:
+    """Computes in this process. `TaskError` is raised if the task cannot be loaded."""
+
+    at_once = 1
+
+    def __init__(self, setup: Setup) -> None:
+        self.clients = LocalClients(setup)
+
+    def examples(self, things: Sequence[str]) -> dict[str, int | NotDone]:
+        """See `Backend`."""
+        return {thing: self.clients.examples(thing) for thing in things}
+
+    def train(self, assignment: Assignment, model: bytes, work: Sequence[Work]) -> Iterator[Done | NotDone]:
+        """See `Backend`."""
+        parsed = GlobalModel(bytearray(model))
+        for one in work:
+            yield self.clients.train(assignment, parsed, one)
+
+    def close(self) -> None:
+        """There is nothing to end."""
