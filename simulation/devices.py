@@ -119,9 +119,7 @@ def read_devices(path: Path, clients: Mapping[str, object]) -> dict[str, Device]
     try:
         text = path.read_bytes()
     except OSError as error:
-        raise DevicesError(
-            f"{path} can't be read: {error.strerror}; name a file of devices, a line of JSON each"
-        ) from (error)
+        raise DevicesError(f"{path} can't be read: {error.strerror}; it has a line of JSON a device") from error
     for number, line in enumerate(text.split(b"\n"), 1):
         if not line.strip():
             continue

@@ -1,9 +1,7 @@
 """The task's model, used again for one client after the other where that gives the same bits as a new one."""
 
-from collections.abc import Mapping
-
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from components.client.trainer.local_update import GlobalModel, fresh_networks
 from components.client.trainer.model.travelling_tensors import outside_state_dict, tensors_of
@@ -47,7 +45,7 @@ class _Kept:
         self._network = network
         self._seed = seed
         self._schema = model.header.schema
-        self._tensors: Mapping[str, Tensor] = tensors_of(network)
+        self._tensors = tensors_of(network)
         self._parameters = [(parameter, parameter.requires_grad) for parameter in network.parameters()]
         self._modes = [(module, module.training) for module in network.modules()]
         self._last = model

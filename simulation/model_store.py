@@ -1,0 +1,70 @@
+"""The files of global models that a simulation still needs, in memory."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from cloud.averager.work.file_names import key_of
+from cloud.averaging.new_model import File
+from cloud.state.records import RoundRecord
+from protocol import names
+from protocol.messages import ModelReference
+
+ModelFiles = Mapping[File, bytes]
+"""All that belongs to one global model."""
+
+
+class ModelStore:
+    """Models by the round that made them."""
+
+    def __init__(self, models: Mapping[int, ModelFiles]) -> None:
+        self._models = dict(models)
+
+    @property
+    def rounds(self) -> list[int]:
+        """The rounds whose models are here."""
+        return sorted(self._models)
+
+    def files(self, round_number: int) -> ModelFiles:
+        """All that belongs to the model of a round."""
+        return self._models[round_number]
+
+    def model(self, reference: ModelReference) -> bytes:
+        """A model."""
+        return self._models[round_of(reference)]["model"]
+
+    def downloaded(self, reference: ModelReference) -> bytes:
+        """What devices download of it."""
+        return self._models[round_of(reference)]["model" if reference.copy is None else "bfloat16"]
+
+    def add(self, record: RoundRecord, files: ModelFiles) -> ModelReference:
+        """Keeps what a round has made; returns how to refer to it."""
+        self._models[record.round] = files
+        model = _reference(key_of("model", record, record.round), files["model"])
+        if "bfloat16" not in files:
+            return model
+        copy = _reference(key_of("bfloat16", record, record.round), files["bfloat16"])
+        return msgspec.structs.replace(model, copy=copy)
+
+    def keep(self, references: Iterable[ModelReference]) -> None:
+        """Drops all models but these."""
+        wanted = {round_of(reference) for reference in references}
+        self._models = {number: files for number, files in self._models.items() if number in wanted}
+
+
+def first_reference(federation: str, files: ModelFiles) -> ModelReference:
+    """How to refer to the initial model of a federation."""
+    model = _reference(names.model_key(federation, 0), files["model"])
+    if "bfloat16" not in files:
+        return model
+    return msgspec.structs.replace(model, copy=_reference(names.bfloat16_key(federation, 0), files["bfloat16"]))
+
+
+def round_of(reference: ModelReference) -> int:
+    """The round that made a model."""
+    return names.parse_model_key(reference.key).round
+
+
+def _reference(key: str, data: bytes) -> ModelReference:
+    return ModelReference(key=key, sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))

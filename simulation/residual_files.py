@@ -1,0 +1,32 @@
+"""What lossy encodings left out of clients' last updates: as on devices, but all below one folder, and without forcing
+each to the disk."""
+
+from pathlib import Path
+
+from components.client.trainer.files.residual import Owner, Residuals
+from protocol.encodings import Floats
+from simulation.files import replace
+
+
+class ResidualFiles:
+    """The residuals of a simulation's clients, below a folder, which is made when there are some. `schema` is the
+    `schema_id` of the model's tensors."""
+
+    def __init__(self, directory: Path, federation: str, schema: str, n_parameters: int) -> None:
+        self._directory = directory
+        self._federation = federation
+        self._schema = schema
+        self._n_parameters = n_parameters
+
+    def before(self, thing: str, round_number: int) -> Floats | None:
+        """See `Residuals`."""
+        return self._of(thing).before(round_number)
+
+    def keep(self, thing: str, round_number: int, residual: Floats) -> None:
+        """See `Residuals`."""
+        self._directory.mkdir(parents=True, exist_ok=True)
+        self._of(thing).keep(round_number, residual)
+
+    def _of(self, thing: str) -> Residuals:
+        owner = Owner(federation=self._federation, thing=thing, schema=self._schema)
+        return Residuals(self._directory / thing, owner, self._n_parameters, replace)

@@ -1,0 +1,59 @@
+"""A round's new model, from what is on record of its updates and from their files in memory."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from cloud.averager.work.sources import accepted_update, other_bases, with_bases
+from cloud.averaging.accepted_updates import S3Object
+from cloud.state.records import ResponseRecord, RoundRecord
+from protocol.encodings import UpdateLayout
+from simulation.averaging import Round
+from simulation.model_store import ModelFiles, ModelStore, round_of
+
+
+class Averaged(NamedTuple):
+    """The files of a new model, and what is wrong with it."""
+
+    files: ModelFiles
+    warnings: tuple[str, ...]
+
+
+def average(
+    record: RoundRecord,
+    counting: Sequence[ResponseRecord],
+    updates: Mapping[str, bytes],
+    layout: UpdateLayout,
+    models: ModelStore,
+    bases: Mapping[int, RoundRecord],
+    custom_average: Callable[..., Any] | None,
+) -> Averaged:
+    """What the round makes of the responses that count, in the order of the things' names; `updates` are their files by
+    client, `bases` the rounds that sent out another model than this one.
+
+    Raises:
+        InvalidPolicyError: a custom average failed.
+        NotFiniteModelError: the new model would have values that are not finite.
+    """
+    settings = record.settings
+    sources = tuple(
+        accepted_update(record, response, S3Object(key=response.key or "", data_start=response.data_start))
+        for response in counting
+    )
+    others = other_bases(record, sources, layout)
+    if others:
+        places = {sha256: place for place, sha256 in enumerate([record.base.downloaded.sha256, *others])}
+        sources = with_bases(sources, places)
+    before = dict(models.files(round_of(record.base)))
+    present = before.pop("model")
+    before.pop("bfloat16", None)
+    a_round = Round(
+        present,
+        [(source, memoryview(updates[source.thing])[source.stored.data_start :]) for source in sources],
+        settings.averaging,
+        settings.training,
+        before=before,
+        has_bfloat16=settings.has_bfloat16_copy,
+        bases=[models.downloaded(bases[number].base) for number in others.values()],
+        custom_average=custom_average,
+    )
+    return Averaged(a_round.average(), a_round.warnings)
