@@ -142,7 +142,7 @@ def _norm(data: memoryview, layout: UpdateLayout) -> float:
         # No finite float32 has a square that float64 can't hold: if the sum is not finite, some value is not.
         with np.errstate(invalid="ignore"):
             np.copyto(wide_part, part)
-            square_part = float(np.dot(wide_part, wide_part))
+            square_part = float(np.einsum("i,i->", wide_part, wide_part))  # np.dot's sums depend on the number of cores
         if not math.isfinite(square_part):
             coordinate = first + int(np.argmin(np.isfinite(part)))
             raise RefusedError(f"non-finite: tensor {layout.tensor_of(coordinate)!r}")

@@ -14,6 +14,7 @@ from torch import nn
 
 from components.client.trainer.learning import randomness
 from components.client.trainer.model import state_dict
+from components.client.trainer.model.placing import CPU, place
 from components.client.trainer.task.loading import Task, TaskError, reportable
 from fedgrass.task import Client, Data, Metrics, Training
 from protocol import tensors
@@ -113,7 +114,7 @@ class LocalUpdate:
         settings: Training = msgspec.structs.replace(self._assignment.training, seed=self._seed)
         with _same_tensors_after(network, "train"):
             trained = self._task.train(network, self._data, settings)
-            network.cpu()
+            place(network, CPU)
         return trained
 
     def measure(self, network: nn.Module, trained: Metrics) -> Trained:

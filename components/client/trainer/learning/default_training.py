@@ -12,6 +12,7 @@ from components.client.trainer.learning.isolation import without_trace
 from components.client.trainer.learning.objectives import CLASSIFICATION, Objective
 from components.client.trainer.learning.sgd import Sgd
 from components.client.trainer.model.chosen_tensors import set_to_training
+from components.client.trainer.model.placing import CPU, place
 from components.client.trainer.model.state_dict import DivergedError
 from fedgrass.task import Data, Metrics, Training, checkpoint, checkpoint_due, report_progress, resume
 from protocol.local_steps import limits
@@ -33,12 +34,12 @@ def train(model: nn.Module, data: Data, settings: Training, objective: Objective
         DivergedError: the loss is not a finite number.
     """
     device = best_device()
-    model.to(device)
+    place(model, device)
     set_to_training(model)
     try:
         return _train(model, data, settings, objective, device)
     finally:
-        model.cpu()
+        place(model, CPU)
 
 
 def _train(model: nn.Module, data: Data, settings: Training, objective: Objective, device: torch.device) -> Metrics:
@@ -111,7 +112,7 @@ def evaluate(model: nn.Module, data: Data, objective: Objective = CLASSIFICATION
     sums: dict[str, float] = {"loss": 0.0}
     counted = 0
     with without_trace(model), torch.no_grad():
-        model.to(device)
+        place(model, device)
         for examples in batches(data.test, EVALUATION_BATCH, None):
             measured = objective.measure(model, examples, device)
             if measured.counted:

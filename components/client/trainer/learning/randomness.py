@@ -13,8 +13,9 @@ from protocol.tensors import Array
 def seed(value: int) -> None:
     """Makes what torch, numpy's legacy functions and Python's `random` give from here on depend on `value` alone, and
     has a GPU compute the same bits each time where it can."""
-    torch.manual_seed(value)
+    torch.default_generator.manual_seed(value)  # torch.manual_seed() notes each call, with its trace, for absent GPUs
     if torch.cuda.is_available():
+        torch.cuda.manual_seed_all(value)
         torch.use_deterministic_algorithms(True, warn_only=True)
         torch.backends.cudnn.benchmark = False
     np.random.seed(value % 2**32)

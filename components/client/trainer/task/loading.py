@@ -159,8 +159,10 @@ class Task:
 
     def describe(self, model: nn.Module, data: Data) -> Metrics:
         """The task's own numbers."""
+        if not self.has("describe"):
+            return {}
         with without_trace(model):
-            return self._metrics("describe", _nothing, model, data)
+            return self._metrics("describe", self._module.describe, model, data)
 
     def ready(self, device: DeviceState) -> bool:
         """Whether the device may train now."""
