@@ -1,0 +1,84 @@
+"""`python -m simulation.worker`: computes clients' updates for the simulation that has started it, and dies with it."""
+
+import os
+from typing import BinaryIO
+
+import msgspec
+
+from components.client.trainer.failures import explain
+from components.client.trainer.local_update import GlobalModel
+from components.client.trainer.parent import die_with_the_parent
+from components.client.trainer.task.loading import TaskError
+from simulation.local_clients import LocalClients
+from simulation.worker_messages import (
+    Answer,
+    Begin,
+    CountExamples,
+    Examples,
+    Model,
+    Ready,
+    Request,
+    Train,
+    Unusable,
+    read,
+    write,
+)
+
+
+def main() -> None:
+    """Serves requests until there are no more."""
+    die_with_the_parent()
+    requests, answers = _take(0, "rb"), _take(1, "wb")
+    os.register_at_fork(after_in_child=lambda: _part(requests, answers))
+    decoder = msgspec.msgpack.Decoder(Request)
+    worker = _Worker()
+    while (data := read(requests)) is not None:
+        answer = worker.serve(decoder.decode(data))
+        if answer is not None:
+            write(answers, answer)
+
+
+def _take(descriptor: int, mode: str) -> BinaryIO:
+    """A stream of this process, out of the reach of a task: what that reads is empty, what it prints is no answer."""
+    taken = os.dup(descriptor)
+    if descriptor:
+        os.dup2(2, descriptor)
+    else:
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, descriptor)
+        os.close(nothing)
+    return os.fdopen(taken, mode)  # type: ignore[return-value]
+
+
+def _part(requests: BinaryIO, answers: BinaryIO) -> None:
+    """In a process that the task has forked: that this one has ended is seen by the pipe's end."""
+    os.close(requests.fileno())
+    os.close(answers.fileno())
+
+
+class _Worker:
+    """The task is loaded by the first request, `Begin`, and the model is there before the first `Train`."""
+
+    _clients: LocalClients
+    _model: GlobalModel
+
+    def serve(self, request: Request) -> Answer | None:
+        match request:
+            case Begin(setup):
+                try:
+                    self._clients = LocalClients(setup)
+                except TaskError as error:
+                    return Unusable(explain(error))
+                return Ready()
+            case CountExamples(thing):
+                found = self._clients.examples(thing)
+                return Examples(thing, found) if isinstance(found, int) else found
+            case Model(file):
+                self._model = GlobalModel(bytearray(file))
+                return None
+            case Train(assignment, work):
+                return self._clients.train(assignment, self._model, work)
+
+
+if __name__ == "__main__":
+    main()
