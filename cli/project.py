@@ -1,10 +1,12 @@
 """A federation's folder on the user's machine: federation.yaml, and beside it task.py and policies.py."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from cli.settings.given_options import GivenOption, option_of, replaced
 from cli.settings.parsing import validate
 from cli.settings.problems import Problem
 from cli.settings.yaml_file import InvalidYamlError, YamlFile
@@ -46,8 +48,8 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
         return {self.settings.name: (self.directory / custom_policies.FILE_NAME).read_bytes()}
 
 
-def load(path: Path, **changes: Any) -> Project:
-    """A federation's folder, by its federation.yaml or by the folder itself; `changes` replace settings.
+def load(path: Path, options: Sequence[GivenOption] = (), **changes: Any) -> Project:
+    """A federation's folder, by its federation.yaml or by the folder itself; `options` and `changes` replace settings.
 
     Raises:
         ProjectError: there is no such file, it is no YAML, or something it says or names is wrong; the text names all
@@ -61,12 +63,18 @@ def load(path: Path, **changes: Any) -> Project:
         raise ProjectError(f"{path} can't be read: {error.strerror}; name a federation.yaml or its folder") from error
     except InvalidYamlError as error:
         raise ProjectError(_located(path, error.line, str(error))) from error
-    replaced = {name: value for name, value in changes.items() if value is not None}
-    raw = file.value | replaced if isinstance(file.value, dict) else file.value
+    changed = {name: value for name, value in changes.items() if value is not None}
+    raw = replaced(file.value | changed, options) if isinstance(file.value, dict) else file.value
 
     def refusal(problems: list[Problem]) -> ProjectError:
-        lines = [None if p.path[:1] and p.path[0] in replaced else file.line_of(p.path) for p in problems]
-        return ProjectError("\n".join(_located(path, line, str(p)) for p, line in zip(problems, lines, strict=True)))
+        return ProjectError("\n".join(map(told, problems)))
+
+    def told(problem: Problem) -> str:
+        option = option_of(problem.path, options)
+        if option is not None:
+            return printable(f"{option}: {problem}")
+        is_changed = problem.path[:1] and problem.path[0] in changed
+        return _located(path, None if is_changed else file.line_of(problem.path), str(problem))
 
     settings, problems = validate(raw)
     if settings is None:

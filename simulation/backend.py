@@ -37,8 +37,10 @@ class NotDone(msgspec.Struct, frozen=True, kw_only=True, tag="not-done"):
 class Backend(Protocol):
     """Computes updates of the clients of one simulation."""
 
-    at_once: int
-    """How many clients' work it is worth to give it together."""
+    @property
+    def at_once(self) -> int:
+        """How many clients' work it is worth to give it together."""
+        ...
 
     def examples(self, things: Sequence[str]) -> dict[str, int | NotDone]:
         """How many training examples each of these has: their data is loaded, unless it is already."""

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from cloud.averager.work.file_names import key_of
+from cloud.averaging.bfloat16_copy import bfloat16_copy_of
 from cloud.averaging.new_model import File
+from cloud.settings import Federation
 from cloud.state.records import RoundRecord
 from protocol import names
 from protocol.messages import ModelReference
@@ -51,6 +53,13 @@ class ModelStore:
         """Drops all models but these."""
         wanted = {round_of(reference) for reference in references}
         self._models = {number: files for number, files in self._models.items() if number in wanted}
+
+
+def initial_files(settings: Federation, model: bytes) -> ModelFiles:
+    """The files of an initial model."""
+    if settings.has_bfloat16_copy:
+        return {"model": model, "bfloat16": bfloat16_copy_of(model)}
+    return {"model": model}
 
 
 def first_reference(federation: str, files: ModelFiles) -> ModelReference:

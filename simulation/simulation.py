@@ -137,7 +137,7 @@ class Simulation:
             carried = carried_after(self._ended.record, self._ended.responses)
         clients = list(self._clients.values())
         cohort = select(clients, settings.selection, federation.round + 1, self._policy("choose_clients"), busy)
-        record = carrying_what_fits(planned(federation, len(clients), cohort, carried, self._now))
+        record = carrying_what_fits(planned(federation, len(clients), cohort, carried, (), self._now))
         record = msgspec.structs.replace(record, notified_at=self._now)
         selected = [member.thing for member in cohort if member.assigned_in is None]
         self._rounds[record.round] = record

@@ -16,6 +16,8 @@ from components import build
 from operations import packaging
 from tests.paths import ROOT
 
+_BELOW = ("components", "cloud", "fedgrass", "protocol")
+
 MAY_IMPORT = {
     "fedgrass": {"protocol"},
     "protocol": set(),
@@ -23,12 +25,12 @@ MAY_IMPORT = {
     "cloud": {"fedgrass", "protocol"},
     "operations": {"cloud", "protocol"},
     "reporting": {"cloud", "protocol"},
-    "simulation": {"components", "cloud", "fedgrass", "protocol"},
+    "simulation": {"reporting", "components", "cloud", "fedgrass", "protocol"},
     "sandbox": {"reporting", "operations", "components", "cloud", "fedgrass", "protocol"},
     "cli": {"sandbox", "simulation", "reporting", "operations", "components", "cloud", "protocol"},
     "trials": {"cli", "sandbox", "reporting", "operations", "components", "cloud", "fedgrass", "protocol"},
-    "benchmarks": {"cli", "sandbox", "simulation", "reporting", "operations", "components", "cloud", "fedgrass", "protocol"},
-    "tests": {"cli", "sandbox", "simulation", "reporting", "operations", "components", "cloud", "fedgrass", "protocol"},
+    "benchmarks": {"cli", "sandbox", "simulation", "reporting", "operations", *_BELOW},
+    "tests": {"cli", "sandbox", "simulation", "reporting", "operations", *_BELOW},
     "tests.trials": {"trials"},
     "tests.benchmarks": {"benchmarks"},
 }

@@ -74,19 +74,18 @@ class _Loader(yaml.reader.Reader, yaml.scanner.Scanner, yaml.parser.Parser, yaml
         return begins_line and not self.flow_level and _NOTHING.match(self.buffer, self.pointer) is None
 
 
-class YamlFile:
-    """A file's `value`, of mappings, lists, texts, numbers, booleans and None.
+class YamlText:
+    """The `value` of YAML, of mappings, lists, texts, numbers, booleans and None.
 
     Raises:
-        OSError: it can't be read.
         InvalidYamlError: it is no YAML, has more than one document, a key that is no text, or one that is there twice.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, content: bytes) -> None:
         self._made: dict[int, Any] = {}
         self._open: set[int] = set()
         self._found: dict[int, list[tuple[ScalarNode, Node]]] = {}
-        text = _decoded(path.read_bytes())
+        text = _decoded(content)
         try:
             self._root = _Loader(text).get_single_node()
             self.value: Any = None if self._root is None else self._value(self._root)
@@ -170,6 +169,17 @@ class YamlFile:
         for key, value in merged:
             own.setdefault(key.value, (key, value))
         return list(own.values())
+
+
+class YamlFile(YamlText):
+    """As `YamlText`, of a file.
+
+    Raises:
+        OSError: it can't be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path.read_bytes())
 
 
 def _decoded(content: bytes) -> str:

@@ -1,0 +1,85 @@
+"""The command that simulates a federation."""
+
+import itertools
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from cli.commands.options import Json
+from cli.plurals import counted
+from cli.project import load
+from cli.screen import Screen, write_json
+from cli.settings.given_options import GivenOption, parse_set
+
+
+def simulate(
+    project: Annotated[Path, typer.Argument(metavar="DIR", help="A federation.yaml, or the folder it lies in.")],
+    data: Annotated[
+        Path | None,
+        typer.Option(help="A folder a client, or data to split among clients; default: DIR/data."),
+    ] = None,
+    clients: Annotated[int | None, typer.Option(min=1, help="How many clients; default: all that there are.")] = None,
+    rounds: Annotated[int | None, typer.Option(min=1, help="How many rounds; default: federation.yaml's.")] = None,
+    split: Annotated[
+        str | None, typer.Option(help="How data is split among clients: iid, labels:K, dirichlet:ALPHA or by:COLUMN.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the split, and of whether devices answer.")] = 0,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="A field of federation.yaml, such as training.steps=3."),
+    ] = None,
+    devices: Annotated[
+        Path | None, typer.Option(help="How fast clients are, and whether they answer: a line of JSON a client.")
+    ] = None,
+    backend: Annotated[
+        Literal["auto", "loop", "processes"], typer.Option(help="What computes; auto: what is soonest done.")
+    ] = "auto",
+    workers: Annotated[int | None, typer.Option(min=1, max=256, help="How many processes compute.")] = None,
+    evaluate_every: Annotated[int, typer.Option(min=1, help="Score each so many rounds' model on held-out data.")] = 1,
+    out: Annotated[Path | None, typer.Option(help="The run folder; default: a new one in runs/.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run folder that --out names.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Simulate a federation: many clients on this machine, without AWS.
+
+    The same task, settings, policies and arithmetic as on a fleet: the same seed gives the same model.
+    """
+    from cli.simulating import Options
+    from cli.simulating import simulate as run
+    from simulation.stopping import SimulationStoppedError
+
+    if resume and out is None:
+        raise typer.BadParameter("--resume goes on with a run folder: name it by --out")
+    given = [parse_set(text) for text in settings or []]
+    if rounds is not None:
+        given.append(GivenOption(f"--rounds {rounds}", ("rounds",), rounds))
+    checked = load(project, given)
+    screen = Screen(stderr=as_json)
+    place = out or _free(Path("runs"), checked.settings.name)
+    options = Options(
+        data=data,
+        clients=clients,
+        split=split,
+        seed=seed,
+        devices=devices,
+        backend=backend,
+        workers=workers,
+        evaluate_every=evaluate_every,
+        out=place,
+        resume=resume,
+    )
+    try:
+        summary = run(checked, options, screen)
+    except SimulationStoppedError:
+        screen.line(f"interrupted: what there is, is in {place}; to go on, add --out {place} --resume to the command")
+        raise typer.Exit(130) from None
+    if as_json:
+        write_json({"run": str(place), "summary": summary})
+    else:
+        screen.line(f"{counted(summary.rounds, 'round')}, {summary.totals.closed} with a new model: {place}")
+
+
+def _free(runs: Path, name: str) -> Path:
+    """A folder that is not there yet."""
+    return next(path for number in itertools.count(1) if not (path := runs / f"{name}-{number:03d}").exists())

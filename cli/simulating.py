@@ -1,0 +1,219 @@
+"""`fedgrass simulate`: what is to be simulated, by which backend, and what is said of it."""
+
+import hashlib
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from cli.client_data import ClientData, ClientDataError, clients_of, clients_of_digits
+from cli.initialization import initial_model
+from cli.plurals import counted
+from cli.project import Project
+from cli.screen import Screen
+from cli.settings.contradictions import fleet_contradictions
+from cli.settings.problems import told
+from cli.simulation_error import USAGE, SimulationError
+from cloud import custom_policies
+from cloud.custom_policies import InvalidPolicyError
+from cloud.initiator.selection.cohort import NotEnoughClientsError
+from cloud.settings import cohort_of
+from components.client.trainer.task.loading import TaskError, load_task
+from protocol.messages import Numbers
+from reporting.records import RoundLine, Summary
+from reporting.run_folder import CorruptRunFolderError, NoRunFolderError
+from reporting.run_writer import RunFolderExistsError, RunFolderInUseError, RunFolderWriteError
+from sandbox.scratch import Scratch
+from simulation.backend import Backend
+from simulation.choosing import update_s, worth_processes
+from simulation.devices import DevicesError, Fleet, read_devices
+from simulation.held_out import HeldOut
+from simulation.local_clients import Setup
+from simulation.loop import LoopBackend
+from simulation.model_store import ModelFiles, initial_files
+from simulation.processes import ProcessesBackend, WorkersError
+from simulation.run import Run, Score
+from simulation.saved_state import NoSavedStateError, OtherSimulationError
+from simulation.simulation import EndedRound
+from simulation.stopping import Stop
+
+EXAMPLE = Path(__file__).parent.parent / "components" / "tasks" / "mnist"
+
+BackendName = Literal["auto", "loop", "processes"]
+
+_NO_MATTER = ("task", "thing_group", "initial_model", "averaging.shards")
+"""Settings that change no bit of a simulation that has begun."""
+
+_FAILURES = (WorkersError, TaskError, NotEnoughClientsError, InvalidPolicyError, RunFolderWriteError)
+_WRONG = (
+    CorruptRunFolderError,
+    NoRunFolderError,
+    NoSavedStateError,
+    OtherSimulationError,
+    RunFolderExistsError,
+    RunFolderInUseError,
+)
+
+_REASONS = 3
+"""So many different reasons of clients without an update are told of a round."""
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """What the command was told, beside the project."""
+
+    data: Path | None = None
+    clients: int | None = None
+    split: str | None = None
+    seed: int = 0
+    devices: Path | None = None
+    backend: BackendName = "auto"
+    workers: int | None = None
+    evaluate_every: int = 1
+    out: Path
+    resume: bool = False
+
+
+def simulate(project: Project, options: Options, screen: Screen) -> Summary:
+    """Simulates the federation, into the run folder; says each round on the screen.
+
+    Raises:
+        SimulationError: see there.
+        SimulationStoppedError: a signal has come.
+    """
+    with Stop() as stop, Scratch() as scratch:
+        try:
+            data = _data(project, options, scratch.path / "data")
+            devices = read_devices(options.devices, data.folders) if options.devices else {}
+        except (ClientDataError, DevicesError) as error:
+            raise SimulationError(str(error), USAGE) from error
+        if problems := list(fleet_contradictions(project.settings, len(data.folders))):
+            raise SimulationError(f"{project.path}: {told(problems)}", USAGE)
+        run = Run(
+            settings=project.settings,
+            things=tuple(data.folders),
+            fleet=Fleet(devices, options.seed),
+            policies=custom_policies.load(project.directory, project.settings),
+            of=_identity(project, options, data.folders),
+        )
+        screen.line(f"simulating {project.settings.name} with {counted(len(data.folders), 'client')}")
+        files = stop.work(lambda: initial_files(project.settings, initial_model(project)))
+        backend = stop.work(lambda: _backend(project, options, data.folders, files, screen))
+        try:
+            score = _score(project, data.holdout, options.evaluate_every, stop)
+            teller = _Teller(screen, project.settings.rounds, shows_time=options.devices is not None)
+            summary = run.into(options.out, backend, files, score, teller.tell, stop, resume=options.resume)
+        except _FAILURES as error:
+            raise SimulationError(f"{error}; what there is, is in {options.out}") from error
+        except _WRONG as error:
+            raise SimulationError(str(error), USAGE) from error
+        finally:
+            backend.close()
+    if summary.totals.closed == 0:
+        raise SimulationError(f"no round made a model: {teller.reason}")
+    return summary
+
+
+def _data(project: Project, options: Options, scratch: Path) -> ClientData:
+    own = project.directory / "data"
+    data = options.data or (own if own.is_dir() else None)
+    if data is not None:
+        return clients_of(data, clients=options.clients, split=options.split, seed=options.seed, scratch=scratch)
+    if project.task == EXAMPLE:
+        return clients_of_digits(clients=options.clients, split=options.split, seed=options.seed, scratch=scratch)
+    raise SimulationError(f"there is no data: name it by --data, or put it into {own}", USAGE)
+
+
+def _identity(project: Project, options: Options, folders: Mapping[str, Path]) -> dict[str, str]:
+    """What has to be the same for a simulation to go on with the same bits, as texts to be shown."""
+    values = dict(_flat(msgspec.to_builtins(project.settings)))
+    code = b"".join(path.read_bytes() for path in sorted(project.task.rglob("*.py")))
+    values["the task's code"] = _digest(code)
+    values["policies.py"] = _digest(*project.policies.values())
+    values["the clients"] = f"{len(folders)} ({_digest(msgspec.json.encode(list(folders)))})"
+    values["--seed"], values["--split"] = str(options.seed), str(options.split)
+    values["--devices"] = _digest(options.devices.read_bytes()) if options.devices else "none"
+    return values
+
+
+def _flat(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield from _flat(item, f"{path}.{name}" if path else name)
+    elif path not in _NO_MATTER:
+        yield path, str(value)
+
+
+def _digest(*contents: bytes) -> str:
+    return hashlib.sha256(b"".join(contents)).hexdigest()[:12]
+
+
+def _backend(
+    project: Project, options: Options, folders: Mapping[str, Path], files: ModelFiles, screen: Screen
+) -> Backend:
+    settings = project.settings
+    setup = Setup(
+        task=str(project.task),
+        federation=settings.name,
+        seed=settings.training.seed,
+        folders={thing: str(folder) for thing, folder in folders.items()},
+    )
+    if options.backend == "loop":
+        return LoopBackend(setup)
+    if options.backend == "processes" or options.workers is not None:
+        return ProcessesBackend(setup, options.workers or len(os.sched_getaffinity(0)))
+    loop = LoopBackend(setup)
+    cohort = cohort_of(settings.selection, len(folders))
+    workers = worth_processes(update_s(loop, settings, files, folders), settings.rounds * cohort, cohort)
+    if workers == 1:
+        return loop
+    screen.line(f"with {workers} processes")
+    return ProcessesBackend(setup, workers)
+
+
+def _score(project: Project, holdout: Path | None, every: int, stop: Stop) -> Score | None:
+    if holdout is None:
+        return None
+    held_out = stop.work(lambda: HeldOut(load_task(project.task), holdout, project.settings.training.seed))
+    return Score(held_out.score, every)
+
+
+class _Teller:
+    """Says how the rounds go, a line each, and why the last one made no model."""
+
+    def __init__(self, screen: Screen, rounds: int, *, shows_time: bool) -> None:
+        self._screen = screen
+        self._rounds = rounds
+        self._shows_time = shows_time
+        self._at = time.monotonic()
+        self.reason = ""
+
+    def tell(self, line: RoundLine, ended: EndedRound) -> None:
+        """A round has ended."""
+        now = time.monotonic()
+        metrics = line.held_out or {name: value for name, value in line.metrics.items() if name.endswith("_after")}
+        parts = [
+            f"round {line.round} of {self._rounds}",
+            *([_told(metrics)] if metrics else []),
+            f"{line.accepted} of {counted(line.cohort, 'client')}",
+            *([f"{line.round_s:,.1f} s simulated"] if self._shows_time else []),
+            f"{now - self._at:.2f} s",
+        ]
+        self._at = now
+        if line.reason is not None:
+            parts.append(f"{line.status}: {line.reason}")
+            self.reason = line.reason
+        self._screen.line("   ".join(parts))
+        reasons = Counter(f"{one.state}: {one.reason}" for one in (*ended.responses.failed, *ended.responses.refused))
+        for reason, count in reasons.most_common(_REASONS):
+            self._screen.line(f"  {counted(count, 'client')} {reason}")
+            self.reason = f"{self.reason}; {counted(count, 'client')} {reason}" if line.reason else self.reason
+
+
+def _told(metrics: Numbers) -> str:
+    return "  ".join(
+        f"{name} {'not finite' if value is None else format(value, '.4g')}" for name, value in sorted(metrics.items())
+    )

@@ -1,0 +1,116 @@
+"""A simulation from its beginning, or from where it stopped, to its last round, and the run folder that it leaves.
+
+Beside the folder's files is `state/`: where the simulation stands. Both are saved at most once in SAVE_S; rounds after
+the last that was saved are simulated again, and come out the same.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import msgspec
+
+from cloud.settings import Federation
+from protocol.encodings import update_layout
+from protocol.messages import Numbers
+from protocol.tensors import parse_header, schema_id
+from reporting.records import RoundLine, Summary
+from reporting.run_writer import RunWriter
+from simulation.backend import Backend
+from simulation.devices import Fleet
+from simulation.model_store import ModelFiles, ModelStore
+from simulation.residual_files import ResidualFiles
+from simulation.saved_state import SavedState
+from simulation.simulation import EndedRound, Simulation, Standing, beginning
+from simulation.stopping import Stop
+
+STATE = "state"
+SAVE_S = 1.0
+
+
+class Score(msgspec.Struct, frozen=True):
+    """How each `every`-th model, and the last one, is scored on held-out data."""
+
+    score: Callable[[bytes], Numbers]
+    every: int = 1
+
+    def of(self, ended: EndedRound, model: bytes) -> Numbers:
+        """The metrics of the model after a round; none, if it is not its turn."""
+        number, last = ended.record.round, ended.record.settings.rounds
+        return self.score(model) if number % self.every == 0 or number == last else {}
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be simulated. `of` says what must be the same to go on with it later."""
+
+    settings: Federation
+    things: tuple[str, ...]
+    fleet: Fleet
+    policies: ModuleType | None
+    of: dict[str, str]
+
+    def into(
+        self,
+        out: Path,
+        backend: Backend,
+        files: ModelFiles,
+        score: Score | None,
+        look: Callable[[RoundLine, EndedRound], None],
+        stop: Stop,
+        *,
+        resume: bool,
+    ) -> Summary:
+        """Simulates all rounds, from the initial model's `files`. `look` is called with each round that has ended.
+
+        Raises:
+            SimulationStoppedError: a signal has come, and what there is has been saved.
+            NotEnoughClientsError, InvalidPolicyError: as `Simulation.run`.
+            NoSavedStateError, OtherSimulationError: as `SavedState.load`, if it is to go on.
+            RunFolderExistsError, RunFolderInUseError, RunFolderWriteError, NoRunFolderError, CorruptRunFolderError: as
+                `RunWriter`.
+        """
+        state = SavedState(out / STATE, self.of)
+        if resume:
+            standing, models, updates = state.load()
+            after = standing.federation.round
+            writer = RunWriter.resume(out, source="simulate", settings=self.settings, after=after)
+        else:
+            standing, models, updates = beginning(self.settings, files, self.things), ModelStore({0: files}), {}
+            writer = RunWriter.create(out, source="simulate", settings=self.settings, clock="simulated")
+        with writer:
+            simulation = self._simulation(standing, models, updates, backend, state)
+            state.save(simulation)
+            saved_at = time.monotonic()
+            for ended, held_out in stop.working(_scored(simulation, score)):
+                model = simulation.models.model(ended.federation.model)
+                line = writer.add_round(ended.record, ended.responses, held_out=held_out, model=model)
+                is_last = ended.record.round == self.settings.rounds
+                if time.monotonic() - saved_at >= SAVE_S or is_last:
+                    writer.save()
+                    state.save(simulation)
+                    saved_at = time.monotonic()
+                if line is not None:
+                    look(line, ended)
+            return writer.finish("finished")
+
+    def _simulation(
+        self,
+        standing: Standing,
+        models: ModelStore,
+        updates: dict[tuple[int, str], bytes],
+        backend: Backend,
+        state: SavedState,
+    ) -> Simulation:
+        model = models.model(standing.federation.model)
+        header = parse_header(model, len(model))
+        layout = update_layout(header, self.settings.encoding)
+        residuals = ResidualFiles(state.residuals, self.settings.name, schema_id(header.schema), layout.n_parameters)
+        return Simulation(standing, models, backend, self.fleet, residuals, self.policies, updates)
+
+
+def _scored(simulation: Simulation, score: Score | None) -> Iterator[tuple[EndedRound, Numbers]]:
+    """The rounds, and the metrics of their models on held-out data."""
+    for ended in simulation.run():
+        model = simulation.models.model(ended.federation.model)
+        yield ended, score.of(ended, model) if score else {}
