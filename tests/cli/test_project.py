@@ -1,6 +1,7 @@
 """cli/project.py: a federation's folder, and how its user is told what is wrong in it."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def refusal(folder: Path, text: str, **changes: object) -> list[str]:
+def refusal(folder: Path, text: str, **changes: Any) -> list[str]:
     (folder / "federation.yaml").write_text(text)
     with pytest.raises(ProjectError) as refused:
         load(folder, **changes)
