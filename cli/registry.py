@@ -7,6 +7,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     "On this machine": {
         "split": "cli.commands.split",
         "demo": "cli.commands.local",
+        "simulate": "cli.commands.simulate",
     },
     "Your AWS account": {
         "plan": "cli.commands.plan",

@@ -11,33 +11,28 @@ from typing import Any, Literal
 import msgspec
 
 from cli.client_data import ClientData, ClientDataError, clients_of, clients_of_digits
+from cli.errors.kind import ResultError
 from cli.initialization import initial_model
 from cli.plurals import counted
-from cli.project import Project
+from cli.project import Project, ProjectError
 from cli.screen import Screen
 from cli.settings.contradictions import fleet_contradictions
 from cli.settings.problems import told
-from cli.simulation_error import USAGE, SimulationError
 from cloud import custom_policies
-from cloud.custom_policies import InvalidPolicyError
-from cloud.initiator.selection.cohort import NotEnoughClientsError
 from cloud.settings import cohort_of
-from components.client.trainer.task.loading import TaskError, load_task
+from components.client.trainer.task.loading import load_task
 from protocol.messages import Numbers
 from reporting.records import RoundLine, Summary
-from reporting.run_folder import CorruptRunFolderError, NoRunFolderError
-from reporting.run_writer import RunFolderExistsError, RunFolderInUseError, RunFolderWriteError
 from sandbox.scratch import Scratch
 from simulation.backend import Backend
 from simulation.choosing import update_s, worth_processes
-from simulation.devices import DevicesError, Fleet, read_devices
+from simulation.devices import Fleet, read_devices
 from simulation.held_out import HeldOut
 from simulation.local_clients import Setup
 from simulation.loop import LoopBackend
 from simulation.model_store import ModelFiles, initial_files
-from simulation.processes import ProcessesBackend, WorkersError
+from simulation.processes import ProcessesBackend
 from simulation.run import Run, Score
-from simulation.saved_state import NoSavedStateError, OtherSimulationError
 from simulation.simulation import EndedRound
 from simulation.stopping import Stop
 
@@ -47,16 +42,6 @@ BackendName = Literal["auto", "loop", "processes"]
 
 _NO_MATTER = ("task", "thing_group", "initial_model", "averaging.shards")
 """Settings that change no bit of a simulation that has begun."""
-
-_FAILURES = (WorkersError, TaskError, NotEnoughClientsError, InvalidPolicyError, RunFolderWriteError)
-_WRONG = (
-    CorruptRunFolderError,
-    NoRunFolderError,
-    NoSavedStateError,
-    OtherSimulationError,
-    RunFolderExistsError,
-    RunFolderInUseError,
-)
 
 _REASONS = 3
 """So many different reasons of clients without an update are told of a round."""
@@ -77,21 +62,30 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     resume: bool = False
 
 
-def simulate(project: Project, options: Options, screen: Screen) -> Summary:
+class Simulated(msgspec.Struct, frozen=True, kw_only=True):
+    """What the command results in: the run folder, and its summary."""
+
+    run: str
+    summary: Summary
+
+
+class SimulationFailedError(ResultError):
+    """No round made a model; the text says why."""
+
+
+def simulate(project: Project, options: Options, screen: Screen) -> Simulated:
     """Simulates the federation, into the run folder; says each round on the screen.
 
     Raises:
-        SimulationError: see there.
+        ProjectError, ClientDataError, DevicesError: what is to be simulated is wrong.
+        SimulationFailedError: see there.
         SimulationStoppedError: a signal has come.
     """
     with Stop() as stop, Scratch() as scratch:
-        try:
-            data = _data(project, options, scratch.path / "data")
-            devices = read_devices(options.devices, data.folders) if options.devices else {}
-        except (ClientDataError, DevicesError) as error:
-            raise SimulationError(str(error), USAGE) from error
+        data = _data(project, options, scratch.path / "data")
+        devices = read_devices(options.devices, data.folders) if options.devices else {}
         if problems := list(fleet_contradictions(project.settings, len(data.folders))):
-            raise SimulationError(f"{project.path}: {told(problems)}", USAGE)
+            raise ProjectError(f"{project.path}: {told(problems)}")
         run = Run(
             settings=project.settings,
             things=tuple(data.folders),
@@ -106,15 +100,13 @@ def simulate(project: Project, options: Options, screen: Screen) -> Summary:
             score = _score(project, data.holdout, options.evaluate_every, stop)
             teller = _Teller(screen, project.settings.rounds, shows_time=options.devices is not None)
             summary = run.into(options.out, backend, files, score, teller.tell, stop, resume=options.resume)
-        except _FAILURES as error:
-            raise SimulationError(f"{error}; what there is, is in {options.out}") from error
-        except _WRONG as error:
-            raise SimulationError(str(error), USAGE) from error
         finally:
             backend.close()
     if summary.totals.closed == 0:
-        raise SimulationError(f"no round made a model: {teller.reason}")
-    return summary
+        raise SimulationFailedError(
+            f"no round made a model: {teller.reason}", Simulated(run=str(options.out), summary=summary)
+        )
+    return Simulated(run=str(options.out), summary=summary)
 
 
 def _data(project: Project, options: Options, scratch: Path) -> ClientData:
@@ -124,7 +116,7 @@ def _data(project: Project, options: Options, scratch: Path) -> ClientData:
         return clients_of(data, clients=options.clients, split=options.split, seed=options.seed, scratch=scratch)
     if project.task == EXAMPLE:
         return clients_of_digits(clients=options.clients, split=options.split, seed=options.seed, scratch=scratch)
-    raise SimulationError(f"there is no data: name it by --data, or put it into {own}", USAGE)
+    raise ClientDataError(f"there is no data: name it by --data, or put it into {own}")
 
 
 def _identity(project: Project, options: Options, folders: Mapping[str, Path]) -> dict[str, str]:

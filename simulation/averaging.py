@@ -8,9 +8,10 @@ from cloud.averager.work.file_names import files_of
 from cloud.averaging.accepted_updates import AcceptedUpdate, Fill, Request, S3Object
 from cloud.averaging.blocks import Block, blocks_of
 from cloud.averaging.distances import gram
-from cloud.averaging.grid import MIN_PART_BYTES, Grid, Part, grid_of
+from cloud.averaging.grid import Grid, Part, grid_of
 from cloud.averaging.new_model import File, OldModelReader, new_model_parts
 from cloud.averaging.optimizers import optimizer_of
+from cloud.averaging.part_sizes import MIN_PART_BYTES
 from cloud.averaging.rebasing import Base, BaseReader
 from cloud.averaging.robust import squared_distances
 from cloud.averaging.rules import rule_of

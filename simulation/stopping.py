@@ -12,6 +12,7 @@ from components.client.trainer.interruptions import InterruptionError
 
 _Item = TypeVar("_Item")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Those of them that are ignored stay so, as nohup has it."""
 
 
 class SimulationStoppedError(InterruptionError):
@@ -26,7 +27,8 @@ class Stop:
         self._is_working = False
 
     def __enter__(self) -> Self:
-        self._before = {number: signal.signal(number, self._ask) for number in _SIGNALS}
+        heeded = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+        self._before = {number: signal.signal(number, self._ask) for number in heeded}
         return self
 
     def __exit__(

@@ -6,11 +6,15 @@ from typing import Annotated, Literal
 
 import typer
 
-from cli.commands.options import Json
-from cli.plurals import counted
-from cli.project import load
-from cli.screen import Screen, write_json
-from cli.settings.given_options import GivenOption, parse_set
+from cli.commands.options import Json, Result
+
+EXAMPLES = (
+    "fedgrass simulate my-federation --data shards",
+    "fedgrass simulate my-federation --data people.csv --clients 100 --split dirichlet:0.3 --rounds 50",
+    "fedgrass simulate my-federation --set training.learning_rate=0.01 --set averaging.rule=median --out runs/median",
+    "fedgrass simulate my-federation --out runs/median --resume",
+    "fedgrass simulate my-federation --devices devices.jsonl --backend processes --workers 4 --json",
+)
 
 
 def simulate(
@@ -40,14 +44,15 @@ def simulate(
     out: Annotated[Path | None, typer.Option(help="The run folder; default: a new one in runs/.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run folder that --out names.")] = False,
     as_json: Json = False,
-) -> None:
+) -> Result:
     """Simulate a federation: many clients on this machine, without AWS.
 
     The same task, settings, policies and arithmetic as on a fleet: the same seed gives the same model.
     """
-    from cli.simulating import Options
-    from cli.simulating import simulate as run
-    from simulation.stopping import SimulationStoppedError
+    from cli.plurals import counted
+    from cli.project import load
+    from cli.screen import Screen
+    from cli.settings.given_options import GivenOption, parse_set
 
     if resume and out is None:
         raise typer.BadParameter("--resume goes on with a run folder: name it by --out")
@@ -55,6 +60,11 @@ def simulate(
     if rounds is not None:
         given.append(GivenOption(f"--rounds {rounds}", ("rounds",), rounds))
     checked = load(project, given)
+
+    from cli.simulating import Options
+    from cli.simulating import simulate as run
+    from simulation.stopping import SimulationStoppedError
+
     screen = Screen(stderr=as_json)
     place = out or _free(Path("runs"), checked.settings.name)
     options = Options(
@@ -70,14 +80,13 @@ def simulate(
         resume=resume,
     )
     try:
-        summary = run(checked, options, screen)
+        simulated = run(checked, options, screen)
     except SimulationStoppedError:
-        screen.line(f"interrupted: what there is, is in {place}; to go on, add --out {place} --resume to the command")
-        raise typer.Exit(130) from None
-    if as_json:
-        write_json({"run": str(place), "summary": summary})
-    else:
-        screen.line(f"{counted(summary.rounds, 'round')}, {summary.totals.closed} with a new model: {place}")
+        told = f"interrupted: what there is, is in {place}; to go on, add --out {place} --resume to the command"
+        raise KeyboardInterrupt(told) from None
+    closed = simulated.summary.totals.closed
+    screen.line(f"{counted(simulated.summary.rounds, 'round')}, {closed} with a new model: {place}")
+    return simulated
 
 
 def _free(runs: Path, name: str) -> Path:

@@ -32,7 +32,32 @@ _OF_FEDGRASS = (
         "invalid_task", USAGE, "the folder of task.py can't go to devices", ("components.task_folder.TaskFolderError",)
     ),
     Kind("invalid_policies", USAGE, "policies.py is wrong", ("cloud.custom_policies.InvalidPolicyError",)),
-    Kind("task_failed", USAGE, "task.py fails, or takes too long, on this machine", ("sandbox.scoring.ScoringError",)),
+    Kind(
+        "task_failed",
+        USAGE,
+        "task.py fails, or takes too long, on this machine",
+        ("sandbox.scoring.ScoringError", "components.client.trainer.task.loading.TaskError"),
+    ),
+    Kind(
+        "invalid_option",
+        USAGE,
+        "--set gives no field of federation.yaml a value",
+        ("cli.settings.given_options.InvalidOptionError",),
+    ),
+    Kind("no_client_data", USAGE, "no folders of clients' data are there", ("cli.client_data.ClientDataError",)),
+    Kind("invalid_devices", USAGE, "a file of devices is wrong", ("simulation.devices.DevicesError",)),
+    Kind(
+        "no_saved_simulation",
+        USAGE,
+        "there is no simulation to go on with",
+        ("simulation.saved_state.NoSavedStateError",),
+    ),
+    Kind(
+        "other_simulation",
+        USAGE,
+        "the simulation to go on with is another one",
+        ("simulation.saved_state.OtherSimulationError",),
+    ),
     Kind("invalid_name", USAGE, "no federation or thing can have this name", ("protocol.names.InvalidNameError",)),
     Kind(
         "unknown_federation",
@@ -113,6 +138,14 @@ _OF_FEDGRASS = (
     ),
     Kind("no_round_under_way", FAILED, "there is no round to end", ("operations.control.NoRoundError",)),
     Kind("round_under_way", FAILED, "not before the round has ended", ("operations.control.RoundUnderWayError",)),
+    Kind("simulation_failed", FAILED, "no round made a model", ("cli.simulating.SimulationFailedError",)),
+    Kind("workers_failed", FAILED, "processes can't compute", ("simulation.processes.WorkersError",)),
+    Kind(
+        "not_enough_clients",
+        FAILED,
+        "fewer clients than a round needs",
+        ("cloud.initiator.selection.cohort.NotEnoughClientsError",),
+    ),
     Kind("no_model", FAILED, "the round made no model", ("operations.control.NoModelError",)),
     Kind(
         "corrupt_record", FAILED, "a record in DynamoDB that can't be read", ("cloud.state.records.CorruptRecordError",)

@@ -48,7 +48,7 @@ def train(model: nn.Module, data: Data, settings: Training) -> Metrics:
         noise = random.gauss(0.0, 0.01) * torch.randn(settings.batch_size, 20)
         model.zero_grad()
         loss = functional.cross_entropy(model(inputs[batch] + noise), labels[batch])
-        loss.backward()
+        torch.autograd.backward(loss)
         with torch.no_grad():
             for parameter in model.parameters():
                 assert parameter.grad is not None
