@@ -4,6 +4,7 @@ What is random depends on the seed, the round and the client; answers that come 
 the clients' names. So the same settings, data and devices give the same rounds and the same model, bit for bit.
 """
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import ModuleType
 from typing import Any
@@ -219,13 +220,9 @@ class Simulation:
         if arrival.failure is not None:
             return arrival.failure
         if arrival.thing not in self._answers:
-            ahead = [arrival]
-            for other in self._in_flight:
-                if len(ahead) >= self._wanted(record) or other.at > record.deadline:
-                    break
-                if other.failure is None and other.round == arrival.round and other.thing not in self._answers:
-                    ahead.append(other)
-            self._compute(self._rounds[arrival.round], ahead)
+            due = (other for other in self._in_flight if other.failure is None and other.at <= record.deadline)
+            wanted = [arrival, *itertools.islice(due, self._wanted(record) - 1)]
+            self._compute(self._rounds[arrival.round], [one for one in wanted if one.round == arrival.round])
         return self._answers.pop(arrival.thing)
 
     def _wanted(self, record: RoundRecord) -> int:
@@ -237,6 +234,8 @@ class Simulation:
     def _compute(self, assigned: RoundRecord, arrivals: Iterable[Arrival]) -> None:
         work = []
         for arrival in arrivals:
+            if arrival.thing in self._answers:
+                continue
             assert arrival.timings is not None  # noqa: S101 - who does not fail has some
             residual = self._residuals.before(arrival.thing, assigned.round)
             left = b"" if residual is None else residual.tobytes()
