@@ -28,17 +28,21 @@ class ProcessesBackend:
 
     def __init__(self, setup: Setup, workers: int) -> None:
         self._setup = setup
-        self._workers = [WorkerProcess() for _ in range(workers)]
+        self.workers = [WorkerProcess() for _ in range(workers)]
         self._model: bytes | None = None
-        for worker in self._workers:
-            worker.say(Begin(setup))
-        for worker in self._workers:
-            self._await_begin(worker)
+        try:
+            for worker in self.workers:
+                worker.say(Begin(setup))
+            for worker in self.workers:
+                self._await_begin(worker)
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def at_once(self) -> int:
         """A client for each process."""
-        return len(self._workers)
+        return len(self.workers)
 
     def examples(self, things: Sequence[str]) -> dict[str, int | NotDone]:
         """See `Backend`."""
@@ -53,7 +57,7 @@ class ProcessesBackend:
         """See `Backend`."""
         if model is not self._model:
             self._model = model
-            for worker in self._workers:
+            for worker in self.workers:
                 worker.has_model = False
         for answer in self._spread({one.thing: Train(assignment, one) for one in work}):
             if not isinstance(answer, Examples):
@@ -61,17 +65,17 @@ class ProcessesBackend:
 
     def close(self) -> None:
         """Ends the processes."""
-        for worker in self._workers:
+        for worker in self.workers:
             worker.end()
 
     def _spread(self, requests: Mapping[str, CountExamples | Train]) -> Iterator[Result]:
         """Has the processes serve these requests, one of each at a time: best by one that has the client's data."""
         waiting = deque(requests)
         with selectors.DefaultSelector() as selector:
-            for worker in self._workers:
+            for worker in self.workers:
                 selector.register(worker.answers, selectors.EVENT_READ, worker)
                 self._give(worker, waiting, requests)
-            while any(worker.client for worker in self._workers):
+            while any(worker.client for worker in self.workers):
                 for key, _ in selector.select():
                     worker = key.data
                     thing = worker.client
@@ -86,7 +90,7 @@ class ProcessesBackend:
 
     def _give(self, worker: WorkerProcess, waiting: deque[str], requests: Mapping[str, CountExamples | Train]) -> None:
         thing = next((thing for thing in waiting if thing in worker.loaded), None) or next(
-            (thing for thing in waiting if not any(thing in other.loaded for other in self._workers)), None
+            (thing for thing in waiting if not any(thing in other.loaded for other in self.workers)), None
         )
         if thing is None:
             if not waiting:

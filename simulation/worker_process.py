@@ -43,6 +43,11 @@ class WorkerProcess:
         self.client: str | None = None
 
     @property
+    def pid(self) -> int:
+        """Its number."""
+        return self._process.pid
+
+    @property
     def answers(self) -> BinaryIO:
         """What it says."""
         assert self._process.stdout is not None  # noqa: S101 - it is a pipe
