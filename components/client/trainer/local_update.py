@@ -42,6 +42,13 @@ class GlobalModel:
     def __init__(self, file: bytearray) -> None:
         self.header = tensors.parse_header(file, len(file))
         self.values = state_dict.views(self.header, file)
+        self._loaded_schema: state_dict.Schema | None = None
+
+    def loaded_schema(self, network: nn.Module) -> state_dict.Schema:
+        """The schema of a network with its numbers: the same for all that the task's build_model() makes."""
+        if self._loaded_schema is None:
+            self._loaded_schema = state_dict.schema(network)
+        return self._loaded_schema
 
     def layout(self, encoding: Encoding) -> UpdateLayout:
         """What updates to it look like."""
@@ -112,9 +119,10 @@ class LocalUpdate:
     def train(self, network: nn.Module) -> Metrics:
         """Trains in place; the model is on the CPU then."""
         settings: Training = msgspec.structs.replace(self._assignment.training, seed=self._seed)
-        with _same_tensors_after(network, "train"):
+        with self._same_tensors_after(network, "train"):
             trained = self._task.train(network, self._data, settings)
-            place(network, CPU)
+            if self._task.trains_itself:
+                place(network, CPU)
         return trained
 
     def measure(self, network: nn.Module, trained: Metrics) -> Trained:
@@ -163,17 +171,16 @@ class LocalUpdate:
     def _evaluate(self, network: nn.Module) -> Metrics:
         if not self._data.has_test:
             return {}
-        with _same_tensors_after(network, "evaluate"):
+        with self._same_tensors_after(network, "evaluate"):
             return self._task.evaluate(network, self._data)
 
-
-@contextlib.contextmanager
-def _same_tensors_after(network: nn.Module, name: str) -> Iterator[None]:
-    before = state_dict.schema(network)
-    yield
-    change = state_dict.first_change(before, state_dict.schema(network))
-    if change is not None:
-        raise TaskError(f"{name}() of task.py has made another model of it: {change}")
+    @contextlib.contextmanager
+    def _same_tensors_after(self, network: nn.Module, name: str) -> Iterator[None]:
+        before = self._model.loaded_schema(network)
+        yield
+        change = state_dict.first_change(before, state_dict.schema(network))
+        if change is not None:
+            raise TaskError(f"{name}() of task.py has made another model of it: {change}")
 
 
 def local_seed(seed: int, round_number: int, thing: str) -> int:

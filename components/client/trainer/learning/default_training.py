@@ -39,7 +39,8 @@ def train(model: nn.Module, data: Data, settings: Training, objective: Objective
     try:
         return _train(model, data, settings, objective, device)
     finally:
-        place(model, CPU)
+        if device != CPU:
+            model.cpu()
 
 
 def _train(model: nn.Module, data: Data, settings: Training, objective: Objective, device: torch.device) -> Metrics:
