@@ -1,5 +1,5 @@
-"""What lossy encodings left out of clients' last updates: as on devices, but all below one folder, and without forcing
-each to the disk."""
+"""What lossy encodings left out of clients' last updates: as on devices, but all below one folder, and written when the
+simulation is saved. Those that it was saved with before stay until then: it may be resumed from there."""
 
 from pathlib import Path
 
@@ -17,15 +17,23 @@ class ResidualFiles:
         self._federation = federation
         self._schema = schema
         self._n_parameters = n_parameters
+        self._unsaved: dict[str, tuple[int, Floats]] = {}
 
     def before(self, thing: str, round_number: int) -> Floats | None:
         """See `Residuals`."""
-        return self._of(thing).before(round_number)
+        kept_in, residual = self._unsaved.get(thing, (round_number, None))
+        return residual if kept_in < round_number else self._of(thing).before(round_number)
 
     def keep(self, thing: str, round_number: int, residual: Floats) -> None:
         """See `Residuals`."""
-        self._directory.mkdir(parents=True, exist_ok=True)
-        self._of(thing).keep(round_number, residual)
+        self._unsaved[thing] = (round_number, residual)
+
+    def save(self) -> None:
+        """Write those that have been left since this was called before."""
+        for thing, (round_number, residual) in self._unsaved.items():
+            self._directory.mkdir(parents=True, exist_ok=True)
+            self._of(thing).keep(round_number, residual)
+        self._unsaved.clear()
 
     def _of(self, thing: str) -> Residuals:
         owner = Owner(federation=self._federation, thing=thing, schema=self._schema)

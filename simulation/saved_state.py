@@ -52,6 +52,7 @@ class SavedState:
         """Keeps where it stands."""
         for name in (MODELS, UPDATES):
             (self.directory / name).mkdir(parents=True, exist_ok=True)
+        simulation.residuals.save()
         models = [self._save_model(number, simulation.models) for number in simulation.models.rounds]
         for (number, thing), update in simulation.updates.items():
             self._write(self._update(number, thing), update)

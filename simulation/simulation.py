@@ -97,7 +97,7 @@ class Simulation:
         self.updates = dict(updates or {})
         self._backend = backend
         self._fleet = fleet
-        self._residuals = residuals
+        self.residuals = residuals
         self._policies = policies
         self._answers: dict[str, Done | NotDone] = {}
         self._layout: UpdateLayout = self._layout_of(self._federation)
@@ -237,7 +237,7 @@ class Simulation:
             if arrival.thing in self._answers:
                 continue
             assert arrival.timings is not None  # noqa: S101 - who does not fail has some
-            residual = self._residuals.before(arrival.thing, assigned.round)
+            residual = self.residuals.before(arrival.thing, assigned.round)
             left = b"" if residual is None else residual.tobytes()
             work.append(Work(thing=arrival.thing, timings=arrival.timings, residual=left))
         model = self.models.downloaded(assigned.base)
@@ -265,7 +265,7 @@ class Simulation:
             arrived_at=self._now,
         )
         if answer.residual:
-            self._residuals.keep(answer.thing, assigned.round, np.frombuffer(answer.residual, np.float32))
+            self.residuals.keep(answer.thing, assigned.round, np.frombuffer(answer.residual, np.float32))
         try:
             inspected = inspect(answer.update, name, assigned, self._layout)
         except RefusedError as error:

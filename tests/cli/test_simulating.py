@@ -1,0 +1,147 @@
+"""`fedgrass simulate`, as a user gives it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from reporting.run_folder import RunFolder
+from tests.paths import ROOT
+from tests.simulation.federations import TASK
+
+SETTINGS = {
+    "name": "small",
+    "rounds": 60,
+    "training": {"epochs": 3, "batch_size": 4, "learning_rate": 0.02},
+    "selection": {"policy": "random", "cohort": 4},
+    "encoding": "int8",
+}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A folder with a task and settings; and beside it data, a held-out part among it."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    for name in ("clients/c0", "clients/c1", "clients/c2", "clients/c3", "clients/c4", "holdout"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        (tmp_path / "data" / name / "examples.txt").write_text("30")
+        (tmp_path / "data" / name / "does.txt").write_text("well")
+    (folder / "task.py").write_text(TASK)
+    (folder / "federation.yaml").write_text(yaml.safe_dump(SETTINGS))
+    return folder
+
+
+def start(project: Path, *words: object) -> "subprocess.Popen[str]":
+    data = project.parent / "data"
+    command = [sys.executable, "-m", "cli.main", "simulate", str(project), "--data", str(data), *map(str, words)]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def run(project: Path, *words: object) -> "subprocess.CompletedProcess[str]":
+    process = start(project, *words)
+    out, error = process.communicate(timeout=300)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, error)
+
+
+def after_rounds(process: "subprocess.Popen[str]", out: Path, rounds: int) -> None:
+    """Return when so many rounds are in the run folder."""
+    deadline = time.monotonic() + 240
+    while time.monotonic() < deadline and process.poll() is None:
+        if (out / "rounds.jsonl").exists() and (out / "rounds.jsonl").read_bytes().count(b"\n") >= rounds:
+            return
+        os.sched_yield()
+    raise AssertionError(process.communicate())
+
+
+@pytest.fixture
+def whole(project: Path, tmp_path: Path) -> Iterator[RunFolder]:
+    """The run without an interruption."""
+    ran = run(project, "--out", tmp_path / "whole")
+    assert ran.returncode == 0, ran.stderr
+    yield RunFolder(tmp_path / "whole")
+
+
+@pytest.mark.timeout(400)
+def test_a_run_that_was_killed_and_one_that_was_interrupted_go_on_with_the_same_bits(
+    project: Path, tmp_path: Path, whole: RunFolder
+) -> None:
+    assert whole.summary.status == "finished"
+    assert whole.summary.metrics.held_out["accuracy"].last.round == 60
+    out = tmp_path / "stopped"
+    with start(project, "--out", out) as process:
+        after_rounds(process, out, 5)
+        process.kill()
+    with start(project, "--out", out, "--resume") as process:
+        after_rounds(process, out, 15)
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert f"to go on, add --out {out} --resume to the command" in error
+    stopped = RunFolder(out)
+    assert stopped.summary.status == "interrupted"
+    assert stopped.model.exists()
+    assert stopped.torch_model.exists()
+    ran = run(project, "--out", out, "--resume", "--json", "--backend", "loop")
+    assert ran.returncode == 0, ran.stderr
+    answer = json.loads(ran.stdout)
+    assert (answer["ok"], answer["result"]["run"], answer["result"]["summary"]["rounds"]) == (True, str(out), 60)
+    assert list(RunFolder(out).rounds()) == list(whole.rounds())
+    assert list(RunFolder(out).clients()) == list(whole.clients())
+    assert RunFolder(out).model.read_bytes() == whole.model.read_bytes()
+
+
+@pytest.mark.timeout(300)
+def test_a_simulation_says_each_round_and_what_is_set_and_why_clients_have_failed(
+    project: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "data" / "clients" / "c1" / "does.txt").write_text("fails")
+    devices = tmp_path / "devices.jsonl"
+    devices.write_text('{"client": "*", "examples_per_s": 45}\n')
+    given = ["--rounds", 2, "--set", "selection.policy=all", "--set", "selection.cohort=100%", "--devices", devices]
+    ran = run(project, *given, "--out", tmp_path / "out", "--evaluate-every", 2)
+    assert ran.returncode == 0, ran.stderr
+    lines = ran.stdout.splitlines()
+    assert lines[0] == "simulating small with 5 clients"
+    assert "round 1 of 2" in lines[1]
+    assert "4 of 5 clients   2.0 s simulated" in lines[1]
+    assert lines[2].startswith("  1 client failed: train() of task.py: ValueError: the sensor is wet")
+    assert lines[-1] == f"2 rounds, 2 with a new model: {tmp_path / 'out'}"
+    first, second = RunFolder(tmp_path / "out").rounds()
+    assert first.held_out == {}
+    assert set(second.held_out) == {"accuracy", "loss"}
+
+
+@pytest.mark.timeout(300)
+def test_a_simulation_without_any_new_model_fails_and_says_why(project: Path, tmp_path: Path) -> None:
+    for path in (tmp_path / "data" / "clients").glob("*/does.txt"):
+        path.write_text("raises")
+    ran = run(project, "--rounds", 1, "--out", tmp_path / "out", "--json")
+    answer = json.loads(ran.stdout)
+    assert (ran.returncode, answer["error"]["code"]) == (1, "simulation_failed")
+    assert "the quorum is 2 of 4 clients; 1 client declined: dataset" in answer["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--resume"], "--resume goes on with a run folder: name it by --out"),
+        (["--set", "training.lr=0.1"], "--set training.lr=0.1: training.lr: there is no such field in training"),
+        (["--set", "training"], "--set training: use a field of federation.yaml and its value"),
+        (["--set", "selection.minimum=9"], "selection.minimum: 9 is more than the 5 clients that there are"),
+        (["--devices", "/none.jsonl"], "/none.jsonl can't be read: No such file or directory"),
+        (["--out", "/proc/none", "--resume"], "there is no simulation to go on with: there is no /proc/none/state"),
+    ],
+)
+def test_what_can_not_be_simulated_is_wrong_usage(project: Path, words: list[str], told: str) -> None:
+    ran = run(project, *words, "--json")
+    answer = json.loads(ran.stdout)
+    assert (ran.returncode, answer["exit_code"]) == (2, 2)
+    assert told in answer["error"]["message"]
