@@ -44,7 +44,6 @@ _OF_FEDGRASS = (
         "--set gives no field of federation.yaml a value",
         ("cli.settings.given_options.InvalidOptionError",),
     ),
-    Kind("no_client_data", USAGE, "no folders of clients' data are there", ("cli.client_data.ClientDataError",)),
     Kind("invalid_devices", USAGE, "a file of devices is wrong", ("simulation.devices.DevicesError",)),
     Kind(
         "no_saved_simulation",
