@@ -11,7 +11,7 @@ INTERRUPTED = Kind(
     "interrupted",
     ExitCode.INTERRUPTED,
     "Ctrl-C, SIGTERM or SIGHUP",
-    ("builtins.KeyboardInterrupt", "typer.exceptions.Abort"),
+    ("builtins.KeyboardInterrupt", "typer.exceptions.Abort", "simulation.stopping.SimulationStoppedError"),
 )
 INTERNAL = Kind("internal_error", FAILED, "a bug of fedgrass; the trace is on standard error")
 

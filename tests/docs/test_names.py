@@ -25,6 +25,7 @@ ROOMS = (
         "components",
         "operations",
         "reporting",
+        "simulation",
         "sandbox",
         "cli",
         "trials",
@@ -36,7 +37,7 @@ FILES = [path for room in ROOMS for path in (ROOT / room, *(ROOT / room).rglob("
 FILES += [path for path in ROOT.iterdir() if path.is_file()]
 PATHS = [f"/{path.relative_to(ROOT)}" for path in FILES]
 
-OF_USERS = {"labels.json", "json.py", "queue.py", "protocol.py", "torch/", "data/"}
+OF_USERS = {"labels.json", "json.py", "queue.py", "protocol.py", "torch/", "data/", "runs/"}
 IN_THE_BUCKET = {"partial/", "ema/", "models/", "updates/", "federations/", "federations/.../updates/"}
 IN_A_RUN_FOLDER = SCHEMAS.keys()
 IN_A_SPLIT = {RECORD, f"{CLIENTS}/"}
