@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 SECTIONS: dict[str, dict[str, str]] = {
     "On this machine": {
+        "new": "cli.commands.new",
         "split": "cli.commands.split",
         "demo": "cli.commands.local",
         "simulate": "cli.commands.simulate",

@@ -34,6 +34,7 @@ _SEMVER = re.compile(  # https://semver.org, and the schema of gdk-config.json
     r"(\+[0-9a-zA-Z-]+(\.[0-9a-zA-Z-]+)*)?"
 )
 _NAME_IT = "name the task's directory with --task, on the command line or in gdk-config.json's custom_build_command"
+_CHECKOUT = Path(__file__).resolve().parent.parent
 _TIMESTAMP = (1980, 1, 1, 0, 0, 0)
 
 
@@ -182,7 +183,10 @@ def _artifact(name: str, root: Path) -> _Content:
 
 
 def _client_files(root: Path) -> dict[str, Path]:
-    """The agent and what it imports of this project, under the names that it is imported by."""
+    """The agent and what it imports of this project, under the names that it is imported by. A user's own folder takes
+    them from the checkout that this file is in."""
+    if not (root / "components").is_dir():
+        root = _CHECKOUT
     files = [root / "components" / "__init__.py"]
     for package in (root / "components" / "client", root / "fedgrass", root / "protocol"):
         if not (package / "__init__.py").is_file():

@@ -37,8 +37,11 @@ _OTHERS = {
     "federation.yaml": "for the cloud",
     "policies.py": "for the cloud",
     "requirements.txt": "for com.fedgrass.Runtime",
+    **dict.fromkeys(("gdk-config.json", "recipe.yaml", "AGENTS.md", "make_data.py", "runs"), "for this machine"),
 }
 """What a task does not read on a device: a change of it is none of the task."""
+
+_TRIALS = "data of clients, for trials on this machine"
 
 _MARKS = {
     "a virtual environment": (("pyvenv.cfg",), ("conda-meta",)),
@@ -160,7 +163,8 @@ def _walk(root: Path, folder: Path, imported: set[str], around: tuple[Path, ...]
     is_data = folder == root / "data"
     for path in entries:
         name = _name(root, path)
-        reason = _reason_by_name(name, path, imported) or _reason_by_kind(root, path, around)
+        reason = _TRIALS if path == root / "data" and _is_of_clients(path) else None
+        reason = reason or _reason_by_name(name, path, imported) or _reason_by_kind(root, path, around)
         if reason is not None:
             found.left_out[name] = reason
         elif is_data:
@@ -169,6 +173,17 @@ def _walk(root: Path, folder: Path, imported: set[str], around: tuple[Path, ...]
             _walk(root, path, imported, around, found)
         else:
             found.packed[name] = path
+
+
+def _is_of_clients(data: Path) -> bool:
+    """Whether data/ has the folder clients/, or nothing but folders, one a client: devices have data of their own."""
+    try:
+        visible = [path for path in data.iterdir() if not path.name.startswith(".")]
+        if (data / "clients").is_dir():
+            return True
+        return bool(visible) and all(path.is_dir() and any(path.iterdir()) for path in visible)
+    except OSError:  # what can't be read is told with its reason elsewhere
+        return False
 
 
 def _name(root: Path, path: Path) -> str:

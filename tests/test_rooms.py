@@ -60,8 +60,10 @@ def modules(*rooms: str) -> dict[str, Path]:
 
 
 def is_of_a_user(path: Path) -> bool:
-    """Whether it lies in a task's folder, such as users have."""
-    return any((folder / "federation.yaml").exists() for folder in path.parents)
+    """Whether it lies in a task's folder, such as users have, or becomes a part of one."""
+    return ROOT / "cli" / "templates" in path.parents or any(
+        (folder / "federation.yaml").exists() for folder in path.parents
+    )
 
 
 PROJECT = modules(*ROOMS)

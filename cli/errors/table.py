@@ -79,6 +79,13 @@ _OF_FEDGRASS = (
     Kind("impossible_split", USAGE, "the data can't be split so", ("cli.datasets.splitting.ImpossibleSplitError",)),
     Kind("folder_not_empty", USAGE, "something is in the folder already", ("cli.datasets.writing.OutputInUseError",)),
     Kind(
+        "project_folder_in_use",
+        USAGE,
+        "something is in the new project's folder already",
+        ("cli.new_project.ProjectFolderInUseError",),
+    ),
+    Kind("make_data_failed", FAILED, "make_data.py of the new project fails", ("cli.new_project.MakeDataError",)),
+    Kind(
         "data_not_written",
         FAILED,
         "clients' data can't be written: a full disk, for example",

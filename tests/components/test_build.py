@@ -374,6 +374,34 @@ def test_a_folder_among_the_data_files_is_refused(task: Path, tmp_path: Path) ->
         build(ROOT, tmp_path / "output", task)
 
 
+@pytest.mark.parametrize("folders", [["clients/pi-1", "clients/pi-2", "holdout"], ["pi-1", "pi-2"]])
+def test_data_of_clients_stays_on_this_machine(task: Path, tmp_path: Path, folders: list[str]) -> None:
+    shutil.rmtree(task / "data")
+    for folder in folders:
+        (task / "data" / folder).mkdir(parents=True)
+        (task / "data" / folder / "data.csv").write_text("x\n1\n")
+    if "holdout" in folders:
+        (task / "data" / "split.json").write_text("{}")
+    built = build(ROOT, tmp_path / "output", task)
+    assert sorted(path.name for path in built.artifacts.iterdir()) == ["client.zip", "task.zip"]
+    assert zipfile.ZipFile(built.artifacts / "task.zip").namelist() == ["models/net.py", "task.py"]
+    assert any("left out  data: data of clients" in line for line in built.report)
+
+
+def test_data_of_clients_may_lie_elsewhere(task: Path, tmp_path: Path) -> None:
+    shutil.rmtree(task / "data")
+    (tmp_path / "disk" / "clients" / "pi-1").mkdir(parents=True)
+    (task / "data").symlink_to(tmp_path / "disk")
+    assert not [path for path in build(ROOT, tmp_path / "output", task).artifacts.iterdir() if path.suffix != ".zip"]
+
+
+def test_what_lies_beside_a_task_for_those_who_work_on_it_stays_there(task: Path, tmp_path: Path) -> None:
+    for name in ("gdk-config.json", "recipe.yaml", "AGENTS.md", "make_data.py"):
+        (task / name).write_text("")
+    artifacts = build(ROOT, tmp_path / "output", task).artifacts
+    assert zipfile.ZipFile(artifacts / "task.zip").namelist() == ["models/net.py", "task.py"]
+
+
 def test_a_recipe_that_greengrass_would_not_take_is_refused(task: Path, tmp_path: Path) -> None:
     for number in range(100):
         (task / "data" / f"measurements-of-one-day-{number:03d}.csv").write_text("")

@@ -1,0 +1,41 @@
+"""cli/templates/: each trains in simulation to the figure that docs/tasks.md states."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.running import fedgrass
+from tests.docs.markdown import table
+from tests.paths import ROOT
+
+FEW_ROUNDS = {"blank": 6, "sensor": 20, "tabular": 12, "text": 12, "vision": 5}
+"""In which the figure is reached: most templates have more."""
+
+
+def figures() -> dict[str, tuple[str, str, float]]:
+    """Template -> metric, comparison and bound, as the documents state them."""
+    rows = table("docs/tasks.md", "template", "task", "clients", "figure").rows
+    parsed = {name.strip("`"): re.fullmatch(r"`(\w+)` (above|below) ([0-9.]+)", figure) for name, *_, figure in rows}
+    return {name: (match[1], match[2], float(match[3])) for name, match in parsed.items() if match}
+
+
+def test_each_template_has_its_figure() -> None:
+    assert sorted(figures()) == sorted(FEW_ROUNDS)
+
+
+@pytest.mark.parametrize("name", sorted(FEW_ROUNDS))
+def test_a_template_trains_to_its_figure(name: str, tmp_path: Path) -> None:
+    project = tmp_path / name
+    assert fedgrass("new", str(project), "--template", name).status == 0
+    words = ["simulate", str(project), "--rounds", str(FEW_ROUNDS[name]), "--out", str(tmp_path / "run"), "--json"]
+    ran = subprocess.run(
+        [sys.executable, "-m", "cli.main", *words], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    metric, comparison, bound = figures()[name]
+    value = json.loads(ran.stdout)["result"]["summary"]["metrics"]["held_out"][metric]["last"]["value"]
+    assert (value > bound) == (comparison == "above"), value
