@@ -5,7 +5,7 @@ from typing import Final
 
 from cli.datasets import files as of_source
 from cli.datasets import idx, pictures
-from cli.datasets.dataset import DatasetError, Source
+from cli.datasets.dataset import DatasetError, Source, named
 
 FORMATS: Final = "CSV, Parquet, NPZ, NPY, folders of pictures (one a label), or MNIST's IDX files"
 
@@ -75,7 +75,24 @@ def open_source(path: Path) -> Source:
         told = " and ".join(f"{kind} ({files[0].relative_to(path)})" for kind, files in sorted(by_kind.items()))
         raise DatasetError(f"{path} holds data of several kinds, {told}: leave one kind there, or name one file")
     ((kind, files),) = by_kind.items()
+    parts = {file.name.split(".")[0].lower(): file for file in files}
+    if len(files) == 2 and parts.keys() == {"train", "test"}:
+        return _in_two_parts(kind, path, parts, _summed_up(left_out))
     return _open(kind, path, files, _summed_up(left_out))
+
+
+def _in_two_parts(kind: str, path: Path, parts: dict[str, Path], left_out: tuple[str, ...]) -> Source:
+    """A folder with a file to train on and a file for tests, which is its holdout."""
+    train, test = (
+        _open(kind, parts[name], [parts[name]], left_out if name == "train" else ()) for name in ("train", "test")
+    )
+    if set(train.examples.columns) != set(test.examples.columns):
+        unlike = sorted(set(train.examples.columns) ^ set(test.examples.columns))[:_NAMED]
+        raise DatasetError(
+            f"{parts['test']} has other columns than {parts['train']} ({', '.join(map(named, unlike))}): "
+            f"name {parts['train']} itself, if only that has labels"
+        )
+    return Source(path, kind, tuple(parts[name] for name in sorted(parts)), train.examples, test.examples)
 
 
 def is_data(file: Path) -> bool:

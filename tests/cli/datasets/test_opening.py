@@ -1,5 +1,6 @@
 """cli/datasets/opening.py: what is said of sources that nothing reads."""
 
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -65,3 +66,24 @@ def test_a_link_to_a_file_is_as_good_as_the_file(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("x\n1\n")
     (tmp_path / "b.csv").symlink_to(tmp_path / "a.csv")
     assert len(open_source(tmp_path / "b.csv").examples) == 1
+
+
+@pytest.mark.parametrize("ending", ["csv", "csv.gz", "npz"])
+def test_files_to_train_on_and_for_tests_are_two_parts(tmp_path: Path, ending: str) -> None:
+    for name, count in (("Train", 8), ("test", 3)):
+        if ending == "npz":
+            np.savez(tmp_path / f"{name}.npz", x=np.zeros((count, 2)), y=np.arange(count) % 2)
+        else:
+            content = ("x,y\n" + "1,0\n" * count).encode()
+            (tmp_path / f"{name}.{ending}").write_bytes(gzip.compress(content) if ending == "csv.gz" else content)
+    source = open_source(tmp_path)
+    assert source.holdout is not None
+    assert (len(source.examples), len(source.holdout), len(source.files)) == (8, 3, 2)
+
+
+def test_a_file_for_tests_without_labels_is_no_holdout(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text("x,y\n1,0\n")
+    (tmp_path / "test.csv").write_text("x\n1\n")
+    told = refusal(tmp_path)
+    assert "has other columns than" in told
+    assert "('y'): name" in told
