@@ -43,7 +43,7 @@ def fetch(
     stack: Stack = "fedgrass",
     as_json: Json = False,
 ) -> Result:
-    """Write a federation's rounds and its current model into a run folder.
+    """Write a federation's rounds and model into a run folder.
 
     Given again, it adds the rounds that have ended since, and the newest model. What can't be read is named and left
     out.

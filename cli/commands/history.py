@@ -30,7 +30,9 @@ def history(
     stack: StackIfGiven = None,
     as_json: Json = False,
 ) -> Result:
-    """Show every round's metrics: those of the clients together, before and after their training, and on held-out data.
+    """Show every round's metrics.
+
+    They are those of the clients together, before and after their training, and those on held-out data.
 
     On a terminal, with a curve of each.
     """

@@ -45,7 +45,7 @@ def simulate(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run folder that --out names.")] = False,
     as_json: Json = False,
 ) -> Result:
-    """Simulate a federation: many clients on this machine, without AWS.
+    """Simulate a federation of many clients, without AWS.
 
     The same task, settings, policies and arithmetic as on a fleet: the same seed gives the same model.
     """
