@@ -1,7 +1,5 @@
 """What every round of a run measured, from a run folder or from a deployment."""
 
-import csv
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -135,11 +133,10 @@ def _curve(rows: Sequence[HistoryRow], name: str) -> tuple[str, ...]:
     return (*curve, number(best), str(next(round_number for value, round_number in found if value == best)))
 
 
-def write_csv(rows: Iterable[HistoryRow], metrics: Sequence[str]) -> None:
-    """On standard output."""
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(("round", "status", "ended_at", "updates", *map(cell, metrics), "reason"))
+def csv_rows(rows: Iterable[HistoryRow], metrics: Sequence[str]) -> Iterator[Sequence[object]]:
+    """The rounds as a table for programs, its first row the names of the columns."""
+    yield ("round", "status", "ended_at", "updates", *map(cell, metrics), "reason")
     for row in rows:
         values = (row.metrics.get(name, "") for name in metrics)
         numbers = ("nan" if value is None else value for value in values)
-        writer.writerow((row.round, row.status, row.ended_at, row.accepted, *numbers, cell(row.reason or "")))
+        yield (row.round, row.status, row.ended_at, row.accepted, *numbers, cell(row.reason or ""))

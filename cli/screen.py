@@ -4,6 +4,7 @@ What is printed is text, whoever wrote it: nothing in it is markup, and no chara
 are never wrapped or cut; a terminal does that with those that are too long for it.
 """
 
+import csv
 import json
 import logging
 import math
@@ -137,6 +138,11 @@ class LogFormatter(logging.Formatter):
 def write_json(value: Any) -> None:
     """One line of JSON on standard output: what is no plain character is escaped, and what is no number is null."""
     sys.stdout.write(json.dumps(_plain(msgspec.to_builtins(value))) + "\n")
+
+
+def write_csv(rows: Iterable[Sequence[Any]]) -> None:
+    """A table on standard output, for programs: texts in it have been made cells (`reporting.cells`)."""
+    csv.writer(sys.stdout, lineterminator="\n").writerows(rows)
 
 
 def _plain(value: Any) -> Any:

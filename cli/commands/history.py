@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from cli.commands.options import Json, Result, StackIfGiven
-from cli.screen import Screen
+from cli.screen import Screen, write_csv
 
 EXAMPLES = (
     "fedgrass history runs/june",
@@ -54,7 +54,7 @@ def history(
         name, rows = record.federation, list(shown.rows_of_results(record, results))
     chosen = shown.chosen(rows, metrics or ())
     if as_csv:
-        shown.write_csv(rows, chosen)
+        write_csv(shown.csv_rows(rows, chosen))
     else:
         shown.show(Screen(quiet=as_json), rows, chosen)
     return {"federation": name, "rounds": [shown.narrowed(row, chosen) for row in rows]}
