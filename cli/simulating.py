@@ -38,7 +38,7 @@ from simulation.stopping import Stop
 
 EXAMPLE = Path(__file__).parent.parent / "components" / "tasks" / "mnist"
 
-BackendName = Literal["auto", "loop", "processes"]
+BackendName = Literal["auto", "loop", "processes", "vectorized"]
 
 _NO_MATTER = ("task", "thing_group", "initial_model", "averaging.shards")
 """Settings that change no bit of a simulation that has begun."""
@@ -155,8 +155,15 @@ def _backend(
     )
     if options.backend == "loop":
         return LoopBackend(setup)
+    at_once = options.workers or len(os.sched_getaffinity(0))
+    if options.backend == "vectorized":
+        from simulation.vectorized.backend import VectorizedBackend  # which imports much more of torch
+
+        return VectorizedBackend(
+            setup, at_once, lambda reason: screen.line(f"clients are computed one after the other: {reason}")
+        )
     if options.backend == "processes" or options.workers is not None:
-        return ProcessesBackend(setup, options.workers or len(os.sched_getaffinity(0)))
+        return ProcessesBackend(setup, at_once)
     loop = LoopBackend(setup)
     cohort = cohort_of(settings.selection, len(folders))
     workers = worth_processes(update_s(loop, settings, files, folders), settings.rounds * cohort, cohort)

@@ -1,21 +1,26 @@
 """Clients' local updates, computed in this process: by what computes them on a device."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeAlias
 
 import msgspec
 import numpy as np
 import torch
+from torch import nn
 
 from components.client.reasons import shorten
 from components.client.trainer.failures import explain
 from components.client.trainer.learning.local_data import DataError, LocalData
 from components.client.trainer.local_update import GlobalModel, LocalUpdate
 from components.client.trainer.task.loading import Task, TaskError, load_task
-from fedgrass.task import Client, Data
+from fedgrass.task import Client, Data, Metrics
 from protocol.messages import Assignment
 from simulation.backend import Done, NotDone, Work
 from simulation.networks import ReusedNetworks
+
+Train: TypeAlias = Callable[[nn.Module], Metrics]
+"""Trains a model in place."""
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,21 +72,27 @@ class LocalClients:
             self._loaders[thing] = loader
         return self._data[thing]
 
-    def train(self, assignment: Assignment, model: GlobalModel, work: Work) -> Done | NotDone:
-        """What a device would upload, or report."""
+    def network(self, model: GlobalModel, seed: int) -> nn.Module:
+        """The task's model with the numbers of a global one."""
+        return self._make_network(model, seed)
+
+    def train(
+        self, assignment: Assignment, model: GlobalModel, work: Work, train: Train | None = None
+    ) -> Done | NotDone:
+        """What a device would upload, or report; `train` trains its model in place of the task."""
         try:
-            return self._train(assignment, model, work)
+            return self._train(assignment, model, work, train)
         except Exception as error:
             return not_done(work.thing, error)
 
-    def _train(self, assignment: Assignment, model: GlobalModel, work: Work) -> Done:
+    def _train(self, assignment: Assignment, model: GlobalModel, work: Work, train: Train | None) -> Done:
         data = self.data(work.thing)
         client = Client(thing=work.thing, federation=self._setup.federation)
         try:
             local = LocalUpdate(self.task, client, data, assignment, model, self._make_network)
             before = local.evaluate_global()
             network = local.network()
-            trained = local.measure(network, local.train(network))
+            trained = local.measure(network, (train or local.train)(network))
         except TaskError as error:
             change = self._loaders[work.thing].change()
             if change is None:

@@ -37,9 +37,15 @@ def simulate(
         Path | None, typer.Option(help="How fast clients are, and whether they answer: a line of JSON a client.")
     ] = None,
     backend: Annotated[
-        Literal["auto", "loop", "processes"], typer.Option(help="What computes; auto: what is soonest done.")
+        Literal["auto", "loop", "processes", "vectorized"],
+        typer.Option(
+            help="What computes; auto: loop or processes, what is soonest done. vectorized trains many at once, "
+            "and rounds otherwise."
+        ),
     ] = "auto",
-    workers: Annotated[int | None, typer.Option(min=1, max=256, help="How many processes compute.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=256, help="How many processes compute, or threads of vectorized.")
+    ] = None,
     evaluate_every: Annotated[int, typer.Option(min=1, help="Score each so many rounds' model on held-out data.")] = 1,
     out: Annotated[Path | None, typer.Option(help="The run folder; default: a new one in runs/.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run folder that --out names.")] = False,
