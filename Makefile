@@ -109,10 +109,12 @@ bench: setup
 	@.venv/bin/python -m benchmarks.averaging
 	@.venv/bin/python -m benchmarks.averaging_scale
 	@.venv/bin/python -m benchmarks.sharding
+	@.venv/bin/python -m benchmarks.simulate
+	@.venv/bin/python -m benchmarks.stacked_training
 	@.venv/bin/python -m benchmarks.device
 	@.venv/bin/python -m benchmarks.resumed_install
 
-# The peers have an environment of their own: what they pull in is much, and not ours.
+# The peers have an environment of their own: what they pull in is much, and not ours. Behind it is ours, for torch.
 bench-peers: setup
 	@key=$$( { cat benchmarks/peers-requirements.txt; '$(PYTHON)' --version; } | sha256sum | cut -c1-16); \
 	peers='$(CACHE)/peers-'$$key; \
@@ -122,6 +124,8 @@ bench-peers: setup
 	  "$$peers/bin/pip" install --quiet --disable-pip-version-check -r benchmarks/peers-requirements.txt; \
 	  touch "$$peers/complete"; \
 	fi; \
+	"$$(cat .venv/dependencies)/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+	  > "$$("$$peers/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/behind.pth"; \
 	ln -sfn "$$peers" .venv/peers
 
 clean:

@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -13,7 +13,7 @@ PEERS = Path(sys.prefix) / "peers"
 """The virtual environment of the peers: `make bench-peers` links it there."""
 
 _PEERS = frozenset({"flower", "flare"})
-_REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[2]
 _ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
 
 AS_DEPLOYED = {"MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "1073741824"}
@@ -34,7 +34,7 @@ class ContenderProcess:
         self._answers = cast("IO[str]", process.stdout)
 
     def ask(self, do: str, **request: str | int) -> dict[str, Any]:
-        """Have something done (`serve` says what there is), and wait for the answer.
+        """Have something done (its module says what there is), and wait for the answer.
 
         Raises:
             ContenderError: the process ended.
@@ -60,10 +60,18 @@ def is_present(name: str) -> bool:
 def started(name: str, architecture: str, *, as_deployed: bool = False) -> Iterator[ContenderProcess]:
     """A contender's process, which ends with the block. Ours has the variables of AS_DEPLOYED in any case, another one
     if `as_deployed` says so."""
+    variables = AS_DEPLOYED if as_deployed or name == "ours" else {}
+    with serving(name, "benchmarks.contenders.serve", architecture, variables=variables) as process:
+        yield process
+
+
+@contextlib.contextmanager
+def serving(name: str, module: str, *arguments: str, variables: Mapping[str, str] = {}) -> Iterator[ContenderProcess]:
+    """The process of a module that is told the contender's name and these arguments; it ends with the block."""
     with subprocess.Popen(
-        [_python(name), "-m", "benchmarks.contenders.serve", name, architecture],
-        cwd=_REPOSITORY,
-        env=os.environ | _ONE_THREAD | (AS_DEPLOYED if as_deployed or name == "ours" else {}),
+        [_python(name), "-m", module, name, *arguments],
+        cwd=REPOSITORY,
+        env={**os.environ, **_ONE_THREAD, **variables},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -1,0 +1,1 @@
+"""What simulates federated training: fedgrass, Flower, and a plain loop; see benchmarks/simulate.py."""
