@@ -9,6 +9,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "split": "cli.commands.split",
         "demo": "cli.commands.local",
         "simulate": "cli.commands.simulate",
+        "experiment": "cli.commands.experiment",
     },
     "Your AWS account": {
         "plan": "cli.commands.plan",

@@ -16,7 +16,7 @@ from simulation.simulation import beginning
 
 PROBE_S = 1.0
 
-_START_S = 6.0
+START_S = 6.0
 """How long it takes to start a process that computes: it imports torch."""
 
 _NO_TIME = Timings(accepted_at=0.0, downloaded_at=0.0, trained_at=0.0, uploading_at=0.0, train_s=0.0)
@@ -46,4 +46,4 @@ def worth_processes(one_s: float, updates: int, at_once: int) -> int:
     other: 1 if none do."""
     workers = min(len(os.sched_getaffinity(0)), at_once)
     alone_s = one_s * updates
-    return workers if workers > 1 and math.isfinite(one_s) and _START_S + alone_s / workers < alone_s else 1
+    return workers if workers > 1 and math.isfinite(one_s) and START_S + alone_s / workers < alone_s else 1

@@ -75,7 +75,7 @@ class Fleet:
         """The course of a client's part in a round that selects it now."""
         device = self._devices.get(thing, self._everyone)
         downloaded_at = now + _seconds(download_bytes, device.download_mbit_per_s, _MBIT)
-        train_s = _seconds(_trained_on(training, examples), device.examples_per_s)
+        train_s = _seconds(trained_on(training, examples), device.examples_per_s)
         trained_at = downloaded_at + train_s
         draws = random.Random(f"{self._seed}/{round_number}/{thing}")  # noqa: S311 - reproducible, not secret
         available, drops_out, share = draws.random(), draws.random(), draws.random()
@@ -97,8 +97,8 @@ def _seconds(amount: float, rate: float | None, unit: float = 1.0) -> float:
     return 0.0 if rate is None else amount / (rate * unit)
 
 
-def _trained_on(training: Training, examples: int) -> float:
-    """How many examples local training sees, each as often as it does."""
+def trained_on(training: Training, examples: float) -> float:
+    """How many examples local training sees of a client that has so many, each as often as it does."""
     epochs, steps = limits(training)
     of_epochs = float(epochs) * examples
     of_steps = float(steps) * min(training.batch_size, examples)

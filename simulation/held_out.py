@@ -18,14 +18,13 @@ class HeldOut:
         TaskError: on making and in `score`: the task can't load the data, or can't evaluate the model.
     """
 
-    def __init__(self, task: Task, folder: Path, seed: int) -> None:
+    def __init__(self, task: Task, folder: Path) -> None:
         data = task.load_data(folder, Client(thing="held-out", federation="held-out"))
         self._data = data if data.has_test else msgspec.structs.replace(data, test=data.train)
         self._task = task
-        self._seed = seed
         self._make_network = ReusedNetworks(task)
 
-    def score(self, model: bytes) -> Numbers:
-        """The metrics that the task's evaluate gives."""
-        network = self._make_network(GlobalModel(bytearray(model)), self._seed)
+    def score(self, model: bytes, seed: int) -> Numbers:
+        """The metrics that the task's evaluate gives; `seed` is the federation's."""
+        network = self._make_network(GlobalModel(bytearray(model)), seed)
         return reportable(self._task.evaluate(network, self._data))

@@ -82,7 +82,7 @@ class ProcessesBackend:
                     answer = worker.hear()
                     if answer is None or isinstance(answer, Ready | Unusable):
                         selector.unregister(worker.answers)
-                        answer = NotDone(thing=thing, phase="failed", reason=worker.ending())
+                        answer = NotDone(thing=thing, phase="failed", reason=worker.ending("its output"))
                         self._replace(worker)
                         selector.register(worker.answers, selectors.EVENT_READ, worker)
                     self._give(worker, waiting, requests)
@@ -110,6 +110,6 @@ class ProcessesBackend:
     def _await_begin(self, worker: WorkerProcess) -> None:
         answer = worker.hear()
         if answer is None:
-            raise WorkersError(f"a process of the simulation did not start: {worker.ending()}")
+            raise WorkersError(f"a process of the simulation did not start: {worker.ending('its output')}")
         if isinstance(answer, Unusable):
             raise WorkersError(answer.reason)

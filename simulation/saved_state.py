@@ -6,7 +6,7 @@ folder has the one or the other. What it does not name any more is removed at la
 """
 
 from pathlib import Path
-from typing import get_args
+from typing import TypeVar, get_args
 
 import msgspec
 
@@ -33,6 +33,13 @@ class Saved(msgspec.Struct, frozen=True, kw_only=True):
     standing: Standing
     models: list[int]
     updates: list[tuple[int, str]]
+
+
+class _Identity(msgspec.Struct, frozen=True):
+    of: dict[str, str]
+
+
+_Kind = TypeVar("_Kind", Saved, _Identity)
 
 
 class SavedState:
@@ -66,22 +73,36 @@ class SavedState:
         Raises:
             NoSavedStateError, OtherSimulationError: see there.
         """
+        saved = self._read(Saved)
+        self._check(saved.of)
+        models = {number: self._load_model(number) for number in saved.models}
+        updates = {(number, thing): self._update(number, thing).read_bytes() for number, thing in saved.updates}
+        return saved.standing, ModelStore(models), updates
+
+    def check(self) -> None:
+        """See that what was saved is of this simulation.
+
+        Raises:
+            NoSavedStateError, OtherSimulationError: see there.
+        """
+        self._check(self._read(_Identity).of)
+
+    def _read(self, kind: type[_Kind]) -> _Kind:
         path = self.directory / STANDING
         try:
-            saved = msgspec.json.decode(path.read_bytes(), type=Saved)
+            return msgspec.json.decode(path.read_bytes(), type=kind)
         except FileNotFoundError:
             raise NoSavedStateError(f"there is no simulation to go on with: there is no {path}") from None
         except msgspec.DecodeError as error:
             raise NoSavedStateError(f"{path} is no simulation that this version can go on with: {error}") from error
+
+    def _check(self, saved: dict[str, str]) -> None:
         for name, value in self._of.items():
-            if saved.of.get(name) != value:
+            if saved.get(name) != value:
                 raise OtherSimulationError(
-                    f"{name} is {value}, and the simulation in {self.directory.parent} has {saved.of.get(name)}: "
+                    f"{name} is {value}, and the simulation in {self.directory.parent} has {saved.get(name)}: "
                     "run it as it was begun, or into another folder"
                 )
-        models = {number: self._load_model(number) for number in saved.models}
-        updates = {(number, thing): self._update(number, thing).read_bytes() for number, thing in saved.updates}
-        return saved.standing, ModelStore(models), updates
 
     def _save_model(self, number: int, models: ModelStore) -> int:
         for file, data in models.files(number).items():

@@ -1,14 +1,12 @@
 """`python -m simulation.worker`: computes clients' updates for the simulation that has started it, and dies with it."""
 
-import os
-from typing import BinaryIO
-
 import msgspec
 
 from components.client.trainer.failures import explain
 from components.client.trainer.local_update import GlobalModel
 from components.client.trainer.parent import die_with_the_parent
 from components.client.trainer.task.loading import TaskError
+from simulation.frames import read, taken_streams, write
 from simulation.local_clients import LocalClients
 from simulation.worker_messages import (
     Answer,
@@ -20,40 +18,19 @@ from simulation.worker_messages import (
     Request,
     Train,
     Unusable,
-    read,
-    write,
 )
 
 
 def main() -> None:
     """Serves requests until there are no more."""
     die_with_the_parent()
-    requests, answers = _take(0, "rb"), _take(1, "wb")
-    os.register_at_fork(after_in_child=lambda: _part(requests, answers))
+    requests, answers = taken_streams()
     decoder = msgspec.msgpack.Decoder(Request)
     worker = _Worker()
     while (data := read(requests)) is not None:
         answer = worker.serve(decoder.decode(data))
         if answer is not None:
             write(answers, answer)
-
-
-def _take(descriptor: int, mode: str) -> BinaryIO:
-    """A stream of this process, out of the reach of a task: what that reads is empty, what it prints is no answer."""
-    taken = os.dup(descriptor)
-    if descriptor:
-        os.dup2(2, descriptor)
-    else:
-        nothing = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(nothing, descriptor)
-        os.close(nothing)
-    return os.fdopen(taken, mode)  # type: ignore[return-value]
-
-
-def _part(requests: BinaryIO, answers: BinaryIO) -> None:
-    """In a process that the task has forked: that this one has ended is seen by the pipe's end."""
-    os.close(requests.fileno())
-    os.close(answers.fileno())
 
 
 class _Worker:

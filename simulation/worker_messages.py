@@ -1,15 +1,10 @@
-"""What a simulation and its workers say to each other: frames of MessagePack over two pipes, one request at a time."""
-
-import struct
-from typing import BinaryIO
+"""What a simulation and its workers say to each other: one request at a time."""
 
 import msgspec
 
 from protocol.messages import Assignment
 from simulation.backend import Done, NotDone, Work
 from simulation.local_clients import Setup
-
-_LENGTH = struct.Struct("<Q")
 
 
 class Begin(msgspec.Struct, frozen=True, tag="begin"):
@@ -61,21 +56,3 @@ Result = Examples | Done | NotDone
 """What comes of a request for one client."""
 
 Answer = Ready | Unusable | Result
-
-
-def write(stream: BinaryIO, message: Request | Answer) -> None:
-    """Says something."""
-    data = msgspec.msgpack.encode(message)
-    stream.write(_LENGTH.pack(len(data)))
-    stream.write(data)
-    stream.flush()
-
-
-def read(stream: BinaryIO) -> bytes | None:
-    """What the other side says next; None if it says no more."""
-    start = stream.read(_LENGTH.size)
-    if len(start) < _LENGTH.size:
-        return None
-    (length,) = _LENGTH.unpack(start)
-    data = stream.read(length)
-    return data if len(data) == length else None

@@ -67,8 +67,8 @@ def simulate(
         given.append(GivenOption(f"--rounds {rounds}", ("rounds",), rounds))
     checked = load(project, given)
 
-    from cli.simulating import Options
     from cli.simulating import simulate as run
+    from cli.simulation_inputs import Options
     from simulation.stopping import SimulationStoppedError
 
     screen = Screen(stderr=as_json)

@@ -57,6 +57,18 @@ _OF_FEDGRASS = (
         "the simulation to go on with is another one",
         ("simulation.saved_state.OtherSimulationError",),
     ),
+    Kind(
+        "invalid_experiment",
+        USAGE,
+        "the file of an experiment, or one of its combinations, is wrong",
+        ("cli.experiments.experiment_file.ExperimentFileError",),
+    ),
+    Kind(
+        "other_runs",
+        USAGE,
+        "an experiment's folder has runs of other settings, data or code",
+        ("cli.experiments.standing.OtherRunsError",),
+    ),
     Kind("invalid_name", USAGE, "no federation or thing can have this name", ("protocol.names.InvalidNameError",)),
     Kind(
         "unknown_federation",
@@ -145,6 +157,7 @@ _OF_FEDGRASS = (
     Kind("no_round_under_way", FAILED, "there is no round to end", ("operations.control.NoRoundError",)),
     Kind("round_under_way", FAILED, "not before the round has ended", ("operations.control.RoundUnderWayError",)),
     Kind("simulation_failed", FAILED, "no round made a model", ("cli.simulating.SimulationFailedError",)),
+    Kind("runs_failed", FAILED, "some runs of an experiment failed", ("cli.experiments.experiment.RunsFailedError",)),
     Kind("workers_failed", FAILED, "processes can't compute", ("simulation.processes.WorkersError",)),
     Kind(
         "not_enough_clients",

@@ -20,9 +20,10 @@ _NEAR = 0.7
 """How alike two words are, from 0 to 1, for one to have been meant by the other."""
 
 
-def checked(raw: Mapping[str, Any], found: list[Problem]) -> dict[str, Any]:
-    """The fields of a federation that can be used, as its structs take them; what can't be is told in `found`."""
-    return _struct(raw, Federation, (), found)
+def checked(raw: Mapping[str, Any], found: list[Problem], kind: type[msgspec.Struct] = Federation) -> dict[str, Any]:
+    """The fields of a federation that can be used, as its structs take them; what can't be is told in `found`. Another
+    `kind` of file is checked by its struct, if it has no fields but those."""
+    return _struct(raw, kind, (), found)
 
 
 def _struct(raw: Any, kind: type[msgspec.Struct], path: Path, found: list[Problem]) -> dict[str, Any]:
@@ -78,7 +79,7 @@ def _tagged(raw: Any, structs: Mapping[Any, type[msgspec.Struct]], path: Path, f
     name = raw.get("name") if isinstance(raw, Mapping) else None
     if isinstance(raw, Mapping) and (not isinstance(name, str) or name not in names):
         given = "is missing" if name is None else shown(name)
-        found.append(Problem((*path, "name"), f"{given}: use one of {', '.join(names)}{_near(str(name), names)}"))
+        found.append(Problem((*path, "name"), f"{given}: use one of {', '.join(names)}{near(str(name), names)}"))
         return None
     if name is None:
         found.append(Problem(path, f"{shown(raw)}: use {{name: ...}} with one of {', '.join(names)}"))
@@ -140,20 +141,21 @@ def _hint(raw: Any, information: inspect.Type) -> str:
         former = FORMER_NAMES.get(raw) if isinstance(raw, str) else None
         if former in information.values:
             return f"; {raw} is now {former}"
-        return _near(str(raw), [str(value) for value in information.values])
+        return near(str(raw), [str(value) for value in information.values])
     return ""
 
 
 def _unknown(name: str, path: Path, known: Iterable[str]) -> str:
-    near = _near(name, known)
-    if not near:
+    hint = near(name, known)
+    if not hint:
         elsewhere = [".".join(other) for other in _paths(Federation, ()) if other[-1] == name.lower()]
-        near = f"; did you mean {' or '.join(elsewhere)}?" if elsewhere else ""
+        hint = f"; did you mean {' or '.join(elsewhere)}?" if elsewhere else ""
     where = ".".join(path) or "federation.yaml"
-    return f"there is no such field in {where}" + (near or "; it has " + ", ".join(known))
+    return f"there is no such field in {where}" + (hint or "; it has " + ", ".join(known))
 
 
-def _near(name: str, known: Iterable[str]) -> str:
+def near(name: str, known: Iterable[str]) -> str:
+    """Which of the known names may have been meant."""
     matches = difflib.get_close_matches(name.lower().replace("-", "_"), list(known), n=1, cutoff=_NEAR)
     return f"; did you mean {matches[0]}?" if matches else ""
 

@@ -98,10 +98,15 @@ class YamlText:
             raise InvalidYamlError(None, "it is nested too deeply") from None
 
     def line_of(self, path: problems.Path) -> int | None:
-        """The line of a field, or of the innermost field around it that the file has."""
+        """The line of a field, or of the innermost field around it that the file has. What a list has goes by its
+        number, from 0."""
         node, line = self._root, None
         for name in path:
             found = None
+            if isinstance(node, SequenceNode) and name.isdigit() and int(name) < len(node.value):
+                node = node.value[int(name)]
+                line = node.start_mark.line + 1
+                continue
             if isinstance(node, MappingNode):
                 found = next(((k, v) for k, v in self._pairs(node) if k.value == name), None)
             if found is None:

@@ -127,9 +127,11 @@ class TrainingProcess:
             log.debug("the training process has ended already")
 
 
-def explain_exit(status: int, kills_before: int | None, kills_after: int | None) -> str:
+def explain_exit(
+    status: int, kills_before: int | None, kills_after: int | None, log: str = "the component's log"
+) -> str:
     """Why a training process ended on its own, as far as its exit status tells, and the numbers of processes that Linux
-    had killed for lack of memory when it started and when it ended."""
+    had killed for lack of memory when it started and when it ended. `log` is where it has written more."""
     if status == -signal.SIGKILL:
         if kills_before is None or kills_after is None:
             return "training process killed (signal 9): out of memory?"
@@ -138,7 +140,7 @@ def explain_exit(status: int, kills_before: int | None, kills_after: int | None)
         return "training process killed (signal 9), and not by Linux for lack of memory"
     if status < 0:
         return f"training process crashed (signal {-status}, {signal.Signals(-status).name})"
-    return f"training process ended with status {status}; the component's log says why"
+    return f"training process ended with status {status}; {log} says why"
 
 
 def memory_kills(vmstat: Path = Path("/proc/vmstat")) -> int | None:

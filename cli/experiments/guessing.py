@@ -1,0 +1,54 @@
+"""How long the runs of an experiment will take: a guess, from a second of the first one. Imports torch."""
+
+import contextlib
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from cli.client_data import ClientData
+from cli.experiments.runs import PlannedRun
+from cli.experiments.work import examples_in
+from cli.initialization import initial_model
+from components.client.trainer.task.loading import load_task
+from simulation.choosing import START_S, update_s
+from simulation.devices import trained_on
+from simulation.held_out import HeldOut
+from simulation.local_clients import Setup
+from simulation.loop import LoopBackend
+from simulation.model_store import initial_files
+
+
+def guess_s(runs: Sequence[PlannedRun], data: ClientData, clients: Mapping[str, int], jobs: int) -> float:
+    """Seconds until all of these runs are done, so many at a time; infinite if the first client of the first run gives
+    no update. `data` is the first run's."""
+    with contextlib.redirect_stdout(sys.stderr):  # what a task prints is no output of ours
+        return _guess_s(runs, data, clients, jobs)
+
+
+def _guess_s(runs: Sequence[PlannedRun], data: ClientData, clients: Mapping[str, int], jobs: int) -> float:
+    first = runs[0]
+    project, settings = first.project, first.project.settings
+    folders = {thing: str(folder) for thing, folder in data.folders.items()}
+    loop = LoopBackend(
+        Setup(task=str(project.task), federation=settings.name, seed=settings.training.seed, folders=folders)
+    )
+    files = initial_files(settings, initial_model(project))
+    one_update_s = update_s(loop, settings, files, data.folders)
+    loaded = [each.examples for each in loop.clients.loaded.values()] or [1]
+    examples = sum(loaded) / len(loaded)
+    an_example_s = one_update_s / trained_on(settings.training, examples)
+    training_s = sum(examples_in(run, clients[run.combination], examples) for run in runs) * an_example_s
+    scored = sum(run.project.settings.rounds / run.options.evaluate_every for run in runs)
+    scoring_s = scored * _score_s(project.task, data.holdout, files["model"], settings.training.seed)
+    return START_S + (training_s + scoring_s) / min(jobs, len(runs))
+
+
+def _score_s(task: Path, holdout: Path | None, model: bytes, seed: int) -> float:
+    if holdout is None:
+        return 0.0
+    held_out = HeldOut(load_task(task), holdout)
+    held_out.score(model, seed)
+    started = time.monotonic()
+    held_out.score(model, seed)
+    return time.monotonic() - started
