@@ -1,7 +1,5 @@
 """How long the runs of an experiment will take: a guess, from a second of the first one. Imports torch."""
 
-import contextlib
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,13 +15,18 @@ from simulation.held_out import HeldOut
 from simulation.local_clients import Setup
 from simulation.loop import LoopBackend
 from simulation.model_store import initial_files
+from simulation.stopping import Stop
 
 
 def guess_s(runs: Sequence[PlannedRun], data: ClientData, clients: Mapping[str, int], jobs: int) -> float:
     """Seconds until all of these runs are done, so many at a time; infinite if the first client of the first run gives
-    no update. `data` is the first run's."""
-    with contextlib.redirect_stdout(sys.stderr):  # what a task prints is no output of ours
-        return _guess_s(runs, data, clients, jobs)
+    no update. `data` is the first run's.
+
+    Raises:
+        SimulationStoppedError: a signal has come.
+    """
+    with Stop() as stop:
+        return stop.work(lambda: _guess_s(runs, data, clients, jobs))
 
 
 def _guess_s(runs: Sequence[PlannedRun], data: ClientData, clients: Mapping[str, int], jobs: int) -> float:

@@ -3,7 +3,6 @@
 What a task loads stays in memory from one run to the next, as long as they have the same clients.
 """
 
-import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -68,7 +67,7 @@ class _Worker:
             self._simulate(request)
         except Exception as error:  # whatever it is: other runs go on
             if kind_of(error) is INTERNAL:
-                traceback.print_exception(error, file=sys.stderr)
+                traceback.print_exception(error)
             return RunFailed(explained(error).message)
         return RunEnded()
 
