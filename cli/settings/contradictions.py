@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
 from cli.plurals import counted
+from cli.settings import meant
 from cli.settings.problems import Problem, shown
 from cloud.averager.round.pacing import pacing_policy_of
 from cloud.averaging.rules import least_updates, rule_of
@@ -40,7 +41,8 @@ def contradictions(settings: Federation, raw: Mapping[str, Any]) -> Iterator[Pro
     try:
         names.check_federation(settings.name)
     except names.InvalidNameError as error:
-        yield Problem(("name",), str(error))
+        other = meant.name(settings.name)
+        yield Problem(("name",), f"{error}; did you mean {other}?" if other else str(error))
     group = settings.thing_group
     if group is not None and not _GROUP.fullmatch(group):
         yield Problem(
@@ -48,10 +50,13 @@ def contradictions(settings: Federation, raw: Mapping[str, Any]) -> Iterator[Pro
         )
     training, pacing = settings.training, settings.pacing
     if training.epochs is None and training.steps is None:
-        yield Problem(("training",), "is without epochs and steps: give one of them")
+        yield Problem(("training",), "is without epochs and steps: give one of them, such as epochs: 1")
     if training.epochs is not None and training.steps is not None:
         both = f"epochs {training.epochs} and steps {training.steps}"
-        yield Problem(("training", "steps"), f"{both}: give either epochs or steps")
+        yield Problem(
+            ("training", "steps"),
+            f"{both}: give either epochs or steps; an epoch is a pass over a device's examples, a step is one batch",
+        )
     yield from _schedule(settings)
     if "interval_s" in pacing_policy_of(pacing.policy).settings and pacing.interval_s == 0:
         yield Problem(("pacing", "interval_s"), f"is 0: {pacing.policy} needs the seconds between rounds")

@@ -3,7 +3,6 @@
 The kinds are those of the structs that the settings become.
 """
 
-import difflib
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from types import UnionType
@@ -12,12 +11,14 @@ from typing import Any, Union, get_args, get_origin
 import msgspec
 from msgspec import inspect
 
+from cli.settings import meant
 from cli.settings.problems import Path, Problem, shown
 from cli.settings.yaml_file import is_number
 from cloud.settings import FORMER_NAMES, Federation, InvalidSettingsError, amount_of
 
-_NEAR = 0.7
-"""How alike two words are, from 0 to 1, for one to have been meant by the other."""
+FILE = "federation.yaml"
+_UNBOUNDED = 2**53
+"""From here on nobody asks how large a number may be."""
 
 
 def checked(raw: Mapping[str, Any], found: list[Problem], kind: type[msgspec.Struct] = Federation) -> dict[str, Any]:
@@ -30,10 +31,10 @@ def _struct(raw: Any, kind: type[msgspec.Struct], path: Path, found: list[Proble
     fields = {field.name: field for field in msgspec.structs.fields(kind)}
     tag = kind.__struct_config__.tag_field
     if not isinstance(raw, Mapping):
-        example = f"{{name: {raw}}}" if tag is not None else f"{{{next(iter(fields))}: ...}}"
-        found.append(Problem(path, f"{shown(raw)}: use fields with values, such as {example}"))
+        found.append(Problem(path, f"{shown(raw)}: use fields with values{_example(raw, fields)}"))
         return {}
     values: dict[str, Any] = {}
+    meant_names = {meant.near(name, fields) for name in raw if name not in fields}
     for name, value in raw.items():
         if name in fields:
             before = len(found)
@@ -45,7 +46,7 @@ def _struct(raw: Any, kind: type[msgspec.Struct], path: Path, found: list[Proble
     found.extend(
         Problem((*path, field.name), f"is missing: use {_allowed(inspect.type_info(field.type))}")
         for field in fields.values()
-        if field.required and field.name not in raw
+        if field.required and field.name not in raw and field.name not in meant_names
     )
     return values
 
@@ -82,9 +83,21 @@ def _tagged(raw: Any, structs: Mapping[Any, type[msgspec.Struct]], path: Path, f
         found.append(Problem((*path, "name"), f"{given}: use one of {', '.join(names)}{near(str(name), names)}"))
         return None
     if name is None:
-        found.append(Problem(path, f"{shown(raw)}: use {{name: ...}} with one of {', '.join(names)}"))
+        wanted = raw if isinstance(raw, str) and raw in names else "..."
+        found.append(Problem(path, f"{shown(raw)}: write {{name: {wanted}}}, with one of {', '.join(names)}"))
         return None
     return {"name": name} | _struct(raw, structs[name], path, found)
+
+
+def _example(raw: Any, fields: Mapping[str, Any]) -> str:
+    """How fields are given, of those that were perhaps meant."""
+    if isinstance(raw, list) and raw and all(isinstance(item, Mapping) for item in raw):
+        return ", without the '-' before each"
+    for name, field in fields.items():
+        information = inspect.type_info(field.type)
+        if isinstance(information, inspect.LiteralType) and raw in information.values:
+            return f": {{{name}: {raw}}}"
+    return f", such as {{{next(iter(fields))}: ...}}"
 
 
 def _first(information: inspect.Type) -> inspect.Type:
@@ -114,6 +127,8 @@ def _allowed(information: inspect.Type) -> str:
 
 
 def _bounds(kind: inspect.IntType | inspect.FloatType) -> str:
+    if kind.le is not None and kind.le >= _UNBOUNDED:
+        return f" from {_bound(kind.ge)}" if kind.ge is not None else ""
     if kind.ge is not None and kind.le is not None:
         return f" from {_bound(kind.ge)} to {_bound(kind.le)}"
     bounds = {"above": kind.gt, "from": kind.ge, "below": kind.lt, "up to": kind.le}
@@ -132,7 +147,11 @@ def _hint(raw: Any, information: inspect.Type) -> str:
         return "; a number stands without quotes"
     if isinstance(raw, str) and takes_numbers and is_number(raw.removesuffix("%")):
         return f"; did you mean {float(raw[:-1]) / 100:g}?" if isinstance(kinds[0], inspect.FloatType) else ""
+    if isinstance(raw, str) and takes_numbers and (meant_number := meant.number(raw)) is not None:
+        return f"; did you mean {meant_number:g}?"
     takes_shares = takes_numbers and any(isinstance(kind, inspect.StrType) for kind in kinds)
+    if isinstance(raw, str) and takes_shares and (share := meant.share(raw)) is not None:
+        return f"; did you mean {share:g}%?"
     if isinstance(raw, float) and 0 < raw < 1 and takes_shares:
         return f"; did you mean {100 * raw:g}%?"
     if isinstance(raw, bool | int | float) and isinstance(kinds[0], inspect.StrType):
@@ -141,23 +160,49 @@ def _hint(raw: Any, information: inspect.Type) -> str:
         former = FORMER_NAMES.get(raw) if isinstance(raw, str) else None
         if former in information.values:
             return f"; {raw} is now {former}"
-        return near(str(raw), [str(value) for value in information.values])
+        values = [str(value) for value in information.values]
+        close = meant.value(str(raw), values)
+        others = [".".join(path) for path, names in _names(Federation, ()) if raw in names]
+        optimizer = f"; as {others[0]} it is {{name: {raw}}}" if others else ""
+        return (f"; did you mean {close}?" if close else "") + optimizer
     return ""
 
 
 def _unknown(name: str, path: Path, known: Iterable[str]) -> str:
-    hint = near(name, known)
-    if not hint:
-        elsewhere = [".".join(other) for other in _paths(Federation, ()) if other[-1] == name.lower()]
-        hint = f"; did you mean {' or '.join(elsewhere)}?" if elsewhere else ""
-    where = ".".join(path) or "federation.yaml"
-    return f"there is no such field in {where}" + (hint or "; it has " + ", ".join(known))
+    where = ".".join(path) or FILE
+    close = meant.near(name, known)
+    if close:
+        return f"there is no such field in {where}; did you mean {close}?"
+    dotted = tuple(name.split("."))
+    paths = list(_paths(Federation, ()))
+    other = meant.elsewhere(name)
+    if dotted in paths and len(dotted) > 1:
+        return (
+            f"there is no such field in {where}; write {dotted[-1]} on a line of its own below {'.'.join(dotted[:-1])}:"
+        )
+    elsewhere = [".".join(each) for each in paths if each[-1] == name.lower()] or ([other] if other else [])
+    if elsewhere:
+        margin = ", at the left margin" if elsewhere == [name.lower()] else ""
+        return f"there is no such field in {where}; did you mean {' or '.join(elsewhere)}{margin}?"
+    return f"there is no such field in {where}; it has {', '.join(known)}"
 
 
 def near(name: str, known: Iterable[str]) -> str:
     """Which of the known names may have been meant."""
-    matches = difflib.get_close_matches(name.lower().replace("-", "_"), list(known), n=1, cutoff=_NEAR)
-    return f"; did you mean {matches[0]}?" if matches else ""
+    close = meant.near(name, known)
+    return f"; did you mean {close}?" if close else ""
+
+
+def _names(kind: type[msgspec.Struct], path: Path) -> Iterator[tuple[Path, list[str]]]:
+    """The names of kinds that are told apart by them, where these can be chosen."""
+    for field in msgspec.structs.fields(kind):
+        structs = _structs(field.type)
+        tags = [str(struct.__struct_config__.tag) for struct in structs if struct.__struct_config__.tag is not None]
+        if tags:
+            yield (*path, field.name), tags
+        for struct in structs:
+            if struct.__struct_config__.tag is None:
+                yield from _names(struct, (*path, field.name))
 
 
 def _paths(kind: type[msgspec.Struct], path: Path) -> Iterator[Path]:

@@ -29,7 +29,9 @@ def validate(raw: Any) -> tuple[Federation | None, list[Problem]]:
     another."""
     if not isinstance(raw, Mapping):
         return None, [
-            Problem((), f"{shown(raw)}: federation settings are fields with values: name, training, rounds, ...")
+            Problem(
+                (), f"{shown(raw)}: federation settings are fields with values, such as name: my-federation{_hint(raw)}"
+            )
         ]
     found: list[Problem] = []
     values = checked(raw, found)
@@ -39,3 +41,9 @@ def validate(raw: Any) -> tuple[Federation | None, list[Problem]]:
         if not found:
             return settings, []
     return None, found
+
+
+def _hint(raw: Any) -> str:
+    if isinstance(raw, list):
+        return ", each on its line, without the '-' before it"
+    return ": a colon and a space stand between them" if isinstance(raw, str) and "=" in raw else ""

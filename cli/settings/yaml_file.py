@@ -18,6 +18,8 @@ _INTEGER = re.compile(r"[-+]?[0-9][0-9_]*")
 _SPECIAL = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9][0-9_]*|[0-9][0-9_]*(?:\.[0-9_]*)?)(?:[eE][-+]?[0-9]+)?")
 _NOTHING = re.compile(r"[ \t]*[#\r\n\0]")
+_HARD_SPACE = re.compile(r"^[ \t]*[\u00a0\u2007\u202f]", re.MULTILINE)
+_NO_SPACE = re.compile(r"[ ]*\w+(?::|[ ]*=)[^\s/]")
 _LONGEST_NUMBER = 100
 _KEPT_TAGS = ("bool", "null", "merge")
 
@@ -86,6 +88,9 @@ class YamlText:
         self._open: set[int] = set()
         self._found: dict[int, list[tuple[ScalarNode, Node]]] = {}
         text = _decoded(content)
+        if (hard := _HARD_SPACE.search(text)) is not None:
+            line = text.count("\n", 0, hard.end()) + 1
+            raise InvalidYamlError(line, "it begins with a no-break space: type plain spaces in its place")
         try:
             self._root = _Loader(text).get_single_node()
             self.value: Any = None if self._root is None else self._value(self._root)
@@ -93,7 +98,10 @@ class YamlText:
             line = text.count("\n", 0, error.position) + 1
             raise InvalidYamlError(line, f"the character {chr(error.character)!a} can't be in YAML") from error
         except yaml.MarkedYAMLError as error:
-            raise _error(error.problem_mark or error.context_mark, _explained(error)) from error
+            mark = _mark(error)
+            if mark is not None and (above := _without_space(text, mark.line)) is not None:
+                raise InvalidYamlError(above, _COLON) from error
+            raise _error(mark, _explained(error)) from error
         except RecursionError:
             raise InvalidYamlError(None, "it is nested too deeply") from None
 
@@ -196,13 +204,43 @@ def _decoded(content: bytes) -> str:
         raise InvalidYamlError(line, "it is not in UTF-8: save it in this encoding") from error
 
 
+_COLON = "a colon and a space stand between a field and its value, as in rounds: 3"
+_TOLD = {
+    "\\t": "a tab: YAML is indented by spaces",
+    "could not find expected ':'": _COLON,
+    "expected <block end>": "it is indented otherwise than the lines above: fields that belong together begin in the "
+    "same column",
+    "mapping values are not allowed here": "a field begins in the middle of something: indent the line as those above, "
+    "and put a text that has a colon in it into quotes",
+    "expected ',' or '}'": "a { is not closed by a }, or a comma is missing",
+    "expected ',' or ']'": "a [ is not closed by a ], or a comma is missing",
+    "found unexpected end of stream": "a quote is not closed",
+    "that cannot start any token": "a text that begins with %, @ or ` needs quotes; a share is written 80%",
+    "but found another document": "another document begins: a file holds one federation",
+}
+"""What PyYAML says, and what that means."""
+
+_AT_ITS_BEGINNING = ("could not find expected ':'", "expected ',' or", "found unexpected end of stream")
+"""Of these, the mistake is where something began, not where it was noticed."""
+
+
 def _explained(error: yaml.MarkedYAMLError) -> str:
     problem = error.problem or error.context or "it is no YAML"
-    if "\\t" in problem:
-        return "a tab: YAML is indented by spaces"
-    if problem == "but found another document":
-        return "another document begins: a file holds one federation"
+    told = next((text for part, text in _TOLD.items() if part in problem), None)
+    if told is not None:
+        return told
     return f"{error.context}: {problem}" if error.context and error.context != problem else problem
+
+
+def _without_space(text: str, line: int) -> int | None:
+    """The line above this one (counted from 0), counted from 1, if it has a field without a space before its value."""
+    above = text.splitlines()[:line]
+    return line if above and _NO_SPACE.match(above[-1]) else None
+
+
+def _mark(error: yaml.MarkedYAMLError) -> yaml.Mark | None:
+    begins = any(part in (error.problem or "") for part in _AT_ITS_BEGINNING)
+    return (error.context_mark if begins else None) or error.problem_mark or error.context_mark
 
 
 def _error(mark: yaml.Mark | None, text: str) -> InvalidYamlError:
