@@ -24,6 +24,22 @@ LARGE_BYTES = 20_000_000
 
 _LISTED = 30
 
+_SECRET_NAMES = (
+    "id_rsa",
+    "id_ecdsa",
+    "id_ed25519",
+    "*.env",
+    "credentials*",
+    "secret*",
+    "*.p12",
+    "*.pfx",
+    "kaggle.json",
+)
+_SECRET = re.compile(
+    rb"-----BEGIN [A-Z ]*PRIVATE KEY-----|\bAKIA[0-9A-Z]{16}\b|aws_secret_access_key\s*[=:]", re.IGNORECASE
+)
+_READ_BYTES = 100_000
+
 _LEFT_OUT = {
     "hidden": (".*",),
     "compiled by Python": ("__pycache__", "*.pyc", "*.pyo"),
@@ -94,16 +110,33 @@ class BuildError(Exception):
 
 
 class TaskFolderError(BuildError):
-    """The task directory is not one that a device could use."""
+    """The task directory is not one that a device could use. `text` is without the file and its line, where it concerns
+    one."""
+
+    def __init__(self, text: str, file: Path | None = None, line: int | None = None) -> None:
+        place = "" if file is None else f"{file}: " if line is None else f"{file}:{line}: "
+        super().__init__(place + text)
+        self.text = text
+        self.file = file
+        self.line = line
+
+
+class Warned(NamedTuple):
+    """What should perhaps not go to devices, by its name in the folder, and what to do about it."""
+
+    name: str
+    text: str
+    remedy: str
 
 
 class TaskFolder(NamedTuple):
-    """What was found: the files of task.zip and those that become artifacts beside it, by their names there; and what
-    stays behind, by its path in the folder, with the reason."""
+    """What was found: the files of task.zip and those that become artifacts beside it, by their names there; what stays
+    behind, by its path in the folder, with the reason; and the names of what task.py imports, itself included."""
 
     packed: dict[str, Path]
     data: dict[str, Path]
     left_out: dict[str, str]
+    imported: frozenset[str] = frozenset()
 
     def report(self) -> Iterator[str]:
         """What goes to devices, with its size, and what does not: lines to be read."""
@@ -119,8 +152,25 @@ class TaskFolder(NamedTuple):
             yield f"       left out  {printable(name)}: {reason}"
         if len(self.left_out) > _LISTED:
             yield f"       left out  {len(self.left_out) - _LISTED} more"
+        for warned in self.warnings():
+            yield f"warning: {printable(warned.name)}: {warned.text}; {warned.remedy}"
+
+    def warnings(self) -> Iterator[Warned]:
+        """What goes along, and perhaps should not."""
+        files = {**self.packed, **self.data}
+        sizes = {name: file.stat().st_size for name, file in files.items()}
+        total = sum(sizes.values())
         if total > LARGE_BYTES:
-            yield f"warning: {total / 1e6:,.0f} MB are much for a task, which each device downloads"
+            largest = max(sizes, key=lambda name: sizes[name])
+            yield Warned(
+                largest,
+                f"the task has {total / 1e6:,.0f} MB, of which this is the most, and each device downloads it",
+                "keep a client's data out of the task's folder: a device has its own, and load_data is told where",
+            )
+        for name, file in files.items():
+            reason = _secret(name, file, sizes[name])
+            if reason is not None:
+                yield Warned(name, f"it {reason}, and would be published to all devices", "move it out of the folder")
 
 
 def inspect_folder(task: Path) -> TaskFolder:
@@ -138,8 +188,8 @@ def inspect_folder(task: Path) -> TaskFolder:
         list(root.iterdir())
     except OSError as error:
         raise TaskFolderError(f"{task} cannot be read: {error.strerror}") from error
-    found = TaskFolder({}, {}, {})
     imported = _imported(root)
+    found = TaskFolder({}, {}, {}, frozenset(imported))
     for name in sorted(imported):
         if name.startswith("data/"):
             raise TaskFolderError(f"{root / name} is imported, and data/ is for files that are no code: move it")
@@ -150,6 +200,16 @@ def inspect_folder(task: Path) -> TaskFolder:
                 raise TaskFolderError(f"{root / name} is imported, and can't go along: {reason}")
     _check_names(root, found.packed, imported)
     return found
+
+
+def _secret(name: str, file: Path, size: int) -> str | None:
+    """What about a file looks like something that nobody else should have."""
+    last = name.rpartition("/")[2].lower()
+    if any(fnmatch.fnmatchcase(last, pattern) for pattern in _SECRET_NAMES):
+        return "is named like a secret"
+    if size <= _READ_BYTES and _SECRET.search(file.read_bytes()):
+        return "holds what looks like a key"
+    return None
 
 
 def _walk(root: Path, folder: Path, imported: set[str], around: tuple[Path, ...], found: TaskFolder) -> None:
@@ -285,11 +345,10 @@ def _parsed(file: Path) -> ast.Module:
         compile(source, str(file), "exec", dont_inherit=True)
         return ast.parse(source)
     except SyntaxError as error:
-        place = f"{file}:{error.lineno}" if error.lineno else str(file)
         version = f"{sys.version_info[0]}.{sys.version_info[1]}"
-        raise TaskFolderError(f"{place}: {error.msg} (as Python {version} reads it)") from error
+        raise TaskFolderError(f"{error.msg} (as Python {version} reads it)", file, error.lineno or None) from error
     except (OSError, ValueError) as error:  # ValueError is a null byte, before Python 3.12
-        raise TaskFolderError(f"{file}: {error}") from error
+        raise TaskFolderError(str(error), file) from error
 
 
 def _modules(tree: ast.Module, name: PurePosixPath) -> Iterator[tuple[str, ...]]:

@@ -359,7 +359,23 @@ def test_a_large_task_is_warned_of(folder: Path, monkeypatch: pytest.MonkeyPatch
     assert "warning" not in "\n".join(inspect_folder(folder).report())
     with (folder / "weights.bin").open("wb") as file:
         file.truncate(task_folder.LARGE_BYTES + 1)
-    assert list(inspect_folder(folder).report())[-1].startswith("warning: 20 MB are much")
+    assert list(inspect_folder(folder).report())[-1].startswith("warning: weights.bin: the task has 20 MB")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("id_rsa", ""),
+        ("prod.env", "X=1"),
+        ("Credentials.json", "{}"),
+        ("notes.txt", "-----BEGIN RSA PRIVATE KEY-----\n"),
+        ("upload.py", "KEY = 'AKIAABCDEFGHIJKLMNOP'\n"),
+        ("config.ini", "aws_secret_access_key = x\n"),
+    ],
+)
+def test_what_looks_like_a_secret_is_warned_of(folder: Path, name: str, content: str) -> None:
+    (folder / name).write_text(content)
+    assert [warned.name for warned in inspect_folder(folder).warnings()] == [name]
 
 
 def test_names_cannot_forge_lines_of_the_list(folder: Path) -> None:
