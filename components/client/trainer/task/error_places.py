@@ -3,6 +3,7 @@
 import re
 import traceback
 from pathlib import Path
+from typing import NamedTuple
 
 _HEAD = "Traceback (most recent call last):\n"
 _FRAME = re.compile(r'^ *File "([^"]+)", line (\d+)', re.MULTILINE)
@@ -17,6 +18,21 @@ _LIBRARIES = ("site-packages", "dist-packages")
 _LONGEST = 2000
 
 
+class Place(NamedTuple):
+    """A line of the task: its file, as named in the task's folder, and the number."""
+
+    file: str
+    line: int | None
+
+    def __str__(self) -> str:
+        return self.file if self.line is None else f"{self.file}, line {self.line}"
+
+
+def place_of(error: BaseException, root: Path) -> Place | None:
+    """The last line of the task in `root` that had a part in an exception, or in one that it came from."""
+    return _place(error, root, set())
+
+
 def describe(error: BaseException, root: Path) -> str:
     """An exception on one line, with the last line of the task in `root`, a folder or zip file, that had a part in it;
     then the one that it was raised from, if the task says so. A long text is cut in its middle."""
@@ -29,7 +45,7 @@ def _describe(error: BaseException, root: Path, seen: set[int]) -> str:
     if isinstance(error, BaseExceptionGroup):
         first = _describe(error.exceptions[0], root, seen)
         return f"{type(error).__name__}: {error.message}, {len(error.exceptions)} in all, the first one {first}"
-    place = _place(error, root, set())
+    place = place_of(error, root)
     told = f"{_told(error, root)} ({place})" if place else _told(error, root)
     if isinstance(error, ModuleNotFoundError):
         told += "; a package that devices lack goes into requirements.txt beside task.py"
@@ -58,19 +74,19 @@ def _text(error: BaseException) -> str:
         return "<its text cannot be had>"
 
 
-def _place(error: BaseException, root: Path, seen: set[int]) -> str | None:
+def _place(error: BaseException, root: Path, seen: set[int]) -> Place | None:
     seen.add(id(error))
     if isinstance(error, SyntaxError) and error.filename:
         name = _name(error.filename, root)
         if name is not None:
-            return f"{name}, line {error.lineno}" if error.lineno else name
+            return Place(name, error.lineno or None)
     told = f"{_text(error)}\n{'' if error.__cause__ is None else _text(error.__cause__)}"
     frames = [(file, int(line)) for file, line in _FRAME.findall(told)] if _HEAD in told else []
     frames = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)] + frames
     for file, line in reversed(frames):
         name = _name(file, root)
         if name is not None:
-            return f"{name}, line {line}"
+            return Place(name, line)
     before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     return None if before is None or id(before) in seen else _place(before, root, seen)
 

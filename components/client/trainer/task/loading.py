@@ -43,6 +43,14 @@ class TaskError(Exception):
     """The user's task is missing something, gives something that it should not, or raised an exception."""
 
 
+class WrongResultError(TaskError):
+    """A function of the task returned a `result` of another type than it has to."""
+
+    def __init__(self, text: str, result: object) -> None:
+        super().__init__(text)
+        self.result = result
+
+
 class Task:
     """A user's task. Each method calls the function of its name, or does the default. `root` is the directory or zip
     file of its code, `sha256` is that of its code; `entered` is called with "train() of task.py" before that is called.
@@ -200,8 +208,9 @@ class Task:
             if os.getpid() != self._process:
                 os._exit(0)  # a process that the task has forked, and lets return: the round is not its own
         if not isinstance(result, expected):
-            raise TaskError(
-                f"{name}() of {self._file.name} returned {type(result).__name__}, it has to return {expected.__name__}"
+            raise WrongResultError(
+                f"{name}() of {self._file.name} returned {type(result).__name__}, it has to return {expected.__name__}",
+                result,
             )
         return result
 
