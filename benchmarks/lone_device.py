@@ -11,6 +11,7 @@ import msgspec
 import psutil
 
 from cli import digits
+from cli.checking.checks import check_loaded
 from cli.datasets import idx
 from cli.demo import build_component, init_federation
 from cli.project import Project
@@ -63,7 +64,7 @@ class LoneDevice:
             data = self._sandbox.path / "digits"
             idx.write(data, "train", digits.packaged().train)
             component = build_component(self._project, self._sandbox.path / "greengrass-build")
-            init_federation(self._project, self._sandbox)
+            init_federation(self._project, self._sandbox, check_loaded(self._project).model)
             fleet = stack.enter_context(
                 self._sandbox.fleet(
                     component, self._project.settings, {THING: data}, [self._nucleus], **self._configuration

@@ -4,26 +4,24 @@ import contextlib
 import functools
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import msgspec
-import yaml
-
 from cli import chaos as chaotic
+from cli import initialization, preflight
 from cli.chaos import NotSurvivedError
+from cli.checking.checks import check_loaded
+from cli.checking.findings import lines_of
 from cli.client_data import clients_of, clients_of_digits
 from cli.demo_failures import verdict
 from cli.display import Display
 from cli.outcome import Outcome
 from cli.plurals import counted
 from cli.project import Project, ProjectError, load
-from cli.relaying import relay
 from cli.screen import LogFormatter, Screen
 from cli.settings.contradictions import fleet_contradictions
 from cli.settings.problems import told
-from cloud.settings import Federation
 from components import build
 from sandbox.chaos import Chaos
 from sandbox.federated_run import (
@@ -37,7 +35,7 @@ from sandbox.federated_run import (
 )
 from sandbox.fleet import BuiltComponent
 from sandbox.nucleus.personality import CLASSIC, Personality
-from sandbox.sandbox import Sandbox
+from sandbox.sandbox import STACK, Sandbox
 from sandbox.scoring import Scorer
 from sandbox.scratch import Scratch
 
@@ -128,12 +126,11 @@ def run(
             folders, holdout = clients_of_digits(clients=devices, split=split, seed=seed, scratch=shards)
         else:
             folders, holdout = clients_of(data, clients=devices, split=split, seed=seed, scratch=shards)
-        display.say("trying task.py out on the data of one device")
+        display.say("trying task.py out on the data of the devices")
         (temporary := scratch / "scoring").mkdir()
-        first = next(iter(folders.values()))
-        scorer = stack.enter_context(
-            Scorer(project.task, first, holdout or first, temporary, project.settings.training.seed)
-        )
+        model = tried_out(project, folders, display.screen.line)
+        held_out = holdout or next(iter(folders.values()))
+        scorer = stack.enter_context(Scorer(project.task, held_out, temporary, project.settings.training.seed))
         display.say("starting the embedded AWS and deploying the functions to it")
         fault = chaos.on_request if chaos else None
         sandbox = stack.enter_context(
@@ -144,12 +141,11 @@ def run(
         with ThreadPoolExecutor(1) as beside:
             display.say(f"registering {counted(devices, 'device')} and starting a nucleus on each")
             if project.settings.thing_group is None:
-                made = beside.submit(init_federation, project, sandbox)
+                made = beside.submit(init_federation, project, sandbox, model)
                 fleet = stack.enter_context(devices_come)
             else:  # whose things are counted when the federation is made
                 fleet = stack.enter_context(devices_come)
-                made = beside.submit(init_federation, project, sandbox)
-            display.say("making the initial model")
+                made = beside.submit(init_federation, project, sandbox, model)
             made.result()
         operations = sandbox.operations
         display.say("waiting for every device to say hello")
@@ -188,6 +184,19 @@ def run(
     )
 
 
+def tried_out(project: Project, clients: Mapping[str, Path], tell: Callable[[str], None]) -> bytes:
+    """The model that the federation starts with, when a check has found no errors; `tell` is called with its warnings.
+
+    Raises:
+        CheckFailedError: there are errors; the text has all of them.
+    """
+    checked = check_loaded(project, lambda _: clients)
+    for finding in checked.findings:
+        for line in lines_of(finding):
+            tell(line)
+    return checked.model
+
+
 def build_component(project: Project, output: Path, tell: Callable[[str], None] = lambda _: None) -> BuiltComponent:
     """The component with the project's task, as GDK builds it. `tell` is called with lines on what is in it.
 
@@ -200,21 +209,12 @@ def build_component(project: Project, output: Path, tell: Callable[[str], None] 
     return BuiltComponent(built.recipe, built.artifacts)
 
 
-def init_federation(project: Project, sandbox: Sandbox) -> None:
-    """`fedgrass init`, as a user does it; in a process of its own, as it needs torch.
+def init_federation(project: Project, sandbox: Sandbox, model: bytes) -> None:
+    """What `fedgrass init` does after its check, which has given the model.
 
     Raises:
-        RelayedError: the federation could not be made.
+        NotReadyError: the deployment does not have what it needs; the text says what.
     """
-    directory = sandbox.path / "federation"
-    directory.mkdir()
-    bare = Federation(name=project.settings.name, training=project.settings.training)
-    given = {name: getattr(project.settings, name) for name in Federation.__struct_fields__}
-    settings = {name: msgspec.to_builtins(value) for name, value in given.items() if value != getattr(bare, name)}
-    settings |= msgspec.to_builtins({"name": bare.name, "training": bare.training, "task": str(project.task)})
-    if project.settings.initial_model is not None:
-        settings["initial_model"] = str((project.directory / project.settings.initial_model).resolve())
-    (directory / "federation.yaml").write_text(yaml.safe_dump(settings))
-    for content in project.policies.values():
-        (directory / "policies.py").write_bytes(content)
-    relay("init", str(directory), environment=sandbox.aws.environment)
+    with contextlib.suppress(preflight.UnknownGroupError):  # there is time until the start
+        preflight.check(sandbox.aws.client, STACK, project.settings, project.policies.get(project.settings.name))
+    initialization.create(sandbox.operations, project, model)

@@ -79,11 +79,14 @@ def load(path: Path, options: Sequence[GivenOption] = (), **changes: Any) -> Pro
     try:
         task_folder.inspect_folder(project.task)
     except TaskFolderError as error:
-        raise ProjectError(Fault(project.path, line_of_field(project.path, ("task",)), f"task: {error}")) from error
+        option, text = option_of(("task",), options), f"task: {error}"
+        if option is not None:
+            raise ProjectError(printable(f"{option}: {text}")) from error
+        raise ProjectError(Fault(project.path, line_of_field(project.path, ("task",)), text)) from error
     try:
         task_requirements.read(project.task)
     except TaskRequirementsError as error:
-        raise ProjectError("\n".join(map(printable, str(error).splitlines()))) from error
+        raise ProjectError(*(Fault(error.path, line, text) for line, text in error.problems)) from error
     return project
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 SECTIONS: dict[str, dict[str, str]] = {
     "On this machine": {
         "new": "cli.commands.new",
+        "check": "cli.commands.check",
         "split": "cli.commands.split",
         "demo": "cli.commands.local",
         "simulate": "cli.commands.simulate",

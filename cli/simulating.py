@@ -1,5 +1,6 @@
 """`fedgrass simulate`: what is to be simulated, by which backend, and what is said of it."""
 
+import itertools
 import os
 import time
 from collections import Counter
@@ -8,8 +9,10 @@ from pathlib import Path
 
 import msgspec
 
+from cli.checking.checks import check_loaded_by
+from cli.checking.findings import lines_of
+from cli.checking.trial_here import TrialHere
 from cli.errors.kind import ResultError
-from cli.initialization import initial_model
 from cli.plurals import counted
 from cli.project import Project
 from cli.screen import Screen
@@ -49,15 +52,16 @@ def simulate(project: Project, options: Options, screen: Screen) -> Simulated:
     """Simulates the federation, into the run folder; says each round on the screen.
 
     Raises:
-        ProjectError, ClientDataError, DevicesError: what is to be simulated is wrong.
+        ProjectError, ClientDataError, DevicesError, CheckFailedError: what is to be simulated is wrong.
         SimulationFailedError: see there.
         SimulationStoppedError: a signal has come.
     """
     with Stop() as stop, Scratch() as scratch:
         data = data_of(project, options, scratch.path / "data")
         run = run_of(project, options, data, identity_of(project, options))
+        model = stop.work(lambda: _tried_out(project, data.folders, scratch.path, screen))
         screen.line(f"simulating {project.settings.name} with {counted(len(data.folders), 'client')}")
-        files = stop.work(lambda: initial_files(project.settings, initial_model(project)))
+        files = initial_files(project.settings, model)
         backend = stop.work(lambda: _backend(project, options, data.folders, files, screen))
         try:
             score = _score(project, data.holdout, options.evaluate_every, stop)
@@ -70,6 +74,16 @@ def simulate(project: Project, options: Options, screen: Screen) -> Simulated:
             f"no round made a model: {teller.reason}", Simulated(run=str(options.out), summary=summary)
         )
     return Simulated(run=str(options.out), summary=summary)
+
+
+def _tried_out(project: Project, folders: Mapping[str, Path], scratch: Path, screen: Screen) -> bytes:
+    """The model to begin with, when a check of the project with the first client's data has found no errors."""
+    first = dict(itertools.islice(folders.items(), 1))
+    checked = check_loaded_by(TrialHere(scratch), project, lambda _: first)
+    for finding in checked.findings:
+        for line in lines_of(finding):
+            screen.line(line)
+    return checked.model
 
 
 def _backend(

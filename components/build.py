@@ -21,6 +21,7 @@ if not __package__:  # run as a script, which finds what lies beside it only
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from components import task_folder, task_requirements
+from components.task_check import is_faulty
 from components.task_folder import ARTIFACT_NAME, BuildError, TaskFolderError
 from components.text import printable
 
@@ -259,6 +260,11 @@ def _parser() -> argparse.ArgumentParser:
         default=Path("greengrass-build"),
         help="where recipes/ and artifacts/ are made (default: greengrass-build, where GDK expects them)",
     )
+    parser.add_argument(
+        "--no-check",
+        action="store_true",
+        help="build without trying the task out (default: fedgrass check is called first, where there is one)",
+    )
     return parser
 
 
@@ -266,6 +272,10 @@ def main() -> int:
     """The command line; returns the exit status."""
     arguments = _parser().parse_args()
     try:
+        task = arguments.task or read_config(Path()).task
+        if task is not None and not arguments.no_check and is_faulty(task):
+            sys.stderr.write("build.py: nothing was built, as the task has errors; --no-check builds it nevertheless\n")
+            return 1
         built = build(Path(), arguments.output, arguments.task)
     except BuildError as error:
         sys.stderr.write(f"build.py: {printable(str(error))}\n")

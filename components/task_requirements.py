@@ -23,7 +23,14 @@ _COMMENT = re.compile(r"(^|\s)#.*")
 
 
 class TaskRequirementsError(BuildError):
-    """A task's requirements.txt has something that devices could not install; the text names the lines."""
+    """A task's requirements.txt has something that devices could not install; the text names the lines, `problems` are
+    these, each with what is wrong there."""
+
+    def __init__(self, path: Path, problems: list[tuple[int | None, str]], remedy: str = "") -> None:
+        places = [(f"{path}:{line}" if line else f"{path}", told) for line, told in problems]
+        super().__init__("\n".join([*(f"{place}: {told}" for place, told in places), *([remedy] if remedy else [])]))
+        self.path = path
+        self.problems = problems
 
 
 class Requirement(NamedTuple):
@@ -63,11 +70,11 @@ def read(task: Path) -> list[Requirement]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise TaskRequirementsError(f"{path} can't be read: {error}") from error
+        raise TaskRequirementsError(path, [(None, f"it can't be read: {error}")]) from error
     runtime: dict[str, set[str]] = {}
     for one in _parsed(RUNTIME.read_text(encoding="utf-8"), []):
         runtime.setdefault(one.key, set()).add(one.version)
-    problems: list[tuple[int, str]] = []
+    problems: list[tuple[int | None, str]] = []
     found: dict[str, list[Requirement]] = {}
     for requirement in _parsed(text, problems):
         versions, others = runtime.get(requirement.key), found.setdefault(requirement.key, [])
@@ -79,7 +86,7 @@ def read(task: Path) -> list[Requirement]:
         elif versions is None:
             others.append(requirement)
     if problems:
-        raise TaskRequirementsError("\n".join(f"{path}:{line}: {told}" for line, told in problems))
+        raise TaskRequirementsError(path, problems)
     return [requirement for same in found.values() for requirement in same]
 
 
@@ -95,13 +102,14 @@ def with_those_of(task: Path) -> str:
     path = task / FILE_NAME
     if unhashed := [one for one in requirements if not one.hashes]:
         raise TaskRequirementsError(
-            "\n".join(f"{path}:{one.line}: {one.pinned} has no hash" for one in unhashed)
-            + f"\nwrite the hashes by: .venv/bin/python -m components.runtime.hash_requirements {path}"
+            path,
+            [(one.line, f"{one.pinned} has no hash") for one in unhashed],
+            f"write the hashes by: .venv/bin/python -m components.runtime.hash_requirements {path}",
         )
     return runtime + "# of the task\n" + "".join(f"{one.text()}\n" for one in requirements)
 
 
-def _parsed(text: str, problems: list[tuple[int, str]]) -> Iterator[Requirement]:
+def _parsed(text: str, problems: list[tuple[int | None, str]]) -> Iterator[Requirement]:
     for number, line in _joined(text):
         hashes, asked = tuple(sorted(_HASH.findall(line))), _HASH.sub("", line)
         named, _, marker = (part.strip() for part in asked.partition(";"))

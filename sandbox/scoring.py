@@ -1,9 +1,9 @@
-"""Tries a task out on one device's data, and scores global models on data that no client has: in a process of its own,
-since that needs torch, the sandbox doesn't, and a task may do what it likes to its process.
+"""Scores global models on data that no client has: in a process of its own, since that needs torch, the sandbox
+doesn't, and a task may do what it likes to its process.
 
-Run as `python -m sandbox.scoring TASK DEVICE'S-DATA HELD-OUT-DATA SEED`. It says on its standard output, in lines of
-JSON, {"step": "..."} before each step, {"ready": true} when the task has been tried out, and then for each line
-{"model": path} on its standard input {"metrics": {...}}; or {"error": "..."}.
+Run as `python -m sandbox.scoring TASK HELD-OUT-DATA SEED`. It says on its standard output, in lines of JSON, {"step":
+"..."} before each step, {"ready": true} when the data is loaded, and then for each line {"model": path} on its standard
+input {"metrics": {...}}; or {"error": "..."}.
 """
 
 import os
@@ -44,29 +44,25 @@ class _Answer(msgspec.Struct):
 
 
 class Scorer:
-    """The process, for the time of a `with` block, which begins when the task has been tried out. `score` answers calls
-    one at a time.
-
-    Raises:
-        ScoringError: on entering: the task doesn't load, has no model, can't read a device's data or the held-out data,
-            or takes longer for one of that than `limit_s`; the text says what, and where. `temporary` is a directory
-            for the task's temporary files, `seed` the federation's: what of a model does not travel is made with it.
+    """The process, for the time of a `with` block. It prepares itself meanwhile; `score` answers calls one at a time.
+    `temporary` is a directory for the task's temporary files, `seed` the federation's: what of a model does not travel
+    is made with it. No step may take longer than `limit_s`.
     """
 
     def __init__(
         self,
         task: Path,
-        device_data: Path,
         held_out: Path,
         temporary: Path,
         seed: int = 0,
         limit_s: float = STEP_LIMIT_S,
     ) -> None:
-        arguments = map(str, (task, device_data, held_out, seed))
+        arguments = map(str, (task, held_out, seed))
         self._command = [sys.executable, "-m", "sandbox.scoring", *arguments]
         self._temporary = temporary
         self._limit_s = limit_s
         self._step = "the start of Python"
+        self._is_ready = False
 
     def __enter__(self) -> Self:
         self._output = tempfile.TemporaryFile()
@@ -81,11 +77,6 @@ class Scorer:
         self._answers: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._reader = threading.Thread(target=self._read, name="scoring", daemon=True)
         self._reader.start()
-        try:
-            self._answer()
-        except BaseException:
-            self._end()
-            raise
         return self
 
     def __exit__(
@@ -97,8 +88,12 @@ class Scorer:
         """The metrics that the task's evaluate gives; None is one that is not finite.
 
         Raises:
-            ScoringError: it gives none, or not within the limit; the text says why.
+            ScoringError: it gives none, or not within the limit; or the task does not load, has no model, or can't
+                read the data; the text says what, and where.
         """
+        if not self._is_ready:
+            self._answer()
+            self._is_ready = True
         assert self._process.stdin is not None  # noqa: S101 - it is a pipe
         try:
             self._process.stdin.write(msgspec.json.encode(_Request(str(model))) + b"\n")
@@ -166,14 +161,12 @@ def main() -> None:
     from fedgrass.task import Client
     from protocol.tensors import InvalidTensorsError, parse_header
 
-    path, device_data, held_out = map(Path, sys.argv[1:4])
+    path, held_out = map(Path, sys.argv[1:3])
     client = Client(thing="scorer", federation="scorer")
     try:
         task = load_task(path, lambda step: say(_Answer(step=step)))
-        seed = int(sys.argv[4])
-        task.validate(task.build_model(seed), task.load_data(device_data, client))
         data = task.load_data(held_out, client)
-        network = task.build_model(seed)
+        network = task.build_model(int(sys.argv[3]))
     except TaskError as error:
         say_error(error)
         return

@@ -27,12 +27,13 @@ MAY_IMPORT = {
     "reporting": {"cloud", "protocol"},
     "simulation": {"reporting", "components", "cloud", "fedgrass", "protocol"},
     "sandbox": {"reporting", "operations", "components", "cloud", "fedgrass", "protocol"},
-    "cli": {"sandbox", "simulation", "reporting", "operations", "components", "cloud", "protocol"},
+    "cli": {"sandbox", "simulation", "reporting", "operations", "components", "cloud", "fedgrass", "protocol"},
     "trials": {"cli", "sandbox", "reporting", "operations", "components", "cloud", "fedgrass", "protocol"},
     "benchmarks": {"cli", "sandbox", "simulation", "reporting", "operations", *_BELOW},
     "tests": {"cli", "sandbox", "simulation", "reporting", "operations", *_BELOW},
     "tests.trials": {"trials"},
     "tests.benchmarks": {"benchmarks"},
+    "tests.cli.checking": {"benchmarks", "trials"},
 }
 """A room, or a part of one, and which others it may import beside what all of it may."""
 

@@ -12,9 +12,10 @@ import torch
 
 from benchmarks.simulators.cases import PROJECT, client_folders
 from benchmarks.simulators.plain import accuracy
-from cli.initialization import initial_model
+from cli.initial_model import initial_model
 from cli.project import load
 from components.client.trainer.model.state_dict import views
+from components.client.trainer.task.loading import load_task
 from protocol.tensors import parse_header
 from simulation.devices import Fleet
 from simulation.local_clients import Setup
@@ -38,7 +39,7 @@ class Ours:
         settings = self._project.settings
         setup = Setup(task=str(directory / PROJECT), federation=settings.name, seed=0, folders=self._folders)
         self._backend: Backend = VectorizedBackend(setup, threads, self._refuse) if threads else LoopBackend(setup)
-        self._model = initial_model(self._project)
+        self._model = initial_model(load_task(self._project.task), directory, settings)
 
     def rounds(self, number: int) -> list[float]:
         """The seconds of each round but the first, which is not counted."""

@@ -38,12 +38,15 @@ def deploy(
 
     Custom functions of federations that are not named here stay as they were deployed.
     """
+    from cli.checking.checks import check_policies
     from cli.project import load
     from operations import deployment, packaging
 
     given: dict[str, bytes] = {}
     for path in projects or []:
-        given |= load(path).policies
+        project = load(path)
+        check_policies(project)
+        given |= project.policies
     policies = deployment.deployed_policies(client_of, stack) | given
     layer = packaging.dependencies(packaging.LAMBDA, packaging.cache_directory())
     made = deployment.deploy(client_of, stack, packaging.code(policies), layer, update_retention_days, alarm_topic)
@@ -60,20 +63,22 @@ def deploy(
 def init(project: ProjectPath, stack: Stack = "fedgrass", as_json: Json = False) -> Result:
     """Make a federation: check its folder, upload its first model.
 
-    What is checked: federation.yaml, task.py, policies.py, and whether its custom functions are deployed and its thing
-    group, if there is one already, is large enough.
+    What is checked: all that `fedgrass check` looks at, and whether the federation's custom functions are deployed and
+    its thing group, if there is one already, is large enough.
     """
     from cli import initialization, preflight
+    from cli.commands.check import tried_out
     from cli.project import load
 
     checked = load(project)
+    model = tried_out(checked, as_json=as_json).model
     operations = operations_of(stack)
     to_do = None
     try:
         preflight.check(client_of, stack, checked.settings, checked.policies.get(checked.settings.name))
     except preflight.UnknownGroupError as error:
         to_do = str(error)  # there is time until the start
-    record = initialization.create(operations, checked, initialization.initial_model(checked))
+    record = initialization.create(operations, checked, model)
     screen = Screen(quiet=as_json)
     if to_do is not None:
         screen.line(f"before the start: {to_do}")

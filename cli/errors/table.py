@@ -33,6 +33,12 @@ _OF_FEDGRASS = (
     ),
     Kind("invalid_policies", USAGE, "policies.py is wrong", ("cloud.custom_policies.InvalidPolicyError",)),
     Kind(
+        "check_failed",
+        USAGE,
+        "`fedgrass check` finds errors in federation.yaml, task.py, policies.py or the data",
+        ("cli.checking.checks.CheckFailedError",),
+    ),
+    Kind(
         "task_failed",
         USAGE,
         "task.py fails, or takes too long, on this machine",

@@ -28,7 +28,7 @@ from tests.test_rooms import ROOMS, modules
 
 ELSEWHERE = {
     "components.client.agent": "on devices",
-    "components.client.trainer": "on devices; init, which tries a task out, says ProjectError",
+    "components.client.trainer": "on devices; a check makes findings of them",
     "components.runtime": "on devices",
     "cloud.averager": "in functions",
     "cloud.averaging": "in functions",
@@ -36,6 +36,8 @@ ELSEWHERE = {
     "cloud.state": "in functions",
     "sandbox.nucleus": "in stand-ins of devices",
     "cloud.settings.InvalidSettingsError": "msgspec tells it as its own",
+    "cli.checking.cutting_off.CutOffError": "is made a finding",
+    "cli.initial_model.InitialModelError": "is made a finding",
     "cli.settings.yaml_file.InvalidYamlError": "is made a ProjectError",
     "operations.role_denials.UnreadablePolicyError": "is a step that remains",
     "operations.role_denials.LostChangeError": "is a step that remains",
@@ -44,7 +46,6 @@ ELSEWHERE = {
     "sandbox.footprint.NoConnectionError": "of a benchmark",
     "sandbox.gateway.MalformedRequestError": "is answered",
     "cli.errors.kind.ResultError": "only what inherits from it is raised",
-    "cli.errors.kind.RelayedError": "has the code of another command's error",
 }
 """Errors that don't reach the user of a command, by place or by name, and where they go."""
 

@@ -121,8 +121,8 @@ def test_a_simulation_says_each_round_and_what_is_set_and_why_clients_have_faile
 
 @pytest.mark.timeout(300)
 def test_a_simulation_without_any_new_model_fails_and_says_why(project: Path, tmp_path: Path) -> None:
-    for path in (tmp_path / "data" / "clients").glob("*/does.txt"):
-        path.write_text("raises")
+    for thing in ("c1", "c2", "c3", "c4"):
+        (tmp_path / "data" / "clients" / thing / "does.txt").write_text("raises")
     ran = run(project, "--rounds", 1, "--out", tmp_path / "out", "--json")
     answer = json.loads(ran.stdout)
     assert (ran.returncode, answer["error"]["code"]) == (1, "simulation_failed")

@@ -36,6 +36,7 @@ def test_a_template_trains_to_its_figure(name: str, tmp_path: Path) -> None:
         [sys.executable, "-m", "cli.main", *words], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert ran.returncode == 0, ran.stderr
+    assert "warning: " not in ran.stderr  # of the check that comes first
     metric, comparison, bound = figures()[name]
     value = json.loads(ran.stdout)["result"]["summary"]["metrics"]["held_out"][metric]["last"]["value"]
     assert (value > bound) == (comparison == "above"), value

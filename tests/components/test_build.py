@@ -61,6 +61,7 @@ def copy_checkout(target: Path, task: Path) -> Path:
     for name in (
         "components/__init__.py",
         "components/build.py",
+        "components/task_check.py",
         "components/task_folder.py",
         "components/task_requirements.py",
         "gdk-config.json",
@@ -432,8 +433,31 @@ def test_the_command_says_what_is_wrong_in_one_line_and_fails(tmp_path: Path) ->
     ]
 
 
+def test_a_task_with_errors_is_not_built_where_it_can_be_tried_out(task: Path, tmp_path: Path) -> None:
+    root = copy_checkout(tmp_path / "checkout", task)
+    (root / "components/tasks/mnist/federation.yaml").write_text(
+        "name: other\ntraining: {epochs: 1, batch_size: 8, learning_rate: 0.1}\n"
+    )
+    (root / "components/tasks/mnist/task.py").write_text("def bulid_model():\n    pass\n")
+    command = [sys.executable, "components/build.py", "--task", "components/tasks/mnist"]
+
+    def run(*options: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*command, *options], cwd=root, capture_output=True, text=True, check=False)
+
+    assert "was not tried out: the fedgrass command is not installed here" in run().stderr
+    shutil.rmtree(root / "greengrass-build")
+    (root / ".venv/bin").mkdir(parents=True)
+    (root / ".venv/bin/fedgrass").symlink_to(Path(sys.executable).parent / "fedgrass")
+    refused = run()
+    assert refused.returncode == 1
+    assert "components/tasks/mnist/task.py:1: error: task.py has no function build_model()" in refused.stdout
+    assert "--no-check builds it nevertheless" in refused.stderr
+    assert not (root / "greengrass-build").exists()
+    assert run("--no-check").returncode == 0
+
+
 def test_the_script_needs_the_standard_library_alone() -> None:
-    for name in ("components/build.py", "components/task_folder.py", "components/text.py"):
+    for name in ("components/build.py", "components/task_check.py", "components/task_folder.py", "components/text.py"):
         source = (ROOT / name).read_text()
         imported = set(re.findall(r"^(?:import|from) (\w+)", source, re.MULTILINE))
         assert imported <= sys.stdlib_module_names | {"components", "protocol"}

@@ -93,7 +93,7 @@ def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
 
 def test_a_list_that_is_no_text_is_told(tmp_path: Path) -> None:
     (tmp_path / "requirements.txt").write_bytes(b"\xff\xfe")
-    with pytest.raises(TaskRequirementsError, match=r"requirements.txt can't be read"):
+    with pytest.raises(TaskRequirementsError, match=r"requirements.txt: it can't be read"):
         read(tmp_path)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from cli.checking.checks import check_loaded
 from cli.demo import build_component, init_federation
 from cli.project import load
 from cloud.state.records import RoundRecord
@@ -38,7 +39,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
         (data / thing / "step.txt").write_text(f"{step} 10")
     with Sandbox(policies=project.policies) as sandbox:
         component = build_component(project, sandbox.path / "build")
-        init_federation(project, sandbox)
+        init_federation(project, sandbox, check_loaded(project).model)
         with sandbox.fleet(component, project.settings, {thing: data / thing for thing in STEPS}) as fleet:
             (fleet.devices["not-ready"].directory / "work" / "com.fedgrass.Client" / "not-ready").touch()
             operations = sandbox.operations

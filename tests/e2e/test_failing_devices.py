@@ -6,6 +6,7 @@ import psutil
 import pytest
 
 from cli import digits
+from cli.checking.checks import check_loaded
 from cli.datasets.dividing import Request
 from cli.datasets.splitting import Split
 from cli.datasets.writing import share_out
@@ -26,7 +27,7 @@ def test_rounds_end_while_agents_and_devices_die(tmp_path: Path) -> None:
     done: set[int] = set()
     with Sandbox() as sandbox:
         component = build_component(project, sandbox.path / "build")
-        init_federation(project, sandbox)
+        init_federation(project, sandbox, check_loaded(project).model)
         with sandbox.fleet(component, project.settings, shards.clients, NUCLEI, threads=1) as fleet:
             failing = [device for thing, device in fleet.devices.items() if thing.endswith("fails")]
             assert [device.personality for device in failing] == list(NUCLEI)

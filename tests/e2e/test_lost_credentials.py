@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from cli import digits
+from cli.checking.checks import check_loaded
 from cli.datasets.dividing import Request
 from cli.datasets.splitting import Split
 from cli.datasets.writing import share_out
@@ -37,7 +38,7 @@ def test_a_round_waits_for_credentials_and_outlasts_the_service_that_gives_them(
     stopped: list[ComponentState] = []
     with Sandbox() as sandbox:
         component = build_component(project, sandbox.path / "build")
-        init_federation(project, sandbox)
+        init_federation(project, sandbox, check_loaded(project).model)
         with sandbox.fleet(component, project.settings, shards.clients, (LITE,), threads=1) as fleet:
             device = fleet.devices[THING]
             wait_for_clients(sandbox.operations, "digits", fleet)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cli.checking.checks import check_loaded
 from cli.demo import build_component, init_federation
 from cli.project import load
 from reporting.run_folder import RunFolder
@@ -44,7 +45,7 @@ def test_the_sandbox_and_a_simulation_make_the_same_model_bit_for_bit(tmp_path: 
     folders = write_data(tmp_path / "data")
     with Sandbox() as sandbox:
         component = build_component(project, sandbox.path / "build")
-        init_federation(project, sandbox)
+        init_federation(project, sandbox, check_loaded(project).model)
         with sandbox.fleet(component, project.settings, folders, threads=1) as fleet:
             operations = sandbox.operations
             wait_for_clients(operations, name, fleet)

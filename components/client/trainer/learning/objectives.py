@@ -38,7 +38,7 @@ class _Classification:
     """
 
     def measure(self, model: nn.Module, batch: Batch, device: torch.device) -> Measured:
-        inputs, targets = _pair(batch.content)
+        inputs, targets = pair(batch.content)
         outputs = model(move(inputs, device))
         classification.check(outputs, targets)
         return Measured(
@@ -48,7 +48,7 @@ class _Classification:
         )
 
     def try_out(self, model: nn.Module, batch: Batch, name: str) -> None:
-        inputs, targets = _pair(batch.content)
+        inputs, targets = pair(batch.content)
         try:
             with torch.no_grad():
                 self.measure(model, batch, torch.device("cpu"))
@@ -117,7 +117,12 @@ def loss_of(returned: object, where: str) -> Loss:
     return loss.reshape(()), metrics(others, where)
 
 
-def _pair(content: Any) -> tuple[Any, Tensor]:
+def pair(content: Any) -> tuple[Any, Tensor]:
+    """Inputs and targets of a classifier's batch.
+
+    Raises:
+        TypeError: it is something else.
+    """
     remedy = (
         "the default training and evaluation need pairs of input and target: give your task a loss(), or its own "
         "train() and evaluate()"

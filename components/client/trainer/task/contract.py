@@ -2,6 +2,7 @@
 
 import inspect
 from types import ModuleType
+from typing import NamedTuple
 
 FUNCTIONS = {
     "build_model": (),
@@ -16,22 +17,29 @@ FUNCTIONS = {
 }
 """Name -> what it is called with."""
 
-_REQUIRED = ("build_model", "load_data")
+REQUIRED = ("build_model", "load_data")
 
 
-def fault_of(module: ModuleType, file: str) -> str | None:
+class Fault(NamedTuple):
+    """What is wrong with one of the functions."""
+
+    function: str
+    text: str
+
+
+def fault_of(module: ModuleType, file: str) -> Fault | None:
     """What keeps the module from being a task."""
     for name, arguments in FUNCTIONS.items():
         wanted = f"{name}({', '.join(arguments)})"
         if not hasattr(module, name):
-            if name in _REQUIRED:
-                return f"{file} has no function {name}(): a task needs one"
+            if name in REQUIRED:
+                return Fault(name, f"{file} has no function {name}(): a task needs one")
             continue
         function = getattr(module, name)
         if not callable(function):
-            return (
-                f"{name} of {file} is {type(function).__name__}: it has to be a function {wanted}, or have another name"
-            )
+            kind = type(function).__name__
+            text = f"{name} of {file} is {kind}: it has to be a function {wanted}, or have another name"
+            return Fault(name, text)
         try:
             signature = inspect.signature(function)
         except (TypeError, ValueError):  # written in C: it does not tell
@@ -39,5 +47,5 @@ def fault_of(module: ModuleType, file: str) -> str | None:
         try:
             signature.bind(*arguments)
         except TypeError as error:
-            return f"{name}{signature} of {file} can't be called as {wanted}: {error}"
+            return Fault(name, f"{name}{signature} of {file} can't be called as {wanted}: {error}")
     return None

@@ -40,14 +40,19 @@ def _nothing(*_: Any) -> Metrics:
 
 
 class TaskError(Exception):
-    """The user's task is missing something, gives something that it should not, or raised an exception."""
+    """The user's task is missing something, gives something that it should not, or raised an exception. `function` is
+    the one of task.py that is to blame, if it is one."""
+
+    def __init__(self, text: str, function: str | None = None) -> None:
+        super().__init__(text)
+        self.function = function
 
 
 class WrongResultError(TaskError):
     """A function of the task returned a `result` of another type than it has to."""
 
-    def __init__(self, text: str, result: object) -> None:
-        super().__init__(text)
+    def __init__(self, text: str, function: str, result: object) -> None:
+        super().__init__(text, function)
         self.result = result
 
 
@@ -69,7 +74,7 @@ class Task:
         self._file = Path(module.__file__ or "task.py")
         fault = contract.fault_of(module, self._file.name)
         if fault is not None:
-            raise TaskError(fault)
+            raise TaskError(fault.text, fault.function)
 
     @property
     def trains_itself(self) -> bool:
@@ -79,6 +84,11 @@ class Task:
     def has(self, *names: str) -> bool:
         """Whether the task has a function of one of these names."""
         return any(hasattr(self._module, name) for name in names)
+
+    @property
+    def classifies(self) -> bool:
+        """Whether the default training takes what the task gives for that of a classifier."""
+        return not self.trains_itself and self.objective is CLASSIFICATION
 
     @functools.cached_property
     def objective(self) -> Objective:
@@ -107,19 +117,20 @@ class Task:
         named = f"parameters() of {self._file.name}"
         if not isinstance(patterns, list | tuple | set | frozenset) or not patterns:
             kind = type(patterns).__name__ if patterns else "nothing"
-            raise TaskError(f"{named} returned {kind}: {_NAMES}")
+            raise TaskError(f"{named} returned {kind}: {_NAMES}", "parameters")
         for pattern in patterns:
             if not isinstance(pattern, str):
-                raise TaskError(f"{named} returned a list with {type(pattern).__name__} in it: {_NAMES}")
+                raise TaskError(f"{named} returned a list with {type(pattern).__name__} in it: {_NAMES}", "parameters")
         with self._blaming("parameters"):  # its state_dict() may be the task's own
             try:
                 chosen_tensors.choose(model, patterns)
             except NoSuchTensorError as error:
-                raise TaskError(f"{named} returned {error}") from error
+                raise TaskError(f"{named} returned {error}", "parameters") from error
         if not self.trains_itself and not any(parameter.requires_grad for parameter in model.parameters()):
             raise TaskError(
                 f"{named} chose no parameter that takes gradients (requires_grad): the default train() has nothing to "
-                "train"
+                "train; choose some that build_model() does not freeze",
+                "parameters",
             )
 
     def load_data(self, directory: Path, client: Client) -> Data:
@@ -136,10 +147,10 @@ class Task:
                     "an IterableDataset" if is_iterable(data.train) or is_iterable(data.test) else "a set of examples"
                 )
                 told = f"{where} gives {kind} without a length, which a device has to tell: {error}"
-                raise TaskError(told) from error
+                raise TaskError(told, "load_data") from error
         if examples < 1:
             found = ValueError("no training examples")
-            raise TaskError(f"{where} found no training examples in {directory}") from found
+            raise TaskError(f"{where} found no training examples in {directory}", "load_data") from found
         return data
 
     def validate(self, model: nn.Module, data: Data) -> None:
@@ -186,7 +197,7 @@ class Task:
         try:
             return loss_of(returned, f"loss() of {self._file.name}")
         except ValueRefusedError as error:
-            raise TaskError(str(error)) from None  # no fault of the data, as a cause would say
+            raise TaskError(str(error), "loss") from None  # no fault of the data, as a cause would say
 
     def _metrics(self, name: str, default: Callable[..., Metrics], *arguments: Any) -> Metrics:
         metrics = self._call(name, getattr(self._module, name, default), dict, *arguments)
@@ -197,7 +208,7 @@ class Task:
             try:
                 return convert(value, f"{name}() of {self._file.name}")
             except ValueRefusedError as error:
-                raise TaskError(str(error)) from error
+                raise TaskError(str(error), name) from error
 
     def _call(self, name: str, function: Callable[..., Any], expected: type[_Result], *arguments: Any) -> _Result:
         self._entered(f"{name}() of {self._file.name}")
@@ -210,6 +221,7 @@ class Task:
         if not isinstance(result, expected):
             raise WrongResultError(
                 f"{name}() of {self._file.name} returned {type(result).__name__}, it has to return {expected.__name__}",
+                name,
                 result,
             )
         return result
@@ -222,7 +234,7 @@ class Task:
         except (TaskError, DivergedError, InterruptionError):
             raise
         except BaseException as error:  # sys.exit() as well: a process that just ends tells nobody why
-            raise TaskError(f"{name}() of {self._file.name}: {describe(error, self.root)}") from error
+            raise TaskError(f"{name}() of {self._file.name}: {describe(error, self.root)}", name) from error
 
 
 def load_task(path: Path, entered: Callable[[str], object] = _nothing, packed: Path | None = None) -> Task:

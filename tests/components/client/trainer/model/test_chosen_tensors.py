@@ -9,9 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from cli.initialization import initial_model
 from cli.model_round_trip import first_model, travel
-from cli.project import ProjectError, load
 from components.client.trainer.files.checkpoints import Checkpoints
 from components.client.trainer.files.round_files import Belonging, RoundFiles
 from components.client.trainer.model import state_dict
@@ -146,14 +144,9 @@ def test_names_and_patterns_choose_parameters_and_buffers(task_of: TaskOf, chose
         ("[1 / 0]", r": ZeroDivisionError: .* \(task.py, line \d+\)"),
     ],
 )
-def test_what_chooses_nothing_is_told_with_what_there_is(
-    task_of: TaskOf, tmp_path: Path, returned: str, message: str
-) -> None:
+def test_what_chooses_nothing_is_told_with_what_there_is(task_of: TaskOf, returned: str, message: str) -> None:
     with pytest.raises(TaskError, match=rf"^parameters\(\) of task.py.*{message}"):
         task_of(choosing(returned)).build_model()
-    (tmp_path / "federation.yaml").write_text("name: f\ntraining: {epochs: 1, batch_size: 8, learning_rate: 0.1}\n")
-    with pytest.raises(ProjectError, match=message):
-        initial_model(load(tmp_path))
 
 
 def test_a_training_of_ones_own_may_choose_buffers_alone_and_sees_the_whole_model(
@@ -277,5 +270,5 @@ def test_a_model_is_scored_with_the_rest_that_the_seed_gives(task_of: TaskOf, tm
     model = tmp_path / "model"
     model.write_bytes(first_model(task, "f", 5))
     expected = task.evaluate(task.build_model(5), task.load_data(tmp_path, CLIENT))
-    with Scorer(tmp_path, tmp_path, tmp_path, tmp_path, seed=5) as scorer:
+    with Scorer(tmp_path, tmp_path, tmp_path, seed=5) as scorer:
         assert scorer.score(model) == pytest.approx(expected)
