@@ -41,8 +41,13 @@ _OF_FEDGRASS = (
     Kind(
         "task_failed",
         USAGE,
-        "task.py fails, or takes too long, on this machine",
-        ("sandbox.scoring.ScoringError", "components.client.trainer.task.loading.TaskError"),
+        "task.py fails, or takes too long, on this machine, or makes no model that devices could train",
+        (
+            "sandbox.scoring.ScoringError",
+            "components.client.trainer.task.loading.TaskError",
+            "components.client.trainer.model.travelling_tensors.UnsupportedModelError",
+            "cli.initial_model.InitialModelError",
+        ),
     ),
     Kind(
         "invalid_option",

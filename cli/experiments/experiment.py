@@ -1,5 +1,6 @@
 """`fedgrass experiment`: from a file to its results."""
 
+import itertools
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from cli.checking.checks import check_loaded
 from cli.client_data import ClientData
 from cli.errors.kind import ResultError
 from cli.experiments import result_files
@@ -62,6 +64,7 @@ def rehearse(file: Path, jobs: int | None) -> Rehearsal:
         with Scratch() as scratch:
             folders = ClientFolders(scratch.path)
             clients = check_with_data(experiment, to_do, folders)
+            _try_out(to_do[0], folders)
 
             from cli.experiments.guessing import guess_s as guess
 
@@ -75,6 +78,7 @@ def experiment(file: Path, jobs: int | None, screen: Screen) -> Results:
 
     Raises:
         ExperimentFileError: something is wrong with it, or with a combination.
+        CheckFailedError: something is wrong with the task, or with the first client's data.
         OtherRunsError, CorruptRunFolderError, RunFolderInUseError: the folder of results has something else.
         RunsFailedError: see there; all others are done, and the results are written.
         KeyboardInterrupt: runs are left; the text says how to go on.
@@ -105,6 +109,7 @@ def _run(
     with Scratch() as scratch:
         folders = ClientFolders(scratch.path)
         clients = check_with_data(found, to_do, folders)
+        _try_out(to_do[0], folders)
         screen.line(f"{counted(len(states), 'run')}, {done} of them done before")
 
         def request_of(run: PlannedRun) -> RunRequest:
@@ -117,6 +122,12 @@ def _run(
             now = sum(state == "done" for state in states_of([*to_do]).values())
             told = f"interrupted: {done + now} of {counted(len(states), 'run')} are done; the same command goes on"
             raise KeyboardInterrupt(told) from None
+
+
+def _try_out(run: PlannedRun, folders: ClientFolders) -> None:
+    """Check a run's project with the data of its first client."""
+    first = dict(itertools.islice(folders.of(run).folders.items(), 1))
+    check_loaded(run.project, lambda _: first)
 
 
 def _known_metrics(found: Experiment) -> Callable[[RoundLine], None]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from cli.client_data import ClientData
 from cli.experiments.runs import PlannedRun
 from cli.experiments.work import examples_in
-from cli.initialization import initial_model
+from cli.initial_model import initial_model
 from components.client.trainer.task.loading import load_task
 from simulation.choosing import START_S, update_s
 from simulation.devices import trained_on
@@ -36,7 +36,8 @@ def _guess_s(runs: Sequence[PlannedRun], data: ClientData, clients: Mapping[str,
     loop = LoopBackend(
         Setup(task=str(project.task), federation=settings.name, seed=settings.training.seed, folders=folders)
     )
-    files = initial_files(settings, initial_model(project))
+    model = initial_model(load_task(project.task), project.directory, settings)
+    files = initial_files(settings, model)
     one_update_s = update_s(loop, settings, files, data.folders)
     loaded = [each.examples for each in loop.clients.loaded.values()] or [1]
     examples = sum(loaded) / len(loaded)

@@ -14,7 +14,7 @@ from cli.errors.explained import explained, kind_of
 from cli.errors.table import INTERNAL
 from cli.experiments.standing import clear
 from cli.experiments.worker_messages import Answer, RoundEnded, RunEnded, RunFailed, RunRequest
-from cli.initialization import initial_model
+from cli.initial_model import initial_model
 from cli.project import Project
 from cli.simulation_inputs import Options, run_of
 from components.client.trainer.parent import die_with_the_parent
@@ -80,7 +80,7 @@ class _Worker:
         )
         run = run_of(project, options, data, request.identity)
         clients = self._stop.work(lambda: self._clients_for(project, data))
-        files = self._stop.work(lambda: initial_files(project.settings, initial_model(project)))
+        files = self._stop.work(lambda: initial_files(project.settings, _initial_model(project)))
         score = None
         if (held_out := clients.held_out) is not None:
             score = Score(lambda model: held_out.score(model, project.settings.training.seed), request.evaluate_every)
@@ -98,6 +98,10 @@ class _Worker:
             self._clients = None  # what it has loaded goes before more is
             self._clients, self._clients_of = _Clients(project, data), wanted
         return self._clients
+
+
+def _initial_model(project: Project) -> bytes:
+    return initial_model(load_task(project.task), project.directory, project.settings)
 
 
 if __name__ == "__main__":
