@@ -10,13 +10,13 @@ from pathlib import Path
 import msgspec
 
 from cli.checking.checks import check_loaded_by
-from cli.checking.findings import lines_of
 from cli.checking.trial_here import TrialHere
 from cli.errors.kind import ResultError
 from cli.plurals import counted
 from cli.project import Project
+from cli.project_data import data_of
 from cli.screen import Screen
-from cli.simulation_inputs import Options, data_of, identity_of, run_of
+from cli.simulation_inputs import Options, identity_of, run_of
 from cloud.settings import cohort_of
 from components.client.trainer.task.loading import load_task
 from protocol.messages import Numbers
@@ -80,9 +80,8 @@ def _tried_out(project: Project, folders: Mapping[str, Path], scratch: Path, scr
     """The model to begin with, when a check of the project with the first client's data has found no errors."""
     first = dict(itertools.islice(folders.items(), 1))
     checked = check_loaded_by(TrialHere(scratch), project, lambda _: first)
-    for finding in checked.findings:
-        for line in lines_of(finding):
-            screen.line(line)
+    for line in checked.lines():
+        screen.line(line)
     return checked.model
 
 

@@ -1,4 +1,4 @@
-"""What a simulation is of: its clients' data, their devices, and all that has to be the same to go on with it. Without
+"""What a simulation is of: its clients, their devices, and all that has to be the same to go on with it. Without
 torch, so that a command can look before it computes."""
 
 import hashlib
@@ -8,15 +8,14 @@ from typing import Any, Literal
 
 import msgspec
 
-from cli.client_data import ClientData, ClientDataError, clients_of, clients_of_digits
+from cli.client_data import ClientData
 from cli.project import Project, ProjectError
+from cli.project_data import DataOptions, source_of
 from cli.settings.contradictions import fleet_contradictions
 from cli.settings.problems import told
 from cloud import custom_policies
 from simulation.devices import Fleet, read_devices
 from simulation.run import Run
-
-EXAMPLE = Path(__file__).parent.parent / "components" / "tasks" / "mnist"
 
 BackendName = Literal["auto", "loop", "processes", "vectorized"]
 
@@ -24,33 +23,15 @@ _NO_MATTER = ("task", "thing_group", "initial_model", "averaging.shards")
 """Settings that change no bit of a simulation that has begun."""
 
 
-class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """What a simulation is told, beside the project."""
+class Options(DataOptions, frozen=True, kw_only=True):
+    """What a simulation is told, beside the project. `seed` is that of whether devices answer as well."""
 
-    data: Path | None = None
-    clients: int | None = None
-    split: str | None = None
-    seed: int = 0
     devices: Path | None = None
     backend: BackendName = "auto"
     workers: int | None = None
     evaluate_every: int = 1
     out: Path
     resume: bool = False
-
-
-def data_of(project: Project, options: Options, scratch: Path) -> ClientData:
-    """The clients' folders; what has to be split is split into `scratch`.
-
-    Raises:
-        ClientDataError, DatasetError, ImpossibleSplitError, InvalidSplitError: there are none.
-    """
-    source = _source(project, options)
-    if source is not None:
-        return clients_of(source, clients=options.clients, split=options.split, seed=options.seed, scratch=scratch)
-    if project.task == EXAMPLE:
-        return clients_of_digits(clients=options.clients, split=options.split, seed=options.seed, scratch=scratch)
-    raise ClientDataError(f"there is no data: name it by --data, or put it into {project.directory / 'data'}")
 
 
 def run_of(project: Project, options: Options, data: ClientData, identity: dict[str, str]) -> Run:
@@ -76,17 +57,12 @@ def identity_of(project: Project, options: Options) -> dict[str, str]:
     values = dict(_flat(msgspec.to_builtins(project.settings)))
     values["the task's code"] = _digest(*(path.read_bytes() for path in sorted(project.task.rglob("*.py"))))
     values["policies.py"] = _digest(*project.policies.values())
-    source = _source(project, options)
+    source = source_of(project, options)
     values["the data"] = "packaged" if source is None else _fingerprint(source)
     values["clients"], values["split"] = str(options.clients), str(options.split)
     values["seed"] = str(options.seed)
     values["devices"] = _fingerprint(options.devices) if options.devices else "none"
     return values
-
-
-def _source(project: Project, options: Options) -> Path | None:
-    own = project.directory / "data"
-    return options.data or (own if own.is_dir() else None)
 
 
 def _flat(value: Any, path: str = "") -> Iterator[tuple[str, str]]:

@@ -54,6 +54,11 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
         total_s = None if self.round_time is None else self.round_time.total_s
         return values | {"round_s": total_s, "model_bytes": len(self.model)}
 
+    def lines(self) -> Iterator[str]:
+        """The findings, for people."""
+        for finding in self.findings:
+            yield from lines_of(finding)
+
     @property
     def errors(self) -> tuple[Finding, ...]:
         """Those for which nothing should be started."""

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from cli import client_data
 from cli.project import Project
+from cli.project_data import DataOptions, source_of
 
 
 def clients_of(project: Project | None, data: Path | None, scratch: Path) -> Mapping[str, Path]:
@@ -15,11 +16,9 @@ def clients_of(project: Project | None, data: Path | None, scratch: Path) -> Map
     Raises:
         ClientDataError, DatasetError: as cli.client_data.clients_of.
     """
-    if data is not None:
-        return client_data.clients_of(data, clients=None, split=None, seed=0, scratch=scratch).folders
-    own = None if project is None else project.directory / "data"
-    if own is None or not own.is_dir():
-        return {}
-    if any(path.is_dir() for path in own.iterdir()):
-        return client_data.clients_of(own, clients=None, split=None, seed=0, scratch=scratch).folders
-    return {"every-device": own}
+    source = data if project is None else source_of(project, DataOptions(data=data))
+    if source is not None:
+        return client_data.clients_of(source, clients=None, split=None, seed=0, scratch=scratch).folders
+    if project is not None and (own := project.directory / "data").is_dir():
+        return {"every-device": own}
+    return {}

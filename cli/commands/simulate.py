@@ -1,6 +1,5 @@
 """The command that simulates a federation."""
 
-import itertools
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -67,12 +66,13 @@ def simulate(
         given.append(GivenOption(f"--rounds {rounds}", ("rounds",), rounds))
     checked = load(project, given)
 
+    from cli.free_folder import free_run_folder
     from cli.simulating import simulate as run
     from cli.simulation_inputs import Options
     from simulation.stopping import SimulationStoppedError
 
     screen = Screen(stderr=as_json)
-    place = out or _free(Path("runs"), checked.settings.name)
+    place = out or free_run_folder(checked.settings.name)
     options = Options(
         data=data,
         clients=clients,
@@ -93,8 +93,3 @@ def simulate(
     closed = simulated.summary.totals.closed
     screen.line(f"{counted(simulated.summary.rounds, 'round')}, {closed} with a new model: {place}")
     return simulated
-
-
-def _free(runs: Path, name: str) -> Path:
-    """A folder that is not there yet."""
-    return next(path for number in itertools.count(1) if not (path := runs / f"{name}-{number:03d}").exists())

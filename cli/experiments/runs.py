@@ -14,10 +14,11 @@ from cli.datasets.splitting import ImpossibleSplitError, InvalidSplitError
 from cli.experiments.combinations import Combination
 from cli.experiments.experiment_file import INPUTS, Experiment, Inputs, refused
 from cli.project import Project, ProjectError, load
+from cli.project_data import data_of
 from cli.settings.contradictions import fleet_contradictions
 from cli.settings.given_options import GivenOption, option_of
 from cli.settings.problems import Problem
-from cli.simulation_inputs import Options, data_of, identity_of, run_of
+from cli.simulation_inputs import Options, identity_of, run_of
 from simulation.devices import DevicesError
 
 _NAMED = 3
