@@ -21,6 +21,7 @@ from cloud.settings import cohort_of
 from components.client.trainer.task.loading import load_task
 from protocol.messages import Numbers
 from reporting.records import RoundLine, Summary
+from reporting.tracking import check_installed
 from sandbox.scratch import Scratch
 from simulation.backend import Backend
 from simulation.choosing import update_s, worth_processes
@@ -53,9 +54,11 @@ def simulate(project: Project, options: Options, screen: Screen) -> Simulated:
 
     Raises:
         ProjectError, ClientDataError, DevicesError, CheckFailedError: what is to be simulated is wrong.
+        MissingTrackerError: see there.
         SimulationFailedError: see there.
         SimulationStoppedError: a signal has come.
     """
+    check_installed(options.track)
     with Stop() as stop, Scratch() as scratch:
         data = data_of(project, options, scratch.path / "data")
         run = run_of(project, options, data, identity_of(project, options))
@@ -66,7 +69,17 @@ def simulate(project: Project, options: Options, screen: Screen) -> Simulated:
         try:
             score = _score(project, data.holdout, options.evaluate_every, stop)
             teller = _Teller(screen, project.settings.rounds, shows_time=options.devices is not None)
-            summary = run.into(options.out, backend, files, score, teller.tell, stop, resume=options.resume)
+            summary = run.into(
+                options.out,
+                backend,
+                files,
+                score,
+                teller.tell,
+                stop,
+                resume=options.resume,
+                track=options.track,
+                warn=lambda text: screen.line(f"warning: {text}"),
+            )
         finally:
             backend.close()
     if summary.totals.closed == 0:

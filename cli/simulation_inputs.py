@@ -14,6 +14,7 @@ from cli.project_data import DataOptions, source_of
 from cli.settings.contradictions import fleet_contradictions
 from cli.settings.problems import told
 from cloud import custom_policies
+from reporting.tracking_process import TrackerName
 from simulation.devices import Fleet, read_devices
 from simulation.run import Run
 
@@ -24,7 +25,8 @@ _NO_MATTER = ("task", "thing_group", "initial_model", "averaging.shards")
 
 
 class Options(DataOptions, frozen=True, kw_only=True):
-    """What a simulation is told, beside the project. `seed` is that of whether devices answer as well."""
+    """What a simulation is told, beside the project. The tracker `track` is told of its rounds; `seed` is that of
+    whether devices answer as well."""
 
     devices: Path | None = None
     backend: BackendName = "auto"
@@ -32,6 +34,7 @@ class Options(DataOptions, frozen=True, kw_only=True):
     evaluate_every: int = 1
     out: Path
     resume: bool = False
+    track: TrackerName | None = None
 
 
 def run_of(project: Project, options: Options, data: ClientData, identity: dict[str, str]) -> Run:

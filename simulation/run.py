@@ -17,6 +17,8 @@ from protocol.messages import Numbers
 from protocol.tensors import parse_header, schema_id
 from reporting.records import RoundLine, Summary
 from reporting.run_writer import RunWriter
+from reporting.tracking import tracking
+from reporting.tracking_process import TrackerName
 from simulation.backend import Backend
 from simulation.devices import Fleet
 from simulation.model_store import ModelFiles, ModelStore
@@ -60,12 +62,16 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         stop: Stop,
         *,
         resume: bool,
+        track: TrackerName | None = None,
+        warn: Callable[[str], None] = lambda _: None,
     ) -> Summary:
-        """Simulates all rounds, from the initial model's `files`. `look` is called with each round that has ended.
+        """Simulates all rounds, from the initial model's `files`. `look` is called with each round that has ended,
+        and the tracker told of it; `warn` if that fails. A round that is simulated again is told again.
 
         Raises:
             SimulationStoppedError: a signal has come, and what there is has been saved.
             NotEnoughClientsError, InvalidPolicyError: as `Simulation.run`.
+            MissingTrackerError: see there.
             NoSavedStateError, OtherSimulationError: as `SavedState.load`, if it is to go on.
             RunFolderExistsError, RunFolderInUseError, RunFolderWriteError, NoRunFolderError, CorruptRunFolderError: as
                 `RunWriter`.
@@ -78,7 +84,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         else:
             standing, models, updates = beginning(self.settings, files, self.things), ModelStore({0: files}), {}
             writer = RunWriter.create(out, source="simulate", settings=self.settings, clock="simulated")
-        with writer:
+        with writer, tracking(track, out, writer.summary, self.settings, warn) as tell:
             simulation = self._simulation(standing, models, updates, backend, state)
             state.save(simulation)
             saved_at = time.monotonic()
@@ -91,6 +97,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
                     state.save(simulation)
                     saved_at = time.monotonic()
                 if line is not None:
+                    tell(line)
                     look(line, ended)
             return writer.finish("finished")
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from cli.commands.options import Json, Result
+from cli.commands.options import Json, Result, Track
 
 EXAMPLES = (
     "fedgrass simulate my-federation --data shards",
@@ -48,6 +48,7 @@ def simulate(
     evaluate_every: Annotated[int, typer.Option(min=1, help="Score each so many rounds' model on held-out data.")] = 1,
     out: Annotated[Path | None, typer.Option(help="The run folder; default: a new one in runs/.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run folder that --out names.")] = False,
+    track: Track = None,
     as_json: Json = False,
 ) -> Result:
     """Simulate a federation of many clients, without AWS.
@@ -84,6 +85,7 @@ def simulate(
         evaluate_every=evaluate_every,
         out=place,
         resume=resume,
+        track=track,
     )
     try:
         simulated = run(checked, options, screen)

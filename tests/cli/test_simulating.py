@@ -14,6 +14,7 @@ import yaml
 
 from reporting.run_folder import RunFolder
 from tests.paths import ROOT
+from tests.reporting.trackers import WANDB, calls, installed
 from tests.simulation.federations import TASK
 
 SETTINGS = {
@@ -145,3 +146,28 @@ def test_what_can_not_be_simulated_is_wrong_usage(project: Path, words: list[str
     answer = json.loads(ran.stdout)
     assert (ran.returncode, answer["exit_code"]) == (2, 2)
     assert told in answer["error"]["message"]
+
+
+@pytest.mark.timeout(300)
+def test_a_tracker_is_told_of_each_round_also_when_it_goes_on(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed(tmp_path / "packages", "wandb", WANDB)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "packages"))
+    monkeypatch.setenv("CALLS", str(tmp_path / "calls"))
+    ran = run(project, "--rounds", 3, "--out", tmp_path / "out", "--track", "wandb")
+    assert ran.returncode == 0, ran.stderr
+    made = calls(tmp_path)
+    assert [call[0] for call in made] == ["start", *["metrics"] * 3, "end"]
+    assert made[0][1]["name"] == "out"
+    lines = list(RunFolder(tmp_path / "out").rounds())
+    assert [(call[2], call[1]["held_out_accuracy"]) for call in made[1:4]] == [
+        (line.round, line.held_out["accuracy"]) for line in lines
+    ]
+
+
+def test_a_tracker_that_is_not_there_is_told_before_anything_is_computed(project: Path, tmp_path: Path) -> None:
+    ran = run(project, "--out", tmp_path / "out", "--track", "mlflow")
+    assert ran.returncode != 0
+    assert "pip install mlflow" in ran.stderr
+    assert not (tmp_path / "out").exists()

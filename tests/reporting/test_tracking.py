@@ -1,12 +1,9 @@
-"""Experiment trackers are told of rounds, and stand in no run's way. Each is a module of the tracker's name that writes
-down how it is called, in the forms that the packages themselves have: mlflow 3.17, tensorboard 2.21, wandb 0.31."""
+"""reporting/tracking.py: experiment trackers are told of rounds, and stand in no run's way."""
 
-import json
 import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,44 +13,7 @@ from reporting.tracking import MissingTrackerError, check_installed
 from reporting.tracking_process import TrackerName, values_of
 from tests.paths import ROOT
 from tests.reporting.examples import SETTINGS, add, answered, create, ended
-
-RECORDING = """
-import json, os
-
-def note(*call):
-    with open(os.environ["CALLS"], "a") as file:
-        file.write(json.dumps(call) + "\\n")
-"""
-
-MLFLOW = """
-class Named:
-    experiment_id = "7"
-    class info: run_id = "r1"
-started = []
-def set_experiment(name): note("experiment", name); return Named
-def search_runs(experiments, text, max_results, output_format):
-    note("search", experiments, text)
-    return [Named] if os.path.exists("known") else []
-def start_run(**given): open("known", "w"); note("start", given)
-def log_params(given): note("params", given)
-def log_metrics(values, step): note("metrics", values, step)
-def end_run(): note("end")
-"""
-
-WANDB = """
-class Run:
-    def log(self, values, step): note("metrics", values, step)
-    def finish(self): note("end")
-def init(**given): note("start", given); return Run()
-"""
-
-TENSORBOARD = """
-class Writer:
-    def __init__(self, path): note("start", path)
-    def add_scalar(self, name, value, step, wall_time): note("metrics", {name: value}, step)
-    def flush(self): pass
-    def close(self): note("end")
-"""
+from tests.reporting.trackers import MLFLOW, TENSORBOARD, WANDB, calls, installed
 
 TRACKED = """
 import sys
@@ -71,14 +31,6 @@ print("rounds:", writer.last_round)
 """
 
 
-def installed(directory: Path, name: str, source: str) -> None:
-    """Make a package of this name that can be imported from a directory."""
-    module = "summary" if name == "tensorboard" else "__init__"
-    (directory / name).mkdir(parents=True, exist_ok=True)
-    (directory / name / "__init__.py").touch()
-    (directory / name / f"{module}.py").write_text(RECORDING + source)
-
-
 def run(tmp_path: Path, name: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [sys.executable, "-c", TRACKED, name, str(tmp_path / "run")],
@@ -88,10 +40,6 @@ def run(tmp_path: Path, name: str) -> "subprocess.CompletedProcess[str]":
         text=True,
         check=True,
     )
-
-
-def calls(tmp_path: Path) -> list[list[Any]]:
-    return [json.loads(line) for line in (tmp_path / "calls").read_text().splitlines()]
 
 
 @pytest.mark.parametrize(("name", "source"), [("mlflow", MLFLOW), ("wandb", WANDB), ("tensorboard", TENSORBOARD)])
