@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 import typer
 
-from sandbox.federated_run import FunctionLine, function_figures, function_lines
+from sandbox.function_logs import FunctionLine, function_figures, function_lines
 from sandbox.polling import eventually
 from sandbox.sandbox import Sandbox
 from sandbox.simulated_clients import SimulatedClients

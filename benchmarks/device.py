@@ -30,8 +30,8 @@ import msgspec
 import typer
 
 from benchmarks.lone_device import LocalRound, LoneDevice
-from cli.demo import EXAMPLE
 from cli.project import load
+from cli.project_data import EXAMPLE
 from sandbox import footprint
 from sandbox.footprint import Peak
 from sandbox.nucleus.personality import FLEETS, Personality

@@ -21,7 +21,7 @@ import numpy as np
 import typer
 
 from protocol import names
-from sandbox.federated_run import function_lines
+from sandbox.function_logs import function_lines
 from sandbox.polling import eventually
 from sandbox.sandbox import Sandbox
 from sandbox.simulated_clients import SimulatedClients

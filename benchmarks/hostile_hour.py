@@ -30,7 +30,7 @@ from cli.planning.prices import GB, prices_of
 from cloud.averager.work.sharding import MEMORY_MB
 from protocol import names
 from protocol.messages import Hello, encode
-from sandbox.federated_run import FunctionLine, function_lines, function_log
+from sandbox.function_logs import FunctionLine, function_lines, function_log
 from sandbox.sandbox import Sandbox
 from sandbox.simulated_clients import SimulatedClients
 

@@ -15,7 +15,7 @@ import typer
 
 from cloud.settings import MAX_COHORT
 from cloud.state.records import ITEM_BYTES, size_of
-from sandbox.federated_run import FunctionLine, function_lines
+from sandbox.function_logs import FunctionLine, function_lines
 from sandbox.polling import eventually
 from sandbox.sandbox import Sandbox
 from sandbox.simulated_clients import SimulatedClients

@@ -25,7 +25,7 @@ from cloud.state.records import RoundRecord
 from protocol.encodings import update_layout
 from protocol.messages import ModelHeader, decode
 from protocol.tensors import parse_header
-from sandbox.federated_run import FunctionLine, function_lines
+from sandbox.function_logs import FunctionLine, function_lines
 from sandbox.polling import eventually
 from sandbox.sandbox import Sandbox
 from sandbox.simulated_clients import SimulatedClients

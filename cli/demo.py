@@ -24,17 +24,11 @@ from cli.settings.contradictions import fleet_contradictions
 from cli.settings.problems import told
 from components import build
 from sandbox.chaos import Chaos
-from sandbox.federated_run import (
-    View,
-    agent_memory_mb,
-    function_figures,
-    medians,
-    process_memory_mb,
-    run_rounds,
-    wait_for_clients,
-)
+from sandbox.federated_run import View, agent_memory_mb, process_memory_mb, run_rounds, wait_for_clients
 from sandbox.fleet import BuiltComponent
+from sandbox.function_logs import function_figures
 from sandbox.nucleus.personality import CLASSIC, Personality
+from sandbox.round_figures import medians
 from sandbox.sandbox import STACK, Sandbox
 from sandbox.scoring import Scorer
 from sandbox.scratch import Scratch

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from cli.errors.kind import ResultError
-from sandbox.federated_run import Failing, RoundFigures
+from sandbox.round_figures import Failing, RoundFigures
 
 LINES = 8
 """So many failing devices have a line each; of more, those with the same reason share one."""

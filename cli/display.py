@@ -9,7 +9,8 @@ from cli.outcome import Outcome
 from cli.plurals import counted
 from cli.screen import Screen
 from cli.table import Table
-from sandbox.federated_run import RoundFigures, View
+from sandbox.federated_run import View
+from sandbox.round_figures import RoundFigures
 
 
 class Display:

@@ -3,7 +3,8 @@
 import msgspec
 
 from sandbox.faults import Survival
-from sandbox.federated_run import FunctionFigures, RoundFigures
+from sandbox.function_logs import FunctionFigures
+from sandbox.round_figures import RoundFigures
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

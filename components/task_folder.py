@@ -62,6 +62,8 @@ _TRIALS = "data of clients, for trials on this machine"
 _MARKS = {
     "a virtual environment": (("pyvenv.cfg",), ("conda-meta",)),
     "made by a build": (("recipes", "artifacts"),),
+    "a run's folder": (("rounds.jsonl", "clients.csv"),),
+    "kept of a run": (("aws.log", "devices"),),
 }
 """What a folder holds that stays behind, whatever its name."""
 

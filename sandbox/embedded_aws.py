@@ -177,6 +177,7 @@ class EmbeddedAws:
             "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_ACCESS_KEY_ID": access_key,
             "AWS_SECRET_ACCESS_KEY": secret_key,
+            "AWS_SESSION_TOKEN": "",  # one of other credentials would be sent along with these
             "AWS_REGION": self.region,
             "AWS_DEFAULT_REGION": self.region,
         }

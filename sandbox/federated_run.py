@@ -1,73 +1,64 @@
-"""A federation carried through on this machine, from its first round to its last, and what was measured on the way."""
+"""A federation carried through on this machine, from its first round to its last, whatever an operator does."""
 
 import contextlib
 import queue
 import statistics
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import psutil
 
-from cloud.state.records import RoundRecord
+from cloud.settings import Federation
+from cloud.state.records import FederationRecord, RoundRecord
 from cloud.state.rounds import Responses
 from operations.control import Operations
 from protocol.messages import Numbers, Phase, Progress, RoundNotice
-from reporting.measuring import round_line
-from reporting.records import STEPS
-from sandbox.embedded_aws import EmbeddedAws
+from reporting.records import RoundLine
+from reporting.run_writer import RunWriter
 from sandbox.fleet import Fleet
-from sandbox.mqtt_listener import Console
+from sandbox.mqtt_listener import Console, ProgressHeard
+from sandbox.round_figures import RoundFigures, figures_of
 from sandbox.sandbox import Sandbox
 from sandbox.scoring import Scorer, ScoringError
 
 _JOIN_LIMIT_S = 180.0
 _TICK_S = 0.25
+_CHECK_S = 2.0
+"""So often the federation's record is looked at, if nothing is heard: MQTT tells of no change of settings or status."""
 
 
 class RunError(Exception):
     """The federation did not come to its end."""
 
 
-class Failing(msgspec.Struct, frozen=True, kw_only=True):
-    """A device without an update that counts, and why: in the words of whoever decided so."""
+class Recording(NamedTuple):
+    """Where rounds are written: a run folder, which has what `settings_of` gives for the federation's settings. `tell`
+    is called with what it says of each round."""
 
-    thing: str
-    state: str
-    reason: str
+    folder: RunWriter
+    settings_of: Callable[[Federation], Federation] = lambda settings: settings
+    tell: Callable[[RoundLine], None] = lambda _: None
 
-
-class RoundFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """What was measured of one round. `split` is the time of each of STEPS on the way of the client that answered last;
-    their sum is `round_s`, from the end of the round before to the end of this one. `overhead_s` is that less the
-    longest local training. `asked` is the size of the cohort, `failing` who of it failed, `reason` why the round made
-    no model; `not_finite` and `warnings` are those of the round's record."""
-
-    round: int
-    status: str
-    asked: int
-    accepted: int
-    round_s: float
-    overhead_s: float
-    split: dict[str, float]
-    metrics: Numbers
-    not_finite: dict[str, int] = {}
-    warnings: tuple[str, ...] = ()
-    failing: list[Failing] = []
-    reason: str | None = None
+    def add(self, record: RoundRecord, responses: Responses, held_out: Numbers, model: bytes | None) -> None:
+        """A round has ended, and made this model."""
+        line = self.folder.add_round(record, responses, held_out=held_out, model=model)
+        if line is not None:
+            self.tell(line)
 
 
 class View(msgspec.Struct, kw_only=True):
-    """What an onlooker can see at any moment: the round, what each client said last in it, and the rounds that have
-    ended."""
+    """What an onlooker can see at any moment: the round, what each client said last in it, the rounds that have ended,
+    and `held_by`, what an operator has to do before another one opens."""
 
     round: int = 0
     rounds: int = 0
     state: str = "starting"
     heard: dict[str, Progress] = msgspec.field(default_factory=dict)
     ended: list[RoundFigures] = msgspec.field(default_factory=list)
+    held_by: str | None = None
 
     @property
     def phases(self) -> dict[str, Phase]:
@@ -86,8 +77,8 @@ def wait_for_clients(operations: Operations, federation: str, fleet: Fleet, limi
     while missing := fleet.devices.keys() - {client.thing for client in operations.clients.of(federation)}:
         fleet.check()
         if time.monotonic() > deadline:
-            thing = min(missing)
-            raise RunError(f"{thing} has not said hello in {limit_s} s; its log is {fleet.devices[thing].log_path}")
+            device = fleet.devices[min(missing)]
+            raise RunError(f"{device.thing} has not said hello in {limit_s} s; the end of its log:\n{device.log_tail}")
         time.sleep(_TICK_S)
 
 
@@ -95,64 +86,6 @@ def agent_memory_mb(fleet: Fleet) -> float:
     """The median over the devices of the agent's resident memory, in MiB."""
     pids = [device.pid for device in fleet.devices.values()]
     return statistics.median(psutil.Process(pid).memory_info().rss / 2**20 for pid in pids if pid is not None)
-
-
-def run_rounds(
-    sandbox: Sandbox,
-    operations: Operations,
-    federation: str,
-    scorer: Scorer | None = None,
-    look: Callable[[View], None] | None = None,
-) -> list[RoundFigures]:
-    """Start the federation and return when its last round has ended. `look` is called whenever there is news.
-
-    Raises:
-        RunError: nothing was heard for longer than a round may take.
-        ScoringError: a model could not be scored.
-    """
-    settings = operations.federations.get(federation).settings
-    view = View(rounds=settings.rounds)
-    silence_s = 2 * settings.deadline_s + settings.pacing.interval_s + 60
-    previous_end: float | None = None
-    with Console(sandbox.aws, sandbox.path / "console", federation) as console:
-        started_at = time.time()
-        operations.start(federation)
-        heard_at = time.monotonic()
-        while len(view.ended) < settings.rounds:
-            if look is not None:
-                look(view)
-            try:
-                news = console.heard.get(timeout=_TICK_S)
-            except queue.Empty:
-                if time.monotonic() - heard_at > silence_s:
-                    raise RunError(
-                        f"federation {federation} was silent for {silence_s:.0f} s in round {view.round}"
-                    ) from None
-                continue
-            heard_at = time.monotonic()
-            if not isinstance(news, RoundNotice):
-                if news.progress.round == view.round:
-                    view.heard[news.thing] = news.progress
-                continue
-            if news.round > view.round:
-                view.round, view.heard = news.round, {}
-            if news.round == view.round:
-                view.state = news.state
-            if news.state in ("closed", "aborted") and all(figures.round != news.round for figures in view.ended):
-                record = operations.rounds.get(federation, news.round)
-                figures = _figures(operations, record, previous_end or started_at, view.heard)
-                previous_end = record.closed_at
-                try:
-                    metrics = {} if scorer is None else _score(operations, record, scorer, sandbox.path)
-                except ScoringError:
-                    view.ended.append(figures)  # what the devices say of it may be the same, and tells more
-                    if look is not None:
-                        look(view)
-                    raise
-                view.ended.append(msgspec.structs.replace(figures, metrics=metrics))
-        if look is not None:
-            look(view)
-    return view.ended
 
 
 def process_memory_mb() -> float:
@@ -164,123 +97,142 @@ def process_memory_mb() -> float:
     return total / 2**20
 
 
-class FunctionFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """What a function's own log says of rounds 2 and later: the median wall time of one invocation that worked on a
-    round, and the median over the rounds of its AWS calls, by kind."""
+def run_rounds(
+    sandbox: Sandbox,
+    operations: Operations,
+    federation: str,
+    scorer: Scorer | None = None,
+    look: Callable[[View], None] | None = None,
+    recording: Recording | None = None,
+) -> list[RoundFigures]:
+    """Start the federation and return when its last round has ended. `look` is called whenever there is news.
 
-    invocation_s: float
-    calls: dict[str, float]
+    An operator may pause the federation, abort rounds, change its settings: the rounds to wait for are those that its
+    record asks for.
+
+    Raises:
+        RunError: nothing was heard for longer than a round may take.
+        ScoringError: a model could not be scored.
+    """
+    with Console(sandbox.aws, sandbox.path / "console", federation) as console:
+        scored = sandbox.path / "scored.safetensors"
+        following = Following(operations, federation, scorer, scored, recording)
+        while not following.is_over:
+            if look is not None:
+                look(following.view)
+            try:
+                following.hear(console.heard.get(timeout=_TICK_S))
+            except queue.Empty:
+                following.wait()
+            except ScoringError:
+                if look is not None:  # what the devices say of the round may be the same, and tells more
+                    look(following.view)
+                raise
+        if look is not None:
+            look(following.view)
+    return following.view.ended
 
 
-class _Emitted(msgspec.Struct):
-    timestamp_ms: int = msgspec.field(name="Timestamp")
+class Following:
+    """Starts a federation, and keeps up with its rounds. What is heard is a reason to look; what is true is in the
+    tables."""
 
-
-class FunctionLine(msgspec.Struct):
-    """What an invocation says of itself in its function's log (cloud/metrics.py). `waited_s` is how long averaging
-    stood still for S3, by what for; `job` is there if it did one of the jobs of a round; the peak is that of the
-    process, which may have served other invocations before. Of several `messages` that came as one batch, federation,
-    round and job are those of the one that was dealt with last."""
-
-    emitted: _Emitted = msgspec.field(name="_aws")
-    duration_s: float
-    calls: dict[str, int]
-    peak_memory_mb: float
-    messages: int = 1
-    waited_s: dict[str, float] = {}
-    federation: str = ""
-    round: int = 0
-    job: int | None = None
+    def __init__(
+        self,
+        operations: Operations,
+        federation: str,
+        scorer: Scorer | None,
+        scored: Path,
+        recording: Recording | None = None,
+    ) -> None:
+        """As for `run_rounds`; models to score are put at the path `scored`."""
+        self._operations = operations
+        self._scorer = scorer
+        self._scored = scored
+        self._recording = recording
+        self._previous_end = time.time()
+        self._record = operations.start(federation)
+        if recording is not None:
+            recording.folder.set_model(operations.models.get(self._record.model))
+        self.view = View(rounds=self._record.settings.rounds)
+        self._heard_at = self._checked_at = time.monotonic()
 
     @property
-    def started_at(self) -> float:
-        """When the invocation began, in seconds since 1970-01-01 UTC, to a millisecond."""
-        return self.emitted.timestamp_ms / 1000 - self.duration_s
+    def is_over(self) -> bool:
+        """Whether there are no more rounds to come."""
+        return len(self.view.ended) == self._record.round >= self._record.settings.rounds
+
+    def hear(self, news: ProgressHeard | RoundNotice) -> None:
+        """Someone has said something."""
+        view = self.view
+        self._heard_at = time.monotonic()
+        if not isinstance(news, RoundNotice):
+            if news.progress.round == view.round:
+                view.heard[news.thing] = news.progress
+            return
+        if news.round > view.round:
+            view.round, view.heard = news.round, {}
+        if news.round == view.round:
+            view.state = news.state
+        self._catch_up()
+
+    def wait(self) -> None:
+        """Nothing was heard for a moment.
+
+        Raises:
+            RunError: that goes on for too long.
+        """
+        now = time.monotonic()
+        if now - self._checked_at < _CHECK_S:
+            return
+        before = self._record
+        self._catch_up()
+        if self.view.held_by is not None or self._record != before:
+            self._heard_at = now
+        settings = self._record.settings
+        silence_s = 2 * settings.deadline_s + settings.pacing.interval_s + 60
+        if now - self._heard_at > silence_s:
+            name = self._record.federation
+            waiting = ", for want of clients that may take part" if self._record.waiting else ""
+            raise RunError(
+                f"federation {name} was silent for {silence_s:.0f} s after round {self._record.round}{waiting}"
+            )
+
+    def _catch_up(self) -> None:
+        before = self._record
+        self._record = record = self._operations.federations.get(before.federation)
+        self._checked_at = time.monotonic()
+        self.view.rounds = record.settings.rounds
+        if self._recording is not None and record.settings != before.settings:
+            self._recording.folder.set_settings(self._recording.settings_of(record.settings))
+        while len(self.view.ended) < record.round:
+            self._add(self._operations.rounds.get(record.federation, len(self.view.ended) + 1))
+        self.view.held_by = _held_by(record, is_open=self.view.round > record.round)
+
+    def _add(self, record: RoundRecord) -> None:
+        responses = self._operations.rounds.responses(record.federation, record.round)
+        heard = self.view.heard if record.round == self.view.round else {}
+        figures = figures_of(record, responses, self._previous_end, heard)
+        self.view.ended.append(figures)
+        self._previous_end = record.closed_at or self._previous_end
+        made = None if record.model is None else self._operations.models.get(record.model)
+        held_out: Numbers = {}
+        try:
+            if self._scorer is not None:
+                self._scored.write_bytes(made or self._operations.models.get(record.base))
+                held_out = self._scorer.score(self._scored)
+                self.view.ended[-1] = msgspec.structs.replace(figures, metrics=held_out)
+        finally:
+            if self._recording is not None:
+                self._recording.add(record, responses, held_out if made else {}, made)
 
 
-def function_log(aws: EmbeddedAws, function: str) -> list[str]:
-    """All that a function has logged."""
-    pages = aws.client("logs").get_paginator("filter_log_events")
-    return [e["message"] for p in pages.paginate(logGroupName=f"/fedgrass/{function}") for e in p["events"]]
-
-
-def function_lines(aws: EmbeddedAws, function: str) -> list[FunctionLine]:
-    """The lines of all invocations of a function, in the order of their ends."""
-    messages = function_log(aws, function)
-    return [msgspec.json.decode(text, type=FunctionLine) for text in messages if text.startswith('{"_aws"')]
-
-
-def function_figures(sandbox: Sandbox, function: str) -> FunctionFigures:
-    """The figures of a function that the sandbox has run."""
-    durations: list[float] = []
-    calls: dict[int, Counter[str]] = {}
-    for line in function_lines(sandbox.aws, function):
-        if line.round >= 2:
-            durations.append(line.duration_s)
-            calls.setdefault(line.round, Counter()).update(line.calls)
-    kinds = sorted({kind for counted in calls.values() for kind in counted})
-    return FunctionFigures(
-        invocation_s=statistics.median(durations or [0.0]),
-        calls={kind: statistics.median(counted[kind] for counted in calls.values()) for kind in kinds},
-    )
-
-
-def medians(rounds: Iterable[RoundFigures]) -> RoundFigures:
-    """The medians over rounds 2 and later (over all if there is only one): the first one starts processes."""
-    every = list(rounds)
-    chosen = every[1:] or every
-    return RoundFigures(
-        round=len(every),
-        status=every[-1].status,
-        asked=every[-1].asked,
-        accepted=every[-1].accepted,
-        round_s=statistics.median(figures.round_s for figures in chosen),
-        overhead_s=statistics.median(figures.overhead_s for figures in chosen),
-        split={step: statistics.median(figures.split.get(step, 0.0) for figures in chosen) for step in STEPS},
-        metrics=every[-1].metrics,
-    )
-
-
-def _score(operations: Operations, record: RoundRecord, scorer: Scorer, directory: Path) -> dict[str, float | None]:
-    path = directory / "scored.safetensors"
-    path.write_bytes(operations.models.get(record.model or record.base))
-    return scorer.score(path)
-
-
-def _figures(
-    operations: Operations, record: RoundRecord, previous_end: float, heard: Mapping[str, Progress]
-) -> RoundFigures:
-    responses = operations.rounds.responses(record.federation, record.round)
-    line = round_line(record, responses, previous_end)
-    return RoundFigures(
-        round=record.round,
-        status=record.status,
-        asked=line.cohort,
-        accepted=record.accepted,
-        round_s=line.round_s,
-        overhead_s=line.round_s - line.training_s,
-        split=line.split,
-        metrics={},
-        not_finite=record.not_finite,
-        warnings=record.warnings,
-        failing=failing_of(record, responses, heard),
-        reason=record.reason,
-    )
-
-
-def failing_of(record: RoundRecord, responses: Responses, heard: Mapping[str, Progress]) -> list[Failing]:
-    """In the order of the things' names. Who was still at it when enough others had answered has not failed; `heard` is
-    what each said last, which may have come too late for the round to know of it."""
-    found = {thing: _vanished(thing, heard.get(thing)) for thing in record.vanished}
-    for response in (*responses.refused, *responses.failed):
-        found[response.thing] = Failing(thing=response.thing, state=response.state, reason=response.reason or "")
-    for response in responses.accepted:
-        found.pop(response.thing, None)
-    return [found[thing] for thing in sorted(found)]
-
-
-def _vanished(thing: str, last: Progress | None) -> Failing:
-    if last is not None and last.phase in ("failed", "declined"):
-        return Failing(thing=thing, state=last.phase, reason=last.reason or "it gave no reason")
-    last_heard = "nothing was heard of it" if last is None else f"last heard of: {last.phase}"
-    return Failing(thing=thing, state="silent", reason=f"no answer until the deadline; {last_heard}")
+def _held_by(record: FederationRecord, *, is_open: bool) -> str | None:
+    name, has_more = record.federation, record.round < record.settings.rounds
+    if is_open or not has_more:
+        return None
+    if record.status == "paused":
+        return f"paused: it goes on with fedgrass resume {name}"
+    if record.waiting and record.expelled:
+        return f"too few clients are left: it goes on with fedgrass readmit, of {', '.join(record.expelled)}"
+    return None

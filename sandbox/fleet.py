@@ -101,6 +101,14 @@ class Device:
         return self._nucleus.log_path
 
     @property
+    def log_tail(self) -> str:
+        """The end of that; empty if the component was never started."""
+        try:
+            return self.log_path.read_text(errors="replace")[-LOG_TAIL_CHARACTERS:]
+        except FileNotFoundError:
+            return ""
+
+    @property
     def state(self) -> ComponentState:
         """Where the component is in its life."""
         return self._nucleus.component_state
@@ -264,13 +272,12 @@ class Fleet:
         """
         for device in self.devices.values():
             if device.state is ComponentState.BROKEN:
-                tail = device.log_path.read_text(errors="replace")[-LOG_TAIL_CHARACTERS:]
                 raise ComponentBrokenError(
-                    f"the component fails on {device.thing}; the end of {device.log_path}:\n{tail}"
+                    f"the component fails on {device.thing}; the end of its log:\n{device.log_tail}"
                 )
 
     def _start(self) -> None:
-        runtime = self._directory / "runtime"
+        runtime = self._directory / ".runtime"  # no thing can have this name
         python_environment.create(runtime)
         identities = provisioning.register(
             self._aws.client("iot"),

@@ -10,6 +10,7 @@ from cloud.settings import Federation
 from operations import deployment, packaging
 from operations.control import Operations
 from operations.deployment import Deployment
+from sandbox import kept_files
 from sandbox.embedded_aws import EmbeddedAws
 from sandbox.fleet import Access, BuiltComponent, Fleet
 from sandbox.gateway import Fault, Gateway
@@ -22,7 +23,8 @@ STACK = "fedgrass"
 class Sandbox:
     """For the time of a `with` block. `policies` is federation -> its policies.py; `call_latency_s` delays every AWS
     call of the functions, to stand for the distance to AWS; `port` is as for EmbeddedAws. With a `fault`, the AWS calls
-    of functions and devices alike (those for credentials and over MQTT aside) go where it decides on each.
+    of functions and devices alike (those for credentials and over MQTT aside) go where it decides on each. What there
+    is of the sandbox at its end, however that comes, is kept in the folder `keep`.
 
     Attributes, once entered:
         path: a scratch directory.
@@ -43,11 +45,13 @@ class Sandbox:
         call_latency_s: float | None = None,
         fault: Fault | None = None,
         port: int = 0,
+        keep: Path | None = None,
     ) -> None:
         self._policies = dict(policies or {})
         self._call_latency_s = call_latency_s
         self._fault = fault
         self._port = port
+        self._keep = keep
 
     def __enter__(self) -> Self:
         # What pip may have to fetch comes before anything is started.
@@ -62,6 +66,8 @@ class Sandbox:
             self.aws = stack.enter_context(
                 EmbeddedAws(self.path / "aws", functions_endpoint=functions_endpoint, port=self._port)
             )
+            if self._keep is not None:
+                stack.callback(kept_files.keep, self._keep, self.aws, self._fleet_directory)
             if gateway:
                 gateway.upstream = self.aws.endpoint
             self._devices_endpoint = gateway.endpoint if gateway and self._fault else self.aws.endpoint
@@ -92,14 +98,17 @@ class Sandbox:
         )
         common = {"federation": settings.name, "bucket": self.deployment.bucket} | configuration
         configurations = {thing: common | {"dataset": str(path)} for thing, path in datasets.items()}
-        directory = self.path / "fleet"
         return Fleet(
             self.aws,
             self._scratch,
-            directory,
+            self._fleet_directory,
             component,
             access,
             configurations,
             endpoint=self._devices_endpoint,
             nuclei=nuclei,
         )
+
+    @property
+    def _fleet_directory(self) -> Path:
+        return self.path / "fleet"

@@ -162,10 +162,11 @@ def main() -> None:
     from protocol.tensors import InvalidTensorsError, parse_header
 
     path, held_out = map(Path, sys.argv[1:3])
-    client = Client(thing="scorer", federation="scorer")
     try:
         task = load_task(path, lambda step: say(_Answer(step=step)))
-        data = task.load_data(held_out, client)
+        data = task.load_data(held_out, Client(thing="held-out", federation="held-out"))
+        if not data.has_test:  # no client has any of it
+            data = msgspec.structs.replace(data, test=data.train)
         network = task.build_model(int(sys.argv[3]))
     except TaskError as error:
         say_error(error)

@@ -100,7 +100,15 @@ _OF_FEDGRASS = (
     Kind("invalid_client_data", USAGE, "no folder for each client", ("cli.client_data.ClientDataError",)),
     Kind("invalid_split", USAGE, "no way to split data has this name", ("cli.datasets.splitting.InvalidSplitError",)),
     Kind("impossible_split", USAGE, "the data can't be split so", ("cli.datasets.splitting.ImpossibleSplitError",)),
-    Kind("folder_not_empty", USAGE, "something is in the folder already", ("cli.datasets.writing.OutputInUseError",)),
+    Kind(
+        "folder_not_empty",
+        USAGE,
+        "something is in the folder already",
+        (
+            "cli.datasets.writing.OutputInUseError",
+            "sandbox.kept_files.KeptFolderInUseError",
+        ),
+    ),
     Kind(
         "project_folder_in_use",
         USAGE,

@@ -16,7 +16,8 @@ from cli.errors.kind import ResultError
 from cli.screen import Screen
 from cloud.state.rounds import Responses
 from protocol.messages import Progress
-from sandbox.federated_run import Failing, RoundFigures, View, failing_of
+from sandbox.federated_run import View
+from sandbox.round_figures import Failing, RoundFigures, failing_of
 from tests.cloud.examples import round_record
 
 

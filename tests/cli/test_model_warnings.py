@@ -13,7 +13,8 @@ from cli.model_warnings import lines, text_of
 from cli.screen import Screen
 from operations.deployment import Deployment
 from sandbox.embedded_aws import EmbeddedAws
-from sandbox.federated_run import RoundFigures, View
+from sandbox.federated_run import View
+from sandbox.round_figures import RoundFigures
 from tests.cloud.examples import update_of
 from tests.cloud.simulated import SimulatedFederation
 from tests.paths import ROOT

@@ -12,7 +12,7 @@ from cloud.state.records import RoundRecord
 from protocol import names
 from protocol.messages import ModelReference, RoundNotice, decode
 from protocol.tensors import Array, load, to_float32
-from sandbox.federated_run import function_lines
+from sandbox.function_logs import function_lines
 from sandbox.polling import eventually
 from tests.cloud.examples import update_of
 from tests.cloud.simulated import SimulatedFederation

@@ -9,7 +9,7 @@ import pytest
 from cli.planning.forecast import forecast
 from protocol import tensors
 from protocol.messages import CheckRound, ModelHeader, encode
-from sandbox.federated_run import FunctionLine, function_lines
+from sandbox.function_logs import FunctionLine, function_lines
 from sandbox.polling import eventually
 from tests.cloud.examples import federation, update_of
 from tests.cloud.simulated import SimulatedFederation

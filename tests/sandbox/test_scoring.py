@@ -96,6 +96,16 @@ def test_models_are_scored_and_an_error_of_evaluate_is_told_and_ends_nothing(tmp
                 assert scorer.score(path) == {"bias": bias}
 
 
+def test_held_out_data_without_a_test_part_is_all_scored_on(tmp_path: Path) -> None:
+    body = "    return Data(train=[(torch.zeros(4), n % 2) for n in range(3 if directory.name == 'held-out' else 5)])\n"
+    source = TASK + f"import torch\nfrom fedgrass.task import Data\ndef load_data(directory, client):\n{body}"
+    source += "def evaluate(model, data):\n    return {'examples': len(data.test)}\n"
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(dump_model(nn.Linear(4, 2), "f"))
+    with scorer_of(tmp_path, source) as scorer:
+        assert scorer.score(path) == {"examples": 3}
+
+
 def test_a_process_that_ends_while_it_scores_is_told_with_its_step(tmp_path: Path) -> None:
     source = TASK + "def evaluate(model, data):\n    import os\n    os._exit(4)\n"
     path = a_model(tmp_path)

@@ -6,7 +6,7 @@ from typing import Any
 
 from protocol import names
 from protocol.messages import encode
-from sandbox.federated_run import function_lines
+from sandbox.function_logs import function_lines
 from sandbox.polling import eventually
 from sandbox.simulated_clients import HELLO
 from trials.attacks.attack import Verdict, accepted, all_of, attack, refused

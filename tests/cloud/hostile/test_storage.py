@@ -11,7 +11,7 @@ from cloud.state.models import Models
 from protocol import names
 from protocol.messages import CheckRound, encode
 from sandbox.embedded_aws import EmbeddedAws
-from sandbox.federated_run import function_lines
+from sandbox.function_logs import function_lines
 from sandbox.polling import eventually
 from tests.cloud.hostile.conftest import HONEST, HOSTILE, Answering, Member, Members
 from tests.cloud.simulated import SimulatedFederation
