@@ -13,8 +13,8 @@ import psutil
 from cli import digits
 from cli.checking.checks import check_loaded
 from cli.datasets import idx
-from cli.demo import build_component, init_federation
 from cli.project import Project
+from cli.project_sandbox import build_component, init_federation
 from cloud.state.records import RoundRecord
 from cloud.state.rounds import UnknownRoundError
 from protocol.messages import Timings

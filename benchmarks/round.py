@@ -4,6 +4,7 @@
 to every AWS call of the functions, to stand for the distance to AWS.
 """
 
+import functools
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -11,9 +12,11 @@ from typing import Annotated
 import msgspec
 import typer
 
-from cli.demo import EXAMPLE, run
 from cli.display import Display
 from cli.project import load
+from cli.project_data import EXAMPLE, DataOptions, data_of
+from cli.project_run import run
+from cli.run_options import RunOptions
 from cli.screen import Screen
 
 
@@ -26,11 +29,11 @@ def main(
     """Print the figures of a round as JSON."""
     display = Display(Screen(stderr=True))
     with display:
+        project = load(EXAMPLE, rounds=rounds)
         outcome = run(
-            load(EXAMPLE, rounds=rounds),
-            devices=devices,
-            data=data,
-            call_latency_s=call_latency_ms / 1000 if call_latency_ms else None,
+            project,
+            functools.partial(data_of, project, DataOptions(data=data, clients=devices, split="iid")),
+            RunOptions(call_latency_s=call_latency_ms / 1000 if call_latency_ms else None),
             display=display,
         )
     figures = msgspec.to_builtins(outcome)

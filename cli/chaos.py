@@ -1,12 +1,13 @@
 """`fedgrass demo --chaos`: the same federation twice, calm and with faults."""
 
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
 from cli.display import Display
 from cli.errors.kind import ResultError
 from cli.outcome import Outcome
+from cli.run_options import RunOptions
 from sandbox.chaos import Chaos
 from sandbox.faults import check
 
@@ -30,23 +31,31 @@ class NotSurvivedError(ResultError):
     """A fault was not survived, or the model is worse than without them."""
 
 
+class ChaosOptions(NamedTuple):
+    """The seed that plans the faults, and how many devices there are to be."""
+
+    seed: int
+    devices: int
+
+
 class Run(Protocol):
     """Carries a federation through, with or without faults."""
 
-    def __call__(self, *, chaos: Chaos | None = None) -> Outcome: ...
+    def __call__(self, options: RunOptions, /, *, chaos: Chaos | None = None) -> Outcome: ...
 
 
-def compare(run: Run, rounds: int, devices: int, seed: int, display: Display) -> Outcome:
-    """Run calm, then with the faults that the seed plans; the outcome is the second run's, with the first's accuracy.
+def compare(run: Run, options: RunOptions, chaos: ChaosOptions, rounds: int, display: Display) -> Outcome:
+    """Run calm, then with faults; the outcome is the second run's, with the first's accuracy. The second is the one
+    that is kept and written.
 
     Raises:
         ImpossibleChaosError: there are too few rounds or devices for all faults.
     """
-    check(rounds, devices)
+    check(rounds, chaos.devices)
     display.begin("without faults")
-    calm = run()
+    calm = run(msgspec.structs.replace(options, keep=None, out=None))
     display.begin("with faults")
-    outcome = run(chaos=Chaos(seed, display.screen.line))
+    outcome = run(options, chaos=Chaos(chaos.seed, display.screen.line))
     return msgspec.structs.replace(outcome, calm_accuracy=calm.accuracy)
 
 

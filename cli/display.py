@@ -1,10 +1,12 @@
-"""What a person sees of a demo: on a terminal a live picture, elsewhere a line for each round; tables at the end."""
+"""What a person sees of a run: on a terminal a live picture, elsewhere a line for each round; tables at the end."""
 
 from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from rich.progress_bar import ProgressBar
 
-from cli import demo_failures, model_warnings
+from cli import model_warnings, run_failures
 from cli.outcome import Outcome
 from cli.plurals import counted
 from cli.screen import Screen
@@ -19,6 +21,7 @@ class Display:
     def __init__(self, screen: Screen) -> None:
         self.screen = screen
         self._shown = 0
+        self._held_by: str | None = None
 
     def __enter__(self) -> "Display":
         if self.screen.is_terminal:
@@ -45,22 +48,25 @@ class Display:
         for figures in view.ended[self._shown :]:
             self.screen.line(_line(figures))
             warned = model_warnings.lines(figures.not_finite, figures.warnings)
-            for line in (*warned, *demo_failures.lines(figures.failing)):
+            for line in (*warned, *run_failures.lines(figures.failing)):
                 self.screen.line(f"  {line}")
         self._shown = len(view.ended)
+        if view.held_by != self._held_by:
+            self._held_by = view.held_by
+            self.screen.line(view.held_by or "it goes on")
         if self.screen.is_terminal:
             phases = Counter(view.phases.values())
             told = "  ".join(f"{phase} {count}" for phase, count in sorted(phases.items()))
+            state = f"round {view.round} of {view.rounds}: {view.state}   {told or 'devices are being told'}"
             self.screen.picture(
-                f"round {view.round} of {view.rounds}: {view.state}   {told or 'devices are being told'}",
+                view.held_by or state,
                 ProgressBar(total=view.rounds, completed=len(view.ended), width=60),
             )
 
     def report(self, outcome: Outcome) -> None:
         """The closing tables."""
-        accuracy = "not scored" if outcome.accuracy is None else f"{outcome.accuracy:.1%}"
         rows = [
-            ("accuracy of the global model on held-out data", accuracy),
+            *_metric_rows(outcome),
             ("a round (median)", f"{outcome.round_s:.2f} s"),
             ("of which not local training", f"{outcome.overhead_s:.2f} s"),
             *((f"  {step}", f"{seconds:.3f} s") for step, seconds in outcome.split_s.items() if seconds),
@@ -70,6 +76,10 @@ class Display:
         ]
         title = f"{counted(outcome.rounds, 'round')} with {counted(outcome.devices, 'device')}"
         self.screen.table(Table(title=title, columns=("", ""), rows=rows))
+        if outcome.run_folder is not None:
+            self.screen.line(f"run folder: {outcome.run_folder}")
+        for line in run_failures.logs(outcome.history, Path(outcome.kept) if outcome.kept else None):
+            self.screen.line(line)
         if outcome.chaos:
             self._report_chaos(outcome)
 
@@ -91,8 +101,23 @@ def _line(figures: RoundFigures) -> str:
     split = " ".join(f"{step} {seconds:.2f}" for step, seconds in figures.split.items())
     parts = [
         f"{figures.accepted} of {figures.asked} updates",
-        model_warnings.text_of(figures.metrics),
+        model_warnings.text_of(figures.metrics or _after(figures.client_metrics)),
         f"{figures.round_s:.2f} s" + (f" ({split})" if split else ""),
         figures.reason or "",
     ]
     return f"round {figures.round:3d} {figures.status}: {', '.join(filter(None, parts))}"
+
+
+def _metric_rows(outcome: Outcome) -> Iterator[tuple[str, str]]:
+    for name, value in outcome.metrics.items():
+        yield f"{name} of the global model on held-out data", model_warnings.named_value(name, value)
+    if not outcome.metrics:
+        for name, value in outcome.client_metrics.items():
+            metric, _, when = name.rpartition("_")
+            text = f"{metric} of the devices' models" if when == "after" else f"{metric} of the global model before"
+            yield text, model_warnings.named_value(name, value)
+
+
+def _after(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Of the local models."""
+    return {name: value for name, value in metrics.items() if name.endswith("_after")}

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Final
 
 from cli.plurals import counted
-from cli.registry import COMMANDS
 from protocol.names import InvalidNameError, check_federation
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -82,18 +81,11 @@ def make_data(directory: Path) -> None:
 def next_commands(directory: Path, program: str) -> list[tuple[str, str]]:
     """What to type next, and what it does."""
     commands = {
-        "check": ("check {}", "look for mistakes, in seconds"),
-        "simulate": ("simulate {}", "train it here, without AWS and devices"),
-        "demo": ("demo {} --data {}/data", "train it here with every real part: Greengrass, MQTT, functions"),
-        "run": ("run {}", "train it here with every real part: Greengrass, MQTT, functions"),
+        "check": "look for mistakes, in seconds",
+        "simulate": "train it here, without AWS and devices",
+        "run": "train it here with every real part: Greengrass, MQTT, functions",
     }
-    if "run" in COMMANDS:
-        del commands["demo"]
-    return [
-        (f"{program} {text.format(directory, directory)}", meaning)
-        for command, (text, meaning) in commands.items()
-        if command in COMMANDS
-    ]
+    return [(f"{program} {command} {directory}", meaning) for command, meaning in commands.items()]
 
 
 def _filled(text: str, template: str, name: str) -> str:

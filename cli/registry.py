@@ -9,6 +9,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "check": "cli.commands.check",
         "split": "cli.commands.split",
         "demo": "cli.commands.local",
+        "run": "cli.commands.run",
         "simulate": "cli.commands.simulate",
         "experiment": "cli.commands.experiment",
     },

@@ -1,11 +1,11 @@
 """Commands that need no AWS: what leaves a device, and a demo."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from cli.commands.options import DataDirectory, Json, Result, Splitting
+from cli.commands.options import DataDirectory, Json, Keep, Nucleus, Port, Result, Rounds, Splitting
 from cli.screen import Screen
 
 EXAMPLES = (
@@ -35,39 +35,43 @@ def demo(
         Path | None, typer.Argument(help="A federation.yaml to run; default: the digits that come with fedgrass.")
     ] = None,
     devices: Annotated[int, typer.Option(min=1, max=200, help="How many devices.")] = 8,
-    rounds: Annotated[int | None, typer.Option(min=1, help="How many rounds; default: federation.yaml's.")] = None,
+    rounds: Rounds = None,
     data: DataDirectory = None,
     splitting: Splitting = None,
     seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the embedded AWS; 0: a free one.")] = 0,
-    nucleus: Annotated[
-        Literal["classic", "lite", "mixed"],
-        typer.Option(help="Which Greengrass nucleus the devices run; mixed: in turn."),
-    ] = "classic",
+    port: Port = 0,
+    nucleus: Nucleus = "classic",
     chaos: Annotated[
         bool,
         typer.Option("--chaos", help="Run again with faults: devices and an averager killed, lines cut, ..."),
     ] = False,
+    keep: Keep = None,
+    out: Annotated[Path | None, typer.Option(help="A run folder to write; default: none.")] = None,
     as_json: Json = False,
 ) -> Result:
-    """Run federated rounds on this machine, with every real part.
+    """Run federated rounds on digits that come with fedgrass.
 
-    Functions, queues, MQTT and devices are those of a deployment: only the endpoints differ.
-    It fails if no round made a model, if more than half of the rounds made none, or if more than half of the devices
-    failed in the last.
+    It is `fedgrass run`, with data to begin with. Functions, queues, MQTT and devices are those of a deployment: only
+    the endpoints differ. It fails if no round made a model, if more than half of the rounds made none, or if more than
+    half of the devices failed in the last.
     """
-    from cli.demo import run_demo
+    from cli import chaos as chaotic
+    from cli.client_data import ClientData, clients_of, clients_of_digits
+    from cli.project import load
+    from cli.project_data import EXAMPLE
+    from cli.project_run import run_command
+    from cli.run_options import RunOptions
     from sandbox.nucleus.personality import FLEETS
 
-    return run_demo(
-        project=project,
-        devices=devices,
-        rounds=rounds,
-        data=data,
-        split=splitting,
-        seed=seed,
-        port=port,
-        nuclei=FLEETS[nucleus],
-        chaos=chaos,
+    def clients(scratch: Path) -> ClientData:
+        if data is None:
+            return clients_of_digits(clients=devices, split=splitting, seed=seed, scratch=scratch)
+        return clients_of(data, clients=devices, split=splitting, seed=seed, scratch=scratch)
+
+    return run_command(
+        load(project or EXAMPLE, rounds=rounds, **(chaotic.SETTINGS if chaos else {})),
+        clients,
+        RunOptions(nuclei=FLEETS[nucleus], port=port, keep=keep, out=out),
         as_json=as_json,
+        chaos=chaotic.ChaosOptions(seed, devices) if chaos else None,
     )

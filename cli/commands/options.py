@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -42,6 +42,16 @@ Splitting = Annotated[
 ]
 Track = Annotated[
     TrackerName | None, typer.Option("--track", help="Tell an experiment tracker of each round; you install it.")
+]
+Rounds = Annotated[int | None, typer.Option(min=1, help="How many rounds; default: federation.yaml's.")]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="Port of the embedded AWS; 0: a free one.")]
+Nucleus = Annotated[
+    Literal["classic", "lite", "mixed"],
+    typer.Option(help="Which Greengrass nucleus the devices run; mixed: in turn."),
+]
+Keep = Annotated[
+    Path | None,
+    typer.Option(help="An empty or new folder to keep logs, objects, records and devices' directories in."),
 ]
 
 Result = object

@@ -206,15 +206,15 @@ _OF_FEDGRASS = (
     ),
     Kind("build_failed", FAILED, "a component can't be built", ("components.task_folder.BuildError",)),
     Kind("component_broken", FAILED, "a device has given up on the component", ("sandbox.fleet.ComponentBrokenError",)),
-    Kind("no_round_closed", FAILED, "no round made a model", ("cli.demo_failures.NoRoundClosedError",)),
+    Kind("no_round_closed", FAILED, "no round made a model", ("cli.run_failures.NoRoundClosedError",)),
     Kind(
-        "rounds_failed", FAILED, "more than half of the rounds made no model", ("cli.demo_failures.RoundsFailedError",)
+        "rounds_failed", FAILED, "more than half of the rounds made no model", ("cli.run_failures.RoundsFailedError",)
     ),
     Kind(
         "devices_failed",
         FAILED,
         "more than half of the devices failed in the last round",
-        ("cli.demo_failures.DevicesFailedError",),
+        ("cli.run_failures.DevicesFailedError",),
     ),
     Kind("faults_not_survived", FAILED, "not all that --chaos did was survived", ("cli.chaos.NotSurvivedError",)),
     Kind("steps_remain", FAILED, "some steps could not be taken", ("cli.commands.devices.StepsRemainError",)),
@@ -226,6 +226,12 @@ _OF_FEDGRASS = (
         ("reporting.folder_access.RunFolderWriteError",),
     ),
     Kind("corrupt_run_folder", FAILED, "a run's files can't be read", ("reporting.run_folder.CorruptRunFolderError",)),
+    Kind(
+        "not_enough_memory",
+        FAILED,
+        "more devices than this machine has memory for",
+        ("cli.memory_need.NotEnoughMemoryError",),
+    ),
     Kind("output_closed", FAILED, "nobody reads what is printed any more", ("builtins.BrokenPipeError",)),
     Kind("file_not_found", USAGE, "no such file or folder", ("builtins.FileNotFoundError",)),
     Kind(

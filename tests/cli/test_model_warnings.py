@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cli.display import Display
-from cli.model_warnings import lines, text_of
+from cli.model_warnings import lines, named_value, text_of
 from cli.screen import Screen
 from operations.deployment import Deployment
 from sandbox.embedded_aws import EmbeddedAws
@@ -82,3 +82,20 @@ def test_a_metric_of_any_size_takes_little_room() -> None:
 def test_one_client_is_no_clients() -> None:
     assert lines({"loss": 1}, ()) == ["warning: loss was not finite on 1 client"]
     assert lines({"loss": 1200}, ()) == ["warning: loss was not finite on 1,200 clients"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("accuracy", 0.931, "93.1%"),
+        ("top5_accuracy", 1.0, "100.0%"),
+        ("accuracy", 12.0, "12.0000"),
+        ("mae", 0.5, "0.5000"),
+        ("loss", 0.0, "0.0000"),
+        ("mse", 2.5e-7, "2.5000e-07"),
+        ("price", 3.2e9, "3.2000e+09"),
+        ("accuracy", None, "not finite"),
+    ],
+)
+def test_only_a_share_by_name_is_in_percent(name: str, value: float | None, told: str) -> None:
+    assert named_value(name, value) == told

@@ -41,6 +41,7 @@ PATHS = [f"/{path.relative_to(ROOT)}" for path in FILES]
 OF_USERS = {"labels.json", "json.py", "queue.py", "protocol.py", "torch/", "data/", "runs/"}
 IN_THE_BUCKET = {"partial/", "ema/", "models/", "updates/", "federations/", "federations/.../updates/"}
 IN_A_RUN_FOLDER = SCHEMAS.keys()
+KEPT = {"devices/THING/work/", "devices/THING/tmp/"}
 IN_A_SPLIT = {RECORD, f"{CLIENTS}/"}
 OF_AN_EXPERIMENT = {TABLE_MARKDOWN, "results/", "runs/", "runs/COMBINATION/seed-0/"}
 
@@ -58,7 +59,7 @@ def test_links_lead_somewhere(document: Path) -> None:
 @each_document
 def test_files_and_folders_that_are_named_exist(document: Path) -> None:
     named = re.compile(r"[\w.-]+(/[\w.-]+)*(\.(py|ya?ml|md|json|sh|txt|toml)|/)")
-    made = IN_A_RUN_FOLDER | IN_A_SPLIT | OF_AN_EXPERIMENT
+    made = IN_A_RUN_FOLDER | IN_A_SPLIT | OF_AN_EXPERIMENT | KEPT
     for span in set(spans(prose(document))) - OF_USERS - IN_THE_BUCKET - made:
         if named.fullmatch(span):
             assert any(path.endswith("/" + span.rstrip("/")) for path in PATHS), span

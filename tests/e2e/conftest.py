@@ -13,9 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.e2e import slopes_data
+from tests.e2e.shells import LIMIT_S
 from tests.paths import ROOT
-
-LIMIT_S = 240.0
 
 
 @pytest.fixture
@@ -25,24 +25,29 @@ def taken_port() -> Iterator[int]:
         yield server.getsockname()[1]
 
 
-class Demo:
-    """A running `fedgrass demo`, with a temporary directory of its own."""
+class Machine:
+    """A user's machine: fedgrass commands have a temporary directory of their own on it, and a state directory."""
 
-    def __init__(self, temporary: Path) -> None:
+    def __init__(self, temporary: Path, state: Path) -> None:
         self.temporary = temporary
+        self.state = state
 
-    def start(self, *arguments: str) -> "subprocess.Popen[str]":
+    @property
+    def environment(self) -> dict[str, str]:
+        return os.environ | {"TMPDIR": str(self.temporary), "XDG_STATE_HOME": str(self.state)}
+
+    def start(self, *words: str) -> "subprocess.Popen[str]":
         return subprocess.Popen(
-            [sys.executable, "-m", "cli.main", "demo", *arguments],
+            [sys.executable, "-m", "cli.main", *words],
             cwd=ROOT,
-            env=os.environ | {"TMPDIR": str(self.temporary)},
+            env=self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
 
-    def run(self, *arguments: str, limit_s: float = LIMIT_S) -> "subprocess.CompletedProcess[str]":
-        process = self.start(*arguments)
+    def run(self, *words: str, limit_s: float = LIMIT_S) -> "subprocess.CompletedProcess[str]":
+        process = self.start(*words)
         out, error = process.communicate(timeout=limit_s)
         return subprocess.CompletedProcess(process.args, process.returncode, out, error)
 
@@ -66,8 +71,17 @@ class Demo:
 
 
 @pytest.fixture
-def demo() -> Iterator[Demo]:
+def machine(tmp_path: Path) -> Iterator[Machine]:
     # Short: the path of a Unix socket in it must be under 108 bytes.
     temporary = Path(tempfile.mkdtemp(prefix="fg-"))
-    yield Demo(temporary)
+    yield Machine(temporary, tmp_path / "state")
     shutil.rmtree(temporary)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A federation that goes on for longer than any test, with the data of three clients."""
+    folder = tmp_path / "slopes"
+    shutil.copytree(Path(__file__).parent / "slopes", folder)
+    slopes_data.write(folder / "data", ["north", "south", "west"])
+    return folder

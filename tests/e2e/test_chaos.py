@@ -5,16 +5,25 @@ import json
 import pytest
 
 from sandbox.faults import Fault
-from tests.e2e.conftest import Demo
+from tests.e2e.conftest import Machine
 
 DEVICES = 6
 ROUNDS = 12
 
 
 @pytest.mark.timeout(400)
-def test_a_federation_survives_every_fault_and_learns_as_well_as_without(demo: Demo) -> None:
-    ran = demo.run(
-        "--chaos", "--devices", str(DEVICES), "--rounds", str(ROUNDS), "--nucleus", "mixed", "--json", limit_s=360
+def test_a_federation_survives_every_fault_and_learns_as_well_as_without(machine: Machine) -> None:
+    ran = machine.run(
+        "demo",
+        "--chaos",
+        "--devices",
+        str(DEVICES),
+        "--rounds",
+        str(ROUNDS),
+        "--nucleus",
+        "mixed",
+        "--json",
+        limit_s=360,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     outcome = json.loads(ran.stdout)["result"]
@@ -30,11 +39,11 @@ def test_a_federation_survives_every_fault_and_learns_as_well_as_without(demo: D
     (held_back,) = chaos[Fault.STRAGGLER]["rounds"]
     assert outcome["history"][held_back - 1]["accepted"] < DEVICES
     assert abs(outcome["accuracy"] - outcome["calm_accuracy"]) <= 0.02
-    assert demo.left_behind() == []
+    assert machine.left_behind() == []
 
 
-def test_chaos_says_how_many_rounds_and_devices_it_needs(demo: Demo) -> None:
-    ran = demo.run("--chaos", "--rounds", "3")
+def test_chaos_says_how_many_rounds_and_devices_it_needs(machine: Machine) -> None:
+    ran = machine.run("demo", "--chaos", "--rounds", "3")
     assert ran.returncode == 2
     assert "at least 10 rounds" in ran.stderr
     assert "Traceback" not in ran.stderr

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from cli.checking.checks import check_loaded
-from cli.demo import build_component, init_federation
 from cli.project import load
+from cli.project_sandbox import build_component, init_federation
 from cloud.state.records import RoundRecord
 from cloud.state.rounds import Responses
 from protocol.messages import FINAL_PHASES

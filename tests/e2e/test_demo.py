@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import LIMIT_S, Demo
+from tests.e2e.conftest import Machine
+from tests.e2e.shells import LIMIT_S
 from tests.paths import ROOT
 
 
 @pytest.mark.parametrize("nucleus", ["classic", "lite"])
-def test_two_devices_learn_to_read_digits_and_the_last_line_is_json(demo: Demo, nucleus: str) -> None:
-    ran = demo.run("--devices", "2", "--rounds", "3", "--nucleus", nucleus, "--json")
+def test_two_devices_learn_to_read_digits_and_the_last_line_is_json(machine: Machine, nucleus: str) -> None:
+    ran = machine.run("demo", "--devices", "2", "--rounds", "3", "--nucleus", nucleus, "--json")
     assert ran.returncode == 0, ran.stderr
     outcome = json.loads(ran.stdout)["result"]
     assert outcome["accuracy"] > 0.7
@@ -21,12 +22,12 @@ def test_two_devices_learn_to_read_digits_and_the_last_line_is_json(demo: Demo, 
     assert 0 < outcome["overhead_s"] <= outcome["round_s"]
     assert 5 < outcome["idle_agent_mb"] < 70
     assert [figures["accepted"] for figures in outcome["history"]] == [2, 2, 2]
-    assert demo.left_behind() == []
+    assert machine.left_behind() == []
 
 
 @pytest.mark.parametrize("moment", ["starting the embedded AWS", "registering", "waiting for", "round   1 closed"])
-def test_ctrl_c_at_any_moment_says_so_and_leaves_nothing_behind(demo: Demo, moment: str) -> None:
-    process = demo.start("--devices", "2", "--rounds", "1000", "--json")
+def test_ctrl_c_at_any_moment_says_so_and_leaves_nothing_behind(machine: Machine, moment: str) -> None:
+    process = machine.start("demo", "--devices", "2", "--rounds", "1000", "--json")
     assert process.stderr is not None
     for line in process.stderr:
         if line.startswith(moment):
@@ -37,41 +38,41 @@ def test_ctrl_c_at_any_moment_says_so_and_leaves_nothing_behind(demo: Demo, mome
     assert error.splitlines()[-1] == json.loads(out)["error"]["message"]
     assert "everything that was started is stopped" in error
     assert "Traceback" not in error
-    assert demo.left_behind() == []
+    assert machine.left_behind() == []
 
 
-def test_a_killed_demo_leaves_nothing_behind(demo: Demo) -> None:
-    process = demo.start("--devices", "2", "--rounds", "1000", "--json")
+def test_a_killed_demo_leaves_nothing_behind(machine: Machine) -> None:
+    process = machine.start("demo", "--devices", "2", "--rounds", "1000", "--json")
     assert process.stderr is not None
     for line in process.stderr:
         if line.startswith("round   1"):
             break
     process.kill()
     process.communicate(timeout=LIMIT_S)
-    assert demo.wait_until_nothing_is_left() == []
+    assert machine.wait_until_nothing_is_left() == []
 
 
-def test_a_taken_port_is_named(demo: Demo, taken_port: int) -> None:
-    ran = demo.run("--port", str(taken_port))
+def test_a_taken_port_is_named(machine: Machine, taken_port: int) -> None:
+    ran = machine.run("demo", "--port", str(taken_port))
     assert ran.returncode == 2
     assert f"port {taken_port}" in ran.stderr + ran.stdout
     assert "Traceback" not in ran.stderr
-    assert demo.left_behind() == []
+    assert machine.left_behind() == []
 
 
-def test_a_missing_data_directory_is_named(demo: Demo) -> None:
-    ran = demo.run("--data", str(demo.temporary / "nowhere"))
+def test_a_missing_data_directory_is_named(machine: Machine) -> None:
+    ran = machine.run("demo", "--data", str(machine.temporary / "nowhere"))
     assert ran.returncode == 2
-    assert str(demo.temporary / "nowhere") in ran.stderr.replace("\n", "")
+    assert str(machine.temporary / "nowhere") in ran.stderr.replace("\n", "")
     assert "Traceback" not in ran.stderr
 
 
-def test_a_task_that_does_not_import_is_named_with_its_line(demo: Demo, tmp_path: Path) -> None:
+def test_a_task_that_does_not_import_is_named_with_its_line(machine: Machine, tmp_path: Path) -> None:
     (tmp_path / "task.py").write_text("import torch\nimport a_module_that_nobody_has\n")
     (tmp_path / "federation.yaml").write_text(
         "name: broken\ntraining: {epochs: 1, batch_size: 8, learning_rate: 0.1}\n"
     )
-    ran = demo.run(str(tmp_path), "--devices", "2")
+    ran = machine.run("demo", str(tmp_path), "--devices", "2")
     assert ran.returncode == 2
     told = ran.stderr.replace("\n", " ")
     assert "task.py" in told
@@ -79,11 +80,11 @@ def test_a_task_that_does_not_import_is_named_with_its_line(demo: Demo, tmp_path
     assert "task.py:2" in told
     assert "embedded AWS" not in ran.stdout, "it is told before anything is started"
     assert "Traceback" not in ran.stderr
-    assert demo.left_behind() == []
+    assert machine.left_behind() == []
 
 
 def test_a_device_that_cannot_train_is_told_with_its_reason_and_no_model_is_a_failure(
-    demo: Demo, tmp_path: Path
+    machine: Machine, tmp_path: Path
 ) -> None:
     example = (ROOT / "components" / "tasks" / "mnist" / "task.py").read_text()
     (tmp_path / "task.py").write_text(
@@ -93,7 +94,7 @@ def test_a_device_that_cannot_train_is_told_with_its_reason_and_no_model_is_a_fa
     (tmp_path / "federation.yaml").write_text(
         "name: fruitless\nrounds: 1\ntraining: {epochs: 1, batch_size: 8, learning_rate: 1e-1}\n"
     )
-    ran = demo.run(str(tmp_path), "--devices", "2", "--json")
+    ran = machine.run("demo", str(tmp_path), "--devices", "2", "--json")
     assert ran.returncode == 1
     reason = "train() of task.py returned NoneType, it has to return dict"
     lines = ran.stderr.splitlines()
@@ -108,13 +109,13 @@ def test_a_device_that_cannot_train_is_told_with_its_reason_and_no_model_is_a_fa
     assert figures["failing"] == [
         {"thing": f"device-00{number}", "state": "failed", "reason": reason} for number in range(2)
     ]
-    assert demo.left_behind() == []
+    assert machine.left_behind() == []
 
 
-def test_a_wrong_setting_is_named(demo: Demo, tmp_path: Path) -> None:
+def test_a_wrong_setting_is_named(machine: Machine, tmp_path: Path) -> None:
     (tmp_path / "task.py").write_text("")
     (tmp_path / "federation.yaml").write_text("name: wrong\ntraining: {epochs: 1, batch_size: 0, learning_rate: 0.1}\n")
-    ran = demo.run(str(tmp_path))
+    ran = machine.run("demo", str(tmp_path))
     assert ran.returncode == 2
     assert "batch_size" in ran.stderr
     assert "Traceback" not in ran.stderr

@@ -11,8 +11,9 @@ from cli.checking.checks import check_loaded
 from cli.datasets.dividing import Request
 from cli.datasets.splitting import Split
 from cli.datasets.writing import share_out
-from cli.demo import EXAMPLE, build_component, init_federation
 from cli.project import load
+from cli.project_data import EXAMPLE
+from cli.project_sandbox import build_component, init_federation
 from protocol import names
 from sandbox.embedded_aws import EmbeddedAws
 from sandbox.federated_run import View, run_rounds, wait_for_clients

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from cli.checking.checks import check_loaded
-from cli.demo import build_component, init_federation
 from cli.project import load
+from cli.project_sandbox import build_component, init_federation
 from reporting.run_folder import RunFolder
 from sandbox.federated_run import run_rounds, wait_for_clients
 from sandbox.sandbox import Sandbox

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import msgspec
 
-from cli.demo import build_component
 from cli.project import Project, load
+from cli.project_sandbox import build_component
 from cloud.state.records import RoundRecord
 from components.task_folder import BuildError
 from operations.control import Operations

@@ -1,18 +1,21 @@
-"""cli/demo_failures.py and cli/display.py: a demo tells who failed and why; it fails if too many did."""
+"""cli/run_failures.py and cli/display.py: a run tells who failed and why; it fails if too many did."""
+
+from pathlib import Path
 
 import msgspec
 import pytest
 
-from cli.demo_failures import (
+from cli.display import Display
+from cli.errors.kind import ResultError
+from cli.run_failures import (
     LINES,
     DevicesFailedError,
     NoRoundClosedError,
     RoundsFailedError,
     lines,
+    logs,
     verdict,
 )
-from cli.display import Display
-from cli.errors.kind import ResultError
 from cli.screen import Screen
 from cloud.state.rounds import Responses
 from protocol.messages import Progress
@@ -70,7 +73,7 @@ def test_no_number_of_reasons_makes_more_lines_than_a_screen_has() -> None:
         ([figures(status="aborted"), figures(2, status="aborted"), figures(3)], RoundsFailedError),
     ],
 )
-def test_a_demo_fails_with_too_many_rounds_without_a_model_or_devices_that_failed_at_last(
+def test_a_run_fails_with_too_many_rounds_without_a_model_or_devices_that_failed_at_last(
     history: list[RoundFigures], failed: type[ResultError] | None
 ) -> None:
     found = verdict(history)
@@ -107,3 +110,27 @@ def test_each_rounds_line_is_followed_by_the_devices_that_failed(capsys: pytest.
 def test_a_device_that_no_answer_counts_of_is_told_with_its_last_word(last: Progress | None, told: str) -> None:
     record = round_record("d", status="aborted", vanished=("d",))
     assert list(lines(failing_of(record, Responses(), {} if last is None else {"d": last}))) == [told]
+
+
+def test_the_logs_of_devices_that_failed_are_named_where_they_are_kept(tmp_path: Path) -> None:
+    history = [figures(failed=1), figures(2, failed=2), figures(3)]
+    log = "logs/com.fedgrass.Client.log"
+    assert list(logs(history, tmp_path)) == [
+        f"{thing} failed; its log: {tmp_path}/devices/{thing}/{log}" for thing in ("d000", "d001")
+    ]
+    assert list(logs(history, None)) == ["with --keep DIR, the logs of the devices that failed are kept"]
+    assert list(logs([figures()], None)) == []
+    assert len(list(logs([figures(failed=100, asked=200)], tmp_path))) == LINES + 1
+
+
+def test_what_holds_a_federation_is_told_once_and_that_it_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+    display = Display(Screen())
+    for held_by in (None, "paused", "paused", None, None):
+        display.show(View(held_by=held_by))
+    assert capsys.readouterr().out.splitlines() == ["paused", "it goes on"]
+
+
+def test_without_held_out_data_a_round_shows_the_devices_own_metrics(capsys: pytest.CaptureFixture[str]) -> None:
+    own = msgspec.structs.replace(figures(), metrics={}, client_metrics={"mae_before": 2.0, "mae_after": 0.00012})
+    Display(Screen()).show(View(ended=[own]))
+    assert "8 of 8 updates, mae_after 1.2000e-04, 1.00 s" in capsys.readouterr().out

@@ -1,9 +1,11 @@
-"""Which devices failed in the rounds of a demo, and what that makes of the demo."""
+"""Which devices failed in the rounds of a run, and what that makes of the run."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from cli.errors.kind import ResultError
+from sandbox.kept_files import DEVICES, device_log
 from sandbox.round_figures import Failing, RoundFigures
 
 LINES = 8
@@ -12,7 +14,7 @@ LINES = 8
 NAMES = 3
 
 STATED_SHARE = 0.5
-"""More of the rounds without a model, or of the last round's devices without an update, make a demo fail."""
+"""More of the rounds without a model, or of the last round's devices without an update, make a run fail."""
 
 
 class NoRoundClosedError(ResultError):
@@ -44,7 +46,7 @@ def lines(failing: Sequence[Failing]) -> Iterator[str]:
 
 
 def verdict(history: Sequence[RoundFigures]) -> tuple[type[ResultError], str] | None:
-    """What a demo fails with, and why; None if it is as it should be."""
+    """What a run fails with, and why; None if it is as it should be."""
     empty = sum(figures.status != "closed" for figures in history)
     if empty == len(history):
         return NoRoundClosedError, "no round made a model"
@@ -54,3 +56,16 @@ def verdict(history: Sequence[RoundFigures]) -> tuple[type[ResultError], str] | 
     if len(last.failing) > STATED_SHARE * last.asked:
         return DevicesFailedError, f"{len(last.failing)} of {last.asked} devices failed in the last round"
     return None
+
+
+def logs(history: Sequence[RoundFigures], kept: Path | None) -> Iterator[str]:
+    """Where the logs are of the devices that failed in any round. `kept` is the folder where the sandbox is kept."""
+    things = sorted({each.thing for figures in history for each in figures.failing})
+    if kept is None:
+        if things:
+            yield "with --keep DIR, the logs of the devices that failed are kept"
+        return
+    for thing in things[:LINES]:
+        yield f"{thing} failed; its log: {device_log(kept, thing)}"
+    if len(things) > LINES:
+        yield f"and {len(things) - LINES} more, in {kept / DEVICES}"

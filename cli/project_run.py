@@ -1,0 +1,180 @@
+"""A project's federation, run on this machine through every real part, with live progress and a report."""
+
+import contextlib
+import functools
+import logging
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from cli import chaos as chaotic
+from cli.chaos import ChaosOptions, NotSurvivedError
+from cli.client_data import ClientData
+from cli.display import Display
+from cli.outcome import Outcome
+from cli.project import Project
+from cli.project_sandbox import Teller, project_sandbox, settings_for_elsewhere, shell_line
+from cli.project_trial import tried_out
+from cli.run_failures import verdict
+from cli.run_options import RunOptions
+from cli.screen import LogFormatter, Screen
+from operations.control import Operations
+from reporting.folder_access import check_free
+from reporting.run_writer import RunWriter
+from reporting.tracking import check_installed, tracking
+from reporting.tracking_process import TrackerName
+from sandbox import kept_files
+from sandbox.chaos import Chaos
+from sandbox.federated_run import Recording, View, agent_memory_mb, process_memory_mb, run_rounds
+from sandbox.function_logs import function_figures
+from sandbox.round_figures import medians
+from sandbox.scoring import Scorer
+from sandbox.scratch import Scratch
+
+
+def run_command(
+    project: Project,
+    data: Callable[[Path], ClientData],
+    options: RunOptions,
+    *,
+    as_json: bool,
+    chaos: ChaosOptions | None = None,
+) -> Outcome:
+    """What the commands do: run, show, and end with a report; with `chaos`, run again with faults. What is shown goes
+    to standard error, if the outcome is to be printed as JSON.
+
+    Raises:
+        NoRoundClosedError, RoundsFailedError, DevicesFailedError, NotSurvivedError: see there.
+    """
+    show_warnings()
+    display = Display(Screen(stderr=as_json))
+    try:
+        with display:
+            carry_through = functools.partial(run, project, data, display=display)
+            if chaos is None:
+                outcome = carry_through(options)
+            else:
+                outcome = chaotic.compare(carry_through, options, chaos, project.settings.rounds, display)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("interrupted: everything that was started is stopped, its files are removed") from None
+    finally:
+        if options.keep is not None and options.keep.exists():
+            display.screen.line(f"logs, objects, records and the devices' directories are in {options.keep}")
+    if not as_json:
+        display.report(outcome)
+    if chaos is not None and not chaotic.survived(outcome):
+        raise NotSurvivedError("not all of it was survived", outcome)
+    if chaos is None and (failed := verdict(outcome.history)):
+        kind, why = failed
+        raise kind(why, outcome)
+    return outcome
+
+
+def run(
+    project: Project,
+    data: Callable[[Path], ClientData],
+    options: RunOptions,
+    *,
+    chaos: Chaos | None = None,
+    display: Display | None = None,
+) -> Outcome:
+    """Run a federation from its first round to its last. `data` writes what it makes of the clients' folders to a path;
+    `chaos` injects faults."""
+    display = display or Display(Screen(quiet=True))
+    begun = time.monotonic()
+    with contextlib.ExitStack() as stack:
+        if options.keep is not None:
+            kept_files.check_free(options.keep)
+        if options.out is not None:
+            check_free(options.out)
+            check_installed(options.track)
+        teller = Teller(display.say, display.screen.line)
+        scratch = stack.enter_context(Scratch()).path
+        (folders, holdout), model = tried_out(project, data, scratch, teller)
+        scorer = None
+        if holdout is not None:
+            (temporary := scratch / "scoring").mkdir()
+            scorer = stack.enter_context(Scorer(project.task, holdout, temporary, project.settings.training.seed))
+        sandbox, fleet = stack.enter_context(
+            project_sandbox(
+                project,
+                folders,
+                model,
+                options.nuclei,
+                teller,
+                port=options.port,
+                call_latency_s=options.call_latency_s,
+                fault=chaos.on_request if chaos else None,
+                keep=options.keep,
+            )
+        )
+        name, operations = project.settings.name, sandbox.operations
+        idle_agent_mb = agent_memory_mb(fleet)
+        started_s = time.monotonic() - begun
+        if chaos:
+            stack.enter_context(chaos.unleash(sandbox, name, fleet))
+        display.screen.line("from another shell, fedgrass status, pause, update, ... work on it after this line:")
+        display.screen.line(shell_line(sandbox.aws.environment))
+
+        def look(view: View) -> None:
+            display.show(view)
+            if chaos:
+                chaos.look(view)
+
+        if options.out is None:
+            history = run_rounds(sandbox, operations, name, scorer, look)
+        else:
+            with _recording(project, options.out, options.track, operations, display) as recording:
+                history = run_rounds(sandbox, operations, name, scorer, look, recording)
+                failed = verdict(history)
+                recording.folder.finish("failed" if failed else "finished", failed[1] if failed else None)
+        survivals = chaos.survivals() if chaos else []
+        memory_mb = process_memory_mb()
+        functions = {
+            "initiator": function_figures(sandbox, sandbox.deployment.initiator),
+            "averager": function_figures(sandbox, sandbox.deployment.averager),
+        }
+    typical = medians(history)
+    return Outcome(
+        federation=name,
+        accuracy=typical.metrics.get("accuracy"),
+        metrics=typical.metrics,
+        client_metrics=typical.client_metrics,
+        rounds=len(history),
+        devices=len(folders),
+        round_s=typical.round_s,
+        overhead_s=typical.overhead_s,
+        split_s=typical.split,
+        idle_agent_mb=idle_agent_mb,
+        memory_mb=memory_mb,
+        started_s=started_s,
+        functions=functions,
+        history=history,
+        run_folder=str(options.out) if options.out else None,
+        kept=str(options.keep) if options.keep else None,
+        chaos=survivals,
+    )
+
+
+@contextlib.contextmanager
+def _recording(
+    project: Project, path: Path, track: TrackerName | None, operations: Operations, display: Display
+) -> Iterator[Recording]:
+    def warn(text: str) -> None:
+        display.screen.line(f"warning: {text}")
+
+    settings_of = functools.partial(settings_for_elsewhere, project)
+    record = operations.federations.get(project.settings.name)
+    settings = settings_of(record.settings)
+    with (
+        RunWriter.create(path, source="run", settings=settings, life=record.life) as folder,
+        tracking(track, path, folder.summary, settings, warn) as tell,
+    ):
+        yield Recording(folder, settings_of, tell)
+
+
+def show_warnings() -> None:
+    """Have warnings written to standard error."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(LogFormatter())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])

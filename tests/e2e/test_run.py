@@ -1,0 +1,92 @@
+"""`fedgrass run`: numbers to predict, data of one's own, and someone who works on it from another shell."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from reporting.run_folder import RunFolder
+from tests.e2e.conftest import Machine
+from tests.e2e.shells import Output, Shell
+from tests.reporting.trackers import WANDB, calls, installed
+
+
+@pytest.mark.timeout(400)
+def test_own_data_and_metrics_an_operator_and_a_device_that_fails(
+    machine: Machine, project: Path, tmp_path: Path
+) -> None:
+    kept, run = tmp_path / "kept", tmp_path / "run"
+    output = Output(machine.start("run", str(project), "--keep", str(kept), "--out", str(run)))
+    shell = Shell(machine.environment, output.until("export AWS_ENDPOINT_URL="))
+    output.until("round   1 closed: 3 of 3 updates, loss ")
+
+    shell.fedgrass("pause", "slopes")
+    assert output.until("paused") == "paused: it goes on with fedgrass resume slopes"
+    (federation,) = shell.fedgrass("status", "slopes")["federations"]
+    last = federation["round"] + 2
+    settings = (project / "federation.yaml").read_text()
+    (project / "federation.yaml").write_text(settings.replace("rounds: 500", f"rounds: {last}"))
+    assert shell.fedgrass("update", str(project), "--yes")["changed"]
+    (project / "data" / "west" / "points.csv").write_text("a,b,y\nthis is no number\n")
+    shell.fedgrass("resume", "slopes")
+    output.until("it goes on")
+    output.until(f"round {last:3d} closed: 2 of 3 updates")
+    said = output.rest()
+
+    assert output.process.returncode == 0, said
+    assert "mae of the global model on held-out data" in said
+    assert "%" not in said
+    log = kept / "devices" / "west" / "logs" / "com.fedgrass.Client.log"
+    assert f"west failed; its log: {log}\n" in said
+    assert "this is no number" in log.read_text()
+    assert list(kept.glob("buckets/*/federations/slopes/*/models/00000001.safetensors"))
+    assert (kept / "functions" / "fedgrass-averager.log").stat().st_size > 0
+    assert not list(kept.rglob("*.key"))
+    folder = RunFolder(run)
+    assert (folder.summary.status, folder.summary.rounds, folder.summary.rounds_asked) == ("finished", last, last)
+    assert folder.summary.metrics.held_out["mae"].last.value < 0.5
+    assert [line.round for line in folder.rounds()] == list(range(1, last + 1))
+    assert msgspec.yaml.decode((run / "config.yaml").read_bytes())["task"] == str(project)
+    assert machine.left_behind() == []
+
+
+def test_an_interrupted_run_keeps_what_there_is_and_its_tracker_has_all_rounds(
+    machine: Machine, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed(tmp_path / "packages", "wandb", WANDB)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "packages"))
+    monkeypatch.setenv("CALLS", str(tmp_path / "calls"))
+    kept, run = tmp_path / "kept", tmp_path / "run"
+    words = ["run", str(project), "--devices", "2", "--keep", str(kept), "--out", str(run), "--track", "wandb"]
+    output = Output(machine.start(*words))
+    output.until("round   1 closed: 2 of 2 updates")
+    output.process.terminate()
+    said = output.rest()
+    assert output.process.returncode == 130
+    assert f"the devices' directories are in {kept}" in said
+    assert sorted(path.name for path in (kept / "devices").iterdir()) == ["north", "south"]
+    assert RunFolder(run).summary.status == "interrupted"
+    told = [call[2] for call in calls(tmp_path) if call[0] == "metrics"]
+    assert told == [line.round for line in RunFolder(run).rounds()] != []
+    assert machine.left_behind() == []
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--devices", "4"], "4 clients are more than the 3 clients"),
+        (["--data", "nowhere"], "nowhere does not exist"),
+        (["--keep", "."], "is not empty"),
+        (["--out", "."], "model.pt"),
+    ],
+)
+def test_what_is_wrong_is_told_before_anything_is_started(
+    machine: Machine, project: Path, words: list[str], told: str
+) -> None:
+    (project / "model.pt").write_text("mine")
+    words = [str(project) if word == "." else word for word in words]
+    ran = machine.run("run", str(project), *words)
+    assert ran.returncode == 2, ran.stderr
+    assert told in ran.stderr
+    assert "embedded AWS" not in ran.stdout
+    assert machine.left_behind() == []
