@@ -12,6 +12,9 @@ SECTIONS: dict[str, dict[str, str]] = {
         "run": "cli.commands.run",
         "simulate": "cli.commands.simulate",
         "experiment": "cli.commands.experiment",
+        "sandbox up": "cli.commands.sandbox",
+        "sandbox down": "cli.commands.sandbox",
+        "sandbox status": "cli.commands.sandbox",
     },
     "Your AWS account": {
         "plan": "cli.commands.plan",

@@ -14,12 +14,14 @@ import tempfile
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 
 ROOT = Path(__file__).parent.parent
 REQUIREMENTS = ROOT / "cloud" / "requirements.txt"
 _PACKAGES = ("cloud", "fedgrass", "protocol")
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _TIMESTAMP = (1980, 1, 1, 0, 0, 0)
 _LEFT_OUT = {"tests", "testing", "__pycache__", "f2py", "_pyinstaller"}
 
@@ -57,6 +59,12 @@ def this_machine() -> Target:
         python=f"{sys.version_info.major}.{sys.version_info.minor}",
         platforms=tuple(f"{name}_{machine}" for name in ("manylinux_2_28", "manylinux_2_27", "manylinux2014")),
     )
+
+
+def target_at(endpoint: str) -> Target:
+    """Where functions run that are deployed through an endpoint of CloudFormation: an AWS on loopback is embedded in
+    this machine."""
+    return this_machine() if urlsplit(endpoint).hostname in _LOOPBACK else LAMBDA
 
 
 def code(policies: Mapping[str, bytes]) -> bytes:

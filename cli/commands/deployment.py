@@ -48,7 +48,8 @@ def deploy(
         check_policies(project)
         given |= project.policies
     policies = deployment.deployed_policies(client_of, stack) | given
-    layer = packaging.dependencies(packaging.LAMBDA, packaging.cache_directory())
+    target = packaging.target_at(client_of("cloudformation").meta.endpoint_url)
+    layer = packaging.dependencies(target, packaging.cache_directory())
     made = deployment.deploy(client_of, stack, packaging.code(policies), layer, update_retention_days, alarm_topic)
     screen = Screen(quiet=as_json)
     rows = [(field, getattr(made, field)) for field in made.__struct_fields__]

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from cli.errors.aws import AWS_KINDS, kind_of_answer
-from cli.errors.kind import ExitCode, Kind
+from cli.errors.kind import ExitCode, Kind, RelayedError
 from cli.errors.table import INTERNAL, INTERRUPTED, KINDS
 
 _BY_CLASS = {name: kind for kind in KINDS for name in kind.raised_as}
@@ -29,6 +29,8 @@ def kind_of(error: BaseException) -> Kind:
 
 def explained(error: BaseException) -> Failure:
     """What there is to say of an error."""
+    if isinstance(error, RelayedError):
+        return Failure(error.code, error.exit_code, str(error))
     kind = kind_of(error)
     return Failure(kind.code, kind.exit_code, _message(error, kind))
 

@@ -41,3 +41,12 @@ class ResultError(Exception):
     def __init__(self, message: str, result: object) -> None:
         super().__init__(message)
         self.result = result
+
+
+class RelayedError(Exception):
+    """What another fedgrass command failed with, for the one that gave it."""
+
+    def __init__(self, code: str, exit_code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.exit_code = exit_code

@@ -232,6 +232,13 @@ _OF_FEDGRASS = (
         "more devices than this machine has memory for",
         ("cli.memory_need.NotEnoughMemoryError",),
     ),
+    Kind("sandbox_up", FAILED, "a sandbox of this name is up", ("cli.sandboxes.place.SandboxUpError",)),
+    Kind(
+        "sandbox_lost",
+        FAILED,
+        "the process of a sandbox has ended",
+        ("cli.sandboxes.background.SandboxLostError",),
+    ),
     Kind("output_closed", FAILED, "nobody reads what is printed any more", ("builtins.BrokenPipeError",)),
     Kind("file_not_found", USAGE, "no such file or folder", ("builtins.FileNotFoundError",)),
     Kind(

@@ -46,6 +46,7 @@ ELSEWHERE = {
     "sandbox.footprint.NoConnectionError": "of a benchmark",
     "sandbox.gateway.MalformedRequestError": "is answered",
     "cli.errors.kind.ResultError": "only what inherits from it is raised",
+    "cli.errors.kind.RelayedError": "has the code of another command's error",
 }
 """Errors that don't reach the user of a command, by place or by name, and where they go."""
 

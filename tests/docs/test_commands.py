@@ -46,7 +46,10 @@ def test_a_command_that_is_to_be_typed_is_understood(arguments: list[str]) -> No
 @pytest.mark.parametrize("arguments", arguments_of(mentioned()), ids=" ".join)
 def test_a_command_that_is_mentioned_has_what_is_said_of_it(arguments: list[str]) -> None:
     name, *rest = arguments
-    known = {option for parameter in COMMANDS[name].params for option in parameter.opts} | {"--help"}
+    command = COMMANDS[name]
+    if hasattr(command, "commands"):
+        command, rest = command.commands[rest[0]], rest[1:]
+    known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
     assert {option.partition("=")[0] for option in rest if option.startswith("--")} <= known
 
 

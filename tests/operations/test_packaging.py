@@ -15,7 +15,7 @@ import pytest
 from components.runtime.hash_requirements import requirements_of
 from operations import packaging
 from operations.deployment import TEMPLATE
-from operations.packaging import LAMBDA, Target, this_machine
+from operations.packaging import LAMBDA, Target, target_at, this_machine
 from sandbox.package_index import PackageIndex
 
 RUNTIME_HAS = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "urllib3", "six.py")
@@ -203,3 +203,9 @@ def test_the_template_names_what_the_layer_is_made_for() -> None:
     assert all(name.endswith("_aarch64") for name in LAMBDA.platforms)
     # Amazon Linux 2023, on which that runtime runs, has glibc 2.34: newer wheels would not load.
     assert all(name == "manylinux2014_aarch64" or name <= "manylinux_2_34_aarch64" for name in LAMBDA.platforms)
+
+
+def test_functions_of_an_embedded_aws_are_made_for_this_machine() -> None:
+    for endpoint in ("http://127.0.0.1:4566", "http://localhost:4566", "http://[::1]:4566"):
+        assert target_at(endpoint) == this_machine()
+    assert target_at("https://cloudformation.eu-central-1.amazonaws.com") == LAMBDA

@@ -1,0 +1,1 @@
+"""Sandboxes that stay up while other commands use them."""
