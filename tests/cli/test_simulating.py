@@ -149,7 +149,7 @@ def test_what_can_not_be_simulated_is_wrong_usage(project: Path, words: list[str
 
 
 @pytest.mark.timeout(300)
-def test_a_tracker_is_told_of_each_round_also_when_it_goes_on(
+def test_a_tracker_is_told_of_each_round(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     installed(tmp_path / "packages", "wandb", WANDB)
