@@ -6,6 +6,7 @@ import msgspec
 
 from cli.client_data import ClientData, ClientDataError, clients_of, clients_of_digits
 from cli.project import Project
+from components.task_folder import is_of_clients
 
 EXAMPLE = Path(__file__).parent.parent / "components" / "tasks" / "mnist"
 
@@ -37,8 +38,6 @@ def data_of(project: Project, options: DataOptions, scratch: Path) -> ClientData
 
 
 def source_of(project: Project, options: DataOptions) -> Path | None:
-    """What is named, or else the project's own data/ if there are folders in it; None if there is neither."""
+    """What is named, or else the project's own data/ if it is of clients; None if there is neither."""
     own = project.directory / "data"
-    if options.data is not None or not own.is_dir():
-        return options.data
-    return own if any(path.is_dir() and not path.name.startswith(".") for path in own.iterdir()) else None
+    return options.data or (own if is_of_clients(own) else None)

@@ -58,6 +58,8 @@ _OTHERS = {
 """What a task does not read on a device: a change of it is none of the task."""
 
 _TRIALS = "data of clients, for trials on this machine"
+_NOTE = "*.md"
+"""What may lie beside the folders of clients."""
 
 _MARKS = {
     "a virtual environment": (("pyvenv.cfg",), ("conda-meta",)),
@@ -225,7 +227,7 @@ def _walk(root: Path, folder: Path, imported: set[str], around: tuple[Path, ...]
     is_data = folder == root / "data"
     for path in entries:
         name = _name(root, path)
-        reason = _TRIALS if path == root / "data" and _is_of_clients(path) else None
+        reason = _TRIALS if path == root / "data" and is_of_clients(path) else None
         reason = reason or _reason_by_name(name, path, imported) or _reason_by_kind(root, path, around)
         if reason is not None:
             found.left_out[name] = reason
@@ -237,13 +239,15 @@ def _walk(root: Path, folder: Path, imported: set[str], around: tuple[Path, ...]
             found.packed[name] = path
 
 
-def _is_of_clients(data: Path) -> bool:
-    """Whether data/ has the folder clients/, or nothing but folders, one a client: devices have data of their own."""
+def is_of_clients(data: Path) -> bool:
+    """Whether data/ has the folder clients/, or folders and nothing else but notes, one folder a client: devices have
+    data of their own."""
     try:
         visible = [path for path in data.iterdir() if not path.name.startswith(".")]
-        if (data / "clients").is_dir():
+        folders = [path for path in visible if path.is_dir()]
+        if any(path.name == "clients" for path in folders):
             return True
-        return bool(visible) and all(path.is_dir() and any(path.iterdir()) for path in visible)
+        return bool(folders) and all(path in folders or fnmatch.fnmatch(path.name, _NOTE) for path in visible)
     except OSError:  # what can't be read is told with its reason elsewhere
         return False
 
@@ -295,7 +299,10 @@ def _reason_by_kind(root: Path, path: Path, around: tuple[Path, ...]) -> str | N
 def _artifact(path: Path) -> str:
     """The name of a file of data/ among the component's artifacts."""
     if path.is_dir():
-        raise TaskFolderError(f"{path} is no file: artifacts are a flat list, so data/ holds files only")
+        raise TaskFolderError(
+            f"{path} is no file: artifacts are a flat list, so data/ holds files only, the same for every device, or "
+            "a folder for each client and no files, which stays here"
+        )
     if not ARTIFACT_NAME.fullmatch(path.name) or path.name in ("client.zip", "task.zip"):
         raise TaskFolderError(
             f"{path}: give it a name of a-z, A-Z, 0-9, '.', '_' and '-' that is neither client.zip nor task.zip"

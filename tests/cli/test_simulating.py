@@ -149,9 +149,7 @@ def test_what_can_not_be_simulated_is_wrong_usage(project: Path, words: list[str
 
 
 @pytest.mark.timeout(300)
-def test_a_tracker_is_told_of_each_round(
-    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_tracker_is_told_of_each_round(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     installed(tmp_path / "packages", "wandb", WANDB)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "packages"))
     monkeypatch.setenv("CALLS", str(tmp_path / "calls"))

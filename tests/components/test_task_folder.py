@@ -262,7 +262,7 @@ def unreadable(path: Path, mode: int = 0o000) -> Iterator[None]:
         path.chmod(before)
 
 
-@pytest.mark.parametrize("name", ["secret", "secret.txt", "nets/secret", "data/secret.csv", "data/secret", "data"])
+@pytest.mark.parametrize("name", ["secret", "secret.txt", "nets/secret", "data/secret.csv", "data"])
 def test_what_may_not_be_read_stays_behind(folder: Path, name: str) -> None:
     written(folder, {name if "." in name else f"{name}/file.txt": ""})
     with unreadable(folder / name):
@@ -323,6 +323,26 @@ def test_a_folder_without_code_may_be_named_like_a_module_unless_it_is_imported_
 def test_modules_of_packages_may_have_any_name(folder: Path) -> None:
     written(folder, {"nets/torch.py": "", "nets/json.py": "", "nets/__init__.py": ""})
     assert "nets/json.py" in packed(folder)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("data/north/x.npy", "data/south/x.npy"),
+        ("data/north/x.npy", "data/README.md", "data/.cache"),
+        ("data/clients/north/x.npy", "data/holdout/x.npy", "data/summary.json"),
+    ],
+)
+def test_data_of_clients_stays_here(folder: Path, names: tuple[str, ...]) -> None:
+    written(folder, dict.fromkeys(names, ""))
+    found = inspect_folder(folder)
+    assert (found.data, sorted(found.packed)) == ({}, ["helper.py", "task.py"])
+    assert found.left_out == {"data": "data of clients, for trials on this machine"}
+
+
+def test_folders_among_the_files_for_every_device_are_refused(folder: Path) -> None:
+    written(folder, {"data/words.txt": "", "data/north/x.npy": ""})
+    assert refusal(folder).startswith("/data/north is no file: ")
 
 
 def test_code_in_data_is_refused_for_it_would_be_no_module_on_a_device(folder: Path) -> None:
