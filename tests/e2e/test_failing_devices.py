@@ -25,7 +25,7 @@ NUCLEI = (CLASSIC, LITE)
 def test_rounds_end_while_agents_and_devices_die(tmp_path: Path) -> None:
     project = load(EXAMPLE, rounds=5, deadline_s=25)
     shards = share_out(digits.packaged_source(), Request(Split("iid"), names=tuple(THINGS)), tmp_path / "shards")
-    done: set[int] = set()
+    done: set[int | str] = set()
     with Sandbox() as sandbox:
         component = build_component(project, sandbox.path / "build")
         init_federation(project, sandbox, check_loaded(project).model)
@@ -35,18 +35,23 @@ def test_rounds_end_while_agents_and_devices_die(tmp_path: Path) -> None:
             wait_for_clients(sandbox.operations, "digits", fleet)
 
             def break_something(view: View) -> None:
-                if view.round in done:
+                step = "paused" if view.held_by else view.round
+                if step in done:
                     return
-                done.add(view.round)
+                done.add(step)
+                if step == 2:
+                    sandbox.operations.pause("digits")  # or round 3 might be over before they are off
                 for device in failing:
-                    if view.round == 2:
+                    if step == 2:
                         device.kill_component()
-                    elif view.round == 3:
+                    elif step == "paused":
                         device.power_off()
-                    elif view.round == 4:
+                    elif step == 4:
                         device.power_on()
-                    elif view.round == 5:
+                    elif step == 5:
                         device.restart_nucleus()
+                if step == "paused":
+                    sandbox.operations.start("digits")
 
             agents_before = {device.pid for device in fleet.devices.values()}
             figures = run_rounds(sandbox, sandbox.operations, "digits", look=break_something)
