@@ -27,6 +27,8 @@ Seed = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 LearningRate = Annotated[float, msgspec.Meta(gt=0, le=1e6)]
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
+Label = Annotated[str, msgspec.Meta(pattern=r"^[ -~]{1,64}\Z")]
+"""A short text of printable ASCII."""
 
 Numbers = dict[str, float | None]
 """What a task measures, by name; None is a number that is not finite."""
@@ -174,13 +176,18 @@ class RoundNotice(Message, frozen=True, kw_only=True):
 
 
 class Hello(Message, frozen=True, kw_only=True):
-    """A client says that it is there: published on `names.hello_topic` when the agent starts or its data changes."""
+    """A client says that it is there: published on `names.hello_topic` when the agent starts or its data changes.
+
+    `nucleus` is which Greengrass nucleus runs the component, and its version, such as "classic 2.14.3"; components of
+    earlier versions do not tell.
+    """
 
     component_version: str
     architecture: str
     memory_bytes: Count
     cpu_count: Count
     examples: Count | None = None
+    nucleus: Label | None = None
 
 
 class Timings(msgspec.Struct, frozen=True, kw_only=True):

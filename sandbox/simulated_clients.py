@@ -26,7 +26,14 @@ from sandbox.sandbox import Sandbox
 if TYPE_CHECKING:
     from protocol.tensors import Array
 
-HELLO = Hello(component_version="1.0.0", architecture="aarch64", memory_bytes=1 << 30, cpu_count=4, examples=100)
+HELLO = Hello(
+    component_version="1.0.0",
+    architecture="aarch64",
+    memory_bytes=1 << 30,
+    cpu_count=4,
+    examples=100,
+    nucleus="lite 2.6.0",
+)
 _LIMIT_S = 300.0
 
 

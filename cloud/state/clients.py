@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -18,12 +18,18 @@ if TYPE_CHECKING:
     from types_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
 
+_HAS_SAID_HELLO = "attribute_exists(last_seen)"
+
+
 class ClientHistory(msgspec.Struct, frozen=True, kw_only=True):
-    """What a round adds to a client's record, as absolute values, so that writing it twice is harmless."""
+    """What a round adds to a client's record, as absolute values, so that writing it twice is harmless. `last_round` is
+    None if the record keeps that which it has, and its reason."""
 
     thing: str
     turnaround_s: float | None
     missed: int
+    last_round: int | None
+    last_reason: str | None = None
 
 
 class Clients:
@@ -39,23 +45,43 @@ class Clients:
         pages = self._dynamodb.get_paginator("query").paginate(
             TableName=self._table,
             KeyConditionExpression="federation = :federation",
+            FilterExpression=_HAS_SAID_HELLO,
             ExpressionAttributeValues={":federation": {"S": federation}},
             ConsistentRead=True,
         )
         return list(self._reader.records((item for page in pages for item in page["Items"]), ClientRecord))
 
+    def each(self, federation: str, after: str = "", at_once: int | None = None) -> Iterator[ClientRecord]:
+        """The clients of a federation whose things' names come after this one, in their order, as they were a moment
+        ago. They are read as they are asked for, so many `at_once`; None for as many as DynamoDB gives."""
+        values = {":federation": {"S": federation}} | ({":after": {"S": after}} if after else {})
+        pages = self._dynamodb.get_paginator("query").paginate(
+            TableName=self._table,
+            KeyConditionExpression="federation = :federation" + (" AND thing > :after" if after else ""),
+            FilterExpression=_HAS_SAID_HELLO,
+            ExpressionAttributeValues=values,
+            PaginationConfig={} if at_once is None else {"PageSize": at_once},
+        )
+        yield from self._reader.records((item for page in pages for item in page["Items"]), ClientRecord)
+
+    def forget(self, federation: str, thing: str) -> bool:
+        """Delete a client's record; whether there was one. A round that it is in will write its history again, which is
+        no client before its next hello."""
+        answer = self._dynamodb.delete_item(TableName=self._table, Key=_key(federation, thing), ReturnValues="ALL_OLD")
+        return "Attributes" in answer
+
     def greet(self, federation: str, thing: str, hello: Hello, now: float, *, expires_at: float | None = None) -> None:
         """Record what a client says of itself; its history stays as it is. With `expires_at`, the record is deleted
         then, unless `keep` or another hello comes before."""
-        values = {
+        values: dict[str, float | str] = {
             "last_seen": now,
             "component_version": hello.component_version,
             "architecture": hello.architecture,
             "memory_bytes": hello.memory_bytes,
             "cpu_count": hello.cpu_count,
         }
-        if hello.examples is not None:
-            values["examples"] = hello.examples
+        told = {"examples": hello.examples, "nucleus": hello.nucleus}
+        values |= {name: value for name, value in told.items() if value is not None}
         if expires_at is not None:
             values["expires_at"] = math.ceil(expires_at)
         removed = " REMOVE expires_at" if expires_at is None else ""
@@ -87,13 +113,21 @@ class Clients:
         return [self._update(federation, history) for history in histories]
 
     def _update(self, federation: str, history: ClientHistory) -> "TransactWriteItemTypeDef":
-        values = {"missed": history.missed, "turnaround_s": history.turnaround_s}
+        values = {
+            "missed": history.missed,
+            "turnaround_s": history.turnaround_s,
+            "last_round": history.last_round,
+            "last_reason": history.last_reason,
+        }
         known = {name: value for name, value in values.items() if value is not None}
+        is_without_reason = history.last_round is not None and history.last_reason is None
         return {
             "Update": {
                 "TableName": self._table,
                 "Key": _key(federation, history.thing),
-                "UpdateExpression": "SET " + ", ".join(f"{name} = :{name}" for name in known),
+                "UpdateExpression": "SET "
+                + ", ".join(f"{name} = :{name}" for name in known)
+                + (" REMOVE last_reason" if is_without_reason else ""),
                 "ExpressionAttributeValues": {f":{name}": to_attribute(value) for name, value in known.items()},
             }
         }

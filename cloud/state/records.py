@@ -62,8 +62,9 @@ class ClientRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One client of a federation: what it can do, and how it has done. A restart never resets its history.
 
     `turnaround_s` is the moving average (EWMA) of its turnarounds, None before its first update; `missed` counts the
-    rounds in a row that it was selected for and did not answer. Until there is a federation of this name, the record is
-    deleted at `expires_at`.
+    rounds in a row that it was selected for and did not answer. `last_reason` says why no update of it counted in
+    `last_round`, the last one that taught anything about it; None if one did. Until there is a federation of this name,
+    the record is deleted at `expires_at`.
     """
 
     federation: str
@@ -76,6 +77,9 @@ class ClientRecord(msgspec.Struct, frozen=True, kw_only=True):
     memory_bytes: int | None = None
     cpu_count: int | None = None
     examples: int | None = None
+    nucleus: str | None = None
+    last_round: int | None = None
+    last_reason: str | None = None
     expires_at: float | None = None
 
 

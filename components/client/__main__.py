@@ -15,6 +15,7 @@ from components.client.agent import configuration, ipc
 from components.client.agent.configuration import Configuration, ConfigurationError
 from components.client.agent.ipc import Ipc, IpcError
 from components.client.agent.service import ConnectionLostError, Event, Service, pause
+from components.client.device import SOCKET_VARIABLE
 
 log = logging.getLogger("components.client")
 
@@ -51,7 +52,7 @@ def _configured(connection: Ipc, events: "queue.SimpleQueue[Event]") -> Configur
 def _wait_for_nucleus() -> None:
     """Returns when the nucleus takes connections, or after a while. Nucleus lite starts a component three times an
     hour: none of these starts shall be spent on a time when it is not there."""
-    path = os.environ.get("AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT", "")
+    path = os.environ.get(SOCKET_VARIABLE, "")
     given_up_at = time.monotonic() + GONE_S
     while time.monotonic() < given_up_at:
         with socket.socket(socket.AF_UNIX) as probe:

@@ -2,7 +2,9 @@
 
 import logging
 import os
+import re
 import subprocess
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -23,6 +25,12 @@ _METERED = (
 """Asks NetworkManager over D-Bus: https://networkmanager.dev/docs/api/latest/nm-dbus-types.html#NMMetered."""
 _IS_METERED = {"u 1": True, "u 2": False, "u 3": True, "u 4": False}  # 3 and 4 are its guesses, 0 is unknown
 _ANSWER_S = 2.0
+
+SOCKET_VARIABLE = "AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT"
+"""The environment's name for the nucleus's socket."""
+
+_SOCKET_OF_LITE = "gg-ipc.socket"
+_VERSION = re.compile(r"[!-~]{1,40}")
 
 
 def read(work: Path, root: Path = Path("/")) -> DeviceState:
@@ -116,4 +124,16 @@ def hello(examples: int | None) -> Hello:
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         cpu_count=os.cpu_count() or 1,
         examples=examples,
+        nucleus=_nucleus(os.environ),
     )
+
+
+def _nucleus(environment: Mapping[str, str]) -> str | None:
+    """Which nucleus has started this process, by what it gives components: both have versions 2.x, and the name of its
+    socket tells them apart."""
+    socket = environment.get(SOCKET_VARIABLE)
+    if socket is None:
+        return None
+    kind = "lite" if Path(socket).name == _SOCKET_OF_LITE else "classic"
+    version = environment.get("GGC_VERSION", "")
+    return f"{kind} {version}" if _VERSION.fullmatch(version) else kind

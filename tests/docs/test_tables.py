@@ -12,13 +12,13 @@ from msgspec import inspect
 
 from cloud import settings
 from cloud.settings import MAX_WAIT_S, Federation, ServerOptimizer
-from cloud.state.records import ClientRecord
 from components.client.agent.configuration import DAY_S, Configuration, parse
 from components.client.trainer.task.contract import FUNCTIONS
 from components.task_folder import inspect_folder
+from fedgrass.policies import Client
 from fedgrass.task import DeviceState
 from protocol import names
-from protocol.messages import MAX_INTEGER, Assignment, ModelReference, Phase, Training
+from protocol.messages import MAX_INTEGER, Assignment, Hello, ModelReference, Phase, Training
 from tests.docs.markdown import spans, table
 from tests.paths import ROOT
 
@@ -184,10 +184,7 @@ def bullets(document: str, beginning: str) -> set[str]:
 
 
 def test_what_rules_and_tasks_get_has_the_fields_that_are_listed() -> None:
-    assert bullets("docs/tasks.md", "`Client` has") == set(ClientRecord.__struct_fields__) - {
-        "federation",
-        "expires_at",
-    }
+    assert bullets("docs/tasks.md", "`Client` has") == set(Client.__struct_fields__)
     assert bullets("docs/tasks.md", "`settings` has") == set(Training.__struct_fields__)
     ready = next(
         gets for function, gets, *_ in table("docs/tasks.md", "function", "what it gets").rows if "ready" in function
@@ -225,7 +222,7 @@ def test_what_is_said_to_be_left_out_of_a_tasks_folder_is(tmp_path: Path) -> Non
     assert not found.data
 
 
-def test_the_contract_has_the_fields_of_assignments_and_the_phases_of_progress() -> None:
+def test_the_contract_has_the_fields_of_assignments_and_hellos_and_the_phases_of_progress() -> None:
     rows = {what: " ".join(where.split()) for what, where in table("docs/architecture.md", "what", "where").rows}
     assignment = rows["assignment"].partition(" = ")[2].strip("{}")
     model = re.search(r" model \{(.*?)\}", assignment)
@@ -233,5 +230,6 @@ def test_the_contract_has_the_fields_of_assignments_and_the_phases_of_progress()
     listed = assignment.replace(model[0], " model").split(", ")
     assert listed == list(Assignment.__struct_fields__)
     assert model[1].split(", ") == [name for name in ModelReference.__struct_fields__ if name != "copy"]
+    assert rows["hello"].partition("{")[2].partition("}")[0].split(", ") == list(Hello.__struct_fields__)
     phases = rows["progress"].partition("phase: ")[2].partition(", reason")[0]
     assert tuple(phases.replace(" or ", ", ").split(", ")) == get_args(Phase)

@@ -25,6 +25,10 @@ HELLOS = {
     "a negative number": {"cpu_count": -1},
     "examples that are a text": {"examples": "1" * 100_000},
     "examples that are nested": {"examples": json.loads("[" * 500 + "]" * 500)},
+    "a nucleus that is long": {"nucleus": "lite " * 20_000},
+    "a nucleus that controls a terminal": {"nucleus": "lite \x1b[2J"},
+    "a nucleus that is a number": {"nucleus": 2.6},
+    "a nucleus that is empty": {"nucleus": ""},
     "a long field of its own": {"more": "x" * 120_000},
 }
 

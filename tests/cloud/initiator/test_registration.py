@@ -13,6 +13,7 @@ from cloud.services import Services
 from cloud.state.groups import Groups
 from operations.control import Operations
 from operations.deployment import Deployment
+from protocol import names
 from protocol.messages import encode
 from sandbox.embedded_aws import EmbeddedAws
 from sandbox.simulated_clients import HELLO
@@ -134,3 +135,24 @@ def test_a_hello_after_the_federation_was_made_lets_the_record_stay(
     simulated.create([], rounds=1)
     greeter.greet(body_of(simulated.name, "d0", examples=7))
     assert (simulated.client("d0").expires_at, simulated.client("d0").examples) == (None, 7)
+
+
+def test_a_hello_of_a_component_that_does_not_tell_of_its_nucleus_is_one_all_the_same(
+    simulated: SimulatedFederation,
+) -> None:
+    """What the topic rule makes of a field that is not there, and of one that is null."""
+    simulated.create([], rounds=1)
+    older = json.loads(encode(HELLO))
+    del older["nucleus"]
+    payload = json.dumps(older).encode()
+    topic = names.hello_topic(simulated.name, "older")
+    simulated.aws.client("iot-data").publish(topic=topic, qos=1, payload=payload)
+    simulated.say_hello("unsure", nucleus=None)
+    simulated.say_hello("newer")
+    told = {thing: simulated.client(thing) for thing in ("older", "unsure", "newer")}
+    assert {thing: client.nucleus for thing, client in told.items()} == {
+        "older": None,
+        "unsure": None,
+        "newer": HELLO.nucleus,
+    }
+    assert {client.examples for client in told.values()} == {HELLO.examples}

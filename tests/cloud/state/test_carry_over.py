@@ -83,12 +83,20 @@ def test_a_late_turnaround_is_that_from_the_clients_own_assignment() -> None:
     record = fifth(settings=federation(target=1, max_staleness=2, rounds=9, selection={"smoothing": 0.5}))
     responses = Responses(accepted=(accepted("a", 3, arrived_at=1010.0),), notified=NOBODY.notified)
     assert history_of(OLD, record, responses) == ClientHistory(
-        thing="a", turnaround_s=0.5 * 20 + 0.5 * (1010 - 900), missed=0
+        thing="a", turnaround_s=0.5 * 20 + 0.5 * (1010 - 900), missed=0, last_round=5
     )
 
 
 def test_a_client_has_missed_nothing_and_has_not_vanished_while_a_later_round_waits_for_it() -> None:
     record = fifth(limit=2)
-    assert history_of(NEW, record, NOBODY) == ClientHistory(thing="b", turnaround_s=2000.0 - 1001, missed=0)
-    assert history_of(OLD, record, NOBODY) == ClientHistory(thing="a", turnaround_s=2000.0 - 900, missed=2)
+    assert history_of(NEW, record, NOBODY) == ClientHistory(
+        thing="b", turnaround_s=2000.0 - 1001, missed=0, last_round=None
+    )
+    assert history_of(OLD, record, NOBODY) == ClientHistory(
+        thing="a",
+        turnaround_s=2000.0 - 900,
+        missed=2,
+        last_round=5,
+        last_reason="no answer before the deadline",
+    )
     assert vanished(record, NOBODY) == ("a",)

@@ -110,6 +110,9 @@ RECORDS: dict[type[msgspec.Struct], st.SearchStrategy[Any]] = {
         memory_bytes=maybe(st.integers(0, MAX_INTEGER)),
         cpu_count=maybe(st.integers(0, MAX_INTEGER)),
         examples=maybe(st.integers(0, MAX_INTEGER)),
+        nucleus=maybe(TEXTS),
+        last_round=maybe(st.integers(0, 10**8)),
+        last_reason=maybe(TEXTS),
     ),
     RoundRecord: st.builds(
         RoundRecord,

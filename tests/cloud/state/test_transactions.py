@@ -30,7 +30,7 @@ class Busy:
 
 
 def remember(dynamodb: Any, *things: str) -> None:
-    histories = [ClientHistory(thing=thing, turnaround_s=1.0, missed=0) for thing in things]
+    histories = [ClientHistory(thing=thing, turnaround_s=1.0, missed=0, last_round=1) for thing in things]
     Clients(dynamodb, "clients").record_histories("f", histories)
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from components.client import device
+from protocol.messages import Hello, decode, encode
 
 
 @pytest.fixture
@@ -79,3 +80,26 @@ def test_network_manager_tells_whether_the_network_is_metered(
 ) -> None:
     network_manager.write_text(answer + "\n")
     assert device.read(root, root).metered is metered
+
+
+@pytest.mark.parametrize(
+    ("socket", "version", "nucleus"),
+    [
+        ("/greengrass/v2/ipc.socket", "2.14.3", "classic 2.14.3"),
+        ("/run/greengrass/gg-ipc.socket", "2.6.0", "lite 2.6.0"),
+        ("/run/greengrass/gg-ipc.socket", None, "lite"),
+        ("/run/greengrass/gg-ipc.socket", "2.6.0\n", "lite"),
+        ("/run/greengrass/gg-ipc.socket", "2" * 80, "lite"),
+        (None, "2.6.0", None),
+    ],
+)
+def test_a_hello_tells_which_nucleus_runs_it_as_far_as_that_can_be_told(
+    monkeypatch: pytest.MonkeyPatch, socket: str | None, version: str | None, nucleus: str | None
+) -> None:
+    for variable, value in ((device.SOCKET_VARIABLE, socket), ("GGC_VERSION", version)):
+        monkeypatch.delenv(variable, raising=False)
+        if value is not None:
+            monkeypatch.setenv(variable, value)
+    told = device.hello(3)
+    assert told.nucleus == nucleus
+    assert decode(encode(told), Hello) == told

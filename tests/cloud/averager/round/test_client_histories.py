@@ -15,6 +15,14 @@ KNOWN = CohortMember(thing="a", turnaround_s=20.0, missed=3)
 OPENED, NOTIFIED, DEADLINE = 1000.0, 1002.0, 1600.0
 
 
+IN_TIME, WHEN_ENDED = "no answer before the deadline", "no answer before the round ended"
+
+
+def after(turnaround_s: float | None, missed: int, reason: str | None = None, thing: str = "a") -> ClientHistory:
+    """What round 1 teaches."""
+    return ClientHistory(thing=thing, turnaround_s=turnaround_s, missed=missed, last_round=1, last_reason=reason)
+
+
 def ended(at: float, smoothing: float = 0.75) -> RoundRecord:
     """A round that went on to averaging at a time."""
     settings = federation(selection={"smoothing": smoothing})
@@ -27,7 +35,7 @@ def accepted(thing: str = "a", at: float = 1012.0, notified_at: float | None = N
 
 
 def failed(state: Literal["failed", "declined"]) -> Responses:
-    response = ResponseRecord(thing="a", state=state, arrived_at=1012.0, inspected_at=1012.0)
+    response = ResponseRecord(thing="a", state=state, arrived_at=1012.0, inspected_at=1012.0, reason="out of memory")
     return Responses(failed=(response,), notified={"a": NOTIFIED})
 
 
@@ -35,13 +43,13 @@ NOBODY = Responses(notified={"a": NOTIFIED})
 
 
 def test_the_first_turnaround_is_taken_as_it_is() -> None:
-    assert history_of(NEW, ended(1100.0), accepted()) == ClientHistory(thing="a", turnaround_s=10.0, missed=0)
+    assert history_of(NEW, ended(1100.0), accepted()) == after(10.0, 0)
 
 
 def test_later_turnarounds_are_smoothed() -> None:
     history = history_of(KNOWN, ended(1100.0, 0.75), accepted())
-    assert history == ClientHistory(thing="a", turnaround_s=0.75 * 20 + 0.25 * 10, missed=0)
-    assert history_of(KNOWN, ended(1100.0, 0.0), accepted()) == ClientHistory(thing="a", turnaround_s=10.0, missed=0)
+    assert history == after(0.75 * 20 + 0.25 * 10, 0)
+    assert history_of(KNOWN, ended(1100.0, 0.0), accepted()) == after(10.0, 0)
 
 
 def test_closing_a_round_twice_teaches_the_same() -> None:
@@ -53,42 +61,49 @@ def test_closing_a_round_twice_teaches_the_same() -> None:
 
 def test_a_client_that_the_deadline_found_without_an_answer_has_missed_one_more() -> None:
     history = history_of(KNOWN, ended(DEADLINE), accepted("b"))
-    assert history == ClientHistory(thing="a", turnaround_s=DEADLINE - NOTIFIED, missed=4)
-    assert history_of(NEW, ended(DEADLINE), NOBODY) == ClientHistory(
-        thing="a", turnaround_s=DEADLINE - NOTIFIED, missed=1
-    )
+    assert history == after(DEADLINE - NOTIFIED, 4, IN_TIME)
+    assert history_of(NEW, ended(DEADLINE), NOBODY) == after(DEADLINE - NOTIFIED, 1, IN_TIME)
 
 
 def test_a_client_that_the_round_did_not_wait_for_is_at_least_as_slow_as_the_time_it_had_and_has_missed_none() -> None:
     history = history_of(KNOWN, ended(1052.0), NOBODY)
-    assert history == ClientHistory(thing="a", turnaround_s=50.0, missed=3)
+    assert history == after(50.0, 3, WHEN_ENDED)
     history = history_of(KNOWN, ended(1007.0), NOBODY)
-    assert history == ClientHistory(thing="a", turnaround_s=20.0, missed=3)  # it was not asked for so little
+    assert history == after(20.0, 3, WHEN_ENDED)  # it was not asked for so little
 
 
 def test_an_aborted_round_counts_until_its_end() -> None:
     record = msgspec.structs.replace(ended(1100.0), averaging_at=None, status="aborted", closed_at=1052.0)
-    assert history_of(NEW, record, NOBODY) == ClientHistory(thing="a", turnaround_s=50.0, missed=0)
+    assert history_of(NEW, record, NOBODY) == after(50.0, 0, WHEN_ENDED)
 
 
 def test_a_client_that_failed_has_missed_one_more_and_one_that_declined_has_not() -> None:
     history = history_of(KNOWN, ended(1100.0), failed("failed"))
-    assert history == ClientHistory(thing="a", turnaround_s=20.0, missed=4)
+    assert history == after(20.0, 4, "failed: out of memory")
     history = history_of(KNOWN, ended(1100.0), failed("declined"))
-    assert history == ClientHistory(thing="a", turnaround_s=20.0, missed=3)
+    assert history == after(20.0, 3, "declined: out of memory")
 
 
 def test_a_round_that_has_not_ended_teaches_nothing_of_those_who_may_still_answer() -> None:
     record = msgspec.structs.replace(ended(1100.0), averaging_at=None)
     assert history_of(KNOWN, record, NOBODY) is None
-    assert history_of(NEW, record, accepted()) == ClientHistory(thing="a", turnaround_s=10.0, missed=0)
+    assert history_of(NEW, record, accepted()) == after(10.0, 0)
 
 
 def test_a_client_whose_assignment_was_not_noted_is_measured_from_the_opening() -> None:
     history = history_of(NEW, ended(1100.0), accepted(notified_at=None))
-    assert history == ClientHistory(thing="a", turnaround_s=12.0, missed=0)
+    assert history == after(12.0, 0)
 
 
 def test_a_turnaround_is_never_negative() -> None:
     history = history_of(NEW, ended(1100.0), accepted(at=1001.0))
-    assert history == ClientHistory(thing="a", turnaround_s=0.0, missed=0)
+    assert history == after(0.0, 0)
+
+
+def test_the_last_reason_of_a_client_whose_update_was_refused_is_the_refusals_until_another_counts() -> None:
+    refusal = ResponseRecord(thing="a", state="refused", arrived_at=1012.0, inspected_at=1012.0, reason="not finite")
+    another = msgspec.structs.replace(refusal, thing="b", reason="too large")
+    refused = Responses(refused=(another, refusal), notified={"a": NOTIFIED})
+    assert history_of(KNOWN, ended(DEADLINE), refused) == after(DEADLINE - NOTIFIED, 4, "refused: not finite")
+    both = msgspec.structs.replace(refused, accepted=accepted().accepted)
+    assert history_of(NEW, ended(DEADLINE), both) == after(10.0, 0)
