@@ -34,6 +34,9 @@ SECTIONS: dict[str, dict[str, str]] = {
         "update": "cli.commands.update",
     },
     "Its devices": {
+        "clients": "cli.commands.clients",
+        "logs": "cli.commands.logs",
+        "forget": "cli.commands.forget",
         "expel": "cli.commands.devices",
         "readmit": "cli.commands.devices",
         "what-leaves": "cli.commands.local",

@@ -1,7 +1,9 @@
 """Commands that let rounds run, and stop them."""
 
-from typing import TYPE_CHECKING, Annotated
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
 import typer
 
 from cli.commands.aws import client_of, operations_of
@@ -26,13 +28,16 @@ EXAMPLES = (
     "fedgrass rollback digits --to 0 --json",
 )
 
+_AT_ONCE = 1000
+
 
 def start(federation: FederationName, stack: Stack = "fedgrass", as_json: Json = False) -> Result:
     """Let a federation's rounds begin."""
-    record = _let_run(operations_of(stack), federation, stack)
-    told = f"federation {federation} runs: {counted(record.settings.rounds - record.round, 'round')} to go"
-    Screen(quiet=as_json).line(told)
-    return record
+    operations = operations_of(stack)
+    record = _let_run(operations, federation, stack)
+    screen = Screen(quiet=as_json)
+    screen.line(f"federation {federation} runs: {counted(record.settings.rounds - record.round, 'round')} to go")
+    return _with_lacking_clients(operations, record, screen)
 
 
 def pause(federation: FederationName, stack: Stack = "fedgrass", as_json: Json = False) -> Result:
@@ -46,9 +51,11 @@ def pause(federation: FederationName, stack: Stack = "fedgrass", as_json: Json =
 
 def resume(federation: FederationName, stack: Stack = "fedgrass", as_json: Json = False) -> Result:
     """Let a paused federation go on."""
-    record = _let_run(operations_of(stack), federation, stack)
-    Screen(quiet=as_json).line(f"federation {federation} goes on with round {record.round + 1}")
-    return record
+    operations = operations_of(stack)
+    record = _let_run(operations, federation, stack)
+    screen = Screen(quiet=as_json)
+    screen.line(f"federation {federation} goes on with round {record.round + 1}")
+    return _with_lacking_clients(operations, record, screen)
 
 
 def _let_run(operations: "Operations", federation: str, stack: str) -> FederationRecord:
@@ -56,6 +63,23 @@ def _let_run(operations: "Operations", federation: str, stack: str) -> Federatio
 
     preflight.check(client_of, stack, operations.federations.get(federation).settings)
     return operations.start(federation)
+
+
+def _with_lacking_clients(operations: "Operations", record: FederationRecord, screen: Screen) -> dict[str, Any]:
+    """Say how many clients the next round lacks, and what brings them; returns that with the record."""
+    name, needed = record.federation, record.settings.selection.minimum
+    read = operations.clients.each(name, at_once=min(needed + len(record.expelled), _AT_ONCE))
+    joined = sum(1 for _ in islice((client for client in read if client.thing not in record.expelled), needed))
+    if joined < needed:
+        group = record.settings.thing_group
+        members = "" if group is None else f", in thing group {group}"
+        screen.line(
+            f"round {record.round + 1} needs {counted(needed, 'client')}, and {joined or 'none'} "
+            f"{'have' if joined > 1 else 'has'} joined so far: it waits for them. A device joins by running "
+            f"com.fedgrass.Client with federation {name} in its configuration{members}"
+        )
+    fields: dict[str, Any] = msgspec.to_builtins(record)
+    return fields | {"lacking_clients": needed - joined}
 
 
 def abort_round(

@@ -89,6 +89,18 @@ _OF_FEDGRASS = (
     ),
     Kind("unknown_round", USAGE, "the federation has had no such round", ("cloud.state.rounds.UnknownRoundError",)),
     Kind("unknown_thing", USAGE, "AWS IoT has no thing of this name", ("operations.expulsion.UnknownThingError",)),
+    Kind(
+        "unknown_client",
+        USAGE,
+        "the federation has no client of this name",
+        ("operations.forgetting.UnknownClientError",),
+    ),
+    Kind(
+        "invalid_condition",
+        USAGE,
+        "no condition on clients, or no column of theirs",
+        ("cli.client_list.InvalidConditionError",),
+    ),
     Kind("unknown_region", USAGE, "no prices of this Region are known", ("cli.planning.prices.UnknownRegionError",)),
     Kind("fixed_setting", USAGE, "a federation keeps it for life", ("operations.settings_update.FixedSettingError",)),
     Kind("invalid_model", USAGE, "no file of a model", ("protocol.tensors.InvalidTensorsError",)),

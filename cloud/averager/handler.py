@@ -18,7 +18,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from cloud import metrics, services
+from cloud import log_lines, metrics, services
 from cloud.averager.responses.messages import (
     ArrivedOutcome,
     ArrivedUpdate,
@@ -47,7 +47,7 @@ _GONE = (LostFederationError, UnknownFederationError, UnknownRoundError)
 def handle(event: dict[str, Any], context: Any, outside: Services | None = None) -> dict[str, Any]:
     """Called by Lambda with a batch of messages. Returns those to deliver again. `outside` takes the place of what the
     environment names."""
-    logging.getLogger().setLevel(logging.INFO)
+    log_lines.write()
     outside = outside or services.from_environment()
     with metrics.measured("averager", outside.calls, outside.waited_s, outside.left_out) as properties:
         failed = _Invocation(outside, context, properties, event["Records"]).run()

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from cloud import metrics, services
+from cloud import log_lines, metrics, services
 from cloud.initiator.opening import open_round
 from cloud.initiator.registration import Greeter
 from cloud.services import Services
@@ -37,7 +37,7 @@ class _Tagged(msgspec.Struct):
 def handle(event: dict[str, Any], _context: object, outside: Services | None = None) -> dict[str, Any]:
     """Called by Lambda. Returns the messages to deliver again, if the event was a batch of them. `outside` takes the
     place of what the environment names."""
-    logging.getLogger().setLevel(logging.INFO)
+    log_lines.write()
     outside = outside or services.from_environment()
     with metrics.measured("initiator", outside.calls, outside.waited_s, outside.left_out) as properties:
         if "Records" not in event:

@@ -198,6 +198,16 @@ class RoundLoop:
         recovered = turn.writing.recovered if turn.writing else ()
         after = services.rounds.write(before, after, new, recovered, histories, last=last)
         self.aborted_rounds += after.status == "aborted"
+        for response in new:
+            if response.state != "accepted":
+                _log.info(
+                    "federation=%s round=%d thing=%s %s: %s",
+                    after.federation,
+                    after.round,
+                    response.thing,
+                    response.state,
+                    " ".join((response.reason or "").split()),
+                )
         return _Written(before, after, reading.result().including(new) if reading else responses, head)
 
     def _react(self, written: _Written) -> _Turn:
