@@ -124,11 +124,11 @@ def hello(examples: int | None) -> Hello:
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         cpu_count=os.cpu_count() or 1,
         examples=examples,
-        nucleus=_nucleus(os.environ),
+        nucleus=nucleus_of(os.environ),
     )
 
 
-def _nucleus(environment: Mapping[str, str]) -> str | None:
+def nucleus_of(environment: Mapping[str, str]) -> str | None:
     """Which nucleus has started this process, by what it gives components: both have versions 2.x, and the name of its
     socket tells them apart."""
     socket = environment.get(SOCKET_VARIABLE)

@@ -8,6 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from components.client.device import nucleus_of
 from sandbox.embedded_aws import EmbeddedAws
 from sandbox.fleet import Device
 from sandbox.nucleus.lifecycle import ComponentState
@@ -94,6 +95,7 @@ def test_the_component_gets_the_environment_of_a_device_and_no_more(
     assert Path(variables["GG_ROOT_CA_PATH"]).read_text().startswith("-----BEGIN CERTIFICATE")
     assert variables["AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT"].endswith("/ipc.socket")
     assert variables["GGC_VERSION"].startswith("2.")
+    assert nucleus_of(variables) == f"classic {variables['GGC_VERSION']}"
     assert not Path(variables["HOME"]).exists()
     assert "AWS_ACCESS_KEY_ID" not in variables
     assert aws.environment["AWS_SECRET_ACCESS_KEY"] not in variables.values()

@@ -10,6 +10,7 @@ from typing import Any
 import psutil
 import pytest
 
+from components.client.device import nucleus_of
 from sandbox.embedded_aws import EmbeddedAws
 from sandbox.fleet import Device
 from sandbox.nucleus import mqtt
@@ -45,6 +46,7 @@ def test_a_component_can_tell_it_by_its_socket(lite_probe: Probe) -> None:
     variables = lite_probe.call("environment")["variables"]
     assert variables["AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT"].endswith("/gg-ipc.socket")
     assert variables["GGC_VERSION"].startswith("2.")
+    assert nucleus_of(variables) == f"lite {variables['GGC_VERSION']}"
 
 
 @pytest.mark.parametrize(
