@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -85,7 +86,7 @@ def next_commands(directory: Path, program: str) -> list[tuple[str, str]]:
         "simulate": "train it here, without AWS and devices",
         "run": "train it here with every real part: Greengrass, MQTT, functions",
     }
-    return [(f"{program} {command} {directory}", meaning) for command, meaning in commands.items()]
+    return [(f"{program} {command} {shlex.quote(str(directory))}", meaning) for command, meaning in commands.items()]
 
 
 def _filled(text: str, template: str, name: str) -> str:

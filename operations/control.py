@@ -137,7 +137,8 @@ class Operations:
 
         Raises:
             UnknownFederationError: there is none of this name.
-            NoModelError: that round has not been, or made no model.
+            UnknownRoundError: that round has not been.
+            NoModelError: it made no model.
             WrongStatusError: the federation runs.
             RoundUnderWayError: a round is under way, which would close with a model made from the present one.
         """
@@ -154,12 +155,9 @@ class Operations:
     def _model_of(self, record: FederationRecord, number: int) -> ModelReference:
         if number == 0 == record.round:
             return record.model
-        try:
-            if number == 0:
-                return self.rounds.of(record.federation, record.life, 1).base
-            made = self.rounds.of(record.federation, record.life, number)
-        except UnknownRoundError as error:
-            raise NoModelError(f"federation {record.federation!r} has had no round {number}") from error
+        if number == 0:
+            return self.rounds.of(record.federation, record.life, 1).base
+        made = self.rounds.of(record.federation, record.life, number)
         if made.model is None:
             raise NoModelError(f"round {number} of {record.federation!r} made no model: it is {made.status}")
         return made.model

@@ -1,5 +1,6 @@
 """Who may write to a run folder, and what is said if it can't be written to."""
 
+import errno
 import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +9,9 @@ from pathlib import Path
 from reporting.files import AppendedFile
 from reporting.records import ROUNDS, SCHEMAS, Summary
 from reporting.run_folder import NoRunFolderError, read_summary
+
+_OF_A_PROJECT = ("federation.yaml", "task.py")
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 class RunFolderExistsError(Exception):
@@ -24,12 +28,18 @@ class RunFolderWriteError(Exception):
 
 
 def check_free(path: Path) -> None:
-    """Pass if no run is in a folder, and no file that would be in a run's way.
+    """Pass if no run is in a folder, and no file that would be in a run's way, and if it is no project's folder, all of
+    which goes to devices.
 
     Raises:
         RunFolderExistsError: see there.
         CorruptRunFolderError: see there.
     """
+    if path.exists() and not path.is_dir():
+        raise RunFolderExistsError(f"{path} is no folder: name one that is not there yet")
+    for name in _OF_A_PROJECT:
+        if (path / name).exists():
+            raise RunFolderExistsError(f"{path} has {name}, so it is a project's: name a folder for the run alone")
     try:
         summary = read_summary(path)
     except NoRunFolderError:
@@ -84,6 +94,7 @@ def telling(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         what = error.strerror or str(error)
+        remedy = "make room" if error.errno in _NO_ROOM else "mend that, or name another folder"
         raise RunFolderWriteError(
-            f"the run folder {path} can't be written: {what}; what it has is whole: make room, and go on with the run"
+            f"the run folder {path} can't be written: {what}; what it has is whole: {remedy}, and go on with the run"
         ) from error

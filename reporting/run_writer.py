@@ -90,8 +90,8 @@ class RunWriter:
             versions=_versions(),
         )
         with telling(path):
-            path.mkdir(parents=True, exist_ok=True)
             check_free(path)
+            path.mkdir(parents=True, exist_ok=True)
             with locked(path) as rounds:
                 return cls(path, rounds, summary, Tally())._begin(settings)
 

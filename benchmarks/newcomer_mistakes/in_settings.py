@@ -73,7 +73,7 @@ MISTAKES: list[Mistake] = [
     ),
     _of("neither epochs nor steps", "  epochs: 2\n", "", ("is without epochs and steps", "epochs: 1"), "training:"),
     _with("a momentum of 1", "  momentum: 1.0", ("momentum: 1: use a number from 0, below 1",)),
-    _with("more than all", "target: 120%", ("a share of them from 0% to 100%",)),
+    _with("more than all", "target: 120%", ("a share of them above 0%, up to 100%",)),
     _with("a share as a fraction", "target: 0.8", ("did you mean 80%?",)),
     _with("a share in words", "target: 80 percent", ("did you mean 80%?",)),
     _with("a quorum over the target", "quorum: 80%", ("quorum: 80% is more than target, 50%",), begins="target: 50%\n"),

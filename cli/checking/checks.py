@@ -254,7 +254,9 @@ class _Check:
             self.found(Finding(severity="warning", text=text, remedy="print less, once an epoch at most"))
         if facts.clients_loaded is not None and facts.clients is not None and facts.clients_loaded < facts.clients:
             rest = facts.clients - facts.clients_loaded
-            self.not_checked.append(f"the data of {rest} of {facts.clients} clients: there was no time for more")
+            is_wrong = any(finding.severity == "error" for finding in self._findings)
+            why = "the error comes first" if is_wrong else "there was no time for more"
+            self.not_checked.append(f"the data of {rest} of {facts.clients} clients: {why}")
         files = self._folder.packed | self._folder.data
         return Checked(
             findings=tuple(self._findings),

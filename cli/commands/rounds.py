@@ -44,7 +44,8 @@ def pause(federation: FederationName, stack: Stack = "fedgrass", as_json: Json =
     """Let no further round open; an open one goes on to its end."""
     record = operations_of(stack).pause(federation)
     Screen(quiet=as_json).line(
-        f"federation {federation} is paused: no round after {record.round + 1} opens, and that only if it has"
+        f"federation {federation} is paused: no round opens; round {record.round + 1}, if it is under way, goes on to "
+        "its end"
     )
     return record
 

@@ -133,7 +133,7 @@ def _at_random(request: Request, holdout: Holdout, usable: Rows, labels: Column 
     if request.names and request.clients not in (None, len(request.names)):
         raise ImpossibleSplitError(f"{counted(len(request.names), 'name')} for {request.clients:,} clients: name each")
     count = len(request.names) or request.clients or 0
-    names = _checked(request.names) or thing_names.numbered(count)
+    given = _checked(request.names)
     codes = np.zeros(len(usable), np.intp) if labels is None else labels.codes[usable]
     generator = np.random.default_rng([request.seed, 1])
     held_out = splitting.stratified(codes, holdout.fraction, generator)
@@ -143,6 +143,7 @@ def _at_random(request: Request, holdout: Holdout, usable: Rows, labels: Column 
     except ImpossibleSplitError as error:
         kept = f" ({len(usable):,} examples, {len(held_out):,} of them held out)" if len(held_out) else ""
         raise ImpossibleSplitError(f"{error}{kept}") from error
+    names = given or thing_names.numbered(count)
     return dict(zip(names, (usable[rest[shard]] for shard in shards), strict=True)), usable[held_out]
 
 

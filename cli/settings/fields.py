@@ -108,7 +108,7 @@ def _allowed(information: inspect.Type) -> str:
     """What a field takes, in words."""
     match information:
         case inspect.UnionType(types=(inspect.IntType(), inspect.StrType())):
-            return "a number of clients from 1, or a share of them from 0% to 100%, such as 80%"
+            return "a number of clients from 1, or a share of them above 0%, up to 100%, such as 80%"
         case inspect.UnionType(types=types):
             return _allowed(next(kind for kind in types if not isinstance(kind, inspect.NoneType)))
         case inspect.LiteralType(values=values):

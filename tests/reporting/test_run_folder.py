@@ -132,6 +132,16 @@ def test_a_folder_that_holds_a_run_is_not_written_over(tmp_path: Path) -> None:
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+@pytest.mark.parametrize("name", ["federation.yaml", "task.py"])
+def test_a_projects_folder_is_none_for_a_run_whose_files_would_go_to_devices(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("")
+    with pytest.raises(RunFolderExistsError, match=f"has {name}, so it is a project's: name a folder for the run"):
+        create(tmp_path)
+    with pytest.raises(RunFolderExistsError, match="is no folder: name one that is not there yet"):
+        create(tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
 @pytest.mark.parametrize("name", sorted(SCHEMAS))
 def test_a_file_of_the_users_is_not_written_over(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("mine")
@@ -352,8 +362,8 @@ def test_a_full_disk_is_told_and_loses_nothing(tmp_path: Path) -> None:
 
 def test_a_path_that_can_be_no_folder_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(RunFolderWriteError, match="file"):
-        create(tmp_path / "file")
+    with pytest.raises(RunFolderWriteError, match="Not a directory; .*: mend that, or name another folder"):
+        create(tmp_path / "file" / "below")
 
 
 # ---- Readers of other versions

@@ -125,6 +125,7 @@ def test_names_of_one_s_own_things_can_be_given(table: Table) -> None:
             Request(parse_split("iid"), 50),
             "50 clients are more than the 32 examples: use fewer clients (40 examples, 8",
         ),
+        (Request(parse_split("iid"), 10**12), "1,000,000,000,000 clients are more than the 32 examples"),
         (Request(parse_split("labels:3"), 5), "3 labels a client: the examples have 2"),
         (Request(parse_split("by:user"), 3), "makes a client of each of its 4 values, not 3: leave --clients out"),
         (Request(parse_split("by:user"), names=("a", "b")), "2 names for 4 clients"),
