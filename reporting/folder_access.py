@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from reporting.files import AppendedFile
-from reporting.records import ROUNDS, SCHEMAS, Summary
+from reporting.records import FILES, ROUNDS, Summary
 from reporting.run_folder import NoRunFolderError, read_summary
 
 _OF_A_PROJECT = ("federation.yaml", "task.py")
@@ -44,7 +44,7 @@ def check_free(path: Path) -> None:
         summary = read_summary(path)
     except NoRunFolderError:
         killed_at_once = (path / ROUNDS).exists() and not (path / ROUNDS).stat().st_size
-        for name in SCHEMAS:
+        for name in FILES:
             if (path / name).exists() and not killed_at_once:
                 raise RunFolderExistsError(
                     f"{path / name} is there already, and is no run's: remove it, or name another folder"

@@ -13,8 +13,13 @@ from protocol.messages import Numbers
 CONFIG, ROUNDS, CLIENTS, SUMMARY = "config.yaml", "rounds.jsonl", "clients.csv", "summary.json"
 MODEL, TORCH_MODEL = "model.safetensors", "model.pt"
 
+REPORT = "report.html"
+
 SCHEMAS = {CONFIG: 1, ROUNDS: 1, CLIENTS: 1, SUMMARY: 1, MODEL: 1, TORCH_MODEL: 1}
 """The version of what each file says. It is raised when a reader of the one before would be misled."""
+
+FILES = (*SCHEMAS, REPORT)
+"""All that a run folder has. The report is for people: it says nothing that the others don't."""
 
 Source = Literal["run", "simulate", "aws"]
 Clock = Literal["wall", "simulated"]

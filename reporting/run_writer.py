@@ -31,6 +31,7 @@ from reporting.measuring import client_rows, encodable, round_line
 from reporting.records import (
     CLIENTS,
     CONFIG,
+    FILES,
     MODEL,
     ROUNDS,
     SCHEMAS,
@@ -119,7 +120,7 @@ class RunWriter:
                     break
                 tally, size = tally.after(line), end
             rounds.keep(size)
-            for name in SCHEMAS:
+            for name in FILES:
                 (path / (name + TEMPORARY)).unlink(missing_ok=True)
             return cls(path, rounds, summary, tally)._begin(settings)
 

@@ -12,7 +12,7 @@ from cli.experiments.result_files import TABLE_MARKDOWN
 from cloud import metrics
 from operations.deployment import Deployment
 from protocol import names as protocol_names
-from reporting.records import SCHEMAS
+from reporting.records import FILES as RUN_FILES
 from tests.docs.markdown import DOCUMENTS, anchors, blocks, links, prose, spans, table
 from tests.paths import ROOT
 
@@ -40,7 +40,7 @@ PATHS = [f"/{path.relative_to(ROOT)}" for path in FILES]
 
 OF_USERS = {"labels.json", "json.py", "queue.py", "protocol.py", "torch/", "data/", "runs/"}
 IN_THE_BUCKET = {"partial/", "ema/", "models/", "updates/", "federations/", "federations/.../updates/"}
-IN_A_RUN_FOLDER = SCHEMAS.keys()
+IN_A_RUN_FOLDER = set(RUN_FILES)
 KEPT = {"devices/THING/work/", "devices/THING/tmp/"}
 IN_A_SPLIT = {RECORD, f"{CLIENTS}/"}
 OF_AN_EXPERIMENT = {TABLE_MARKDOWN, "results/", "runs/", "runs/COMBINATION/seed-0/"}

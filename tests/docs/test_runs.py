@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from reporting.clients_file import MAX_METRICS
-from reporting.records import SCHEMAS, STEPS, ClientRow, ClientState, RoundLine, RunStatus, Source, Summary, Totals
+from reporting.records import FILES, STEPS, ClientRow, ClientState, RoundLine, RunStatus, Source, Summary, Totals
 from tests.docs.markdown import spans, tables
 from tests.paths import ROOT
 
@@ -31,7 +31,7 @@ def test_each_field_has_its_row_in_its_order(table: Any, kind: type[msgspec.Stru
 
 def test_each_file_is_listed() -> None:
     (files,) = tables("docs/runs.md", "file", "what it is")
-    assert names(files) == list(SCHEMAS)
+    assert names(files) == list(FILES)
 
 
 def test_the_words_of_choices_are_all_told() -> None:

@@ -1,0 +1,1 @@
+"""Charts: values to HTML and SVG, of nothing but their arguments."""
