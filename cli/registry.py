@@ -26,6 +26,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "status": "cli.commands.status",
         "timeline": "cli.commands.status",
         "history": "cli.commands.history",
+        "report": "cli.commands.report",
         "fetch": "cli.commands.fetch",
         "pause": "cli.commands.rounds",
         "resume": "cli.commands.rounds",

@@ -1,6 +1,5 @@
 """The command that brings a federation's rounds onto this machine."""
 
-import contextlib
 import re
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +7,6 @@ from typing import Annotated
 import typer
 
 from cli.commands.options import FederationName, Json, Result, Stack, Track
-from cli.plurals import counted
 from cli.screen import Screen
 
 EXAMPLES = (
@@ -49,33 +47,9 @@ def fetch(
     out.
     """
     first, last = _range(rounds)
-    from cli.commands.aws import operations_of
-    from reporting.fetching import fetch as fetch_rounds
+    from cli.fetching import RUNS
+    from cli.fetching import fetch as fetch_rounds
 
-    path = directory or Path("runs") / federation
-    operations = operations_of(stack)
-    record = operations.federations.get(federation)
-    screen = Screen(stderr=as_json)
-    with contextlib.ExitStack() as picture:
-        if screen.is_terminal:
-            screen.start_moving()
-            picture.callback(screen.stop_moving)
-        fetched = fetch_rounds(
-            record,
-            operations.rounds_reader,
-            operations.models,
-            path,
-            first=first,
-            last=last,
-            track=track,
-            look=lambda line: screen.picture(f"round {line.round:,} of {record.round:,}"),
-            warn=lambda text: screen.line(f"warning: {text}"),
-        )
-    for problem in fetched.problems:
-        screen.line(f"left out: {problem}")
-    for kind, count in fetched.summary.left_out.items():
-        screen.line(f"left out: {counted(count, kind)} that this version can't read")
-    there, model = fetched.summary.totals.rounds, fetched.summary.model
-    made = f"; the model of round {model.round}" if model else ""
-    screen.line(f"{path}: {counted(fetched.new, 'new round')}, {there:,} in all{made}")
+    path = directory or RUNS / federation
+    fetched = fetch_rounds(federation, path, stack, Screen(stderr=as_json), first=first, last=last, track=track)
     return {"path": str(path), "new": fetched.new, "problems": fetched.problems, "summary": fetched.summary}

@@ -7,13 +7,12 @@ import msgspec
 import typer
 
 from cli.commands.options import Json, Result
+from cli.planning.region import REGION, own_region
 from cli.screen import Screen
 from cli.table import Table
 from cloud.averaging.part_sizes import MAX_MODEL_BYTES
 from cloud.settings import MAX_COHORT, Averaging, Download, RuleName
 from protocol.messages import Encoding, ModelHeader
-
-REGION = "us-east-1"
 
 EXAMPLES = (
     "fedgrass plan --model-bytes 46796608 --clients 40",
@@ -67,7 +66,7 @@ def plan(
     averaging = msgspec.convert(
         {"rule": rule, "optimizer": {"name": optimizer}, "ema": ema, "shards": shards}, Averaging
     )
-    region = region or _own_region() or REGION
+    region = region or own_region() or REGION
     found = forecast(header, about, clients, averaging, encoding, region, has_bfloat16=download == "bfloat16")
     screen = Screen(quiet=as_json)
     for part in tables(found):
@@ -76,9 +75,3 @@ def plan(
         else:
             screen.line(part)
     return found
-
-
-def _own_region() -> str | None:
-    import boto3
-
-    return boto3.Session().region_name
