@@ -78,6 +78,8 @@ class Display:
         self.screen.table(Table(title=title, columns=("", ""), rows=rows))
         if outcome.run_folder is not None:
             self.screen.line(f"run folder: {outcome.run_folder}")
+        if outcome.report is not None:
+            self.screen.line(f"report: {outcome.report}")
         for line in run_failures.logs(outcome.history, Path(outcome.kept) if outcome.kept else None):
             self.screen.line(line)
         if outcome.chaos:

@@ -14,7 +14,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     over rounds 2 and later, in seconds; `overhead_s` is a round's time less its longest local training. `memory_mb` is
     what everything together takes, devices and embedded AWS; `functions` tells of the functions' invocations. `chaos`
     is what became of injected faults, `calm_accuracy` the accuracy of the same run without them. `run_folder` is where
-    the rounds are written, `kept` where what there was of the sandbox is."""
+    the rounds are written, `report` the page of them, `kept` where what there was of the sandbox is."""
 
     federation: str
     accuracy: float | None
@@ -31,6 +31,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     functions: dict[str, FunctionFigures]
     history: list[RoundFigures]
     run_folder: str | None = None
+    report: str | None = None
     kept: str | None = None
     chaos: list[Survival] = []
     calm_accuracy: float | None = None

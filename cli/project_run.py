@@ -17,6 +17,7 @@ from cli.project_sandbox import Teller, project_sandbox, settings_for_elsewhere,
 from cli.project_trial import tried_out
 from cli.run_failures import verdict
 from cli.run_options import RunOptions
+from cli.run_report import write_report
 from cli.screen import LogFormatter, Screen
 from operations.control import Operations
 from reporting.folder_access import check_free
@@ -121,6 +122,7 @@ def run(
             if chaos:
                 chaos.look(view)
 
+        report = None
         if options.out is None:
             history = run_rounds(sandbox, operations, name, scorer, look)
         else:
@@ -128,6 +130,7 @@ def run(
                 history = run_rounds(sandbox, operations, name, scorer, look, recording)
                 failed = verdict(history)
                 recording.folder.finish("failed" if failed else "finished", failed[1] if failed else None)
+            report = write_report(options.out).path
         survivals = chaos.survivals() if chaos else []
         memory_mb = process_memory_mb()
         functions = {
@@ -151,6 +154,7 @@ def run(
         functions=functions,
         history=history,
         run_folder=str(options.out) if options.out else None,
+        report=report,
         kept=str(options.keep) if options.keep else None,
         chaos=survivals,
     )

@@ -15,6 +15,7 @@ from cli.errors.kind import ResultError
 from cli.plurals import counted
 from cli.project import Project
 from cli.project_data import data_of
+from cli.run_report import write_report
 from cli.screen import Screen
 from cli.simulation_inputs import Options, identity_of, run_of
 from cloud.settings import cohort_of
@@ -39,9 +40,10 @@ _REASONS = 3
 
 
 class Simulated(msgspec.Struct, frozen=True, kw_only=True):
-    """What the command results in: the run folder, and its summary."""
+    """What the command results in: the run folder, its report, and its summary."""
 
     run: str
+    report: str
     summary: Summary
 
 
@@ -82,11 +84,11 @@ def simulate(project: Project, options: Options, screen: Screen) -> Simulated:
             )
         finally:
             backend.close()
+        report = stop.work(lambda: write_report(options.out))
+    simulated = Simulated(run=str(options.out), report=report.path, summary=summary)
     if summary.totals.closed == 0:
-        raise SimulationFailedError(
-            f"no round made a model: {teller.reason}", Simulated(run=str(options.out), summary=summary)
-        )
-    return Simulated(run=str(options.out), summary=summary)
+        raise SimulationFailedError(f"no round made a model: {teller.reason}", simulated)
+    return simulated
 
 
 def _tried_out(project: Project, folders: Mapping[str, Path], scratch: Path, screen: Screen) -> bytes:

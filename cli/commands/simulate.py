@@ -94,4 +94,5 @@ def simulate(
         raise KeyboardInterrupt(told) from None
     closed = simulated.summary.totals.closed
     screen.line(f"{counted(simulated.summary.rounds, 'round')}, {closed} with a new model: {place}")
+    screen.line(f"report: {simulated.report}")
     return simulated

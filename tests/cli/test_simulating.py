@@ -14,6 +14,7 @@ import yaml
 
 from reporting.run_folder import RunFolder
 from tests.paths import ROOT
+from tests.reporting.pictures.pages import parsed
 from tests.reporting.trackers import WANDB, calls, installed
 from tests.simulation.federations import TASK
 
@@ -114,7 +115,13 @@ def test_a_simulation_says_each_round_and_what_is_set_and_why_clients_have_faile
     assert "round 1 of 2" in lines[1]
     assert "4 of 5 clients   2.0 s simulated" in lines[1]
     assert lines[2].startswith("  1 client failed: train() of task.py: ValueError: the sensor is wet")
-    assert lines[-1] == f"2 rounds, 2 with a new model: {tmp_path / 'out'}"
+    out = tmp_path / "out"
+    assert lines[-2:] == [f"2 rounds, 2 with a new model: {out}", f"report: {out}/report.html"]
+    page = parsed((out / "report.html").read_text())
+    _, *wrong = page.section("failures").table("What went wrong, the most frequent first")
+    told = [reason for what, reason, _, devices, _ in wrong if (what, devices) == ("the device failed", "c1")]
+    assert told
+    assert all(reason.startswith("train() of task.py: ValueError: the sensor is wet") for reason in told)
     first, second = RunFolder(tmp_path / "out").rounds()
     assert first.held_out == {}
     assert set(second.held_out) == {"accuracy", "loss"}
@@ -128,6 +135,8 @@ def test_a_simulation_without_any_new_model_fails_and_says_why(project: Path, tm
     answer = json.loads(ran.stdout)
     assert (ran.returncode, answer["error"]["code"]) == (1, "simulation_failed")
     assert "the quorum is 2 of 4 clients; 1 client declined: dataset" in answer["error"]["message"]
+    page = parsed(Path(answer["result"]["report"]).read_text())
+    assert "the round made no model" in page.section("failures").text
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 from reporting.run_folder import RunFolder
 from tests.e2e.conftest import Machine
 from tests.e2e.shells import Output, Shell
+from tests.reporting.pictures.pages import parsed
 from tests.reporting.trackers import WANDB, calls, installed
 
 
@@ -46,6 +47,10 @@ def test_own_data_and_metrics_an_operator_and_a_device_that_fails(
     assert (folder.summary.status, folder.summary.rounds, folder.summary.rounds_asked) == ("finished", last, last)
     assert folder.summary.metrics.held_out["mae"].last.value < 0.5
     assert [line.round for line in folder.rounds()] == list(range(1, last + 1))
+    assert f"report: {run}/report.html\n" in said
+    page = parsed((run / "report.html").read_text())
+    assert "this is no number" in page.section("failures").text
+    assert page.section("learning").chart("mae").first("figcaption").text == "mae"
     assert msgspec.yaml.decode((run / "config.yaml").read_bytes())["task"] == str(project)
     assert machine.left_behind() == []
 
