@@ -362,7 +362,7 @@ def test_a_full_disk_is_told_and_loses_nothing(tmp_path: Path) -> None:
 
 def test_a_path_that_can_be_no_folder_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(RunFolderWriteError, match="Not a directory; .*: mend that, or name another folder"):
+    with pytest.raises(RunFolderWriteError, match=r"Not a directory; .*: mend that, or name another folder"):
         create(tmp_path / "file" / "below")
 
 
