@@ -24,6 +24,8 @@ _PACKAGES = ("cloud", "fedgrass", "protocol")
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _TIMESTAMP = (1980, 1, 1, 0, 0, 0)
 _LEFT_OUT = {"tests", "testing", "__pycache__", "f2py", "_pyinstaller"}
+_SERVICES = {"s3", "dynamodb", "sqs", "iot", "iot-data"}
+"""Services that the functions call. botocore has descriptions of 400 more, which are most of it."""
 
 
 class PackagingError(Exception):
@@ -91,7 +93,9 @@ def dependencies(target: Target, cache: Path) -> Path:
     Raises:
         PackagingError: pip could not get the wheels; the text is pip's.
     """
-    key = hashlib.sha256(msgspec.json.encode([target, REQUIREMENTS.read_text(), sorted(_LEFT_OUT)])).hexdigest()[:16]
+    key = hashlib.sha256(
+        msgspec.json.encode([target, REQUIREMENTS.read_text(), sorted(_LEFT_OUT), sorted(_SERVICES)])
+    ).hexdigest()[:16]
     path = cache / f"dependencies-{target.architecture}-{key}.zip"
     if path.exists():
         return path
@@ -120,6 +124,11 @@ def dependencies(target: Target, cache: Path) -> Path:
 
 
 def _is_needed(path: Path) -> bool:
+    match path.parts:
+        case ("botocore", "data", service, _, *_) if service not in _SERVICES:
+            return False
+        case ("boto3", ("data" | "examples"), *_):  # of resources, which the functions do not use
+            return False
     return path.suffix != ".pyi" and not _LEFT_OUT.intersection(path.parts)
 
 
