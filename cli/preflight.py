@@ -39,7 +39,7 @@ def check(client: Callable[[str], Any], stack: str, settings: Federation, polici
 
 
 def _check_custom_functions(deployed: bytes | None, settings: Federation, stack: str, policies: bytes | None) -> None:
-    remedy = f"fedgrass deploy <the folder of {settings.name}> --stack {stack}"
+    remedy = f"fedgrass deploy cloud <the folder of {settings.name}> --stack {stack}"
     if deployed is None:
         functions = ", ".join(settings.custom_functions)
         raise NotReadyError(f"the rules of {settings.name} ({functions}) were never deployed: {remedy}")

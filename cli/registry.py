@@ -18,10 +18,11 @@ SECTIONS: dict[str, dict[str, str]] = {
     },
     "Your AWS account": {
         "plan": "cli.commands.plan",
-        "deploy": "cli.commands.deployment",
+        "deploy cloud": "cli.commands.deploy",
+        "destroy": "cli.commands.destroy",
     },
     "A federation": {
-        "init": "cli.commands.deployment",
+        "init": "cli.commands.init",
         "start": "cli.commands.rounds",
         "status": "cli.commands.status",
         "timeline": "cli.commands.status",

@@ -8,11 +8,12 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import msgspec
 from botocore.exceptions import ClientError
 
-from operations.stacks import DeploymentError
+from operations.stack_steps import DeploymentError
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -24,6 +25,10 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     bucket: str
     key: str
     version_id: str
+
+    def url(self, s3: "S3Client") -> str:
+        """Its address, for other services."""
+        return f"{s3.meta.endpoint_url}/{self.bucket}/{self.key}?versionId={quote(self.version_id)}"
 
 
 def exists(s3: "S3Client", bucket: str, account: str) -> bool:
@@ -72,13 +77,17 @@ def make_for_code(s3: "S3Client", bucket: str, account: str) -> None:
 
 
 def upload(s3: "S3Client", bucket: str, account: str, key: str, data: bytes) -> Stored:
-    """Write an object, whatever is there already, and see that its new version is these bytes.
+    """The version of an object that is these bytes, by the checksum that S3 has of it: the newest one if it is, or else
+    one that is written now.
 
     Raises:
         DeploymentError: another account has the bucket; or what it has then is not what was sent, or has no version.
     """
     checksum = base64.b64encode(hashlib.sha256(data).digest()).decode()
     with _owned(bucket):
+        newest = _head(s3, bucket, account, key)
+        if newest.get("ChecksumSHA256") == checksum and newest.get("VersionId") not in (None, "null"):
+            return Stored(bucket=bucket, key=key, version_id=newest["VersionId"])
         written = s3.put_object(
             Bucket=bucket, Key=key, Body=data, ChecksumSHA256=checksum, ExpectedBucketOwner=account
         ).get("VersionId")
@@ -106,6 +115,40 @@ def read(s3: "S3Client", bucket: str, account: str, key: str, version_id: str | 
     version: Any = {} if version_id is None else {"VersionId": version_id}
     with _owned(bucket):
         return s3.get_object(Bucket=bucket, Key=key, ExpectedBucketOwner=account, **version)["Body"].read()
+
+
+def delete(s3: "S3Client", bucket: str, account: str) -> None:
+    """Delete a bucket with all versions of all that is in it, and what was begun to be written.
+
+    Raises:
+        DeploymentError: another account has the bucket, or an object can't be deleted.
+    """
+    owned: Any = {"Bucket": bucket, "ExpectedBucketOwner": account}
+    with _owned(bucket):
+        for uploads in s3.get_paginator("list_multipart_uploads").paginate(**owned):
+            for upload in uploads.get("Uploads", []):
+                s3.abort_multipart_upload(**owned, Key=upload["Key"], UploadId=upload["UploadId"])
+        for page in s3.get_paginator("list_object_versions").paginate(**owned):
+            listed = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+            objects: Any = [{"Key": each["Key"], "VersionId": each["VersionId"]} for each in listed]
+            if not objects:
+                continue
+            refused = s3.delete_objects(**owned, Delete={"Objects": objects, "Quiet": True}).get("Errors", [])
+            if refused:
+                first = refused[0]
+                raise DeploymentError(
+                    f"bucket {bucket} can't be emptied: {first.get('Key')}: {first.get('Code')} {first.get('Message')}"
+                )
+        s3.delete_bucket(**owned)
+
+
+def _head(s3: "S3Client", bucket: str, account: str, key: str) -> Any:
+    try:
+        return s3.head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED", ExpectedBucketOwner=account)
+    except ClientError as error:
+        if error.response["Error"]["Code"] in ("404", "NoSuchKey"):
+            return {}
+        raise
 
 
 @contextmanager

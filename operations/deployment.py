@@ -4,7 +4,8 @@ boto3 clients are passed in.
 """
 
 import hashlib
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,12 @@ import msgspec
 
 from operations import buckets, packaging, stacks
 from operations import outlived_tables as tables
-from operations.stacks import DeploymentError, Outlived
+from operations.concurrency import for_account
+from operations.stack_names import StackNames, names_of
+from operations.stack_steps import Step
+from operations.stacks import Outlived
+
+_log = logging.getLogger(__name__)
 
 TEMPLATE = Path(__file__).parent.parent / "cloud" / "template.yaml"
 
@@ -40,21 +46,33 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     device_iot_policy_name: str
 
 
-KEPT = (
+SETTABLE = (
+    "Architecture",
+    "UpdateRetentionDays",
     "AlarmTopic",
     "LogRetentionDays",
     "RefusalsAllowed",
     "BucketBytesAllowed",
     "InitiatorConcurrency",
     "AveragerConcurrency",
+    "InitiatorMemory",
+    "AveragerMemory",
+    "PermissionsBoundary",
 )
-"""Parameters that stay as an earlier deployment, or someone in CloudFormation, has set them."""
-
-
-_LONGEST_BUCKET = 63  # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
+"""Parameters that an operator sets; they stay as they are until they are set again, here or in CloudFormation."""
 
 TABLES = ("FederationsTable", "ClientsTable", "RoundsTable", "ResponsesTable")
-"""What of the template outlives its stack, beside the bucket."""
+OUTLIVES = ("Bucket", *TABLES)
+"""What of the template outlives its stack."""
+
+_LARGEST_TEMPLATE_BODY = 51_200  # bytes; a larger one has to lie in S3
+
+
+class Packages(msgspec.Struct, frozen=True, kw_only=True):
+    """What the functions are made of: their code, and a layer with what it imports."""
+
+    code: bytes
+    dependencies: Path
 
 
 def deploy(
@@ -62,63 +80,96 @@ def deploy(
     stack: str,
     code: bytes,
     dependencies: Path,
-    update_retention_days: int = 30,
-    alarm_topic: str | None = None,
+    parameters: Mapping[str, str] | None = None,
     template: str | None = None,
 ) -> Deployment:
-    """Make the stack, or bring it up to date. `client` gives a boto3 client by its service's name; alarms go to
-    `alarm_topic` from now on, None leaves that as it is. `template` takes the place of cloud/template.yaml. The bucket
-    and the tables that an earlier stack of this name has left are taken over, with the models and the federations in
-    them.
+    """Take all `steps`, and ask nobody.
 
     Raises:
-        DeploymentError: no bucket can be named after the stack, CloudFormation refused, a bucket is another account's,
-            or there is more than one left of a table.
+        UnusableStackNameError, DeploymentError: as `steps`.
     """
-    s3, account = client("s3"), client("sts").get_caller_identity()["Account"]
-    code_bucket = f"{stack}-code-{account}-{s3.meta.region_name}"
-    if len(code_bucket) > _LONGEST_BUCKET or stack != stack.lower():
-        room = _LONGEST_BUCKET - (len(code_bucket) - len(stack))
-        raise DeploymentError(
-            f"a stack {stack!r} can't be made: the bucket {code_bucket} is named after it, so it may have a-z, 0-9 and "
-            f"'-' only, and at most {room} characters here"
-        )
-    buckets.make_for_code(s3, code_bucket, account)
-    functions, layer = (
-        buckets.upload(s3, code_bucket, account, f"{kind}/{hashlib.sha256(data).hexdigest()}.zip", data)
-        for kind, data in (("code", code), ("dependencies", dependencies.read_bytes()))
-    )
-    parameters = {
-        "CodeBucket": code_bucket,
-        "CodeKey": functions.key,
-        "CodeVersion": functions.version_id,
-        "DependenciesKey": layer.key,
-        "DependenciesVersion": layer.version_id,
-        "UpdateRetentionDays": str(update_retention_days),
-    }
-    if alarm_topic is not None:
-        parameters["AlarmTopic"] = alarm_topic
-    bucket = f"{stack}-{account}-{s3.meta.region_name}"  # as the template names it
-    is_bucket_there = buckets.exists(s3, bucket, account)
-
-    def outlived() -> list[Outlived]:
-        left = tables.outlived(client("dynamodb"), stack, TABLES)
-        if is_bucket_there:
-            name = {"BucketName": bucket}
-            left.append(Outlived(logical_id="Bucket", kind="AWS::S3::Bucket", identifier=name, properties=name))
-        return left
-
-    stacks.apply(client("cloudformation"), stack, template or TEMPLATE.read_text(), parameters, KEPT, outlived)
+    packages = Packages(code=code, dependencies=dependencies)
+    for step in steps(client, stack, packages, parameters or {}, template=template):
+        _log.info("%s", step.what)
+        step.carry_out(lambda _: None)
     return find(client, stack)
+
+
+def steps(
+    client: Callable[[str], Any],
+    stack: str,
+    packages: Packages,
+    parameters: Mapping[str, str],
+    tags: Mapping[str, str] | None = None,
+    template: str | None = None,
+) -> Iterator[Step]:
+    """What makes the stack, or brings it up to date; none if it is so already. `client` gives a boto3 client by its
+    service's name; `parameters` are of `SETTABLE`. `template` takes the place of cloud/template.yaml. The bucket and
+    the tables that an earlier stack of this name has left are taken over, with the models and the federations in
+    them. The packages are uploaded before the first step is worked out.
+
+    Raises:
+        UnusableStackNameError: no bucket can be named after the stack.
+        DeploymentError: CloudFormation refused, a bucket is another account's, or there is more than one left of a
+            table.
+    """
+    names = names_of(client, stack)
+    s3, cloudformation = client("s3"), client("cloudformation")
+    buckets.make_for_code(s3, names.code_bucket, names.account)
+
+    def upload(kind: str, ending: str, data: bytes) -> buckets.Stored:
+        key = f"{kind}/{hashlib.sha256(data).hexdigest()}.{ending}"
+        return buckets.upload(s3, names.code_bucket, names.account, key, data)
+
+    code = upload("code", "zip", packages.code)
+    layer = upload("dependencies", "zip", packages.dependencies.read_bytes())
+    body = (template or TEMPLATE.read_text()).encode()
+    given = {"TemplateBody": body.decode()}
+    if len(body) > _LARGEST_TEMPLATE_BODY:
+        given = {"TemplateURL": upload("templates", "yaml", body).url(s3)}
+    concurrency = for_account(client("lambda"), parameters, _present(cloudformation, stack))
+    wanted = stacks.Wanted(
+        template=given,
+        parameters={
+            "CodeBucket": names.code_bucket,
+            "CodeKey": code.key,
+            "CodeVersion": code.version_id,
+            "DependenciesKey": layer.key,
+            "DependenciesVersion": layer.version_id,
+            **parameters,
+            **concurrency.parameters,
+        },
+        kept=SETTABLE,
+        tags=tags or {},
+        note=concurrency.note,
+        own=OUTLIVES,
+    )
+    return stacks.steps(cloudformation, stack, wanted, lambda: outlived(client, names))
+
+
+def outlived(client: Callable[[str], Any], names: StackNames) -> list[Outlived]:
+    """What an earlier stack of these names has left."""
+    left = tables.outlived(client("dynamodb"), names.stack, TABLES)
+    if buckets.exists(client("s3"), names.bucket, names.account):
+        name = {"BucketName": names.bucket}
+        left.append(Outlived(logical_id="Bucket", kind="AWS::S3::Bucket", identifier=name, properties=name))
+    return left
+
+
+def architecture(client: Callable[[str], Any], stack: str) -> str:
+    """Of the functions of a stack, or of those that it will have if it is not told otherwise."""
+    return _present(client("cloudformation"), stack).get("Architecture", packaging.ARCHITECTURES[0])
+
+
+def _present(cloudformation: Any, stack: str) -> dict[str, str]:
+    description: Any = stacks.described(cloudformation, stack) or {}
+    return {p["ParameterKey"]: p["ParameterValue"] for p in description.get("Parameters", [])}
 
 
 def deployed_policies(client: Callable[[str], Any], stack: str) -> dict[str, bytes]:
     """Federation -> the policies.py that the functions have now; empty if nothing is deployed."""
-    description = stacks.described(client("cloudformation"), stack)
-    if description is None:
-        return {}
-    parameters = {p["ParameterKey"]: p["ParameterValue"] for p in description.get("Parameters", [])}
-    if "CodeKey" not in parameters:  # it was cut off when it had taken over its bucket, and nothing else
+    parameters = _present(client("cloudformation"), stack)
+    if "CodeKey" not in parameters:  # no stack; or it was cut off when it had taken over its bucket, and nothing else
         return {}
     account = client("sts").get_caller_identity()["Account"]
     # A stack that an older fedgrass has made names no version.
@@ -138,8 +189,8 @@ def find(client: Callable[[str], Any], stack: str) -> Deployment:
     description = stacks.described(cloudformation, stack)
     if description is None:
         raise NoStackError(
-            f"there is no stack {stack!r} in {cloudformation.meta.region_name}: make it with `fedgrass deploy`, or "
-            "name another one by --stack, another Region by AWS_DEFAULT_REGION"
+            f"there is no stack {stack!r} in {cloudformation.meta.region_name}: make it with `fedgrass deploy cloud`, "
+            "or name another one by --stack, another Region by AWS_DEFAULT_REGION"
         )
     outputs = {output["OutputKey"]: output["OutputValue"] for output in description.get("Outputs", [])}
     fields = msgspec.structs.fields(Deployment)[1:]
@@ -147,7 +198,7 @@ def find(client: Callable[[str], Any], stack: str) -> Deployment:
     if missing:
         raise NoStackError(
             f"stack {stack!r} is not one of fedgrass, or an older one: it has no {', '.join(missing)}; "
-            "`fedgrass deploy` brings an older one up to date"
+            "`fedgrass deploy cloud` brings an older one up to date"
         )
     return Deployment(stack=stack, **{field.name: outputs[_output_of(field.name)] for field in fields})
 

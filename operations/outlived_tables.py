@@ -3,7 +3,8 @@
 import re
 from typing import TYPE_CHECKING, Any
 
-from operations.stacks import DeploymentError, Outlived
+from operations.stack_steps import DeploymentError
+from operations.stacks import Outlived
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -16,17 +17,32 @@ def outlived(dynamodb: "DynamoDBClient", stack: str, logical_ids: tuple[str, ...
     Raises:
         DeploymentError: there is more than one of the same logical id, so that it is open which one has the data.
     """
-    names = [name for page in dynamodb.get_paginator("list_tables").paginate() for name in page["TableNames"]]
     found = []
-    for logical_id in logical_ids:
-        left = [name for name in names if re.fullmatch(rf"{re.escape(stack)}-{logical_id}-[0-9A-Za-z]+", name)]
-        if len(left) > 1:
+    for logical_id, names in left(dynamodb, stack, logical_ids).items():
+        if len(names) > 1:
             raise DeploymentError(
-                f"stack {stack} would take over its {logical_id}, and there are several: {', '.join(sorted(left))}. "
+                f"stack {stack} would take over its {logical_id}, and there are several: {', '.join(sorted(names))}. "
                 "Delete those that are not needed: disable their deletion protection first"
             )
-        found += [_described(dynamodb, logical_id, name) for name in left]
+        found += [_described(dynamodb, logical_id, name) for name in names]
     return found
+
+
+def left(dynamodb: "DynamoDBClient", stack: str, logical_ids: tuple[str, ...]) -> dict[str, list[str]]:
+    """Logical id -> the tables that there are of it, by name: of a stack of this name, or left by one."""
+    names = [name for page in dynamodb.get_paginator("list_tables").paginate() for name in page["TableNames"]]
+    return {
+        logical_id: [name for name in names if re.fullmatch(rf"{re.escape(stack)}-{logical_id}-[0-9A-Za-z]+", name)]
+        for logical_id in logical_ids
+    }
+
+
+def delete(dynamodb: "DynamoDBClient", name: str) -> None:
+    """Delete a table, protected or not."""
+    dynamodb.update_table(TableName=name, DeletionProtectionEnabled=False)
+    dynamodb.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 300})
+    dynamodb.delete_table(TableName=name)
+    dynamodb.get_waiter("table_not_exists").wait(TableName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 300})
 
 
 def _described(dynamodb: "DynamoDBClient", logical_id: str, name: str) -> Outlived:

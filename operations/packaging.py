@@ -40,12 +40,15 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     platforms: tuple[str, ...]
 
 
-LAMBDA = Target(
-    architecture="arm64",
-    python="3.13",
-    platforms=("manylinux_2_34_aarch64", "manylinux_2_28_aarch64", "manylinux_2_27_aarch64", "manylinux2014_aarch64"),
-)
-"""What template.yaml names: arm64 and python3.13, whose Amazon Linux 2023 has glibc 2.34."""
+ARCHITECTURES = ("arm64", "x86_64")
+"""Of the processors that Lambda has; the first one costs less."""
+
+
+def of_lambda(architecture: str) -> Target:
+    """What template.yaml names: python3.13, whose Amazon Linux 2023 has glibc 2.34."""
+    machine = {"arm64": "aarch64", "x86_64": "x86_64"}[architecture]
+    glibcs = ("manylinux_2_34", "manylinux_2_28", "manylinux_2_27", "manylinux2014")
+    return Target(architecture=architecture, python="3.13", platforms=tuple(f"{glibc}_{machine}" for glibc in glibcs))
 
 
 def cache_directory() -> Path:
@@ -63,10 +66,10 @@ def this_machine() -> Target:
     )
 
 
-def target_at(endpoint: str) -> Target:
+def target_at(endpoint: str, architecture: str) -> Target:
     """Where functions run that are deployed through an endpoint of CloudFormation: an AWS on loopback is embedded in
-    this machine."""
-    return this_machine() if urlsplit(endpoint).hostname in _LOOPBACK else LAMBDA
+    this machine, whatever architecture its functions are told to have."""
+    return this_machine() if urlsplit(endpoint).hostname in _LOOPBACK else of_lambda(architecture)
 
 
 def code(policies: Mapping[str, bytes]) -> bytes:

@@ -6,29 +6,25 @@ that a template writes as they are.)
 """
 
 import json
-import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from botocore.exceptions import ClientError, WaiterError
+from botocore.exceptions import ClientError
+
+from operations import change_sets
+from operations.change_sets import ChangeSet
+from operations.stack_steps import Deletion, DeploymentError, Step, Waiting
 
 if TYPE_CHECKING:
     from types_boto3_cloudformation import CloudFormationClient
     from types_boto3_cloudformation.type_defs import StackTypeDef
 
-_log = logging.getLogger(__name__)
+_NEVER_MADE = {"CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED"}
+"""Of a stack that CloudFormation neither updates nor makes again before it is deleted."""
 
-_CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"]
-
-_NEVER_MADE = ("REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE")
-"""Of a stack with nothing in it: CloudFormation neither updates it nor makes it again before it is deleted."""
-
-_WAIT: Any = {"Delay": 1, "MaxAttempts": 900}
-
-
-class DeploymentError(Exception):
-    """The stack could not be made or changed; the text has CloudFormation's reasons."""
+_STUCK = {"UPDATE_ROLLBACK_FAILED", "IMPORT_ROLLBACK_FAILED"}
+"""Of a stack whose resources are there, and that is not changed before someone has mended it."""
 
 
 class Outlived(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,57 +37,60 @@ class Outlived(msgspec.Struct, frozen=True, kw_only=True):
     properties: dict[str, Any]
 
 
-def apply(
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """What a stack shall be. Of the parameters `kept` it keeps what it has, if `parameters` do not say otherwise; no
+    tags at all leave it those that it has. `template` is how CloudFormation is given it, as TemplateBody or
+    TemplateURL; `note` is told with its changes. A stack that has none of its `own` resources is another's."""
+
+    template: Mapping[str, str]
+    parameters: Mapping[str, str]
+    kept: Sequence[str]
+    tags: Mapping[str, str]
+    note: str
+    own: Sequence[str]
+
+
+def steps(
     cloudformation: "CloudFormationClient",
     stack: str,
-    template: str,
-    parameters: dict[str, str],
-    parameters_unchanged: Sequence[str],
+    wanted: Wanted,
     find_outlived: Callable[[], Sequence[Outlived]],
-) -> None:
-    """Make a stack of this template, or bring it up to date; returns when that is done. What it has of the parameters
-    `parameters_unchanged` stays if `parameters` don't say otherwise. A new stack takes over what has outlived an
-    earlier one.
+) -> Iterator[Step]:
+    """What has to be done, in this order, for a stack to be as it is wanted; each step before the one that follows is
+    worked out. None if it is so already.
 
     Raises:
-        DeploymentError: CloudFormation refused.
+        DeploymentError: CloudFormation refuses it, or the stack can't be changed as it is.
     """
-    found = described(cloudformation, stack)
-    status = found["StackStatus"] if found else None
-    if status in _NEVER_MADE:
-        cloudformation.delete_stack(StackName=stack)
-    if status in (*_NEVER_MADE, "DELETE_IN_PROGRESS"):
-        _wait(cloudformation, "stack_delete_complete", stack)
-        status = None
-    outlived = find_outlived() if status is None else ()
-    if outlived:
-        _log.warning("stack %s takes over what outlived an earlier one: %s", stack, _named(outlived))
-        _take_over(cloudformation, stack, outlived)
-        status = "IMPORT_COMPLETE"
-    present = set() if status is None else _parameters(cloudformation, stack)
-    arguments: Any = {
-        "StackName": stack,
-        "TemplateBody": template,
-        "Capabilities": _CAPABILITIES,
-        "Parameters": [
-            *({"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()),
-            *(
-                {"ParameterKey": key, "UsePreviousValue": True}
-                for key in parameters_unchanged
-                if key in present and key not in parameters
-            ),
-        ],
-    }
-    try:
-        if status is None:
-            cloudformation.create_stack(**arguments)
+    while found := described(cloudformation, stack):
+        status, stack_id = found["StackStatus"], found.get("StackId", stack)
+        check_own(cloudformation, stack, stack_id, wanted.own)
+        if status in _STUCK:
+            raise DeploymentError(
+                f"stack {stack} is {status} and can't be changed so: look at its events in CloudFormation, mend what "
+                f"they name, and give `aws cloudformation continue-update-rollback --stack-name {stack}`"
+            )
+        if status in _NEVER_MADE:
+            what = (
+                f"stack {stack} is {status}: an earlier try to make it, or to delete it, has failed, and it can't be "
+                "changed any more. It is deleted, and then made again around what is retained"
+            )
+            yield Deletion(cloudformation, stack, stack_id, what)
+        elif status == "REVIEW_IN_PROGRESS":
+            yield Deletion(cloudformation, stack, stack_id, f"stack {stack} has changes that nobody has carried out")
+        elif status.endswith("IN_PROGRESS"):
+            yield Waiting(cloudformation, stack, stack_id, status)
         else:
-            cloudformation.update_stack(**arguments)
-    except ClientError as error:
-        if "No updates are to be performed" in str(error):
+            break
+    else:
+        outlived = find_outlived()
+        if not outlived:
+            yield from _change(cloudformation, stack, wanted, "CREATE", set())
             return
-        raise DeploymentError(f"stack {stack} can't be {'updated' if status else 'made'}: {error}") from error
-    _wait(cloudformation, "stack_update_complete" if status else "stack_create_complete", stack)
+        yield from _take_over(cloudformation, stack, outlived)
+        found = described(cloudformation, stack)
+    present = {parameter["ParameterKey"] for parameter in found.get("Parameters", [])} if found else set()
+    yield from _change(cloudformation, stack, wanted, "UPDATE", present)
 
 
 def described(cloudformation: "CloudFormationClient", stack: str) -> "StackTypeDef | None":
@@ -104,16 +103,49 @@ def described(cloudformation: "CloudFormationClient", stack: str) -> "StackTypeD
         raise
 
 
-def _parameters(cloudformation: "CloudFormationClient", stack: str) -> set[str]:
-    found = described(cloudformation, stack)
-    return {parameter["ParameterKey"] for parameter in found.get("Parameters", [])} if found else set()
+def check_own(cloudformation: "CloudFormationClient", stack: str, stack_id: str, own: Sequence[str]) -> None:
+    """Passes if a stack has some of these resources, or none at all.
+
+    Raises:
+        DeploymentError: it has others.
+    """
+    pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack_id)
+    present = {
+        each["LogicalResourceId"]
+        for page in pages
+        for each in page["StackResourceSummaries"]
+        if each["ResourceStatus"] != "DELETE_COMPLETE"
+    }
+    if present and not present.intersection(own):
+        raise DeploymentError(
+            f"stack {stack} is not one of fedgrass, it has {', '.join(sorted(present)[:3])}: name another by --stack"
+        )
 
 
-def _named(outlived: Sequence[Outlived]) -> str:
-    return ", ".join(name for one in outlived for name in one.identifier.values())
+def _change(
+    cloudformation: "CloudFormationClient",
+    stack: str,
+    wanted: Wanted,
+    kind: change_sets.Kind,
+    present: set[str],
+) -> Iterator[ChangeSet]:
+    given = [{"ParameterKey": key, "ParameterValue": value} for key, value in wanted.parameters.items()]
+    kept = [
+        {"ParameterKey": key, "UsePreviousValue": True}
+        for key in wanted.kept
+        if key in present and key not in wanted.parameters
+    ]
+    arguments: dict[str, Any] = {**wanted.template, "Parameters": [*given, *kept]}
+    if wanted.tags:
+        arguments["Tags"] = [{"Key": key, "Value": value} for key, value in wanted.tags.items()]
+    what = f"stack {stack} is {'made' if kind == 'CREATE' else 'brought up to date'}"
+    if wanted.note:
+        what += f"; {wanted.note}"
+    if change_set := change_sets.prepared(cloudformation, stack, kind, what, **arguments):
+        yield change_set
 
 
-def _take_over(cloudformation: "CloudFormationClient", stack: str, outlived: Sequence[Outlived]) -> None:
+def _take_over(cloudformation: "CloudFormationClient", stack: str, outlived: Sequence[Outlived]) -> Iterator[ChangeSet]:
     resources = {
         one.logical_id: {
             "Type": one.kind,
@@ -123,46 +155,17 @@ def _take_over(cloudformation: "CloudFormationClient", stack: str, outlived: Seq
         }
         for one in outlived
     }
-    change = "take-over"
-    try:
-        cloudformation.create_change_set(
-            StackName=stack,
-            ChangeSetName=change,
-            ChangeSetType="IMPORT",
-            TemplateBody=json.dumps({"Resources": resources}),
-            ResourcesToImport=[
-                {
-                    "ResourceType": one.kind,
-                    "LogicalResourceId": one.logical_id,
-                    "ResourceIdentifier": one.identifier,
-                }
-                for one in outlived
-            ],
-        )
-        cloudformation.get_waiter("change_set_create_complete").wait(
-            StackName=stack, ChangeSetName=change, WaiterConfig=_WAIT
-        )
-        cloudformation.execute_change_set(StackName=stack, ChangeSetName=change)
-        cloudformation.get_waiter("stack_import_complete").wait(StackName=stack, WaiterConfig=_WAIT)
-    except (ClientError, WaiterError) as error:
-        raise DeploymentError(
-            f"stack {stack} can't take over {_named(outlived)}, which an earlier stack of this name has left: {error}"
-        ) from error
-
-
-def _wait(cloudformation: "CloudFormationClient", event: Any, stack: str) -> None:
-    try:
-        cloudformation.get_waiter(event).wait(StackName=stack, WaiterConfig=_WAIT)
-    except WaiterError as error:
-        reasons = "; ".join(_reasons(cloudformation, stack)) or str(error)
-        raise DeploymentError(f"stack {stack} could not be made, changed or deleted: {reasons}") from error
-
-
-def _reasons(cloudformation: "CloudFormationClient", stack: str) -> Iterator[str]:
-    """Why it failed: what CloudFormation says of each resource, also of those that it has not begun with."""
-    for event in cloudformation.describe_events(StackName=stack)["OperationEvents"]:
-        if reason := event.get("ValidationStatusReason"):
-            yield f"{event.get('LogicalResourceId')}: {reason}"
-    for failed in cloudformation.describe_stack_events(StackName=stack)["StackEvents"]:
-        if failed.get("ResourceStatus", "").endswith("FAILED"):
-            yield f"{failed.get('LogicalResourceId')}: {failed.get('ResourceStatusReason', '')}"
+    names = ", ".join(name for one in outlived for name in one.identifier.values())
+    change_set = change_sets.prepared(
+        cloudformation,
+        stack,
+        "IMPORT",
+        f"stack {stack} takes over what outlived an earlier one: {names}; all else of it is made then",
+        TemplateBody=json.dumps({"Resources": resources}),
+        ResourcesToImport=[
+            {"ResourceType": one.kind, "LogicalResourceId": one.logical_id, "ResourceIdentifier": one.identifier}
+            for one in outlived
+        ],
+    )
+    if change_set:
+        yield change_set

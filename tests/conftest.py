@@ -67,7 +67,7 @@ def aws(tmp_path_factory: pytest.TempPathFactory, session_line: Line) -> Iterato
 
 @pytest.fixture(scope="session")
 def deployed(aws: EmbeddedAws) -> Deployment:
-    """cloud/template.yaml, deployed as `fedgrass deploy` does it."""
+    """cloud/template.yaml, deployed as `fedgrass deploy cloud` does it."""
     dependencies = packaging.dependencies(packaging.this_machine(), packaging.cache_directory())
     return deployment.deploy(aws.client, "fedgrass", packaging.code({}), dependencies)
 

@@ -27,6 +27,8 @@ StackIfGiven = Annotated[
         callback=lambda name: name and _stack_name(name),
     ),
 ]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask whether to go on.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would change, and change nothing.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one line of JSON on standard output, also of an error.")]
 DataDirectory = Annotated[
     Path | None,

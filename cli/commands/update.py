@@ -1,12 +1,10 @@
 """The command that changes a federation's settings between its rounds."""
 
-import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
+from cli.agreement import agrees
 from cli.commands.aws import client_of, operations_of
-from cli.commands.options import Json, ProjectPath, Result, Stack
+from cli.commands.options import DryRun, Json, ProjectPath, Result, Stack, Yes
 from cli.screen import Screen
 from cli.settings.problems import shown
 from cli.table import Table
@@ -24,8 +22,8 @@ EXAMPLES = (
 
 def update(
     project: ProjectPath,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask whether to go on.")] = False,
-    rehearsal: Annotated[bool, typer.Option("--dry-run", help="Say what would change, and change nothing.")] = False,
+    yes: Yes = False,
+    rehearsal: DryRun = False,
     stack: Stack = "fedgrass",
     as_json: Json = False,
 ) -> Result:
@@ -46,7 +44,7 @@ def update(
     record = prepared.before
     if prepared.differences:
         preflight.check(client_of, stack, prepared.settings, checked.policies.get(record.federation))
-        if not rehearsal and (yes or _agrees(as_json=as_json)):
+        if not rehearsal and (yes or agrees("Change this?", as_json=as_json)):
             record = settings_update.apply(operations, prepared)
     changed = record.revision > prepared.before.revision
     if changed:
@@ -76,12 +74,6 @@ def _show(screen: Screen, prepared: "SettingsUpdate") -> None:
 
 def _value(value: object) -> str:
     return "not set" if value is None else shown(value)
-
-
-def _agrees(*, as_json: bool) -> bool:
-    if as_json or not sys.stdin.isatty():
-        raise typer.BadParameter("nobody can be asked: give --yes to change this, or --dry-run to look at it")
-    return typer.confirm("Change this?")
 
 
 def _told(record: FederationRecord, prepared: "SettingsUpdate", stack: str) -> str:

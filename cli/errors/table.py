@@ -102,6 +102,12 @@ _OF_FEDGRASS = (
         ("cli.client_list.InvalidConditionError",),
     ),
     Kind("unknown_region", USAGE, "no prices of this Region are known", ("cli.planning.prices.UnknownRegionError",)),
+    Kind(
+        "invalid_stack_name",
+        USAGE,
+        "no bucket can be named after a stack of this name",
+        ("operations.stack_names.UnusableStackNameError",),
+    ),
     Kind("fixed_setting", USAGE, "a federation keeps it for life", ("operations.settings_update.FixedSettingError",)),
     Kind("invalid_model", USAGE, "no file of a model", ("protocol.tensors.InvalidTensorsError",)),
     Kind(
@@ -209,7 +215,12 @@ _OF_FEDGRASS = (
         "a device's file that was not written to its end",
         ("components.client.sealed.TornFileError",),
     ),
-    Kind("deployment_failed", FAILED, "CloudFormation or S3 refused the stack", ("operations.stacks.DeploymentError",)),
+    Kind(
+        "deployment_failed",
+        FAILED,
+        "CloudFormation or S3 refused the stack",
+        ("operations.stack_steps.DeploymentError",),
+    ),
     Kind(
         "packaging_failed",
         FAILED,

@@ -91,7 +91,7 @@ def test_an_unknown_federation_is_named_with_the_remedy(fedgrass: Fedgrass, made
 def test_an_unknown_stack_is_named_with_the_remedy(fedgrass: Fedgrass) -> None:
     told = refused(fedgrass("status", "--stack", "elsewhere"), 3)
     assert "'elsewhere'" in told
-    assert "fedgrass deploy" in told
+    assert "fedgrass deploy cloud" in told
 
 
 def test_a_federation_is_started_paused_and_resumed(fedgrass: Fedgrass, made: str) -> None:

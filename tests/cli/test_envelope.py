@@ -76,8 +76,8 @@ def test_json_behind_two_dashes_or_as_a_value_is_none(tmp_path: Path, monkeypatc
     [
         (("init", "nowhere"), 2, "invalid_project"),
         (("demo", "nowhere"), 2, "invalid_project"),
-        (("deploy", "nowhere"), 2, "invalid_project"),
-        (("deploy",), 3, "endpoint_unreachable"),
+        (("deploy", "cloud", "nowhere"), 2, "invalid_project"),
+        (("deploy", "cloud"), 3, "endpoint_unreachable"),
         (("what-leaves", "nowhere"), 2, "no_work_directory"),
         (("split", "data.csv", "shared", "--split", "labels:many"), 2, "invalid_split"),
         (("split", "nowhere", "shared"), 2, "invalid_data"),

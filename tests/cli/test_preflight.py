@@ -69,7 +69,9 @@ def test_custom_functions_that_are_deployed_are_taken(aws: EmbeddedAws, stack: s
 
 def test_custom_functions_that_were_never_deployed_are_refused_with_the_remedy(aws: EmbeddedAws, stack: str) -> None:
     told = refusal(aws, stack, POLICIES, name="other", completion="custom", pacing={"policy": "custom"})
-    assert told.startswith("the rules of other (is_complete, next_round_delay) were never deployed: fedgrass deploy ")
+    assert told.startswith(
+        "the rules of other (is_complete, next_round_delay) were never deployed: fedgrass deploy cloud "
+    )
     assert told.endswith("--stack readiness")
 
 

@@ -25,6 +25,10 @@ TEMPLATE_BODY: dict[str, Any] = yaml.load(TEMPLATE.read_text(), ShortForms)  # n
 RESOURCES: dict[str, Any] = TEMPLATE_BODY["Resources"]
 
 
+REGIONS = ["us-east-1", "eu-central-1", "us-gov-west-1", "cn-north-1"]
+"""One or two of each partition."""
+
+
 def statements(resource: str) -> list[dict[str, Any]]:
     properties = RESOURCES[resource]["Properties"]
     documents = [policy["PolicyDocument"] for policy in properties.get("Policies", [])]
@@ -48,7 +52,7 @@ each_statement = pytest.mark.parametrize(("resource", "number"), STATEMENTS)
 
 
 def test_cfn_lint_finds_nothing() -> None:
-    found = cfnlint.api.lint(TEMPLATE.read_text(), config=ManualArgs(regions=["us-east-1", "eu-central-1"]))
+    found = cfnlint.api.lint(TEMPLATE.read_text(), config=ManualArgs(regions=REGIONS))
     assert [f"{match.linenumber}: {match.rule.id} {match.message}" for match in found] == []
 
 
@@ -309,8 +313,9 @@ def test_a_function_writes_into_a_log_of_its_own_that_forgets_and_into_no_other(
 
 
 def test_a_deployment_leaves_each_parameter_that_it_does_not_set_as_it_is() -> None:
-    set_by_deploy = set(re.findall(r'^        "(\w+)": ', inspect.getsource(deployment.deploy), re.MULTILINE))
-    assert TEMPLATE_BODY["Parameters"].keys() == set_by_deploy | set(deployment.KEPT)
+    set_by_deploy = set(re.findall(r'^            "(\w+)": ', inspect.getsource(deployment.steps), re.MULTILINE))
+    by_account = {"Concurrency"}
+    assert TEMPLATE_BODY["Parameters"].keys() == set_by_deploy | by_account | set(deployment.SETTABLE)
 
 
 def test_the_outputs_are_what_a_deployment_is_made_of() -> None:
@@ -328,7 +333,9 @@ def test_every_variable_that_the_functions_read_is_set() -> None:
 
 def test_the_plan_of_a_round_knows_what_an_averager_has() -> None:
     averager = RESOURCES["Averager"]["Properties"]
-    assert (averager["Timeout"], averager["MemorySize"]) == (INVOCATION_S, MEMORY_MB)
+    memory = TEMPLATE_BODY["Parameters"]["AveragerMemory"]
+    assert (averager["Timeout"], averager["MemorySize"]) == (INVOCATION_S, {"Ref": "AveragerMemory"})
+    assert memory["Default"] == memory["MinValue"] == MEMORY_MB
     assert all(
         RESOURCES[queue]["Properties"]["VisibilityTimeout"] > INVOCATION_S
         for queue in ("UpdatesQueue", "ControlQueue", "ShardsQueue")
@@ -369,6 +376,44 @@ def test_every_table_can_be_brought_back_and_is_not_deleted_by_accident() -> Non
         assert table["Properties"]["DeletionProtectionEnabled"] is True
         assert table["Properties"]["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
         assert "TableName" not in table["Properties"]  # it is found by the one that CloudFormation makes
+
+
+def test_no_arn_is_of_one_partition_only() -> None:
+    assert re.findall(r"arn:(?!\$\{AWS::Partition\})\S+", TEMPLATE.read_text()) == []
+    assert "amazonaws.com.cn" not in TEMPLATE.read_text()
+
+
+def test_every_role_is_bounded_if_an_account_asks_for_it() -> None:
+    roles = of_type("AWS::IAM::Role")
+    assert roles
+    for role in roles.values():
+        assert role["PermissionsBoundary"]["Fn::If"][:2] == ["IsBounded", {"Ref": "PermissionsBoundary"}]
+
+
+def test_in_an_account_of_ten_invocations_the_queues_ask_for_no_more_in_all() -> None:
+    asked = []
+    for function in ("Initiator", "Averager"):
+        for event in RESOURCES[function]["Properties"]["Events"].values():
+            if event["Type"] == "SQS":
+                most = event["Properties"]["ScalingConfig"]["MaximumConcurrency"]
+                asked.append(most["Fn::If"][1] if isinstance(most, dict) else most)
+    assert asked == [2] * 5
+
+
+def test_every_name_fits_where_the_codes_bucket_can_be_named() -> None:
+    """A stack's longest name leaves no room in that bucket's, in the Region whose name is the shortest."""
+    longest = 63 - len("-code-123456789012-sa-east-1")
+    limits = {"BucketName": 63, "FunctionName": 64, "QueueName": 80, "LayerName": 64, "LogGroupName": 512}
+    region = {"${AWS::AccountId}": "1" * 12, "${AWS::Region}": "sa-east-1", "${AWS::StackName}": "s" * longest}
+    named = 0
+    for resource in RESOURCES.values():
+        for kind in limits.keys() & resource.get("Properties", {}).keys():
+            name = resource["Properties"][kind]["Fn::Sub"]
+            for variable, value in region.items():
+                name = name.replace(variable, value)
+            named += 1
+            assert len(name) <= limits[kind]
+    assert named > 8
 
 
 def test_every_alarm_can_be_heard() -> None:

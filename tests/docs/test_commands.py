@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import typer
 
-from cli.listing import app
+from cli.listing import Listing, app
 from tests.docs.markdown import DOCUMENTS, blocks, prose, spans
 from tests.paths import ROOT
 
@@ -37,18 +37,23 @@ def arguments_of(commands: Iterator[str]) -> list[list[str]]:
     return [shlex.split(command)[1:] for command in sorted(found)]
 
 
+def meant(arguments: list[str]) -> tuple[Any, list[str]]:
+    """The command, of a group or not, and what it is given."""
+    command, rest = COMMANDS[arguments[0]], arguments[1:]
+    while isinstance(command, Listing):
+        command, rest = command.commands[rest[0]], rest[1:]
+    return command, rest
+
+
 @pytest.mark.parametrize("arguments", arguments_of(given()), ids=" ".join)
 def test_a_command_that_is_to_be_typed_is_understood(arguments: list[str]) -> None:
-    name, *rest = arguments
-    COMMANDS[name].make_context(name, rest)
+    command, rest = meant(arguments)
+    command.make_context(command.name, rest)
 
 
 @pytest.mark.parametrize("arguments", arguments_of(mentioned()), ids=" ".join)
 def test_a_command_that_is_mentioned_has_what_is_said_of_it(arguments: list[str]) -> None:
-    name, *rest = arguments
-    command = COMMANDS[name]
-    if hasattr(command, "commands"):
-        command, rest = command.commands[rest[0]], rest[1:]
+    command, rest = meant(arguments)
     known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
     assert {option.partition("=")[0] for option in rest if option.startswith("--")} <= known
 

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from operations import buckets, deployment, packaging
 from operations.deployment import Deployment
-from operations.stacks import DeploymentError
+from operations.stack_steps import DeploymentError
 from sandbox.embedded_aws import EmbeddedAws
 
 LAYER = packaging.this_machine()
@@ -102,6 +102,30 @@ def test_what_was_uploaded_is_read_by_its_version(s3: Any, account: str) -> None
     s3.put_object(Bucket="read-code", Key="code/a.zip", Body=POISON)
     assert buckets.read(s3, "read-code", account, stored.key, stored.version_id) == b"ours"
     assert buckets.upload(s3, "read-code", account, "code/a.zip", b"ours").version_id != stored.version_id
+
+
+def test_what_is_there_already_is_not_uploaded_again(s3: Any, account: str) -> None:
+    buckets.make_for_code(s3, "known-code", account)
+    first = buckets.upload(s3, "known-code", account, "code/a.zip", b"ours")
+    assert buckets.upload(s3, "known-code", account, "code/a.zip", b"ours") == first
+    s3.delete_object(Bucket="known-code", Key="code/a.zip")
+    assert buckets.upload(s3, "known-code", account, "code/a.zip", b"ours").version_id != first.version_id
+
+
+def test_a_bucket_is_deleted_with_all_versions_and_what_was_begun_to_be_written(s3: Any, account: str) -> None:
+    buckets.make_for_code(s3, "full-code", account)
+    for number in range(3):
+        s3.put_object(Bucket="full-code", Key=f"{number % 2}.zip", Body=str(number))
+    s3.delete_object(Bucket="full-code", Key="0.zip")
+    s3.create_multipart_upload(Bucket="full-code", Key="begun.zip")
+    buckets.delete(s3, "full-code", account)
+    assert not buckets.exists(s3, "full-code", account)
+
+
+def test_a_strangers_bucket_is_not_emptied(s3: Any, account: str) -> None:
+    answer_with(s3, lambda request: "/strange-code" in request.url, 403)
+    with pytest.raises(DeploymentError, match="bucket strange-code is another account's"):
+        buckets.delete(s3, "strange-code", account)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,8 @@ from lint.short_forms import ShortForms
 from operations import deployment, packaging
 from operations import outlived_tables as tables
 from operations.deployment import Deployment, NoStackError
-from operations.stacks import DeploymentError
+from operations.stack_names import UnusableStackNameError
+from operations.stack_steps import DeploymentError
 from sandbox.embedded_aws import EmbeddedAws
 from sandbox.polling import eventually
 from tests.cloud.simulated import INITIAL, SimulatedFederation, attributes_of
@@ -60,10 +61,11 @@ def test_a_stack_that_is_not_there_is_named(aws: EmbeddedAws) -> None:
         deployment.find(aws.client, "elsewhere")
 
 
-@pytest.mark.parametrize("stack", ["UPPER", "a" * 60])
+@pytest.mark.parametrize("stack", ["UPPER", "a" * 60, "xn--a", "sthree-a", "amzn-s3-demo-a", "ä", "a.b", "-a"])
 def test_a_stack_after_which_no_bucket_can_be_named_is_refused_by_name(aws: EmbeddedAws, stack: str) -> None:
     layer = packaging.dependencies(LAYER, packaging.cache_directory())
-    with pytest.raises(DeploymentError, match=f"a stack '{stack}' can't be made: the bucket {stack}-code-.*characters"):
+    told = f"a stack '{stack}' can't be made: the bucket {stack}-code-.*characters"
+    with pytest.raises(UnusableStackNameError, match=told):
         deployment.deploy(aws.client, stack, packaging.code({}), layer)
 
 
@@ -152,8 +154,8 @@ def test_alarms_go_where_they_were_told_to_go_until_they_are_told_otherwise(
 
     assert heard_by() == [[]] * ALARMS
     topic = aws.client("sns").create_topic(Name="operators")["TopicArn"]
-    for told, heard in ((topic, [topic]), (None, [topic]), ("", [])):
-        deployment.deploy(aws.client, "fedgrass", packaging.code({}), dependencies, alarm_topic=told)
+    for told, heard in (({"AlarmTopic": topic}, [topic]), ({}, [topic]), ({"AlarmTopic": ""}, [])):
+        deployment.deploy(aws.client, "fedgrass", packaging.code({}), dependencies, parameters=told)
         assert heard_by() == [heard] * ALARMS
 
 
@@ -223,7 +225,7 @@ def test_a_stack_that_was_deleted_is_made_again_around_what_it_has_left_and_its_
     simulated.answer("d0", 2, value=2.0)
     simulated.accepted_count(2, 1)
     configured = configuration_of(s3, first.bucket)
-    assert "takes over" not in caplog.text
+    caplog.set_level("INFO")
     delete_stack(aws, "again")
     # What a new stack finds, and whatever was done to the bucket since.
     s3.put_bucket_notification_configuration(Bucket=first.bucket, NotificationConfiguration={})
@@ -346,12 +348,16 @@ def configuration_of(s3: Any, bucket: str) -> dict[str, Any]:
     return answers | {"notified": sorted({one["QueueArn"] for one in told}), "of": sorted(filters)}
 
 
-def test_a_stack_that_could_not_be_made_is_made_when_the_cause_is_mended(aws: EmbeddedAws) -> None:
+def test_a_stack_that_could_not_be_made_is_made_when_the_cause_is_mended(
+    aws: EmbeddedAws, caplog: pytest.LogCaptureFixture
+) -> None:
     dependencies = packaging.dependencies(LAYER, packaging.cache_directory())
     clash = template_of("Type: AWS::S3::Bucket, Properties: {BucketName: !Ref CodeBucket}")
     with pytest.raises(DeploymentError, match=r"Wrong: .*mended-code.* already exists"):
         deployment.deploy(aws.client, "mended", packaging.code({}), dependencies, template=clash)
+    caplog.set_level("INFO")
     made = deployment.deploy(aws.client, "mended", packaging.code({}), dependencies)
+    assert "stack mended is ROLLBACK_COMPLETE: an earlier try to make it" in caplog.text
     assert made == deployment.find(aws.client, "mended")
     delete_stack(aws, "mended")
 

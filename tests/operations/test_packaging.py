@@ -16,7 +16,7 @@ import pytest
 from components.runtime.hash_requirements import check_complete, requirements_of
 from operations import packaging
 from operations.deployment import TEMPLATE
-from operations.packaging import LAMBDA, Target, target_at, this_machine
+from operations.packaging import ARCHITECTURES, Target, of_lambda, target_at, this_machine
 from sandbox.package_index import PackageIndex
 
 
@@ -214,16 +214,20 @@ def test_the_layer_has_what_boto3_needs_for_each_service_that_the_functions_call
 
 def test_the_template_names_what_the_layer_is_made_for() -> None:
     template = TEMPLATE.read_text()
-    assert f"Runtime: python{LAMBDA.python}" in template
-    assert f"Architectures: [{LAMBDA.architecture}]" in template
-    assert f"CompatibleArchitectures: [{LAMBDA.architecture}]" in template
-    assert f"CompatibleRuntimes: [python{LAMBDA.python}]" in template
-    assert all(name.endswith("_aarch64") for name in LAMBDA.platforms)
-    # Amazon Linux 2023, on which that runtime runs, has glibc 2.34: newer wheels would not load.
-    assert all(name == "manylinux2014_aarch64" or name <= "manylinux_2_34_aarch64" for name in LAMBDA.platforms)
+    assert f"Architecture:\n    Type: String\n    Default: {ARCHITECTURES[0]}\n" in template
+    assert f"AllowedValues: [{', '.join(ARCHITECTURES)}]" in template
+    for architecture, machine in zip(ARCHITECTURES, ("aarch64", "x86_64"), strict=True):
+        target = of_lambda(architecture)
+        assert f"Runtime: python{target.python}" in template
+        assert f"CompatibleRuntimes: [python{target.python}]" in template
+        # Amazon Linux 2023, on which that runtime runs, has glibc 2.34: newer wheels would not load.
+        fitting = [f"{glibc}_{machine}" for glibc in ("manylinux_2_34", "manylinux_2_28", "manylinux_2_27")]
+        assert list(target.platforms) == [*fitting, f"manylinux2014_{machine}"]
 
 
 def test_functions_of_an_embedded_aws_are_made_for_this_machine() -> None:
     for endpoint in ("http://127.0.0.1:4566", "http://localhost:4566", "http://[::1]:4566"):
-        assert target_at(endpoint) == this_machine()
-    assert target_at("https://cloudformation.eu-central-1.amazonaws.com") == LAMBDA
+        assert target_at(endpoint, "arm64") == this_machine()
+    for architecture in ARCHITECTURES:
+        target = target_at("https://cloudformation.eu-central-1.amazonaws.com", architecture)
+        assert target == of_lambda(architecture)

@@ -1,0 +1,130 @@
+"""What is done to a stack, one step after the other: each is shown before it is taken, or not taken at all."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+from botocore.exceptions import ClientError
+
+from operations.stack_events import ResourceEvent, Tell, Watch
+
+if TYPE_CHECKING:
+    from types_boto3_cloudformation import CloudFormationClient
+
+
+class DeploymentError(Exception):
+    """The stack could not be made, changed or deleted; the text has the reasons of CloudFormation, or of S3."""
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """Of one resource: `action` is CloudFormation's word, Add, Modify, Remove or Import. `name` is what it is called in
+    the account, as far as it has a name yet. `replaced` says whether there will be another one in its place."""
+
+    action: str
+    resource: str
+    kind: str
+    name: str = ""
+    replaced: str = ""
+
+
+class Step(Protocol):
+    """`what` is a sentence that says what will be done. One without changes takes nothing and gives nothing."""
+
+    @property
+    def what(self) -> str:
+        """See above."""
+        ...
+
+    @property
+    def changes(self) -> Sequence[Change]:
+        """What becomes of which resource."""
+        ...
+
+    def carry_out(self, tell: Tell) -> None:
+        """Do it; returns when it is done.
+
+        Raises:
+            DeploymentError: it could not be done.
+        """
+        ...
+
+    def discard(self) -> None:
+        """Take back what was prepared for it."""
+        ...
+
+
+class Waiting:
+    """Until what is under way has come to its end: an earlier command that was cut off, or someone else's."""
+
+    changes: Sequence[Change] = ()
+
+    def __init__(self, cloudformation: "CloudFormationClient", stack: str, stack_id: str, status: str) -> None:
+        self.what = f"stack {stack} is {status}, by an earlier command or by someone else: its end is waited for"
+        self._cloudformation = cloudformation
+        self._watch = Watch(cloudformation, stack_id)
+        self._stack_id = stack_id
+
+    def carry_out(self, tell: Tell) -> None:
+        """See `Step`."""
+        # It may have ended between the look at it and the first event that the watch knows.
+        status = self._cloudformation.describe_stacks(StackName=self._stack_id)["Stacks"][0]["StackStatus"]
+        if status.endswith("IN_PROGRESS"):
+            self._watch.follow(tell)
+
+    def discard(self) -> None:
+        """See `Step`."""
+
+
+class Deletion:
+    """Of a whole stack, but of what its template says is retained."""
+
+    def __init__(
+        self, cloudformation: "CloudFormationClient", stack: str, stack_id: str, what: str, retained: Sequence[str] = ()
+    ) -> None:
+        pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack_id)
+        self.what = what
+        self.changes: Sequence[Change] = [
+            Change(
+                action="Retain" if each["LogicalResourceId"] in retained else "Remove",
+                resource=each["LogicalResourceId"],
+                kind=each["ResourceType"],
+                name=each.get("PhysicalResourceId", ""),
+            )
+            for page in pages
+            for each in page["StackResourceSummaries"]
+            if each["ResourceStatus"] != "DELETE_COMPLETE"
+        ]
+        self._cloudformation = cloudformation
+        self._stack, self._stack_id = stack, stack_id
+
+    def carry_out(self, tell: Tell) -> None:
+        """See `Step`."""
+        watch = Watch(self._cloudformation, self._stack_id)
+        failures = Failures(tell)
+        try:
+            self._cloudformation.delete_stack(StackName=self._stack_id)
+        except ClientError as error:  # one that is protected from termination, for example
+            raise DeploymentError(f"stack {self._stack} can't be deleted: {error}") from error
+        status = watch.follow(failures)
+        if status != "DELETE_COMPLETE":
+            raise DeploymentError(f"stack {self._stack} could not be deleted, it is {status}: {failures}")
+
+    def discard(self) -> None:
+        """See `Step`."""
+
+
+class Failures:
+    """Hears what happens, passes it on, and remembers why something failed."""
+
+    def __init__(self, tell: Tell) -> None:
+        self._tell = tell
+        self._reasons: list[str] = []
+
+    def __call__(self, event: ResourceEvent) -> None:
+        """Hear of an event."""
+        self._tell(event)
+        if event.status.endswith("FAILED") and event.reason:
+            self._reasons.append(f"{event.resource}: {event.reason}")
+
+    def __str__(self) -> str:
+        return "; ".join(self._reasons)
