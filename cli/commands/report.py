@@ -25,7 +25,7 @@ def report(
     stack: StackIfGiven = None,
     as_json: Json = False,
 ) -> Result:
-    """Make a page of a run: curves, times, devices, costs, failures.
+    """Make a page of a run: curves, devices, costs, failures.
 
     It is one file, DIR/report.html, that needs no network: to be looked at, printed, or passed on. A federation is
     fetched first, into runs/NAME.
