@@ -110,7 +110,7 @@ class Expulsion:
             iot.describe_thing(thingName=self._thing)
         except iot.exceptions.ResourceNotFoundException:
             for federation in self._federations:
-                if any(client.thing == self._thing for client in self._operations.clients.of(federation.federation)):
+                if self._operations.clients.these(federation.federation, [self._thing]):
                     return
             raise UnknownThingError(
                 f"there is no thing {self._thing!r} in AWS IoT, and no client of that name: see `aws iot list-things`"

@@ -50,12 +50,17 @@ def _described(dynamodb: "DynamoDBClient", logical_id: str, name: str) -> Outliv
     an expiry that is on."""
     table: Any = dynamodb.describe_table(TableName=name)["Table"]
     types = {each["AttributeName"]: each for each in table["AttributeDefinitions"]}
+    indexes = table.get("GlobalSecondaryIndexes", [])
+    keys = {key["AttributeName"]: None for schema in (table, *indexes) for key in schema["KeySchema"]}
     properties = {
         "BillingMode": table.get("BillingModeSummary", {}).get("BillingMode", "PROVISIONED"),
         "DeletionProtectionEnabled": table.get("DeletionProtectionEnabled", False),
         "KeySchema": table["KeySchema"],
-        "AttributeDefinitions": [types[key["AttributeName"]] for key in table["KeySchema"]],
+        "AttributeDefinitions": [types[name] for name in keys],
     }
+    if indexes:
+        described = ("IndexName", "KeySchema", "Projection")
+        properties["GlobalSecondaryIndexes"] = [{name: index[name] for name in described} for index in indexes]
     expiry = dynamodb.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
     if expiry["TimeToLiveStatus"] in ("ENABLED", "ENABLING"):
         properties["TimeToLiveSpecification"] = {"AttributeName": expiry["AttributeName"], "Enabled": True}

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from cloud import log_lines, metrics, services
+from cloud.initiator.fleet import count
 from cloud.initiator.opening import open_round
 from cloud.initiator.registration import Greeter
 from cloud.services import Services
@@ -79,10 +80,11 @@ def _handle_message(outside: Services, body: str, properties: dict[str, Any]) ->
 
 
 def _wake(outside: Services) -> int:
-    """Ask again for what should be going on in each federation, but for those whose records can't be read. Returns how
-    many of those that run are stalled."""
+    """Ask again for what should be going on in each federation, but for those whose records can't be read; and go on
+    with records of clients that are to be brought up to date. Returns how many federations that run are stalled."""
     now, stalled = time.time(), 0
-    for federation in outside.federations.all():
+    federations = outside.federations.all()
+    for federation in federations:
         try:
             record = _present_round(outside, federation)
         except CorruptRecordError as error:
@@ -91,6 +93,9 @@ def _wake(outside: Services) -> int:
         else:
             _ask_again(outside, federation, record, now)
             stalled += is_stalled(federation, record, now)
+    for federation in federations:
+        if federation.fleet is not None and not federation.fleet.placed:
+            count(outside, federation, now)
     return stalled
 
 

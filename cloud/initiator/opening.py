@@ -7,12 +7,13 @@ from concurrent.futures import wait
 
 import msgspec
 
+from cloud.initiator.fleet import candidates
 from cloud.initiator.round_plan import assignment_in, handed_on, planned
 from cloud.initiator.selection.cohort import NotEnoughClientsError, select
 from cloud.services import Services
 from cloud.state.carry_over import busy_after, carried_after, carrying_what_fits
 from cloud.state.federations import UnknownFederationError
-from cloud.state.records import Carried, ClientRecord, CohortMember, FederationRecord, RoundRecord
+from cloud.state.records import Carried, CohortMember, FederationRecord, RoundRecord
 from cloud.state.rounds import NotClaimedError, UnknownRoundError
 from cloud.state.settings_history import ModelFile, changes_averaging, lacking
 from protocol import names
@@ -28,7 +29,6 @@ def open_round(services: Services, request: OpenRound) -> None:
     keeps a round from being opened, but not from being repaired.
     """
     now = time.time()
-    candidates = services.parallel.submit(services.clients.of, request.federation)
     try:
         federation = services.federations.get(request.federation)
     except UnknownFederationError:
@@ -66,26 +66,26 @@ def open_round(services: Services, request: OpenRound) -> None:
     group = settings.thing_group
     listing = None if group is None else services.parallel.submit(services.groups.members, group)
     busy, carried = _handed_over(services, federation)
-    clients: Sequence[ClientRecord] = candidates.result()
-    # One may have said hello before there was the federation, or have left the group since, or have been expelled.
-    members = None if listing is None else listing.result()
+    expelled = frozenset(federation.expelled)
 
     def takes_part(thing: str) -> bool:
-        return thing not in federation.expelled and (members is None or thing in members)
+        """One may have said hello before there was the federation, or have left the group since, or have been
+        expelled."""
+        return thing not in expelled and (listing is None or thing in listing.result())
 
-    clients = [client for client in clients if takes_part(client.thing)]
     busy = [member for member in busy if takes_part(member.thing)]
+    found = candidates(services, federation, takes_part, [member.thing for member in busy], now)
     carried = tuple(update for update in carried if takes_part(update.thing))
     try:
-        expiring = [client for client in clients if client.expires_at is not None]
+        expiring = [client for client in found.clients if client.expires_at is not None]
         list(services.parallel.map(services.clients.keep, expiring))
         choose = services.policy(settings, "choose_clients")
-        cohort = select(clients, settings.selection, request.round, choose, busy)
+        cohort = select(found.clients, settings.selection, request.round, choose, busy, found.known)
     except NotEnoughClientsError as error:
         _log.warning("federation=%s %s; the next hello tries again", federation.federation, error)
         services.federations.set_waiting(federation.federation, True)
         return
-    record = planned(federation, len(clients), cohort, carried, _lacking(services, federation), now)
+    record = planned(federation, found.known, cohort, carried, _lacking(services, federation), now)
     record = carrying_what_fits(record)
     if len(record.carried) < len(carried):
         _log.warning(

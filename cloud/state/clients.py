@@ -2,13 +2,14 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from cloud.state.lenient_reader import Reader
+from cloud.state.places import Window, place_of
 from cloud.state.records import ClientRecord, Item, to_attribute
 from cloud.state.transactions import TRANSACTION_ITEMS, transact
 from protocol.messages import Hello
@@ -16,6 +17,12 @@ from protocol.messages import Hello
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
     from types_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
+
+BY_PLACE = "by-place"
+"""The index of the clients by their places (see template.yaml)."""
+
+KEYS_AT_ONCE = 100
+"""DynamoDB gives no more items in one call."""
 
 
 _HAS_SAID_HELLO = "attribute_exists(last_seen)"
@@ -32,6 +39,13 @@ class ClientHistory(msgspec.Struct, frozen=True, kw_only=True):
     last_reason: str | None = None
 
 
+class Census(msgspec.Struct, frozen=True, kw_only=True):
+    """How many clients there are. Those `to_keep` have no place yet, or would expire."""
+
+    clients: int
+    to_keep: tuple[ClientRecord, ...]
+
+
 class Clients:
     """The clients of one deployment. A client joins a federation by its first hello. `left_out` is as for `Reader`."""
 
@@ -42,14 +56,72 @@ class Clients:
 
     def of(self, federation: str) -> list[ClientRecord]:
         """All clients of a federation, in the order of their things' names."""
+        pages = self._pages(federation, ConsistentRead=True)
+        return list(self._reader.records((item for page in pages for item in page["Items"]), ClientRecord))
+
+    def of_small(self, federation: str, most: int) -> list[ClientRecord] | None:
+        """The same, or None if there are more than `most`."""
+        items: list[Any] = []
+        for page in self._pages(federation, ConsistentRead=True):
+            items += page["Items"]
+            if len(items) > most:
+                return None
+        return list(self._reader.records(items, ClientRecord))
+
+    def these(self, federation: str, things: Sequence[str]) -> list[ClientRecord]:
+        """The clients among these things."""
+        items: list[Any] = []
+        for start in range(0, len(things), KEYS_AT_ONCE):
+            keys = [_key(federation, thing) for thing in things[start : start + KEYS_AT_ONCE]]
+            wanted: Any = {self._table: {"Keys": keys, "ConsistentRead": True}}
+            while wanted:
+                answer = self._dynamodb.batch_get_item(RequestItems=wanted)
+                items += answer["Responses"].get(self._table, ())
+                wanted = answer.get("UnprocessedKeys")
+        clients = (item for item in items if "last_seen" in item)
+        return list(self._reader.records(clients, ClientRecord))
+
+    def within(self, federation: str, window: Window) -> list[str]:
+        """The things of the clients with these places. One that has come or gone a moment ago may be wrong."""
         pages = self._dynamodb.get_paginator("query").paginate(
             TableName=self._table,
-            KeyConditionExpression="federation = :federation",
-            FilterExpression=_HAS_SAID_HELLO,
-            ExpressionAttributeValues={":federation": {"S": federation}},
-            ConsistentRead=True,
+            IndexName=BY_PLACE,
+            KeyConditionExpression="federation = :federation AND place BETWEEN :first AND :last",
+            ExpressionAttributeValues={
+                ":federation": {"S": federation},
+                ":first": {"S": window.first},
+                ":last": {"S": window.last},
+            },
+            ProjectionExpression="thing",
         )
-        return list(self._reader.records((item for page in pages for item in page["Items"]), ClientRecord))
+        return [item["thing"]["S"] for page in pages for item in page["Items"]]
+
+    def things(self, federation: str) -> list[str]:
+        """The things of all clients."""
+        pages = self._pages(federation, ProjectionExpression="thing")
+        return [item["thing"]["S"] for page in pages for item in page["Items"]]
+
+    def census(self, federation: str) -> Census:
+        """Count the clients. AWS reads all of their records, but sends only what is to be kept."""
+        pages = self._pages(
+            federation,
+            FilterExpression="attribute_not_exists(place) OR attribute_exists(expires_at)",
+            ProjectionExpression="federation, thing, last_seen",
+        )
+        clients, to_keep = 0, list[ClientRecord]()
+        for page in pages:
+            found = [item for item in page["Items"] if "last_seen" in item]
+            clients += page["ScannedCount"] - (len(page["Items"]) - len(found))  # without those that are forgotten
+            to_keep += self._reader.records(found, ClientRecord)
+        return Census(clients=clients, to_keep=tuple(to_keep))
+
+    def _pages(self, federation: str, **options: Any) -> Iterator[Any]:
+        yield from self._dynamodb.get_paginator("query").paginate(
+            TableName=self._table,
+            KeyConditionExpression="federation = :federation",
+            ExpressionAttributeValues={":federation": {"S": federation}},
+            **{"FilterExpression": _HAS_SAID_HELLO} | options,
+        )
 
     def each(self, federation: str, after: str = "", at_once: int | None = None) -> Iterator[ClientRecord]:
         """The clients of a federation whose things' names come after this one, in their order, as they were a moment
@@ -74,6 +146,7 @@ class Clients:
         """Record what a client says of itself; its history stays as it is. With `expires_at`, the record is deleted
         then, unless `keep` or another hello comes before."""
         values: dict[str, float | str] = {
+            "place": place_of(federation, thing),
             "last_seen": now,
             "component_version": hello.component_version,
             "architecture": hello.architecture,
@@ -93,13 +166,15 @@ class Clients:
         )
 
     def keep(self, client: ClientRecord) -> None:
-        """Let a client's record not expire: there is its federation. One that has expired meanwhile stays away."""
+        """Let a client's record not expire: there is its federation; and give it its place, which no earlier version
+        did. One that has expired meanwhile stays away."""
         with suppress(self._dynamodb.exceptions.ConditionalCheckFailedException):
             self._dynamodb.update_item(
                 TableName=self._table,
                 Key=_key(client.federation, client.thing),
-                UpdateExpression="REMOVE expires_at",
+                UpdateExpression="SET place = :place REMOVE expires_at",
                 ConditionExpression="attribute_exists(thing)",
+                ExpressionAttributeValues={":place": {"S": place_of(client.federation, client.thing)}},
             )
 
     def record_histories(self, federation: str, histories: Iterable[ClientHistory]) -> None:

@@ -1,12 +1,21 @@
 """The federations table: settings, and the pointer to the current global model."""
 
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from cloud.settings import Federation
 from cloud.state.lenient_reader import Reader
 from cloud.state.life_conditions import same_expelled, same_life, same_revision
-from cloud.state.records import CorruptRecordError, FederationRecord, FederationStatus, from_item, to_attribute, to_item
+from cloud.state.records import (
+    CorruptRecordError,
+    FederationRecord,
+    FederationStatus,
+    Fleet,
+    from_item,
+    to_attribute,
+    to_item,
+)
 from cloud.state.settings_history import MAX_CHANGES, SettingsChange
 from protocol import names
 from protocol.messages import ModelReference
@@ -213,6 +222,19 @@ class Federations:
             except self._dynamodb.exceptions.ConditionalCheckFailedException:
                 continue  # someone else expels another thing at this moment
             return from_item(answer["Attributes"], FederationRecord)
+
+    def set_fleet(self, federation: FederationRecord, fleet: Fleet | None) -> None:
+        """Note how many clients there are, or that they are few. A federation that was made anew meanwhile stays as it
+        is."""
+        with suppress(self._dynamodb.exceptions.ConditionalCheckFailedException):
+            self._dynamodb.update_item(
+                TableName=self._table,
+                Key={"federation": {"S": federation.federation}},
+                UpdateExpression="REMOVE fleet" if fleet is None else "SET fleet = :fleet",
+                ConditionExpression=f"attribute_exists(federation) AND {same_life(federation.life)}",
+                ExpressionAttributeValues={":life": to_attribute(federation.life)}
+                | ({} if fleet is None else {":fleet": to_attribute(fleet)}),
+            )
 
     def set_waiting(self, federation: str, waiting: bool) -> None:
         """Note that a round waits for clients, or that it does no more."""

@@ -28,6 +28,14 @@ class CorruptRecordError(Exception):
     """A DynamoDB item that this version of fedgrass can't read: another one wrote it, or none."""
 
 
+class Fleet(msgspec.Struct, frozen=True, kw_only=True):
+    """A federation's clients, counted; `placed` says that all of them have a place in their random order."""
+
+    clients: int
+    counted_at: float
+    placed: bool
+
+
 class FederationRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One federation. `round` is the last one that ended; `model` is the current global model.
 
@@ -37,6 +45,7 @@ class FederationRecord(msgspec.Struct, frozen=True, kw_only=True):
     `next_at`. The things that are `expelled` are no clients, whatever they say or send.
 
     `changes` are those that an operator has made to the settings, the last ones of them; `revision` counts all.
+    `fleet` is there when there are too many clients to read all of them for each round.
     """
 
     federation: str
@@ -51,6 +60,7 @@ class FederationRecord(msgspec.Struct, frozen=True, kw_only=True):
     expelled: tuple[str, ...] = ()
     revision: int = 0
     changes: tuple[SettingsChange, ...] = ()
+    fleet: Fleet | None = None
 
     @property
     def next_round(self) -> OpenRound:

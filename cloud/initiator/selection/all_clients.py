@@ -1,5 +1,6 @@
 """Everyone takes part."""
 
 from cloud.initiator.selection.policy import SelectionPolicy
+from cloud.settings import MAX_COHORT
 
-ALL = SelectionPolicy(choose=lambda candidates: candidates.clients)
+ALL = SelectionPolicy(pool=lambda _cohort: MAX_COHORT, choose=lambda candidates: candidates.clients)

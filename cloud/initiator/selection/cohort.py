@@ -19,20 +19,23 @@ def select(
     round_number: int,
     choose_clients: Callable[..., object] | None = None,
     busy: Sequence[CohortMember] = (),
+    known: int | None = None,
 ) -> tuple[CohortMember, ...]:
     """The cohort of a round, in the order of the things' names, with as many more as are expected to drop out. The same
     arguments always give the same cohort.
 
     Clients that are `busy` for an earlier round belong to it, and others are selected as far as it has room for them.
-    Of more than a round can have, so many are drawn.
+    Of more than a round can have, so many are drawn. If the clients were drawn from a larger fleet (`drawing.py`),
+    `known` is how many they stand for.
 
     Raises:
         NotEnoughClientsError: there are fewer than `selection.minimum`.
         InvalidPolicyError: a custom policy chose no one, a stranger, or someone twice.
     """
-    if len(clients) < selection.minimum:
-        raise NotEnoughClientsError(f"round {round_number} needs {selection.minimum} clients; {len(clients)} are there")
-    cohort = cohort_of(selection, len(clients))
+    known = len(clients) if known is None else known
+    if known < selection.minimum:
+        raise NotEnoughClientsError(f"round {round_number} needs {selection.minimum} clients; {known} are there")
+    cohort = cohort_of(selection, known)
     busy_things = {member.thing for member in busy}
     idle = [client for client in clients if client.thing not in busy_things]
     free = _chosen(idle, selection, cohort - len(busy), round_number, choose_clients)
@@ -50,7 +53,8 @@ def _chosen(
     round_number: int,
     choose_clients: Callable[..., object] | None,
 ) -> Sequence[ClientRecord]:
-    if not clients or cohort <= 0:
+    cohort = min(cohort, len(clients))
+    if cohort <= 0:
         return ()
     candidates = Candidates(
         clients=clients,

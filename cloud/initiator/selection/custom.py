@@ -1,7 +1,7 @@
 """A custom policy: the user's `choose_clients` in policies.py."""
 
 from cloud.custom_policies import InvalidPolicyError, call
-from cloud.initiator.selection.policy import OF_A_COHORT, Candidates, SelectionPolicy
+from cloud.initiator.selection.policy import OF_A_COHORT, Candidates, SelectionPolicy, compared
 from cloud.state.records import ClientRecord
 from cloud.state.views import client_view
 
@@ -22,4 +22,4 @@ def _choose(candidates: Candidates) -> list[ClientRecord]:
     return [by_thing[thing] for thing in chosen]
 
 
-CUSTOM = SelectionPolicy(settings=OF_A_COHORT, choose=_choose)
+CUSTOM = SelectionPolicy(settings=OF_A_COHORT, pool=compared, choose=_choose)

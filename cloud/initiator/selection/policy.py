@@ -21,10 +21,22 @@ class Candidates(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SelectionPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """Whom a round selects. `settings`: the options of selection that only some policies use, this one among them."""
+    """Whom a round selects. `settings`: the options of selection that only some policies use, this one among them.
+    `pool` is how many clients of a large fleet it chooses a cohort of this size among."""
 
     choose: Callable[[Candidates], Sequence[ClientRecord]]
+    pool: Callable[[int], int]
     settings: frozenset[str] = frozenset()
+
+
+WHOLE_FLEET = 4_000
+"""A fleet of no more clients is small: policies choose among all of it. Those that compare clients choose among so
+many of a large one."""
+
+
+def compared(_cohort: int) -> int:
+    """The pool of a policy that compares clients."""
+    return WHOLE_FLEET
 
 
 OF_A_COHORT = frozenset({"cohort", "dropout"})

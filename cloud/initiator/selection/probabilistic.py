@@ -4,7 +4,7 @@ This is the policy of the system that fedgrass replaces, kept for comparison: it
 leaves the cohort's size to chance. When chance picks no one, the fastest takes part, since a round needs someone.
 """
 
-from cloud.initiator.selection.policy import Candidates, SelectionPolicy, by_turnaround
+from cloud.initiator.selection.policy import Candidates, SelectionPolicy, by_turnaround, compared
 from cloud.state.records import ClientRecord
 
 
@@ -19,4 +19,4 @@ def _choose(candidates: Candidates) -> list[ClientRecord]:
     return chosen or [min(candidates.clients, key=by_turnaround)]
 
 
-PROBABILISTIC = SelectionPolicy(choose=_choose)
+PROBABILISTIC = SelectionPolicy(pool=compared, choose=_choose)

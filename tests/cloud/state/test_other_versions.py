@@ -18,6 +18,7 @@ from cloud.state.records import (
     CohortMember,
     CorruptRecordError,
     FederationRecord,
+    Fleet,
     Item,
     ResponseRecord,
     Work,
@@ -44,6 +45,7 @@ RECORDS: dict[str, Any] = {
         schema="s",
         revision=1,
         changes=(SettingsChange(at=1.0, first_round=2, differences=(Difference("rounds", 3, 4),)),),
+        fleet=Fleet(clients=5_000, counted_at=1.0, placed=True),
     ),
     "ClientRecord": ClientRecord(federation="f", thing="a", turnaround_s=2.5),
     "RoundRecord": round_record(
@@ -67,7 +69,7 @@ IN_SETTINGS = (
     "settings.pacing",
 )
 PLACES = {
-    "FederationRecord": ("", *IN_SETTINGS, "model", "model.copy", "changes.0", "changes.0.differences.0"),
+    "FederationRecord": ("", *IN_SETTINGS, "model", "model.copy", "changes.0", "changes.0.differences.0", "fleet"),
     "ClientRecord": ("",),
     "RoundRecord": ("", *IN_SETTINGS, "base", "base.copy", "cohort.0", "cohort.1", "carried.0", "work", "model.copy"),
     "ResponseRecord": ("", "report", "report.timings"),
