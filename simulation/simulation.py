@@ -30,6 +30,7 @@ from cloud.averager.round.round_end import (
 from cloud.averager.work.sources import counting_responses
 from cloud.initiator.round_plan import assignment_in, handed_on, planned
 from cloud.initiator.selection.cohort import select
+from cloud.initiator.selection.drawing import pool_of
 from cloud.settings import Federation
 from cloud.state.carry_over import busy_after, carried_after, carrying_what_fits, given_up
 from cloud.state.completion import completion_of
@@ -136,9 +137,10 @@ class Simulation:
         if self._ended is not None and settings.carries_over and handed_on(self._ended.record, federation):
             busy = busy_after(self._ended.record, self._ended.responses)
             carried = carried_after(self._ended.record, self._ended.responses)
-        clients = list(self._clients.values())
-        cohort = select(clients, settings.selection, federation.round + 1, self._policy("choose_clients"), busy)
-        record = carrying_what_fits(planned(federation, len(clients), cohort, carried, (), self._now))
+        found = pool_of(self._clients, settings, federation.round + 1, {member.thing for member in busy})
+        choose = self._policy("choose_clients")
+        cohort = select(found.clients, settings.selection, federation.round + 1, choose, busy, found.known)
+        record = carrying_what_fits(planned(federation, found.known, cohort, carried, (), self._now))
         record = msgspec.structs.replace(record, notified_at=self._now)
         selected = [member.thing for member in cohort if member.assigned_in is None]
         self._rounds[record.round] = record

@@ -10,7 +10,7 @@ from cloud.initiator.selection.policy import WHOLE_FLEET
 from cloud.services import Services
 from cloud.state.clients import KEYS_AT_ONCE
 from cloud.state.places import Window, within
-from cloud.state.records import ClientRecord, FederationRecord, Fleet
+from cloud.state.records import ClientRecord, FederationRecord, FleetCount
 
 _log = logging.getLogger(__name__)
 
@@ -44,12 +44,12 @@ def candidates(
     return drawn
 
 
-def count(services: Services, federation: FederationRecord, now: float) -> Fleet:
+def count(services: Services, federation: FederationRecord, now: float) -> FleetCount:
     """Count a large fleet, and bring up to date what records need it: those that no version with places has written,
     and those that would expire, of devices that said hello before there was the federation."""
     census = services.clients.census(federation.federation)
     list(services.parallel.map(services.clients.keep, itertools.islice(census.to_keep, KEPT_AT_ONCE)))
-    fleet = Fleet(clients=census.clients, counted_at=now, placed=not census.to_keep)
+    fleet = FleetCount(clients=census.clients, counted_at=now, placed=not census.to_keep)
     services.federations.set_fleet(federation, fleet if census.clients > WHOLE_FLEET else None)
     _log.info(
         "federation=%s has %d clients, of which %d have no place yet, or would expire",
@@ -63,7 +63,7 @@ def count(services: Services, federation: FederationRecord, now: float) -> Fleet
 def _drawn(
     services: Services,
     federation: FederationRecord,
-    fleet: Fleet,
+    fleet: FleetCount,
     takes_part: Callable[[str], bool],
     busy: Sequence[str],
 ) -> Drawn:

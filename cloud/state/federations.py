@@ -11,7 +11,7 @@ from cloud.state.records import (
     CorruptRecordError,
     FederationRecord,
     FederationStatus,
-    Fleet,
+    FleetCount,
     from_item,
     to_attribute,
     to_item,
@@ -223,7 +223,7 @@ class Federations:
                 continue  # someone else expels another thing at this moment
             return from_item(answer["Attributes"], FederationRecord)
 
-    def set_fleet(self, federation: FederationRecord, fleet: Fleet | None) -> None:
+    def set_fleet(self, federation: FederationRecord, fleet: FleetCount | None) -> None:
         """Note how many clients there are, or that they are few. A federation that was made anew meanwhile stays as it
         is."""
         with suppress(self._dynamodb.exceptions.ConditionalCheckFailedException):

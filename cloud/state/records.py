@@ -28,7 +28,7 @@ class CorruptRecordError(Exception):
     """A DynamoDB item that this version of fedgrass can't read: another one wrote it, or none."""
 
 
-class Fleet(msgspec.Struct, frozen=True, kw_only=True):
+class FleetCount(msgspec.Struct, frozen=True, kw_only=True):
     """A federation's clients, counted; `placed` says that all of them have a place in their random order."""
 
     clients: int
@@ -60,7 +60,7 @@ class FederationRecord(msgspec.Struct, frozen=True, kw_only=True):
     expelled: tuple[str, ...] = ()
     revision: int = 0
     changes: tuple[SettingsChange, ...] = ()
-    fleet: Fleet | None = None
+    fleet: FleetCount | None = None
 
     @property
     def next_round(self) -> OpenRound:

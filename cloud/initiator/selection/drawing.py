@@ -8,13 +8,14 @@ and taken one after another. If too few of them take part, the windows go on to 
 
 import math
 import random
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
 from cloud.initiator.selection import selection_policy_of
-from cloud.settings import Selection, cohort_of
-from cloud.state.places import PLACES, Window, window
+from cloud.initiator.selection.policy import WHOLE_FLEET
+from cloud.settings import Federation, Selection, cohort_of
+from cloud.state.places import PLACES, Window, window, within
 from cloud.state.records import ClientRecord
 
 _DRAWN = 5_000  # so that a WHOLE_FLEET is among them, whatever chance does
@@ -66,6 +67,23 @@ def draw(
         clients=sorted(found, key=lambda client: client.thing),
         known=taking_part if covered == _SECTOR else round(fleet * taking_part / max(1, looked_at)),
         fits=abs(looked_at - expected) <= _DEVIATIONS * math.sqrt(expected),
+    )
+
+
+def pool_of(
+    clients: Mapping[str, ClientRecord], settings: Federation, round_number: int, busy: Collection[str] = ()
+) -> Drawn:
+    """Whom a round chooses among, of clients that are all at hand and take part, by their things."""
+    if len(clients) <= WHOLE_FLEET:
+        return Drawn(clients=list(clients.values()), known=len(clients))
+    return draw(
+        len(clients),
+        settings.selection,
+        round_number,
+        names_in=lambda windows: within(settings.name, clients, windows),
+        records_of=lambda things: [clients[thing] for thing in things],
+        takes_part=lambda _thing: True,
+        busy=busy,
     )
 
 

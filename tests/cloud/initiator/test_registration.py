@@ -1,59 +1,24 @@
 """cloud/initiator/registration.py: how much a device that says hello again and again has the initiator do."""
 
 import json
-from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cloud.initiator.registration import Greeter
-from cloud.services import Services
-from cloud.state.groups import Groups
-from operations.control import Operations
 from operations.deployment import Deployment
 from protocol import names
 from protocol.messages import encode
 from sandbox.embedded_aws import EmbeddedAws
+from sandbox.own_services import OwnServices
 from sandbox.simulated_clients import HELLO
 from tests.cloud.simulated import SimulatedFederation
 
 
-class Asked:
-    """An initiator's services, and how often AWS was asked for what."""
-
-    def __init__(self, aws: EmbeddedAws, deployed: Deployment) -> None:
-        self.calls: Counter[str] = Counter()
-        session = aws.session()
-        session.events.register("before-send", self._count)
-
-        def client(service: Any) -> Any:
-            made: Any = session
-            return made.client(service, endpoint_url=aws.endpoint)
-
-        self.operations = Operations(client, deployed)
-        self.services = Services(
-            federations=self.operations.federations,
-            clients=self.operations.clients,
-            groups=Groups(lambda: client("iot")),
-            rounds=self.operations.rounds,
-            models=self.operations.models,
-            notices=self.operations.notices,
-            parallel=ThreadPoolExecutor(1),
-            calls=self.calls,
-            waited_s={},
-            package=Path(),
-        )
-
-    def _count(self, event_name: str, **_: Any) -> None:
-        self.calls[event_name.rpartition(".")[2]] += 1
-
-
 @pytest.fixture
-def asked(aws: EmbeddedAws, deployed: Deployment) -> Asked:
+def asked(aws: EmbeddedAws, deployed: Deployment) -> OwnServices:
     """The services of an execution environment."""
-    return Asked(aws, deployed)
+    return OwnServices(aws, deployed)
 
 
 def body_of(federation: str, thing: str, /, **changes: Any) -> str:
@@ -63,7 +28,7 @@ def body_of(federation: str, thing: str, /, **changes: Any) -> str:
 
 
 def test_a_hello_that_says_nothing_new_is_neither_looked_up_nor_written(
-    simulated: SimulatedFederation, asked: Asked
+    simulated: SimulatedFederation, asked: OwnServices
 ) -> None:
     simulated.create([], rounds=1)
     greeter = Greeter(asked.services)
@@ -78,7 +43,7 @@ def test_a_hello_that_says_nothing_new_is_neither_looked_up_nor_written(
     assert simulated.client("d0").examples == 101
 
 
-def test_the_groups_of_a_thing_are_asked_for_once_a_minute(simulated: SimulatedFederation, asked: Asked) -> None:
+def test_the_groups_of_a_thing_are_asked_for_once_a_minute(simulated: SimulatedFederation, asked: OwnServices) -> None:
     iot = simulated.aws.client("iot")
     iot.create_thing_group(thingGroupName=simulated.name)
     simulated.create([], rounds=1, thing_group=simulated.name)
@@ -107,13 +72,13 @@ def test_the_groups_of_a_thing_are_asked_for_once_a_minute(simulated: SimulatedF
     ],
     ids=str,
 )
-def test_what_is_no_hello_costs_no_call(asked: Asked, changes: dict[str, Any]) -> None:
+def test_what_is_no_hello_costs_no_call(asked: OwnServices, changes: dict[str, Any]) -> None:
     Greeter(asked.services).greet(body_of("f", "d0", **changes))
     assert asked.calls == {}
 
 
 def test_the_record_of_a_client_that_has_expired_does_not_come_back(
-    simulated: SimulatedFederation, asked: Asked
+    simulated: SimulatedFederation, asked: OwnServices
 ) -> None:
     Greeter(asked.services).greet(body_of(simulated.name, "d0"))
     (early,) = asked.operations.clients.of(simulated.name)
@@ -127,7 +92,7 @@ def test_the_record_of_a_client_that_has_expired_does_not_come_back(
 
 
 def test_a_hello_after_the_federation_was_made_lets_the_record_stay(
-    simulated: SimulatedFederation, asked: Asked
+    simulated: SimulatedFederation, asked: OwnServices
 ) -> None:
     greeter = Greeter(asked.services)
     greeter.greet(body_of(simulated.name, "d0"))

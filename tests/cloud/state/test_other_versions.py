@@ -18,7 +18,7 @@ from cloud.state.records import (
     CohortMember,
     CorruptRecordError,
     FederationRecord,
-    Fleet,
+    FleetCount,
     Item,
     ResponseRecord,
     Work,
@@ -45,7 +45,7 @@ RECORDS: dict[str, Any] = {
         schema="s",
         revision=1,
         changes=(SettingsChange(at=1.0, first_round=2, differences=(Difference("rounds", 3, 4),)),),
-        fleet=Fleet(clients=5_000, counted_at=1.0, placed=True),
+        fleet=FleetCount(clients=5_000, counted_at=1.0, placed=True),
     ),
     "ClientRecord": ClientRecord(federation="f", thing="a", turnaround_s=2.5),
     "RoundRecord": round_record(
