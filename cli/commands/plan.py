@@ -11,18 +11,23 @@ from cli.planning.region import REGION, own_region
 from cli.screen import Screen
 from cli.table import Table
 from cloud.averaging.part_sizes import MAX_MODEL_BYTES
-from cloud.settings import MAX_COHORT, Averaging, Download, RuleName
+from cloud.settings import MAX_COHORT, Averaging, Download, RuleName, SelectionPolicyName
 from protocol.messages import Encoding, ModelHeader
 
 EXAMPLES = (
     "fedgrass plan --model-bytes 46796608 --clients 40",
     "fedgrass plan --model model.safetensors --clients 200 --rule median --json",
     "fedgrass plan --model-bytes 4000000 --clients 1000 --encoding int8 --region eu-central-1",
+    "fedgrass plan --model-bytes 4000000 --clients 100 --fleet 100000 --policy random",
 )
 
 
 def plan(
     clients: Annotated[int, typer.Option(min=1, max=MAX_COHORT, help="How many clients send an update.")],
+    fleet: Annotated[
+        int | None, typer.Option(min=1, help="How many clients there are to select from.", show_default="--clients")
+    ] = None,
+    policy: Annotated[SelectionPolicyName, typer.Option(help="selection.policy of federation.yaml.")] = "all",
     model_bytes: Annotated[
         int | None, typer.Option(min=1, max=MAX_MODEL_BYTES, help="Size of the model, taken as float32.")
     ] = None,
@@ -52,6 +57,8 @@ def plan(
     Its calls are within 15 % of a real round's; but reads of S3 are the most that there can be, since an update that is
     in memory is not read again.
 
+    With a --fleet, the clients are selected from so many; what a month costs is that of all of them.
+
     It is a round that waits for its clients. Of a federation with a max_staleness, give its target as the clients: so
     many updates are averaged, and about as many assignments made. Each update that comes late takes two calls more, and
     each model that late ones were trained from two and the reads of its buffers and integers, if it has any.
@@ -67,7 +74,19 @@ def plan(
         {"rule": rule, "optimizer": {"name": optimizer}, "ema": ema, "shards": shards}, Averaging
     )
     region = region or own_region() or REGION
-    found = forecast(header, about, clients, averaging, encoding, region, has_bfloat16=download == "bfloat16")
+    if fleet is not None and fleet < clients:
+        raise typer.BadParameter(f"--clients {clients} can't be selected from a --fleet of {fleet}")
+    found = forecast(
+        header,
+        about,
+        clients,
+        averaging,
+        encoding,
+        region,
+        has_bfloat16=download == "bfloat16",
+        fleet=fleet,
+        policy=policy,
+    )
     screen = Screen(quiet=as_json)
     for part in tables(found):
         if isinstance(part, Table):

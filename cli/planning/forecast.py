@@ -20,7 +20,11 @@ from cloud.averaging.grid import grid_of
 from cloud.averaging.optimizers import optimizer_of
 from cloud.averaging.rules import rule_of
 from cloud.averaging.update_rows import block_elements
-from cloud.settings import Averaging
+from cloud.initiator.selection import selection_policy_of
+from cloud.initiator.selection.drawing import DRAWN, SECTORS
+from cloud.initiator.selection.policy import WHOLE_FLEET
+from cloud.settings import Averaging, SelectionPolicyName
+from cloud.state.clients import COUNTED_S, KEYS_AT_ONCE
 from components.client.trainer.s3.resumable_upload import PART_BYTES
 from components.client.trainer.s3.transfer import IN_PARTS_BYTES
 from protocol.encodings import update_layout
@@ -34,14 +38,26 @@ Amounts = Mapping[str, float]
 # invocations average is `shared`: it has a `job` for each, by `stages`, and some are `handed on` to the next one.
 # DynamoDB's units follow from the sizes of items: two for a kB that a transaction writes, one for 4 kB that are read,
 # and each look at the responses reads those of all clients.
+# Of a small fleet that is more than the round's clients, each record is read; of a large one some names, which may be
+# old, and the records of the pool, each as if it had 4 kB.
+CLIENT_BYTES, NAME_BYTES = 250, 100
 _TAKEN: dict[str, Amounts] = {
-    "dynamodb": {"round": 8, "client": 2.01, "job": 3, "stage": 2, "shared": 2},
+    "dynamodb": {"round": 8, "client": 2.01, "job": 3, "stage": 2, "shared": 2, "window": 1, "batch": 1},
     "iot-data-plane": {"round": 2, "client": 1, "stage": 1},
     "s3 reads": {"round": 1, "client": 1, "piece": 1, "part": 1, "job": 1, "stage": 1, "handed on": 2},
     "s3 writes": {"file at once": 1, "file in parts": 3, "part": 1, "in parts": 4, "handed on": 1},
     "sqs": {"round": 3, "job": 1, "stage": 1, "shared": 1},
     "write units": {"round": 26, "client": 10.3, "job": 4, "shared": 4},
-    "read units": {"round": 10, "client": 1.1, "job": 2, "stage": 2, "response": 0.36},
+    "read units": {
+        "round": 10,
+        "client": 1.1,
+        "job": 2,
+        "stage": 2,
+        "response": 0.36,
+        "other client": CLIENT_BYTES / 4096,
+        "name": NAME_BYTES / 8192,
+        "record": 1,
+    },
 }
 _CALLED = ("dynamodb", "iot-data-plane", "s3 reads", "s3 writes", "sqs")
 
@@ -70,11 +86,12 @@ _MONTH_S, _WAKE_S, _QUEUES, _POLLERS, _POLL_S = 30 * 86_400, 300, 5, 5, 20
 class Forecast(msgspec.Struct, frozen=True, kw_only=True):
     """What a round will take. `seconds` is by phase, of averaging and what goes around it, without the devices' own
     time; `calls` by service; `dollars` by what is paid for. `keep` is what the files of one round's model cost each
-    month that they are kept; `month` what a month costs besides, whether there are rounds or not; and
-    `greengrass_month` what Greengrass asks for its core devices, whatever runs on them."""
+    month that they are kept; `month` what a month costs a `fleet` of so many besides, whether there are rounds or not;
+    and `greengrass_month` what Greengrass asks for its core devices, whatever runs on them."""
 
     region: str
     clients: int
+    fleet: int
     model_bytes: int
     offered_bytes: int
     update_bytes: int
@@ -105,14 +122,20 @@ def forecast(
     region: str,
     *,
     has_bfloat16: bool = False,
+    fleet: int | None = None,
+    policy: SelectionPolicyName = "all",
 ) -> Forecast:
-    """All that can be said of a round before there is one; `has_bfloat16` if devices download a bfloat16 copy.
+    """All that can be said of a round before there is one; `has_bfloat16` if devices download a bfloat16 copy. Its
+    clients are selected from a `fleet`; None if they are all.
 
     Raises:
         TooMuchWorkError: no invocation could do its share in its time.
         UnknownRegionError: the Region's prices are not known.
     """
     prices = prices_of(region)
+    fleet = max(clients, fleet or 0)
+    is_large = fleet > WHOLE_FLEET
+    pool = selection_policy_of(policy).pool(clients) if is_large else 0
     grid = grid_of(model, about, len(optimizer_of(settings.optimizer).vectors), has_bfloat16=has_bfloat16)
     layout = update_layout(msgspec.structs.replace(model, message=encode(about).decode()), encoding)
     update, parts, last = layout.data_bytes, len(grid.parts), grid.parts[-1]
@@ -147,13 +170,18 @@ def forecast(
         "job": handed_out,
         "handed on": max(0, handed_out - jobs["parts"]),
         "response": clients * (1 + stages + handed_out),
+        "other client": 0 if is_large else fleet - clients,
+        "name": DRAWN if is_large else 0,
+        "window": SECTORS - 1 if is_large else 0,
+        "record": pool,
+        "batch": math.ceil(pool / KEYS_AT_ONCE),
     }
     taken = {what: sum(each * times[of] for of, each in amounts.items()) for what, amounts in _TAKEN.items()}
     looks = 3 + stages if stages else 2
     invocations = {"initiator": 1, "averager": clients + handed_out + len(files) + looks}
 
     seconds = {
-        "open": CALL_S * (3 + math.ceil(clients / _PARALLEL_CALLS)),
+        "open": CALL_S * (4 + is_large + math.ceil(clients / _PARALLEL_CALLS)),
         "inspect one update": CALL_S * 2 + update / READ_BYTES_PER_S + update / _INSPECT_BYTES_PER_S,
         "plan": CALL_S * 4 if stages else 0.0,
     }
@@ -189,6 +217,7 @@ def forecast(
     return Forecast(
         region=region,
         clients=clients,
+        fleet=fleet,
         model_bytes=model_bytes,
         offered_bytes=offered,
         update_bytes=update,
@@ -205,22 +234,30 @@ def forecast(
         dollars_a_round=total,
         dollars_a_thousand_rounds=1000 * total,
         keep=prices.s3_gb_month.of(written / GB),
-        month=_month(clients, prices),
-        greengrass_month=prices.greengrass_core.of(clients),
+        month=_month(fleet, prices),
+        greengrass_month=prices.greengrass_core.of(fleet),
         price_list=tuple(getattr(prices, name) for name in prices.__struct_fields__),
     )
 
 
-def _month(clients: int, prices: Prices) -> dict[str, float]:
-    asks, wakes, polls = clients * _MONTH_S / RECONCILE_S, _MONTH_S / _WAKE_S, _QUEUES * _POLLERS * _MONTH_S / _POLL_S
+def _month(fleet: int, prices: Prices) -> dict[str, float]:
+    asks, wakes, polls = fleet * _MONTH_S / RECONCILE_S, _MONTH_S / _WAKE_S, _QUEUES * _POLLERS * _MONTH_S / _POLL_S
     return {
         f"devices asking for their shadow every {RECONCILE_S} s": prices.iot_shadow.of(_SHADOW_KB * asks)
         + prices.iot_message.of(3 * asks),
-        "devices being connected, which Greengrass is anyway": prices.iot_minute.of(clients * _MONTH_S / 60),
+        "devices being connected, which Greengrass is anyway": prices.iot_minute.of(fleet * _MONTH_S / 60),
         f"Lambda polling {_QUEUES} queues": prices.sqs_request.of(polls),
         "the initiator's wake-ups": prices.lambda_request.of(wakes)
         + prices.lambda_gb_s.of(wakes * CALL_S * 3 * INITIATOR_MB / 1024)
         + prices.dynamodb_read.of(4 * wakes)
         + prices.log_gb.of(wakes * _LOG_BYTES / GB),
         f"{METRICS} metrics and {ALARMS} alarms": prices.metric.of(METRICS) + prices.alarm.of(ALARMS),
-    }
+    } | _counting(fleet, prices)
+
+
+def _counting(fleet: int, prices: Prices) -> dict[str, float]:
+    if fleet <= WHOLE_FLEET:
+        return {}
+    units = fleet * CLIENT_BYTES / 8192
+    counted = prices.dynamodb_read.of(units * _MONTH_S / COUNTED_S)
+    return {"counting a large fleet, if a round opens in each hour": counted}

@@ -20,7 +20,8 @@ def tables(found: Forecast) -> Iterator[Table | str]:
         "invocations": ", ".join(f"{name} {count}" for name, count in found.invocations.items()),
         "calls to AWS": ", ".join(f"{service} {count:,}" for service, count in found.calls.items()),
     }
-    title = f"{counted(found.clients, 'client')}, a model of {found.model_bytes:,} bytes, rule {found.rule}"
+    others = f" of {found.fleet:,}" if found.fleet > found.clients else ""
+    title = f"{counted(found.clients, 'client')}{others}, a model of {found.model_bytes:,} bytes, rule {found.rule}"
     yield Table(title=title, columns=("", ""), rows=list(how.items()))
     yield _amounts("seconds, besides the devices' own", found.seconds, "{:.2f}")
     yield _amounts(f"memory in MiB, of {found.limit_mb}", found.memory_mb, "{:.0f}")
@@ -32,8 +33,8 @@ def tables(found: Forecast) -> Iterator[Table | str]:
     yield _amounts("dollars a round", found.dollars, "{:.6f}", total=True)
     yield f"1,000 rounds: ${found.dollars_a_thousand_rounds:,.2f}; a round's model kept: ${found.keep:.6f} each month"
     yield _amounts("dollars a month, with rounds or without", found.month, "{:.2f}", total=True)
-    each = found.greengrass_month / found.clients
-    yield f"and for Greengrass itself: ${each:g} a core device, ${found.greengrass_month:,.2f} for {found.clients:,}"
+    each = found.greengrass_month / found.fleet
+    yield f"and for Greengrass itself: ${each:g} a core device, ${found.greengrass_month:,.2f} for {found.fleet:,}"
     yield f"list prices in {found.region}, on demand, no free tier, each update alone in its invocation:"
     for price in found.price_list:
         yield f"  ${price.dollars:g} per {price.per:,.0f} {price.unit}: as of {price.as_of}, {price.source}"

@@ -8,14 +8,11 @@ from collections.abc import Callable, Iterable, Sequence
 from cloud.initiator.selection.drawing import Drawn, draw
 from cloud.initiator.selection.policy import WHOLE_FLEET
 from cloud.services import Services
-from cloud.state.clients import KEYS_AT_ONCE
+from cloud.state.clients import COUNTED_S, KEYS_AT_ONCE
 from cloud.state.places import Window, within
 from cloud.state.records import ClientRecord, FederationRecord, FleetCount
 
 _log = logging.getLogger(__name__)
-
-COUNTED_S = 3600.0
-"""A large fleet is counted once an hour at most, when a round opens; at once, if what was drawn does not fit."""
 
 KEPT_AT_ONCE = 1_000
 """So many records are brought up to date at a time: the wake-ups do the rest."""

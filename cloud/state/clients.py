@@ -24,6 +24,9 @@ BY_PLACE = "by-place"
 KEYS_AT_ONCE = 100
 """DynamoDB gives no more items in one call."""
 
+COUNTED_S = 3600.0
+"""A large fleet is counted once an hour at most, when a round opens; at once, if what was drawn does not fit."""
+
 
 _HAS_SAID_HELLO = "attribute_exists(last_seen)"
 

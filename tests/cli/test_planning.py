@@ -170,3 +170,26 @@ def test_there_are_as_many_metrics_and_alarms_as_are_paid_for(resources: dict[st
     alarms = [each["Properties"] for each in resources.values() if each["Type"] == "AWS::CloudWatch::Alarm"]
     assert len(alarms) == ALARMS
     assert all("MetricName" in alarm for alarm in alarms)  # one of several metrics is paid for by the metric
+
+
+def test_a_round_costs_about_the_same_in_any_large_fleet_and_a_month_by_the_fleet() -> None:
+    question = ("--model-bytes", "1000", "--clients", "100", "--policy", "random")
+    small, large, larger = (told(*question, "--fleet", str(fleet)) for fleet in (100, 10_000, 100_000))
+    assert small == told(*question)
+    assert larger["dollars"] == large["dollars"]
+    assert larger["calls"] == large["calls"]
+    assert large["dollars"]["DynamoDB"] - small["dollars"]["DynamoDB"] == pytest.approx(161 * 0.125e-6, rel=0.01)
+    assert larger["greengrass_month"] == pytest.approx(16_000)
+    assert larger["fleet"] == 100_000
+
+
+def test_a_policy_that_compares_clients_reads_more_of_them() -> None:
+    question = ("--model-bytes", "1000", "--clients", "100", "--fleet", "100000", "--policy")
+    drawn, compared = (told(*question, policy)["dollars"]["DynamoDB"] for policy in ("random", "fastest"))
+    assert compared - drawn == pytest.approx(3_900 * 0.125e-6)
+
+
+def test_a_cohort_that_is_larger_than_its_fleet_is_refused() -> None:
+    ran = fedgrass("plan", "--model-bytes", "1000", "--clients", "100", "--fleet", "99", "--json")
+    assert ran.status == 2
+    assert "can't be selected from a --fleet of 99" in ran.error

@@ -5,11 +5,12 @@ import time
 import pytest
 
 from cloud.initiator import handler
-from cloud.initiator.fleet import COUNTED_S, KEPT_AT_ONCE
+from cloud.initiator.fleet import KEPT_AT_ONCE
 from cloud.initiator.opening import open_round
 from cloud.initiator.selection.cohort import select
 from cloud.initiator.selection.drawing import pool_of
 from cloud.initiator.selection.policy import WHOLE_FLEET
+from cloud.state.clients import COUNTED_S
 from cloud.state.records import ClientRecord, FleetCount, RoundRecord
 from sandbox.many_clients import put_clients
 from sandbox.own_services import OwnServices

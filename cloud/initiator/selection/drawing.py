@@ -18,9 +18,9 @@ from cloud.settings import Federation, Selection, cohort_of
 from cloud.state.places import PLACES, Window, window, within
 from cloud.state.records import ClientRecord
 
-_DRAWN = 5_000  # so that a WHOLE_FLEET is among them, whatever chance does
-_SECTORS = 4
-_SECTOR = PLACES // _SECTORS
+DRAWN = 5_000  # so that a WHOLE_FLEET is among them, whatever chance does
+SECTORS = 4
+_SECTOR = PLACES // SECTORS
 _DEVIATIONS = 6  # standard deviations: chance does not do that
 
 
@@ -46,7 +46,7 @@ def draw(
     `records_of` the records of things; one that has none is left out. The same arguments always draw the same."""
     wanted = selection_policy_of(selection.policy).pool(cohort_of(selection, fleet)) - len(busy)
     generator = random.Random(f"{selection.seed}/{round_number}/draw")  # noqa: S311 - reproducible, not secret
-    start, width = generator.randrange(_SECTOR), max(1, min(_SECTOR, _SECTOR * _DRAWN // fleet))
+    start, width = generator.randrange(_SECTOR), max(1, min(_SECTOR, _SECTOR * DRAWN // fleet))
     covered = looked_at = taking_part = 0
     found: list[ClientRecord] = []
     while not covered or (len(found) < wanted and covered < _SECTOR):
@@ -93,4 +93,4 @@ def _windows(offset: int, width: int) -> list[Window]:
     offset %= _SECTOR
     at_end = min(width, _SECTOR - offset)
     spans = [(offset, at_end), (0, width - at_end)]
-    return [window(sector * _SECTOR + begin, length) for sector in range(_SECTORS) for begin, length in spans if length]
+    return [window(sector * _SECTOR + begin, length) for sector in range(SECTORS) for begin, length in spans if length]
