@@ -104,6 +104,7 @@ bench: setup
 	@.venv/bin/python -m benchmarks.hostile_hour
 	@.venv/bin/python -m benchmarks.poisoning
 	@.venv/bin/python -m benchmarks.largest_cohort
+	@.venv/bin/python -m benchmarks.large_fleet
 	@.venv/bin/python -m benchmarks.inspection
 	@OPENBLAS_NUM_THREADS=1 .venv/bin/python -m benchmarks.arithmetic
 	@.venv/bin/python -m benchmarks.averaging

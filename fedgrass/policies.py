@@ -1,7 +1,8 @@
 """What the functions of your policies.py are given: import from here.
 
     def choose_clients(clients: list[Client], cohort: int, round_number: int) -> list[str]
-        Names of the things that take part. `cohort` is what selection.cohort asks for.
+        Names of the things that take part. `cohort` is what selection.cohort asks for. `clients` are all that may be
+        chosen; of more than 4,000 so many, drawn at random for each round.
     def is_complete(current: Round) -> bool
         Whether the round has all it needs. Asked after every update that counted, once its quorum is there: reports are
         what clients say of themselves, and no one of them ends a round alone.
