@@ -14,6 +14,9 @@ from botocore.compat import HTTPHeaders
 from botocore.exceptions import ClientError
 
 from cli.planning.forecast import ALARMS
+from cloud.state.clients import BY_PLACE
+from cloud.state.places import PLACES, window
+from cloud.state.records import ClientRecord
 from lint.short_forms import ShortForms
 from operations import deployment, packaging
 from operations import outlived_tables as tables
@@ -21,6 +24,7 @@ from operations.deployment import Deployment, NoStackError
 from operations.stack_names import UnusableStackNameError
 from operations.stack_steps import DeploymentError
 from sandbox.embedded_aws import EmbeddedAws
+from sandbox.many_clients import put_clients
 from sandbox.polling import eventually
 from tests.cloud.simulated import INITIAL, SimulatedFederation, attributes_of
 
@@ -301,7 +305,7 @@ def test_what_is_left_of_a_table_is_described_as_it_is(aws: EmbeddedAws, deploye
 
 
 def test_a_stack_of_an_earlier_version_is_brought_up_to_date_with_its_data(aws: EmbeddedAws) -> None:
-    """One without log groups, whose tables nothing protected."""
+    """One without log groups, whose tables nothing protected, and whose clients had no places."""
     dependencies = packaging.dependencies(LAYER, packaging.cache_directory())
     earlier = yaml.load(deployment.TEMPLATE.read_text(), ShortForms)  # noqa: S506 - a safe loader
     for name, resource in list(earlier["Resources"].items()):
@@ -312,19 +316,29 @@ def test_a_stack_of_an_earlier_version_is_brought_up_to_date_with_its_data(aws: 
             del earlier["Resources"][name]
         elif resource["Type"] == "AWS::Serverless::Function":
             del resource["Properties"]["LoggingConfig"]
+    clients = earlier["Resources"]["ClientsTable"]["Properties"]
+    del clients["GlobalSecondaryIndexes"]
+    clients["AttributeDefinitions"] = clients["AttributeDefinitions"][:2]
     for role in ("InitiatorRole", "AveragerRole"):
         (policy,) = earlier["Resources"][role]["Properties"]["Policies"]
         policy["PolicyDocument"]["Statement"] = policy["PolicyDocument"]["Statement"][1:]
     first = deployment.deploy(aws.client, "earlier", packaging.code({}), dependencies, template=json.dumps(earlier))
     simulated = SimulatedFederation(aws, first, "kept")
-    simulated.create(["d0"], rounds=1)
+    simulated.create([], rounds=1)
+    simulated.register("d0")
+    dynamodb = aws.client("dynamodb")
+    of_earlier_version = ClientRecord(federation="kept", thing="d0", last_seen=1.0)
+    put_clients(dynamodb, first.clients_table, [of_earlier_version], placed=False)
     logs = aws.client("logs")
     named = {"logGroupName": f"/aws/lambda/{first.initiator}"}  # which Lambda makes when the function first runs
     if not logs.describe_log_groups(logGroupNamePrefix=named["logGroupName"])["logGroups"]:
         logs.create_log_group(**named)
 
     assert deployment.deploy(aws.client, "earlier", packaging.code({}), dependencies) == first
-    dynamodb = aws.client("dynamodb")
+    clients_in_order = dynamodb.describe_table(TableName=first.clients_table)["Table"]["GlobalSecondaryIndexes"]
+    assert [index["IndexName"] for index in clients_in_order] == [BY_PLACE]
+    simulated.operations.clients.keep(of_earlier_version)
+    assert simulated.operations.clients.within("kept", window(0, PLACES)) == ["d0"]
     for table in tables_of(first):
         assert dynamodb.describe_table(TableName=table)["Table"]["DeletionProtectionEnabled"]
     simulated.start()
