@@ -10,7 +10,7 @@ from cloud.initiator.opening import open_round
 from cloud.initiator.selection.cohort import select
 from cloud.initiator.selection.drawing import pool_of
 from cloud.initiator.selection.policy import WHOLE_FLEET
-from cloud.state.clients import COUNTED_S
+from cloud.state.clients import COUNTED_S, Census, ClientHistory
 from cloud.state.records import ClientRecord, FleetCount, RoundRecord
 from sandbox.many_clients import put_clients
 from sandbox.own_services import OwnServices
@@ -148,3 +148,17 @@ def test_who_is_expelled_or_would_expire_is_drawn_as_in_a_small_fleet(
     assert [member.thing for member in opened.cohort] == ["d0", "early"]
     assert opened.target <= 2
     assert simulated.client("early").expires_at is None
+
+
+def test_a_client_that_was_forgotten_is_neither_counted_nor_drawn_for_what_a_round_still_wrote_of_it(
+    simulated: SimulatedFederation, initiator: Initiator
+) -> None:
+    simulated.create(["d0", "d1"], rounds=1)
+    clients = initiator.own.operations.clients
+    assert clients.forget(simulated.name, "d1")
+    clients.record_histories(simulated.name, [ClientHistory(thing="d1", turnaround_s=1.0, missed=0, last_round=1)])
+    assert clients.census(simulated.name) == Census(clients=1, to_keep=())
+    assert [client.thing for client in clients.these(simulated.name, ["d0", "d1", "d2"])] == ["d0"]
+    small = clients.of_small(simulated.name, 1)
+    assert small is not None
+    assert [client.thing for client in small] == ["d0"]
