@@ -155,19 +155,19 @@ _Tags.add_multi_constructor("!", lambda *_: None)
 
 
 @pytest.fixture(scope="module")
-def resources() -> dict[str, Any]:
-    found: dict[str, Any] = yaml.load(TEMPLATE.read_text(), _Tags)["Resources"]  # noqa: S506
+def template() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.load(TEMPLATE.read_text(), _Tags)  # noqa: S506
     return found
 
 
-def test_the_functions_have_the_memory_that_is_reckoned_with(resources: dict[str, Any]) -> None:
-    assert resources["Initiator"]["Properties"]["MemorySize"] == INITIATOR_MB
-    assert resources["Averager"]["Properties"]["MemorySize"] == MEMORY_MB
+def test_the_functions_have_the_memory_that_is_reckoned_with(template: dict[str, Any]) -> None:
+    assert template["Parameters"]["InitiatorMemory"]["Default"] == INITIATOR_MB
+    assert template["Parameters"]["AveragerMemory"]["Default"] == MEMORY_MB
 
 
-def test_there_are_as_many_metrics_and_alarms_as_are_paid_for(resources: dict[str, Any]) -> None:
+def test_there_are_as_many_metrics_and_alarms_as_are_paid_for(template: dict[str, Any]) -> None:
     assert METRICS == 2 * len(metrics.OF_EVERY_INVOCATION) + sum(map(len, metrics.OF_FUNCTION.values())) == 15
-    alarms = [each["Properties"] for each in resources.values() if each["Type"] == "AWS::CloudWatch::Alarm"]
+    alarms = [each["Properties"] for each in template["Resources"].values() if each["Type"] == "AWS::CloudWatch::Alarm"]
     assert len(alarms) == ALARMS
     assert all("MetricName" in alarm for alarm in alarms)  # one of several metrics is paid for by the metric
 
