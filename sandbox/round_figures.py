@@ -86,7 +86,8 @@ def failing_of(record: RoundRecord, responses: Responses, heard: Mapping[str, Pr
     """In the order of the things' names. Who was still at it when enough others had answered has not failed; `heard` is
     what each said last, which may have come too late for the round to know of it."""
     found = {thing: _vanished(thing, heard.get(thing)) for thing in record.vanished}
-    for response in (*responses.refused, *responses.failed):
+    refused = (response for response in responses.refused if not response.is_late)
+    for response in (*refused, *responses.failed):
         found[response.thing] = Failing(thing=response.thing, state=response.state, reason=response.reason or "")
     for response in responses.accepted:
         found.pop(response.thing, None)

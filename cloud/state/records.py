@@ -250,6 +250,10 @@ ITEM_BYTES = 400 << 10
 """DynamoDB takes no larger items."""
 
 
+LATE = "late: "
+"""So begins the reason why an update does not count that nothing is wrong with, but that its round was over."""
+
+
 class ResponseRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What came back from one client in one round: an update, accepted or refused, or an outcome, which says that none
     will come. Either may be early, and wait for a round. `life` is that of the round, `arrived_at` when S3 had the
@@ -269,6 +273,11 @@ class ResponseRecord(msgspec.Struct, frozen=True, kw_only=True):
     norm: float | None = None
     integer_change: int | None = None
     report: Report | None = None
+
+    @property
+    def is_late(self) -> bool:
+        """Whether all that is wrong with it is that its round was over."""
+        return self.state == "refused" and (self.reason or "").startswith(LATE)
 
 
 _Record = TypeVar("_Record", bound=msgspec.Struct)

@@ -17,6 +17,7 @@ from cli.run_failures import (
     verdict,
 )
 from cli.screen import Screen
+from cloud.state.records import ResponseRecord
 from cloud.state.rounds import Responses
 from protocol.messages import Progress
 from sandbox.federated_run import View
@@ -110,6 +111,15 @@ def test_each_rounds_line_is_followed_by_the_devices_that_failed(capsys: pytest.
 def test_a_device_that_no_answer_counts_of_is_told_with_its_last_word(last: Progress | None, told: str) -> None:
     record = round_record("d", status="aborted", vanished=("d",))
     assert list(lines(failing_of(record, Responses(), {} if last is None else {"d": last}))) == [told]
+
+
+def test_who_answers_when_enough_others_have_done_so_has_not_failed() -> None:
+    refused = [
+        ResponseRecord(thing=thing, state="refused", arrived_at=1.0, inspected_at=1.0, reason=reason)
+        for thing, reason in (("slow", "late: the round is averaging"), ("broken", "no safetensors"))
+    ]
+    found = failing_of(round_record("slow", "broken"), Responses(refused=tuple(refused)), {})
+    assert list(lines(found)) == ["broken refused: no safetensors"]
 
 
 def test_the_logs_of_devices_that_failed_are_named_where_they_are_kept(tmp_path: Path) -> None:

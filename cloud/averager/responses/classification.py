@@ -7,7 +7,7 @@ from cloud.averager.responses.inspection import RefusedError
 from cloud.averager.responses.messages import ArrivedOutcome, ArrivedUpdate, Response
 from cloud.averager.responses.verdicts import Judged, failure, refused
 from cloud.state.carry_over import assignment_of
-from cloud.state.records import EXPELLED, RoundRecord
+from cloud.state.records import EXPELLED, LATE, RoundRecord
 
 Sent = TypeVar("Sent", ArrivedUpdate, Response)
 
@@ -69,4 +69,4 @@ def round_for(assigned: RoundRecord, latest: RoundRecord, thing: str) -> RoundRe
         raise LateError(f"too old: assigned {present - assigned.round} rounds ago; max_staleness is {limit}")
     if limit and present <= latest.settings.rounds and assignment_of(latest, thing) == assigned.round:
         return latest if latest.status == "open" else None
-    raise LateError(f"late: the round is {assigned.status}")
+    raise LateError(f"{LATE}the round is {assigned.status}")

@@ -10,7 +10,7 @@ from cloud.averager.responses.storage_accounting import Storage
 from cloud.averager.responses.verdicts import Judged, refused
 from cloud.averager.round.loop import RoundLoop
 from cloud.services import Services
-from cloud.state.records import ResponseRecord, RoundRecord
+from cloud.state.records import LATE, ResponseRecord, RoundRecord
 
 _MIN_WAIT_S = 1.0
 """The first delay of a response that came between two rounds. It about doubles each time."""
@@ -79,7 +79,7 @@ def _settled(one: Judged, responded: set[str], max_staleness: int, now: float) -
     if one.verdict != "early":
         return one
     if not max_staleness or one.thing in responded:
-        return refused(one.response, "late", "late: the round is no longer open")
+        return refused(one.response, "late", f"{LATE}the round is no longer open")
     if now - one.response.arrived_at > MAX_WAIT_S:
         return refused(one.response, "late", f"too old: no round has opened for {MAX_WAIT_S // 86_400} days")
     return one
