@@ -57,7 +57,7 @@ def handle(event: dict[str, Any], context: Any, outside: Services | None = None)
 
 @functools.cache
 def _schemas_of(outside: Services) -> Schemas:
-    return Schemas(outside.models)
+    return Schemas(outside.models, outside.federations)
 
 
 class _Invocation:

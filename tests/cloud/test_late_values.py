@@ -2,14 +2,18 @@
 what is wrong with a new model is told."""
 
 import math
+import re
 from collections import Counter
 from typing import Any
 
 import numpy as np
 import pytest
 
+from cloud.averager.responses.schemas import Schemas
+from cloud.state.models import MissingObjectError
 from cloud.state.records import RoundRecord
 from protocol import names
+from protocol.encodings import UpdateLayout
 from protocol.messages import ModelReference, RoundNotice, decode
 from protocol.tensors import Array, load, to_float32
 from sandbox.function_logs import function_lines
@@ -149,6 +153,26 @@ def test_if_the_old_model_is_gone_the_values_are_left_out_and_the_round_says_so(
     np.testing.assert_allclose(second["w"], 3.5)
     (warning,) = record.warnings
     assert warning.startswith("buffers and integers of 1 late updates are left out: the model that round 1 began with")
+
+
+def test_what_an_update_must_look_like_is_known_when_its_model_is_gone(simulated: SimulatedFederation) -> None:
+    simulated.create(["d0", "d1"], INITIAL, DTYPES, BUFFERS, rounds=2, target=1, **BUFFERED)
+    initial = simulated.current()[0]
+    simulated.start()
+    Devices(simulated).answer("d0", 1, model(1.5, 0.02, 40))
+    first, _ = closed(simulated, 1)
+    operations = simulated.operations
+
+    def layout() -> UpdateLayout:  # in an execution environment that has seen nothing yet
+        return Schemas(operations.models, operations.federations).of(first)
+
+    before = layout()
+    simulated.aws.client("s3").delete_object(Bucket=simulated.deployed.bucket, Key=initial.key)
+    assert layout() == before
+    assert first.model is not None
+    simulated.aws.client("s3").delete_object(Bucket=simulated.deployed.bucket, Key=first.model.key)
+    with pytest.raises(MissingObjectError, match=re.escape(first.model.key)):
+        layout()
 
 
 def test_a_negative_variance_and_metrics_that_are_not_finite_are_told(simulated: SimulatedFederation) -> None:

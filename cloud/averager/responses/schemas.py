@@ -3,7 +3,8 @@
 from typing import TYPE_CHECKING, get_args
 
 from cloud.averager.responses.inspection import max_bytes
-from cloud.state.models import Models
+from cloud.state.federations import Federations
+from cloud.state.models import MissingObjectError, Models
 from cloud.state.records import FederationRecord, RoundRecord
 from protocol.encodings import UpdateLayout, update_layout
 from protocol.messages import Encoding
@@ -16,8 +17,9 @@ class Schemas:
     """The layouts of updates. A federation's model has the same tensors in all rounds of a life, so that one read of a
     model's header serves an execution environment as long as it lasts."""
 
-    def __init__(self, models: Models) -> None:
+    def __init__(self, models: Models, federations: Federations) -> None:
         self._models = models
+        self._federations = federations
         self._of_schema: dict[tuple[str, str], str] = {}
         self._of_federation: dict[tuple[str, str], Header] = {}
 
@@ -39,10 +41,21 @@ class Schemas:
         # Of another federation, or in another life, the same tensors may be buffers.
         of_life = record.federation, record.life
         if self._of_schema.get(of_life) != record.schema:
-            model = record.model if isinstance(record, FederationRecord) else record.base
-            self._of_federation[of_life] = self._models.header(model.key)
+            self._of_federation[of_life] = self._read(record)
             self._of_schema[of_life] = record.schema
         return self._of_federation[of_life]
+
+    def _read(self, record: FederationRecord | RoundRecord) -> "Header":
+        if isinstance(record, FederationRecord):
+            return self._models.header(record.model.key)
+        try:
+            return self._models.header(record.base.key)
+        except MissingObjectError:
+            # An old model may have been removed since; an update to it may still come.
+            present = self._federations.get(record.federation)
+            if (present.life, present.schema) != (record.life, record.schema):
+                raise
+            return self._models.header(present.model.key)
 
 
 def _limit_bytes(header: "Header") -> int:
