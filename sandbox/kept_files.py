@@ -92,7 +92,11 @@ def _keep_objects(directory: Path, s3: Any) -> None:
         for found in _listed(s3, "list_objects_v2", "Contents", Bucket=bucket["Name"]):
             path = directory.joinpath(bucket["Name"], *map(_file_name, found["Key"].split("/")))
             path.parent.mkdir(parents=True, exist_ok=True)
-            content = s3.get_object(Bucket=bucket["Name"], Key=found["Key"])["Body"]
+            try:
+                content = s3.get_object(Bucket=bucket["Name"], Key=found["Key"])["Body"]
+            except ClientError as error:  # it was removed since, or archived
+                logger.warning("%s of bucket %s could not be kept: %s", found["Key"], bucket["Name"], error)
+                continue
             with path.open("wb") as file:
                 shutil.copyfileobj(content, file)
 

@@ -3,7 +3,7 @@
 import itertools
 import re
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import hypothesis
 import pytest
@@ -28,6 +28,18 @@ _numbers = itertools.count(1)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest tests first: several processes that take one file after another then end at about the same time."""
     items.sort(key=lambda item: item.path.parent.name not in ("e2e", "trials"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What fails on the embedded AWS comes with the errors that this has logged: a function's are nowhere else."""
+    report = yield
+    aws = getattr(item, "funcargs", {}).get("aws")
+    if report.failed and isinstance(aws, EmbeddedAws):
+        lines = aws.log_path.read_text(errors="replace").splitlines()
+        errors = [line[:500] for line in lines if " ERROR " in line or line.startswith("[ERROR]")]
+        report.sections.append(("errors in the embedded AWS's log, the last of them", "\n".join(errors[-20:])))
+    return report
 
 
 class Line:

@@ -56,6 +56,19 @@ def test_an_object_of_any_key_is_kept_below_its_bucket(aws: EmbeddedAws, fleet: 
     assert all(".." not in path.relative_to(tmp_path).parts for path in kept.values())
 
 
+def test_an_object_that_can_not_be_read_is_told_and_all_others_are_kept(
+    aws: EmbeddedAws, fleet: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    s3 = aws.client("s3")
+    s3.create_bucket(Bucket="archived")
+    s3.put_object(Bucket="archived", Key="a", Body=b"1", StorageClass="GLACIER")
+    s3.put_object(Bucket="archived", Key="b", Body=b"2")
+    keep(tmp_path / "kept", aws, fleet)
+    assert [path.name for path in (tmp_path / "kept" / "buckets" / "archived").iterdir()] == ["b"]
+    assert "a of bucket archived could not be kept: " in caplog.text
+    assert "InvalidObjectState" in caplog.text
+
+
 def test_records_are_kept_as_json(aws: EmbeddedAws, fleet: Path, tmp_path: Path) -> None:
     aws.client("dynamodb").create_table(
         TableName="kept",
