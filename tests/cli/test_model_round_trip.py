@@ -345,8 +345,9 @@ def test_a_model_of_many_tensors_has_the_global_model_then(task_of: TaskOf) -> N
         header = tensors.parse_header(file, len(file))
         device = task.build_model(2)
         state_dict.load(device, header, state_dict.views(header, file))
+        loaded = device.state_dict()
         for name, value in task.build_model(1).state_dict().items():
-            assert torch.equal(device.state_dict()[name], value), name
+            assert torch.equal(loaded[name], value), name
 
 
 def test_what_does_not_travel_is_the_same_on_every_device(task_of: TaskOf) -> None:

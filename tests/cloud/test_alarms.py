@@ -139,7 +139,8 @@ def test_each_wake_up_says_how_many_federations_stand_still(
     def stalled() -> int:
         simulated.wake()
         told = [line for line in lines(simulated, deployed.initiator) if "stalled_federations" in line]
-        return int(told[-1]["stalled_federations"])
+        newest = max(told, key=lambda line: line["_aws"]["Timestamp"])  # environments have each a stream of their own
+        return int(newest["stalled_federations"])
 
     simulated.create(["d0"], rounds=1)
     at_rest = stalled()

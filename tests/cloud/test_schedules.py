@@ -69,8 +69,8 @@ from protocol.messages import (
 )
 from protocol.tensors import Header, dump, load
 
-EXAMPLES, STEPS = 110, 50
-"""Of each of the two kinds of queues: more than 10,000 steps in all."""
+EXAMPLES, STEPS = 60, 50
+"""Of each of the two kinds of queues: more than 5,000 steps in all."""
 
 FEDERATION, ROUNDS = "grass", 3
 STARTED_AT = 1_800_000_000.0
@@ -931,9 +931,9 @@ def test_whatever_happens_no_promise_is_broken_and_every_round_ends(package: Pat
             phases=[Phase.generate, Phase.shrink],
         ),
     )
-    assert seen["step"] >= 5_000
-    assert seen["worked on"] >= 20  # by several invocations together
-    assert seen["late"] >= 20  # responses to assignments of earlier rounds
+    assert seen["step"] >= 2_500
+    assert seen["worked on"] >= 5  # by several invocations together
+    assert seen["late"] >= 5  # responses to assignments of earlier rounds
 
 
 SCENES_OF_SHARDS = ["last update", "first shard", "last shard"]

@@ -65,14 +65,19 @@ class Odd(nn.Module):
         self.register_buffer("count", torch.tensor(7, dtype=torch.int32))
 
 
-MODELS: list[tuple[Callable[[], nn.Module], int]] = [
-    (lambda: mobilenet_v3_small(num_classes=10), 1),
-    (lambda: resnet18(num_classes=10), 1),
-    (Transformer, 2),
-    (Odd, 2),
+ENCODINGS: list[Encoding] = ["float32", "bfloat16", "int8"]
+OF_ALL_SIZES: list[tuple[str, Callable[[], nn.Module], int, list[Encoding]]] = [
+    ("MobileNetV3-small", lambda: mobilenet_v3_small(num_classes=10), 1, ENCODINGS),
+    ("ResNet-18", lambda: resnet18(num_classes=10), 1, ["bfloat16"]),
+    ("tied transformer", Transformer, 2, ENCODINGS),
+    ("odd", Odd, 2, ENCODINGS),
 ]
-"""How to build one, and in how many rounds: the large ones in one, which is quick."""
-IDS = ["MobileNetV3-small", "ResNet-18", "tied transformer", "odd"]
+"""Names, how to build one, and in how many rounds and which encodings: the large ones in few, which is quick."""
+MODELS = [
+    pytest.param(build, rounds, encoding, id=f"{name}-{encoding}")
+    for name, build, rounds, encodings in OF_ALL_SIZES
+    for encoding in encodings
+]
 
 
 def train(model: nn.Module, generator: torch.Generator) -> None:
@@ -106,8 +111,7 @@ def by_tensor(layout: UpdateLayout, flat: Tensor) -> Iterator[tuple[str, Tensor]
         yield place.name, flat[place.start : place.stop].reshape(place.shape)
 
 
-@pytest.mark.parametrize("encoding", ["float32", "bfloat16", "int8"])
-@pytest.mark.parametrize(("build", "rounds"), MODELS, ids=IDS)
+@pytest.mark.parametrize(("build", "rounds", "encoding"), MODELS)
 def test_rounds_are_what_torch_makes_of_them(build: Callable[[], nn.Module], rounds: int, encoding: Encoding) -> None:
     torch.manual_seed(7)
     generator = torch.Generator().manual_seed(8)

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import settings as of_hypothesis
 from hypothesis import strategies as st
 
 from cloud.averager.round.pooled_metrics import MAX_METRIC_NAME, MAX_METRICS, pooled_metrics
@@ -103,6 +104,7 @@ AGES = st.lists(st.sampled_from([0, 0, 1, 2, 7, 100]), min_size=9, max_size=9)
 """How late each of nine updates is."""
 
 
+@of_hypothesis(max_examples=30)
 @given(st.permutations(range(9)), st.integers(1, 16), st.integers(1, 700), st.sampled_from([64, 200, 1 << 20]), AGES)
 def test_neither_order_nor_shards_nor_blocks_change_a_bit(
     order: list[int], shards: int, elements: int, part_bytes: int, late: list[int]

@@ -179,7 +179,16 @@ def test_an_expelled_member_is_not_selected_and_what_was_carried_over_of_it_does
 ) -> None:
     """Round 1 is aborted at its deadline, with updates that round 2 would use."""
     simulated, thing = members.simulated, intruder.thing
-    begin(members, intruder, rounds=3, target=4, quorum=4, averaging={"carry_over": True}, deadline_s=600.0, extension_s=0.0)
+    begin(
+        members,
+        intruder,
+        rounds=3,
+        target=4,
+        quorum=4,
+        averaging={"carry_over": True},
+        deadline_s=600.0,
+        extension_s=0.0,
+    )
     initial, _ = simulated.current()
     simulated.put(thing, 1, simulated.update(thing, 1, value=100.0, base=initial.sha256))
     simulated.answer("d0", 1)

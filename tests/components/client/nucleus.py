@@ -18,7 +18,7 @@ from sandbox.shadows import Shadow
 THING = "device-1"
 FEDERATION = "digits"
 TOKEN = "token-of-the-component"  # noqa: S105
-TIMEOUT_S = 120.0
+TIMEOUT_S = 240.0
 
 
 class Nucleus:
