@@ -98,7 +98,8 @@ def open_round(services: Services, request: OpenRound) -> None:
     try:
         services.rounds.claim(record)
     except NotClaimedError:
-        _repair(services, federation, request.round)
+        if not _repair(services, federation, request.round) and _has_changed(services, federation):
+            services.notices.ask_for_round(request, now)
     else:
         _announce(services, federation, record)
 
@@ -115,16 +116,26 @@ def _lacking(services: Services, federation: FederationRecord) -> tuple[ModelFil
     return lacking(federation.settings.averaging, made_by)
 
 
-def _repair(services: Services, federation: FederationRecord, round_number: int) -> None:
-    """Tell all of a round that is open, if an earlier attempt was cut off before they were told."""
+def _has_changed(services: Services, federation: FederationRecord) -> bool:
+    """Whether a federation is another by now: an operator has changed its settings, say, while a round was planned."""
+    try:
+        return services.federations.get(federation.federation) != federation
+    except UnknownFederationError:
+        return True
+
+
+def _repair(services: Services, federation: FederationRecord, round_number: int) -> bool:
+    """Tell all of a round that is open, if an earlier attempt was cut off before they were told. Returns whether there
+    is such a round."""
     try:
         record = services.rounds.of(federation.federation, federation.life, round_number)
     except UnknownRoundError:
         _log.info("federation=%s round=%d not opened: it is not next", federation.federation, round_number)
-        return
+        return False
     if record.status == "open" and record.notified_at is None:
         _log.warning("federation=%s round=%d was not fully opened: repairing", record.federation, record.round)
         _announce(services, federation, record)
+    return True
 
 
 def _handed_over(

@@ -9,8 +9,11 @@ import pytest
 from cloud.state.lifecycle import Averaged, Counted, Lease, Satisfied, step
 from cloud.state.records import ResponseRecord, RoundRecord
 from cloud.state.rounds import KnownResponsesError, NotClaimedError, StaleRoundError
+from operations import settings_update
+from sandbox.gateway import Request
 from sandbox.polling import eventually
 from tests.cloud.simulated import INITIAL, SimulatedFederation
+from tests.conftest import Line
 
 
 def taken(simulated: SimulatedFederation, owner: str, until: float) -> RoundRecord:
@@ -175,3 +178,21 @@ def test_a_round_that_ended_without_asking_for_the_next_is_followed_by_it_after_
         simulated.wake()
     assert simulated.opened(2).base == record.base
     eventually(lambda: simulated.desired("d0").assignment, "the assignment of round 2")
+
+
+def test_a_round_whose_settings_change_while_it_is_planned_opens_with_the_new_ones(
+    simulated: SimulatedFederation, line: Line
+) -> None:
+    simulated.create(["d0", "d1"], rounds=1)
+    settings = simulated.operations.federations.get(simulated.name).settings
+    changed = msgspec.structs.replace(settings, rounds=2)
+
+    def change(request: Request) -> None:
+        if request.headers.get("x-amz-target", "").endswith(".TransactWriteItems"):  # this claims the round
+            line.fault = None
+            settings_update.apply(simulated.operations, settings_update.prepare(simulated.operations, changed))
+
+    line.fault = change
+    simulated.start()
+    opened = simulated.opened(1)
+    assert (opened.revision, opened.settings.rounds) == (1, 2)
