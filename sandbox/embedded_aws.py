@@ -15,6 +15,8 @@ import boto3
 from botocore.config import Config
 
 from sandbox import python_environment
+from sandbox.greengrass.server import GreengrassServer
+from sandbox.greengrass.service import Greengrass
 from sandbox.processes import kill_group
 
 logger = logging.getLogger(__name__)
@@ -22,6 +24,7 @@ logger = logging.getLogger(__name__)
 START_LIMIT_S = 60.0
 STOP_LIMIT_S = 10.0
 LAMBDA_WARM_S = 3600
+ACCOUNT = "000000000000"
 _LOG_TAIL_LINES = 20
 
 
@@ -71,6 +74,7 @@ class EmbeddedAws:
         self._process: subprocess.Popen[str] | None = None
         self._clients: dict[str, Any] = {}
         self._clients_lock = threading.Lock()
+        self._greengrass: GreengrassServer | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -90,6 +94,13 @@ class EmbeddedAws:
         if self._process is None:
             raise EmbeddedAwsError("the embedded AWS is not started")
         return self._process.pid
+
+    @property
+    def greengrass(self) -> Greengrass:
+        """The service greengrassv2, which is in this process, for what core devices tell and ask it."""
+        if self._greengrass is None:
+            raise EmbeddedAwsError("the embedded AWS is not started")
+        return self._greengrass.service
 
     @property
     def log_path(self) -> Path:
@@ -112,6 +123,7 @@ class EmbeddedAws:
     def stop(self) -> None:
         """Ends it and removes its files, the log aside. Does nothing when it is not running."""
         process, self._process = self._process, None
+        greengrass, self._greengrass = self._greengrass, None
         self._clients.clear()
         if process is not None:
             for stream in (process.stdin, process.stdout):
@@ -123,6 +135,8 @@ class EmbeddedAws:
                 logger.warning("embedded AWS, process %d, did not end in time: killed", process.pid)
             kill_group(process.pid)
             process.wait()
+        if greengrass is not None:
+            greengrass.stop()
         for scratch in (self._temporary, self._python):
             shutil.rmtree(scratch, ignore_errors=True)
 
@@ -157,6 +171,8 @@ class EmbeddedAws:
     def _start(self) -> None:
         self._temporary.mkdir(parents=True)
         python = python_environment.create(self._python)
+        self._greengrass = greengrass = GreengrassServer(Greengrass(self.client, self.region, ACCOUNT))
+        greengrass.start()
         access_key = f"AKIA{secrets.token_hex(8).upper()}"
         secret_key = secrets.token_urlsafe(30)
         with self.log_path.open("w") as log:
@@ -167,7 +183,7 @@ class EmbeddedAws:
                 stderr=log,
                 text=True,
                 cwd=self._directory,
-                env=self._process_environment(access_key, secret_key),
+                env=self._process_environment(access_key, secret_key, greengrass),
                 start_new_session=True,  # so that Ctrl-C reaches this process only, which then ends ministack
             )
         ports = self._read_ports(self._process)
@@ -185,7 +201,7 @@ class EmbeddedAws:
         self.ca_path.write_bytes(self._fetch("/_ministack/iot/ca.pem"))
         logger.info("embedded AWS at %s, MQTT on port %d", self.endpoint, self.mqtt_port)
 
-    def _process_environment(self, access_key: str, secret_key: str) -> dict[str, str]:
+    def _process_environment(self, access_key: str, secret_key: str, greengrass: GreengrassServer) -> dict[str, str]:
         environment = {
             "PATH": "/usr/local/bin:/usr/bin:/bin",
             "LANG": "C.UTF-8",
@@ -202,6 +218,7 @@ class EmbeddedAws:
             "LAMBDA_EXECUTOR": "local",
             "LAMBDA_WARM_TTL_SECONDS": str(LAMBDA_WARM_S),
             "LOG_LEVEL": "INFO",
+            "FEDGRASS_GREENGRASS": json.dumps({"port": greengrass.port, "headers": greengrass.headers}),
         }
         if self._functions_endpoint is not None:
             environment["AWS_ENDPOINT_URL"] = self._functions_endpoint

@@ -12,6 +12,7 @@ At the end of standard input, or on SIGTERM, the workers are killed and TMPDIR i
 """
 
 import asyncio
+import http.client
 import json
 import os
 import re
@@ -25,6 +26,7 @@ import threading
 from asyncio.base_events import BaseEventLoop
 from types import FrameType
 from typing import Any
+from urllib.parse import quote, urlencode
 
 LOOPBACK = "127.0.0.1"
 _BACKLOG = 512
@@ -39,6 +41,7 @@ def main() -> None:
     except OSError as error:
         _tell({"error": str(error)})
         sys.exit(1)
+    greengrass = json.loads(os.environ.pop("FEDGRASS_GREENGRASS"))  # the functions are not to have it
     ports = {"http_port": http.getsockname()[1], "mqtt_port": mqtt.getsockname()[1]}
     # ministack reads its settings from the environment while it is imported.
     os.environ |= {"GATEWAY_PORT": str(ports["http_port"]), "IOT_MTLS_PORT": str(ports["mqtt_port"])}
@@ -58,6 +61,7 @@ def main() -> None:
     _tell_policies_of_conditional_writes()
     _tell_policies_of_things()
     _take_loopback_for_tls()
+    _pass_greengrass_on(greengrass)
 
     config = Config()
     config.bind = [f"fd://{http.detach()}"]
@@ -228,6 +232,32 @@ def _take_loopback_for_tls() -> None:
 
     pin = app.pin_request_origin
     app.pin_request_origin = lambda source_ip, _secure: pin(source_ip, True)
+
+
+def _pass_greengrass_on(service: dict[str, Any]) -> None:
+    """Make ministack authorize the calls of greengrassv2, which it does not have, and pass them on to what has: `port`
+    on loopback, where `headers` are asked for."""
+    from ministack import app
+    from ministack.core import iam_actions
+
+    def pass_on(method: str, target: str, body: bytes) -> tuple[int, dict[str, str], bytes]:
+        connection = http.client.HTTPConnection(LOOPBACK, service["port"])
+        try:
+            connection.request(method, target, body, service["headers"])
+            answer = connection.getresponse()
+            return answer.status, dict(answer.headers), answer.read()
+        finally:
+            connection.close()
+
+    async def handle(
+        method: str, path: str, _headers: Any, body: bytes, query: Any
+    ) -> tuple[int, dict[str, str], bytes]:
+        target = quote(path) + (f"?{urlencode(query, doseq=True)}" if query else "")
+        return await asyncio.to_thread(pass_on, method, target, body)
+
+    iam_actions.SERVICE_TO_IAM_NAMESPACE["greengrass"] = "greengrass"
+    iam_actions._BOTOCORE_SERVICE_MAP["greengrass"] = ["greengrassv2"]
+    app.SERVICE_HANDLERS["greengrass"] = handle
 
 
 def _shut_down_with_parent() -> None:

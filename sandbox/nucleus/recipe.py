@@ -9,6 +9,8 @@ from urllib.parse import urlparse
 import msgspec
 import yaml
 
+from sandbox.recipe_keys import Keys, RecipeError
+
 DEFAULT_TIMEOUT_S = 120.0
 TIMEOUTS_S = {"shutdown": 15.0, "recover": 60.0}
 """Of the steps that have less than DEFAULT_TIMEOUT_S."""
@@ -17,10 +19,6 @@ NOT_HERE = frozenset({"bootstrap"})
 """Steps of both nuclei that the stand-in can't run."""
 
 _ARCHITECTURES = {"x86_64": "amd64", "AMD64": "amd64", "arm64": "aarch64"}
-
-
-class RecipeError(ValueError):
-    """A recipe that a nucleus would refuse, or that asks for what the stand-in does not have."""
 
 
 class NoMatchingPlatformError(RecipeError):
@@ -82,7 +80,7 @@ def read(path: Path, traits: RecipeTraits, attributes: Mapping[str, str] | None 
         raw = yaml.load(path.read_text(), loader)  # noqa: S506  (BaseLoader makes nothing but texts)
     except yaml.YAMLError as error:
         raise RecipeError(f"recipe {path} is no YAML: {error}") from error
-    document = _Keys(raw, path.name, exact=traits.exact_keys)
+    document = Keys(raw, path.name, exact=traits.exact_keys)
     manifest = _choose(document.children("Manifests"), attributes or this_platform(), traits, path)
     configuration = document.child("ComponentConfiguration").value("DefaultConfiguration", dict) or {}
     return Recipe(
@@ -101,46 +99,7 @@ def this_platform() -> dict[str, str]:
     return {"os": platform.system().lower(), "architecture": _ARCHITECTURES.get(machine, machine)}
 
 
-class _Keys:
-    """A map of a recipe whose keys are found with or without regard to case."""
-
-    def __init__(self, raw: Any, where: str, *, exact: bool) -> None:
-        if not isinstance(raw, dict):
-            raise RecipeError(f"recipe: {where} is {raw!r}, not a map")
-        self.raw = raw
-        self._where = where
-        self._exact = exact
-        self._values = {self.known(str(key)): value for key, value in raw.items()}
-
-    def known(self, key: str) -> str:
-        """A key as it is compared."""
-        return key if self._exact else key.lower()
-
-    def value(self, key: str, kind: type[Any]) -> Any:
-        value = self._values.get(self.known(key))
-        if value is not None and not isinstance(value, kind):
-            raise RecipeError(f"recipe: {self._where}/{key} is {value!r}, not a {kind.__name__}")
-        return value
-
-    def text(self, key: str) -> str:
-        value = self._values.get(self.known(key))
-        if not isinstance(value, str | int | float):
-            raise RecipeError(f"recipe: {self._where}/{key} is {value!r}, not a text")
-        return str(value)
-
-    def child(self, key: str) -> "_Keys":
-        return _Keys(self.value(key, dict) or {}, f"{self._where}/{key}", exact=self._exact)
-
-    def step(self, key: str, raw: Any) -> "_Keys":
-        """A step of a life; one that is only a text is its script."""
-        return _Keys({"Script": raw} if isinstance(raw, str) else raw, f"{self._where}/{key}", exact=self._exact)
-
-    def children(self, key: str) -> "list[_Keys]":
-        values = self.value(key, list) or []
-        return [_Keys(value, f"{self._where}/{key}/{index}", exact=self._exact) for index, value in enumerate(values)]
-
-
-def _choose(manifests: list[_Keys], attributes: Mapping[str, str], traits: RecipeTraits, path: Path) -> _Keys:
+def _choose(manifests: list[Keys], attributes: Mapping[str, str], traits: RecipeTraits, path: Path) -> Keys:
     given = {**attributes, "runtime": traits.runtime}
     for manifest in manifests:
         platform_keys = manifest.child("Platform")
@@ -152,12 +111,12 @@ def _choose(manifests: list[_Keys], attributes: Mapping[str, str], traits: Recip
     raise NoMatchingPlatformError(f"recipe {path} has no manifest for platform {given}")
 
 
-def _read_artifact(artifact: _Keys) -> Artifact:
+def _read_artifact(artifact: Keys) -> Artifact:
     name = Path(urlparse(artifact.text("Uri")).path).name
     return Artifact(name=name, zipped=str(artifact.value("Unarchive", str)).upper() == "ZIP")
 
 
-def _read_steps(lifecycle: _Keys, traits: RecipeTraits) -> dict[str, Step]:
+def _read_steps(lifecycle: Keys, traits: RecipeTraits) -> dict[str, Step]:
     shared = _environment(lifecycle)
     steps = {}
     for key, raw in lifecycle.raw.items():
@@ -183,5 +142,5 @@ def _read_steps(lifecycle: _Keys, traits: RecipeTraits) -> dict[str, Step]:
     return steps
 
 
-def _environment(keys: _Keys) -> dict[str, str]:
+def _environment(keys: Keys) -> dict[str, str]:
     return {str(name): str(value) for name, value in keys.child("Setenv").raw.items()}

@@ -6,7 +6,8 @@ import pytest
 import yaml
 
 from sandbox.nucleus.personality import CLASSIC, LITE
-from sandbox.nucleus.recipe import Artifact, NoMatchingPlatformError, RecipeError, RecipeTraits, read
+from sandbox.nucleus.recipe import Artifact, NoMatchingPlatformError, RecipeTraits, read
+from sandbox.recipe_keys import RecipeError
 
 LINUX = {"os": "linux", "architecture": "aarch64"}
 
