@@ -8,12 +8,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import boto3
 import msgspec
+from botocore.config import Config
 
 from sandbox import provisioning, python_environment
 from sandbox.background_loop import BackgroundLoop
 from sandbox.embedded_aws import EmbeddedAws
-from sandbox.nucleus.credentials import TokenExchangeRole
+from sandbox.nucleus.artifacts import ArtifactStore
+from sandbox.nucleus.credentials import Credentials, TokenExchangeRole
+from sandbox.nucleus.deployments import Cloud
 from sandbox.nucleus.lifecycle import ComponentState
 from sandbox.nucleus.mqtt import Broker, Identity
 from sandbox.nucleus.nucleus import Nucleus, Surroundings
@@ -27,6 +31,7 @@ RUNTIME = "com.fedgrass.Runtime"
 BROKER_HOST = "127.0.0.1"
 START_LIMIT_S = 120.0
 LOG_TAIL_CHARACTERS = 2000
+_DOWNLOADS = 16
 
 
 class ComponentNotBuiltError(FileNotFoundError):
@@ -46,6 +51,11 @@ class BuiltComponent(msgspec.Struct, frozen=True):
 
     recipe: Path
     artifacts: Path
+
+    @property
+    def name(self) -> str:
+        """What its recipe calls it."""
+        return read(self.recipe, CLASSIC.recipes).name
 
     @classmethod
     def find(cls, build: Path, name: str) -> Self:
@@ -76,9 +86,11 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
 class Device:
     """One device, as a person stands before it."""
 
-    def __init__(self, nucleus: Nucleus, loop: BackgroundLoop) -> None:
+    def __init__(self, nucleus: Nucleus, loop: BackgroundLoop, component: str) -> None:
+        """`component` is the one that it is all about: others may be beside it."""
         self._nucleus = nucleus
         self._loop = loop
+        self._component = component
 
     @property
     def thing(self) -> str:
@@ -98,7 +110,7 @@ class Device:
     @property
     def log_path(self) -> Path:
         """What the component wrote to its standard output and error."""
-        return self._nucleus.log_path
+        return self._nucleus.components.log_path(self._component)
 
     @property
     def log_tail(self) -> str:
@@ -111,12 +123,12 @@ class Device:
     @property
     def state(self) -> ComponentState:
         """Where the component is in its life."""
-        return self._nucleus.component_state
+        return self._nucleus.components.lifecycle(self._component).state
 
     @property
     def pid(self) -> int | None:
         """Process id of the component, None when it does not run."""
-        return self._nucleus.component_pid
+        return self._nucleus.components.lifecycle(self._component).pid
 
     def wait_for(self, *states: ComponentState, limit_s: float = START_LIMIT_S) -> ComponentState:
         """Return when the component is in one of these states.
@@ -124,7 +136,7 @@ class Device:
         Raises:
             TimeoutError: it is not, in time.
         """
-        return self._loop.run(self._nucleus.wait_for(*states), limit_s)
+        return self._loop.run(self._nucleus.wait_for(self._component, *states), limit_s)
 
     def wait_connected(self, limit_s: float = START_LIMIT_S) -> None:
         """Return when the device is connected to AWS IoT.
@@ -138,13 +150,23 @@ class Device:
         """Replace the component, or only its configuration: see `Nucleus.deploy`."""
         self._loop.run(self._nucleus.deploy(component.recipe, component.artifacts, configuration))
 
-    def configure(self, configuration: Mapping[str, Any]) -> None:
-        """Merge a configuration while the component runs."""
-        self._loop.run(_call(self._nucleus.configure, configuration))
+    def configure(self, configuration: Mapping[str, Any], component: str | None = None) -> None:
+        """Merge a configuration while the component, or another one, runs."""
+        self._loop.run(_call(self._nucleus.configure, component or self._component, configuration))
+
+    def state_of(self, component: str) -> ComponentState | None:
+        """Where another component is in its life, None if it is not here."""
+        lifecycle = self._nucleus.components.lifecycles.get(component)
+        return None if lifecycle is None else lifecycle.state
+
+    def version_of(self, component: str) -> str | None:
+        """Which version of a component is here, None if none is."""
+        lifecycle = self._nucleus.components.lifecycles.get(component)
+        return None if lifecycle is None else lifecycle.recipe.version
 
     def kill_component(self) -> None:
         """SIGKILL the component; the nucleus restarts it, up to twice an hour."""
-        self._loop.run(self._nucleus.kill_component())
+        self._loop.run(self._nucleus.kill_component(self._component))
 
     def cut_connection(self) -> None:
         """Take the line to AWS IoT away, until `restore_connection`. S3 stays reachable."""
@@ -207,16 +229,17 @@ class Fleet:
         aws: EmbeddedAws,
         scratch: Scratch,
         directory: Path,
-        component: BuiltComponent,
+        component: BuiltComponent | str,
         access: Access,
         configurations: Mapping[str, Mapping[str, Any]],
         *,
         endpoint: str | None = None,
         nuclei: Sequence[Personality] = (CLASSIC,),
     ) -> None:
-        """`configurations` is thing name -> what its deployment merges into the component's configuration; `endpoint`
-        is where the components send their AWS calls, if not straight to `aws`; `nuclei` is what the devices run, one
-        after the other, and again from the first."""
+        """A component that is built is put on each device before its start; one that is only named is to be deployed.
+        `configurations` is thing name -> what is merged into the configuration of a built one; `endpoint` is where the
+        components send their AWS calls, if not straight to `aws`; `nuclei` is what the devices run, one after the
+        other, and again from the first."""
         self.devices: dict[str, Device] = {}
         self._aws = aws
         self._scratch = scratch
@@ -300,11 +323,16 @@ class Fleet:
                 f"not connected to AWS IoT within {START_LIMIT_S} s: {offline}; the log tells how they were refused, "
                 f"and IoT policy {self._access.iot_policy} has to allow them iot:Connect"
             ) from None
-        self.devices = {nucleus.thing: Device(nucleus, self._loop) for nucleus in self._nuclei}
+        name = self._component if isinstance(self._component, str) else self._component.name
+        self.devices = {nucleus.thing: Device(nucleus, self._loop, name) for nucleus in self._nuclei}
 
     async def _start_all(self, identities: Sequence[Identity], role: TokenExchangeRole) -> None:
         broker = Broker(host=BROKER_HOST, port=self._aws.mqtt_port, ca_path=self._aws.ca_path)
-        surroundings = Surroundings(self._aws.region, self._endpoint, broker, role.assume)
+        greengrass = self._aws.greengrass
+        cloud = Cloud(greengrass.best_recipe, ArtifactStore(role.assume_whole, self._s3), frozenset({RUNTIME}))
+        surroundings = Surroundings(
+            self._aws.region, self._endpoint, broker, role.assume, cloud, greengrass.devices.report
+        )
         self._nuclei = [
             Nucleus(
                 personality,
@@ -317,10 +345,18 @@ class Fleet:
                 zip(identities, itertools.cycle(self._personalities), strict=False)
             )
         ]
-        for nucleus in self._nuclei:
-            await nucleus.deploy(self._component.recipe, self._component.artifacts, self._configurations[nucleus.thing])
+        if isinstance(self._component, BuiltComponent):
+            recipe, artifacts = self._component.recipe, self._component.artifacts
+            for nucleus in self._nuclei:
+                await nucleus.deploy(recipe, artifacts, self._configurations[nucleus.thing])
         await asyncio.gather(*(nucleus.start() for nucleus in self._nuclei))
         await asyncio.gather(*(nucleus.mqtt.wait_connected() for nucleus in self._nuclei))
+
+    def _s3(self, credentials: Credentials) -> Any:
+        session: Any = boto3.Session(
+            credentials.access_key_id, credentials.secret_access_key, credentials.token, self._aws.region
+        )
+        return session.client("s3", endpoint_url=self._aws.endpoint, config=Config(max_pool_connections=_DOWNLOADS))
 
     async def _stop_all(self) -> None:
         await asyncio.gather(*(nucleus.stop() for nucleus in self._nuclei))

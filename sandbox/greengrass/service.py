@@ -1,7 +1,7 @@
 """The operations of greengrassv2 that GDK, fedgrass and the nuclei call."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,6 +15,8 @@ from sandbox.greengrass.device_operations import DeviceOperations
 from sandbox.greengrass.errors import ValidationError
 from sandbox.greengrass.jobs import Jobs
 from sandbox.greengrass.operations import Operation, Parameters, Result
+from sandbox.greengrass.recipes import written
+from sandbox.greengrass.versions import Requirement
 
 OF_AWS = {
     "aws.greengrass.Cli": "2.16.0",
@@ -36,7 +38,9 @@ class Greengrass:
         self._components = Components(arns, OF_AWS, datetime.now(UTC))
         self._deployments = Deployments()
         jobs = Jobs(lambda: client("iot"), arns)
-        of_components = ComponentOperations(self._components, arns, lambda: client("s3"), self._lock)
+        of_components = self._component_operations = ComponentOperations(
+            self._components, arns, lambda: client("s3"), self._lock
+        )
         of_deployments = DeploymentOperations(self._deployments, self._components, jobs, arns, self._lock)
         of_devices = DeviceOperations(self.devices, self._deployments, jobs, arns, self._lock)
         self._operations: Mapping[str, Operation] = {
@@ -48,6 +52,11 @@ class Greengrass:
             "UntagResource": self._untag_resource,
         }
         self._answered: dict[str, Result] = {}
+
+    def best_recipe(self, name: str, requirements: Sequence[Requirement]) -> bytes | None:
+        """The recipe of the highest version of a component that meets all of them, as JSON; None if there is none."""
+        found = self._component_operations.resolve(name, requirements)
+        return None if found is None else written(found.document, "JSON")
 
     def call(self, operation: str, parameters: Parameters) -> Result:
         """What an operation gives. A call that its client repeats for want of an answer is done once.

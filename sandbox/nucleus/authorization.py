@@ -4,7 +4,7 @@ accessControl:
   aws.greengrass.ipc.mqttproxy:          # service
     <any name>:                          # policy
       operations: ["aws.greengrass#PublishToIoTCore"]      # or "*"
-      resources: ["fedgrass/*/clients/{iot:thingName}/hello"]
+      resources: ["fedgrass/*/clients/*/hello"]
 """
 
 import re
@@ -16,13 +16,10 @@ from sandbox.nucleus.ipc import IpcError
 MQTT_PROXY = "aws.greengrass.ipc.mqttproxy"
 
 
-def authorize(
-    configuration: Mapping[str, Any], thing: str | None, service: str, operation: str, resource: str, refusal: str
-) -> None:
+def authorize(configuration: Mapping[str, Any], service: str, operation: str, resource: str, refusal: str) -> None:
     """Pass if a rule of the component's configuration allows the operation on the resource.
 
-    {iot:thingName} in a rule stands for `thing`; for itself, if that is None. `refusal` is what the nucleus says, with
-    {action} and {resource} to be filled in.
+    `refusal` is what the nucleus says, with {action} and {resource} to be filled in.
 
     Raises:
         IpcError: UnauthorizedError.
@@ -33,8 +30,7 @@ def authorize(
         if "*" not in operations and f"aws.greengrass#{operation}" not in operations:
             continue
         for pattern in rule.get("resources") or []:
-            known = str(pattern) if thing is None else str(pattern).replace("{iot:thingName}", thing)
-            if covers(known, resource):
+            if covers(str(pattern), resource):
                 return
     action = f"{service}:aws.greengrass#{operation}"
     raise IpcError("UnauthorizedError", refusal.format(action=action, resource=resource))

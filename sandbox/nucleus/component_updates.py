@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import secrets
 from collections.abc import Callable
 from typing import Any
 
@@ -35,16 +34,15 @@ class Updates:
             self._answer.set_result(recheck_after_s)
         return True
 
-    async def ask(self) -> None:
-        """Return when nobody objects any more, or has not answered in time."""
-        deployment = secrets.token_hex(8)
+    async def ask(self, deployment: str, answer_limit_s: float = ANSWER_LIMIT_S) -> None:
+        """Return when nobody objects any more to a deployment, or has not answered in time."""
         for notify in list(self._listeners.values()):
             pause_s = -1.0
             while pause_s != 0.0:
                 self._answer = asyncio.get_running_loop().create_future()
                 notify({"preUpdateEvent": {"deploymentId": deployment, "isGgcRestarting": False}})
                 try:
-                    async with asyncio.timeout(ANSWER_LIMIT_S):
+                    async with asyncio.timeout(answer_limit_s):
                         pause_s = await self._answer
                 except TimeoutError:
                     break

@@ -47,11 +47,11 @@ class Configuration:
         for changed in _merge(target, values):
             self._tell((*path, *changed))
 
-    def add_defaults(self, defaults: Mapping[str, Any]) -> None:
-        """Add the keys that are missing, as a new version of a component does."""
-        current = self._values
-        self._values = copy.deepcopy(dict(defaults))
-        _merge(self._values, current)
+    def replace(self, values: Mapping[str, Any]) -> None:
+        """Have another tree; then tell who listens at what is not the same."""
+        before, self._values = self._values, copy.deepcopy(dict(values))
+        for changed in _differing(before, self._values):
+            self._tell(changed)
 
     def listen(self, path: Sequence[str], listener: Listener) -> Callable[[], None]:
         """Have `listener` called with the path of each change at or below `path`; the result ends that."""
@@ -72,6 +72,50 @@ class Configuration:
         for path, listener in list(self._listeners):
             if changed[: len(path)] == path:
                 listener(changed)
+
+
+def updated(
+    values: Mapping[str, Any], defaults: Mapping[str, Any], reset: Sequence[str], merge: Mapping[str, Any]
+) -> dict[str, Any]:
+    """A component's configuration after a deployment: what is at the JSON pointers `reset` is as the recipe's defaults
+    have it, then keys that are missing are added from there, and `merge` is merged over it."""
+    result = {} if "" in reset else copy.deepcopy(dict(values))
+    for pointer in reset:
+        _remove(result, pointer.lstrip("/").split("/"))
+    with_defaults = copy.deepcopy(dict(defaults))
+    _merge(with_defaults, result)
+    _merge(with_defaults, merge)
+    return with_defaults
+
+
+def mapped(value: Any, change: Callable[[str], str]) -> Any:
+    """A tree with each text changed."""
+    if isinstance(value, dict):
+        return {key: mapped(below, change) for key, below in value.items()}
+    if isinstance(value, list):
+        return [mapped(one, change) for one in value]
+    return change(value) if isinstance(value, str) else value
+
+
+def _remove(values: dict[str, Any], path: Sequence[str]) -> None:
+    *above, last = path
+    for key in above:
+        below = values.get(key)
+        if not isinstance(below, dict):
+            return
+        values = below
+    values.pop(last, None)
+
+
+def _differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    differing: list[tuple[str, ...]] = []
+    for key in {**before, **after}:
+        old, new = before.get(key), after.get(key)
+        if isinstance(old, dict) and isinstance(new, dict):
+            differing += [(key, *below) for below in _differing(old, new)]
+        elif key not in before or key not in after or old != new:
+            differing.append((key,))
+    return differing
 
 
 def _merge(target: dict[str, Any], values: Mapping[str, Any]) -> list[tuple[str, ...]]:

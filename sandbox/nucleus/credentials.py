@@ -49,13 +49,17 @@ class TokenExchangeRole:
         self._arn = self._create(iam, policy_arn)
 
     def assume(self, thing: str) -> Credentials:
-        """New credentials of one device."""
+        """New credentials of one device, for its components."""
+        policy = self._policy.replace(THING_NAME_VARIABLE, thing)
+        return self._assume(thing, Policy=policy, Tags=[{"Key": THING_NAME_TAG, "Value": thing}])
+
+    def assume_whole(self) -> Credentials:
+        """New credentials for all that the role allows, by which a nucleus gets artifacts."""
+        return self._assume("nucleus")
+
+    def _assume(self, session: str, **options: Any) -> Credentials:
         answer = self._sts.assume_role(
-            RoleArn=self._arn,
-            RoleSessionName=thing[:64],
-            DurationSeconds=DURATION_S,
-            Policy=self._policy.replace(THING_NAME_VARIABLE, thing),
-            Tags=[{"Key": THING_NAME_TAG, "Value": thing}],
+            RoleArn=self._arn, RoleSessionName=session[:64], DurationSeconds=DURATION_S, **options
         )["Credentials"]
         return Credentials(
             access_key_id=answer["AccessKeyId"],

@@ -11,7 +11,7 @@ import logging
 import secrets
 import shutil
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
 
@@ -93,7 +93,10 @@ class Lifecycle:
         environment: Environment,
         revoke: Callable[[str], None],
         on_change: Callable[[], None],
+        ready: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
+        """`ready` is waited for before each start: what the component needs is up."""
+        self._ready = ready
         self._traits = traits
         self.recipe = recipe
         self.state = ComponentState.NEW
@@ -110,6 +113,16 @@ class Lifecycle:
         self._reported_error = False
 
     @property
+    def is_up(self) -> bool:
+        """Whether what needs it may start."""
+        return self.state in {ComponentState.RUNNING, ComponentState.FINISHED}
+
+    @property
+    def scripts(self) -> Mapping[str, str]:
+        """Its steps as they would run now."""
+        return {name: self._traits.fill_in(step.script, self._variables) for name, step in self.recipe.steps.items()}
+
+    @property
     def pid(self) -> int | None:
         """Process id of the step that runs now, which leads a process group."""
         return self._process.pid if self._process is not None and self._process.running else None
@@ -117,6 +130,7 @@ class Lifecycle:
     def start(self) -> None:
         """Install it, unless that is done, and run it."""
         self._stopping.clear()
+        self.state = ComponentState.NEW
         self._task = asyncio.get_running_loop().create_task(self._live())
 
     async def stop(self) -> None:
@@ -155,6 +169,9 @@ class Lifecycle:
             await self._installing
 
     async def _live(self) -> None:
+        if not await self._is_ready():
+            self._change(ComponentState.STOPPED)
+            return
         patience = Patience(counts_starts=self._traits.counts_starts)
         now = asyncio.get_running_loop().time
         while not self._stopping.is_set():
@@ -177,6 +194,18 @@ class Lifecycle:
             await self._run("recover")
             await self._pause()
         self._change(ComponentState.STOPPED)
+
+    async def _is_ready(self) -> bool:
+        """Wait until it may start; False if it is stopped meanwhile."""
+        if self._ready is None:
+            return True
+        waiting = [asyncio.ensure_future(self._ready()), asyncio.ensure_future(self._stopping.wait())]
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for future in waiting:
+                future.cancel()
+        return not self._stopping.is_set()
 
     async def _pause(self) -> None:
         try:

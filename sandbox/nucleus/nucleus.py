@@ -1,32 +1,31 @@
-"""One device: the nucleus, its connection to AWS, and the component deployed to it."""
+"""One device: the nucleus, its connection to AWS, and the components deployed to it."""
 
-import asyncio
 import logging
-import shutil
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from sandbox.greengrass.core_devices import CoreDevice, InstalledComponent
 from sandbox.nucleus.component_updates import Updates
+from sandbox.nucleus.components import Components
 from sandbox.nucleus.configuration import Configuration
 from sandbox.nucleus.credentials import Credentials, CredentialsServer
+from sandbox.nucleus.deployment_document import DeploymentDocument
+from sandbox.nucleus.deployments import Cloud, Deployments, Outcome
 from sandbox.nucleus.ipc import IpcServer
+from sandbox.nucleus.jobs import Jobs
 from sandbox.nucleus.lifecycle import ComponentState, Lifecycle
 from sandbox.nucleus.mqtt import Broker, Identity, MqttConnection
 from sandbox.nucleus.operations import Operations
 from sandbox.nucleus.personality import Personality
-from sandbox.nucleus.recipe import TOKEN_EXCHANGE, Recipe, read
-from sandbox.nucleus.scripts import Variables
+from sandbox.nucleus.recipe import TOKEN_EXCHANGE, Recipe, this_platform
 
 logger = logging.getLogger(__name__)
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
-
-class NotDeployedError(RuntimeError):
-    """The device has no component yet."""
 
 
 class PoweredOffError(RuntimeError):
@@ -43,17 +42,24 @@ class OneProcessError(RuntimeError):
         super().__init__(f"the nucleus of {thing} is one process: restart it as a whole, or take nucleus lite")
 
 
+_REPORTED = {ComponentState.INSTALLING: "NEW", ComponentState.STOPPED: "FINISHED"}
+"""What the API calls states that it does not have."""
+
+
 class Surroundings(msgspec.Struct, frozen=True):
-    """What all devices of a sandbox share: where AWS is, and what gives a thing its credentials."""
+    """What all devices of a sandbox share: where AWS is, what gives a thing its credentials, where deployments come
+    from, and where a device reports what it runs."""
 
     region: str
     endpoint: str
     broker: Broker
     assume: Callable[[str], Credentials]
+    cloud: Cloud
+    report: Callable[[CoreDevice], None]
 
 
 class Nucleus:
-    """To be used in one event loop; it starts no thread, and no process but the component's.
+    """To be used in one event loop; it starts no process but the components'.
 
     `directory` is the Greengrass root: work/<component>, packages/artifacts/<component>/<version> and logs are in it,
     and outlive `stop` and `cut_power`, as a device's disk does. The socket is in `socket_directory`, whose path has to
@@ -89,9 +95,12 @@ class Nucleus:
             identity.thing, self._tokens.holder, surroundings.assume, personality.credentials
         )
         self._mqtt: MqttConnection | None = None
-        self._configuration = Configuration()
-        self._lifecycle: Lifecycle | None = None
-        self._changed = asyncio.Event()
+        self._jobs: Jobs | None = None
+        self._untold: dict[str, Outcome] = {}
+        self.components = Components(
+            identity.thing, directory, personality, self._environment, self._tokens.end, self._report
+        )
+        self._deployments = Deployments(directory, personality, self.components, self.updates, surroundings.cloud)
 
     @property
     def mqtt(self) -> MqttConnection:
@@ -109,40 +118,25 @@ class Nucleus:
         """Whether the device is on, and connected to AWS IoT."""
         return self._mqtt is not None and self._mqtt.connected
 
-    @property
-    def component_state(self) -> ComponentState:
-        """Where the component is in its life."""
-        return self._deployed.state
-
-    @property
-    def component_pid(self) -> int | None:
-        """Process id of the component, None when it does not run. It leads a process group."""
-        return self._deployed.pid
-
-    @property
-    def log_path(self) -> Path:
-        """What the component wrote to its standard output and error."""
-        return self._log_path(self._deployed.recipe)
-
     async def start(self) -> None:
-        """Power on: serve IPC, connect, and run the component if there is one. Doesn't wait for the connection."""
+        """Power on: serve IPC, connect, and run the components. Doesn't wait for the connection."""
         self._tokens.forget()
         await self._ipc.start()
         await self.credentials.start()
         self._connect()
-        if self._lifecycle is not None:
-            self._lifecycle.start()
+        self.components.start()
+        self._report()
 
     async def stop(self) -> None:
-        """Stop the component as a device does that shuts down, and go."""
-        if self._mqtt is not None and self._lifecycle is not None:
-            await self._lifecycle.stop()
+        """Stop the components as a device does that shuts down, and go."""
+        await self._break_off()
+        await self.components.stop()
         await self._go_dark()
 
     async def cut_power(self) -> None:
         """SIGKILL everything of this device, and drop its connection, without a word to anyone."""
-        if self._mqtt is not None and self._lifecycle is not None:
-            await self._lifecycle.cut_power()
+        await self._break_off()
+        await self.components.cut_power()
         await self._go_dark()
 
     async def restart(self) -> None:
@@ -176,13 +170,15 @@ class Nucleus:
         if self._mqtt is None:
             raise PoweredOffError(self.thing)
         await self.credentials.restart()
-        if self._lifecycle is not None and TOKEN_EXCHANGE in self._lifecycle.recipe.dependencies:
-            await self._lifecycle.stop()
+        for lifecycle in self.components.lifecycles.values():
+            if TOKEN_EXCHANGE in lifecycle.recipe.dependencies:
+                await lifecycle.stop()
 
     def start_components(self) -> None:
-        """Start the component if it has been stopped: `systemctl start greengrass-lite.target`."""
-        if self._deployed.state is ComponentState.STOPPED:
-            self._deployed.start()
+        """Start the components that have been stopped: `systemctl start greengrass-lite.target`."""
+        for lifecycle in self.components.lifecycles.values():
+            if lifecycle.state is ComponentState.STOPPED:
+                lifecycle.start()
 
     async def restart_mqtt_daemon(self) -> None:
         """Restart the process that has the connection to AWS IoT. It has forgotten what components subscribed to, and
@@ -194,6 +190,7 @@ class Nucleus:
         """
         if self.personality.takes_components_along:
             raise OneProcessError(self.thing)
+        await self._break_off()
         await self.mqtt.stop()
         self._connect()
 
@@ -206,74 +203,62 @@ class Nucleus:
         """
         if self.personality.takes_components_along:
             raise OneProcessError(self.thing)
-        self._configuration.forget_listeners()
+        self.components.forget_listeners()
 
-    async def deploy(self, recipe_path: Path, artifacts: Path, configuration: Mapping[str, Any] | None = None) -> None:
-        """Replace the component: its recipe, the artifacts it names (files in the directory `artifacts`), and a
-        configuration that is merged into what is there, over the recipe's defaults.
-
-        A component that runs is asked first, if it has subscribed to updates.
+    async def deploy(
+        self, recipe_path: Path, artifacts: Path, configuration: Mapping[str, Any] | None = None
+    ) -> Lifecycle:
+        """Install a component from files, with a configuration that is merged into what is there, over the recipe's
+        defaults: see `Deployments.install`. Components are asked first, if they have subscribed to updates.
 
         Raises:
             RecipeError: the recipe is not one that a nucleus would take for this machine.
             FileNotFoundError: an artifact is missing.
         """
-        recipe = read(recipe_path, self.personality.recipes)
-        if self._lifecycle is not None and self._mqtt is not None:
-            await self.updates.ask()
-            await self._lifecycle.stop()
-        if self._lifecycle is None or self._lifecycle.recipe.name != recipe.name:
-            self._configuration = Configuration()
-        self._configuration.add_defaults(recipe.default_configuration)
-        self._configuration.merge((), configuration or {})
-        variables = self._prepare_directories(recipe, artifacts)
-        self._lifecycle = Lifecycle(
-            self.personality.lifecycle,
-            recipe,
-            variables,
-            self._log_path(recipe),
-            self._environment,
-            self._tokens.end,
-            self._notify,
-        )
-        if self._mqtt is not None:
-            self._lifecycle.start()
+        return self.components.lifecycle(await self._deployments.install(recipe_path, artifacts, configuration or {}))
 
-    def configure(self, configuration: Mapping[str, Any]) -> None:
-        """Merge a configuration while the component runs, as a deployment that changes nothing else does."""
-        self._configuration.merge((), configuration)
+    def configure(self, component: str, configuration: Mapping[str, Any]) -> None:
+        """Merge a configuration while a component runs, as a deployment that changes nothing else does."""
+        self.components.existing_configuration(component).merge((), configuration)
 
-    async def kill_component(self) -> None:
-        """SIGKILL the component's process group, and see it end. The nucleus takes it for an error, and restarts it."""
-        self._deployed.kill()
-        while self._deployed.state is ComponentState.RUNNING:
-            await self._changed.wait()
+    async def kill_component(self, component: str) -> None:
+        """SIGKILL a component's process group, and see it end. The nucleus takes it for an error, and restarts it."""
+        lifecycle = self.components.lifecycle(component)
+        lifecycle.kill()
+        while lifecycle.state is ComponentState.RUNNING:
+            await self.components.changed()
 
-    async def wait_for(self, *states: ComponentState) -> ComponentState:
-        """Return when the component is in one of these states."""
-        while self._lifecycle is None or self._lifecycle.state not in states:
-            await self._changed.wait()
-        return self._lifecycle.state
+    async def wait_for(self, component: str, *states: ComponentState) -> ComponentState:
+        """Return when a component is in one of these states."""
+        while (lifecycle := self.components.lifecycles.get(component)) is None or lifecycle.state not in states:
+            await self.components.changed()
+        return lifecycle.state
 
     def configuration(self, component: str) -> Configuration | None:
         """The configuration of a component, None if it isn't deployed here."""
-        deployed = self._lifecycle is not None and self._lifecycle.recipe.name == component
-        return self._configuration if deployed else None
+        return self.components.configuration(component)
 
     def report_state(self, component: str, state: str) -> None:
         """A component says that it is RUNNING or ERRORED."""
         logger.info("%s: %s reports %s", self.thing, component, state)
-        self._deployed.report(ComponentState(state))
-
-    @property
-    def _deployed(self) -> Lifecycle:
-        if self._lifecycle is None:
-            raise NotDeployedError(f"no component is deployed to {self.thing}: call deploy first")
-        return self._lifecycle
+        self.components.lifecycle(component).report(ComponentState(state))
 
     def _connect(self) -> None:
         self._mqtt = MqttConnection(self._surroundings.broker, self._identity, self.personality.mqtt)
+        self._jobs = Jobs(self._mqtt, self._carry_out, self._untold)
+        self._jobs.start()
         self._mqtt.start()
+
+    async def _carry_out(self, document: DeploymentDocument) -> Outcome:
+        outcome = await self._deployments.carry_out(document)
+        logger.info("%s: deployment %s: %s", self.thing, document.deployment_id, outcome)
+        self._report()
+        return outcome
+
+    async def _break_off(self) -> None:
+        jobs, self._jobs = self._jobs, None
+        if jobs is not None:
+            await jobs.stop()
 
     async def _go_dark(self) -> None:
         self._ipc.stop()
@@ -282,33 +267,33 @@ class Nucleus:
         if mqtt is not None:
             await mqtt.stop()
 
-    def _prepare_directories(self, recipe: Recipe, source: Path) -> Variables:
-        work = self.directory / "work" / recipe.name
-        artifacts = self.directory / "packages" / "artifacts" / recipe.name / recipe.version
-        decompressed = self.directory / "packages" / "artifacts-unarchived" / recipe.name / recipe.version
-        for directory in (work, artifacts, decompressed, self.directory / "logs", self.directory / "tmp"):
-            directory.mkdir(parents=True, exist_ok=True)
-        for artifact in recipe.artifacts:
-            target = artifacts / artifact.name
-            target.unlink(missing_ok=True)
-            shutil.copyfile(source / artifact.name, target)
-            target.chmod(0o444)
-            if artifact.zipped and self.personality.unpacks_archives:
-                shutil.unpack_archive(target, decompressed / target.stem, "zip")
-        return Variables(
-            thing=self.thing,
-            artifacts=artifacts,
-            decompressed=decompressed,
-            work=work,
-            root=self.directory,
-            configuration=self._configuration,
+    def _report(self) -> None:
+        now = datetime.now(UTC)
+        roots = self._deployments.roots
+        platform = this_platform()
+        self._surroundings.report(
+            CoreDevice(
+                thing=self.thing,
+                nucleus=self.personality.version,
+                runtime=self.personality.recipes.runtime,
+                platform=platform["os"],
+                architecture=platform["architecture"],
+                reported_at=now,
+                components=tuple(
+                    InstalledComponent(
+                        name=name,
+                        version=lifecycle.recipe.version,
+                        state=_REPORTED.get(lifecycle.state, lifecycle.state.value),
+                        is_root=name in roots,
+                        changed_at=now,
+                        deployment=roots.get(name, ""),
+                    )
+                    for name, lifecycle in self.components.lifecycles.items()
+                ),
+            )
         )
 
-    def _log_path(self, recipe: Recipe) -> Path:
-        return self.directory / "logs" / f"{recipe.name}.log"
-
-    def _environment(self, start: str) -> dict[str, str]:
-        recipe = self._deployed.recipe
+    def _environment(self, recipe: Recipe, start: str) -> dict[str, str]:
         region = self._surroundings.region
         environment = {
             "PATH": _PATH,
@@ -328,7 +313,3 @@ class Nucleus:
             environment["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = self.credentials.url
             environment["AWS_CONTAINER_AUTHORIZATION_TOKEN"] = environment["SVCUID"]
         return environment
-
-    def _notify(self) -> None:
-        self._changed.set()
-        self._changed = asyncio.Event()

@@ -36,13 +36,12 @@ class Device(Protocol):
 
 
 class OperationTraits(msgspec.Struct, frozen=True, kw_only=True):
-    """What the nuclei do differently: the operations they lack; whether access control knows {iot:thingName}, and what
-    they say when it refuses; the error that stands for a wrong argument; the qualities of service that they take, with
-    what they make of them; whether a message may lack its payload; and whether they see to it that nothing is published
-    to a wildcard, for which AWS IoT ends the connection."""
+    """What the nuclei do differently: the operations they lack; what they say when access control refuses; the error
+    that stands for a wrong argument; the qualities of service that they take, with what they make of them; whether a
+    message may lack its payload; and whether they see to it that nothing is published to a wildcard, for which AWS IoT
+    ends the connection."""
 
     missing: frozenset[str]
-    knows_thing_name: bool
     unauthorized: str
     bad_argument: str
     qualities: Mapping[str | None, int]
@@ -169,9 +168,8 @@ class Operations:
 
     def _authorize(self, call: Call, resource: str) -> None:
         rules = self._configuration(call.component).values
-        thing = self._device.thing if self._traits.knows_thing_name else None
         refusal = self._traits.unauthorized.replace("{component}", call.component)
-        authorize(rules, thing, MQTT_PROXY, call.operation, resource, refusal)
+        authorize(rules, MQTT_PROXY, call.operation, resource, refusal)
 
     def _configuration(self, component: str) -> Configuration:
         configuration = self._device.configuration(component)

@@ -24,13 +24,16 @@ from sandbox.nucleus.tokens import TokenEachComponent, TokenEachStart, Tokens
 
 
 class Personality(msgspec.Struct, frozen=True, kw_only=True):
-    """One nucleus. `version` is what components are told; `unpacks_archives`: artifacts with Unarchive: ZIP are
-    unpacked even in a local deployment; `takes_components_along`: it is one process, and its components end when it
-    restarts; `tokens`: how it knows components."""
+    """One nucleus. `version` is what components are told; `component` is what it is in deployments; `interpolates`: it
+    fills in variables in components' configurations, if its own asks for that; `unpacks_archives`: artifacts with
+    Unarchive: ZIP are unpacked even in a local deployment; `takes_components_along`: it is one process, and its
+    components end when it restarts; `tokens`: how it knows components."""
 
     name: str
     version: str
     socket_name: str
+    component: str
+    interpolates: bool
     unpacks_archives: bool
     takes_components_along: bool
     credentials: CredentialsTraits
@@ -46,6 +49,8 @@ CLASSIC = Personality(
     name="classic",
     version="2.16.0",
     socket_name="ipc.socket",
+    component="aws.greengrass.Nucleus",
+    interpolates=True,
     unpacks_archives=True,
     takes_components_along=True,
     credentials=CredentialsTraits(
@@ -65,7 +70,6 @@ CLASSIC = Personality(
     ),
     operations=OperationTraits(
         missing=frozenset(),
-        knows_thing_name=True,
         unauthorized="Principal {component} is not authorized to perform {action} on resource {resource}",
         bad_argument="InvalidArgumentsError",
         qualities={"0": 0, "1": 1},
@@ -103,6 +107,8 @@ LITE = Personality(
     name="lite",
     version="2.6.0",
     socket_name="gg-ipc.socket",
+    component="aws.greengrass.NucleusLite",
+    interpolates=False,
     unpacks_archives=False,
     takes_components_along=False,
     credentials=CredentialsTraits(
@@ -124,7 +130,6 @@ LITE = Personality(
         missing=frozenset(
             {"DeferComponentUpdate", "SubscribeToComponentUpdates", "SubscribeToIoTCoreConnectionStatus"}
         ),
-        knows_thing_name=False,
         unauthorized="IPC Operation not authorized.",
         bad_argument="ServiceError",
         qualities={None: 0, "0": 0, "1": 1, "2": 1},

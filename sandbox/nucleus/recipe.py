@@ -41,10 +41,20 @@ class RecipeTraits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Artifact(msgspec.Struct, frozen=True, kw_only=True):
-    """One artifact by its file name; `zipped` if the recipe wants it unpacked."""
+    """One artifact by its file name; `zipped` if the recipe wants it unpacked. `digest` is SHA-256 in base64, which the
+    service adds when the component is published."""
 
     name: str
+    uri: str
     zipped: bool
+    digest: str | None = None
+
+
+class Dependency(msgspec.Struct, frozen=True, kw_only=True):
+    """What another component has to be; what has a hard dependency starts after it, and restarts with it."""
+
+    requirement: str
+    is_hard: bool
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,7 +72,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     version: str
-    dependencies: frozenset[str]
+    dependencies: Mapping[str, Dependency]
     default_configuration: Mapping[str, Any]
     artifacts: tuple[Artifact, ...]
     steps: Mapping[str, Step]
@@ -86,7 +96,7 @@ def read(path: Path, traits: RecipeTraits, attributes: Mapping[str, str] | None 
     return Recipe(
         name=document.text("ComponentName"),
         version=document.text("ComponentVersion"),
-        dependencies=frozenset(document.value("ComponentDependencies", dict) or {}),
+        dependencies=_read_dependencies(document.child("ComponentDependencies")),
         default_configuration=configuration,
         artifacts=tuple(map(_read_artifact, manifest.children("Artifacts"))),
         steps=_read_steps(manifest.child("Lifecycle"), traits),
@@ -111,9 +121,23 @@ def _choose(manifests: list[Keys], attributes: Mapping[str, str], traits: Recipe
     raise NoMatchingPlatformError(f"recipe {path} has no manifest for platform {given}")
 
 
+def _read_dependencies(dependencies: Keys) -> dict[str, Dependency]:
+    found = {}
+    for name in dependencies.raw:
+        dependency = dependencies.child(name)
+        kind = dependency.value("DependencyType", str) or "HARD"
+        found[name] = Dependency(requirement=dependency.text("VersionRequirement"), is_hard=kind.upper() == "HARD")
+    return found
+
+
 def _read_artifact(artifact: Keys) -> Artifact:
-    name = Path(urlparse(artifact.text("Uri")).path).name
-    return Artifact(name=name, zipped=str(artifact.value("Unarchive", str)).upper() == "ZIP")
+    uri = artifact.text("Uri")
+    return Artifact(
+        name=Path(urlparse(uri).path).name,
+        uri=uri,
+        zipped=str(artifact.value("Unarchive", str)).upper() == "ZIP",
+        digest=artifact.value("Digest", str),
+    )
 
 
 def _read_steps(lifecycle: Keys, traits: RecipeTraits) -> dict[str, Step]:

@@ -44,7 +44,7 @@ class Component:
             Recipe(
                 name="c",
                 version="1",
-                dependencies=frozenset(),
+                dependencies={},
                 default_configuration={},
                 artifacts=(),
                 steps=steps,

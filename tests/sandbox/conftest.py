@@ -8,6 +8,7 @@ import pytest
 
 from sandbox.embedded_aws import EmbeddedAws
 from sandbox.fleet import Access, Device, Fleet
+from sandbox.nucleus.components import INTERPOLATE
 from sandbox.nucleus.personality import CLASSIC, LITE, with_line_waits
 from sandbox.nucleus.reconnect_delays import LineWaits
 from sandbox.scratch import Scratch
@@ -123,6 +124,8 @@ def fleet(
     with Fleet(
         aws, scratch, scratch.path / "devices", component, access, configurations, nuclei=(CLASSIC, QUICK_LITE)
     ) as fleet:
+        fleet.devices["thing-1"].configure({INTERPOLATE: True}, CLASSIC.component)
+        fleet.devices["thing-1"].deploy(component)
         yield fleet
 
 

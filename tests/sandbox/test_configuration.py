@@ -1,6 +1,8 @@
+from typing import Any
+
 import pytest
 
-from sandbox.nucleus.configuration import Configuration, UnknownKeyError
+from sandbox.nucleus.configuration import Configuration, UnknownKeyError, updated
 
 
 def test_maps_are_merged_and_all_else_is_replaced() -> None:
@@ -9,10 +11,21 @@ def test_maps_are_merged_and_all_else_is_replaced() -> None:
     assert configuration.values == {"a": {"b": 1, "c": [3], "e": {"f": 2}}, "d": 1}
 
 
-def test_defaults_do_not_replace_what_is_set() -> None:
-    configuration = Configuration({"a": {"b": 1}})
-    configuration.add_defaults({"a": {"b": 0, "c": 0}, "d": 0})
-    assert configuration.values == {"a": {"b": 1, "c": 0}, "d": 0}
+@pytest.mark.parametrize(
+    ("reset", "merge", "result"),
+    [
+        ([], {}, {"a": {"b": 1, "c": 0}, "d": 0, "own": 1}),
+        (["/a/b", "/own"], {}, {"a": {"b": 0, "c": 0}, "d": 0}),
+        (["/nowhere/x"], {"d": 5}, {"a": {"b": 1, "c": 0}, "d": 5, "own": 1}),
+        ([""], {"a": {"b": 7}}, {"a": {"b": 7, "c": 0}, "d": 0}),
+    ],
+)
+def test_a_deployment_resets_then_adds_defaults_that_are_missing_then_merges(
+    reset: list[str], merge: dict[str, Any], result: dict[str, Any]
+) -> None:
+    values, defaults = {"a": {"b": 1}, "own": 1}, {"a": {"b": 0, "c": 0}, "d": 0}
+    assert updated(values, defaults, reset, merge) == result
+    assert (values, defaults) == ({"a": {"b": 1}, "own": 1}, {"a": {"b": 0, "c": 0}, "d": 0})
 
 
 def test_a_missing_key_is_told() -> None:

@@ -58,8 +58,8 @@ def test_artifacts_go_by_the_file_names_of_their_uris(tmp_path: Path) -> None:
         tmp_path, {"Artifacts": [{"Uri": "s3://bucket/c/1.2.3/a.zip", "Unarchive": "ZIP"}, {"URI": "s3://b/b.txt"}]}
     )
     assert read(path, CLASSIC.recipes, LINUX).artifacts == (
-        Artifact(name="a.zip", zipped=True),
-        Artifact(name="b.txt", zipped=False),
+        Artifact(name="a.zip", uri="s3://bucket/c/1.2.3/a.zip", zipped=True),
+        Artifact(name="b.txt", uri="s3://b/b.txt", zipped=False),
     )
 
 
