@@ -167,7 +167,7 @@ class Components:
         Raises:
             ComponentFailedError: one does not come up.
         """
-        while True:
+        while names:
             lifecycles = {name: self._lifecycles[name] for name in names}
             for name, lifecycle in lifecycles.items():
                 if lifecycle.state in {ComponentState.BROKEN, ComponentState.INSTALLING}:
