@@ -122,13 +122,19 @@ class Device:
 
     @property
     def state(self) -> ComponentState:
-        """Where the component is in its life."""
-        return self._nucleus.components.lifecycle(self._component).state
+        """Where the component is in its life; NEW as long as none is deployed."""
+        return self.state_of(self._component) or ComponentState.NEW
 
     @property
     def pid(self) -> int | None:
         """Process id of the component, None when it does not run."""
-        return self._nucleus.components.lifecycle(self._component).pid
+        lifecycle = self._nucleus.components.lifecycles.get(self._component)
+        return None if lifecycle is None else lifecycle.pid
+
+    @property
+    def failure(self) -> str | None:
+        """Why the last deployment from AWS failed; None if it did not, or there was none."""
+        return self._nucleus.failure
 
     def wait_for(self, *states: ComponentState, limit_s: float = START_LIMIT_S) -> ComponentState:
         """Return when the component is in one of these states.
@@ -237,7 +243,7 @@ class Fleet:
         nuclei: Sequence[Personality] = (CLASSIC,),
     ) -> None:
         """A component that is built is put on each device before its start; one that is only named is to be deployed.
-        `configurations` is thing name -> what is merged into the configuration of a built one; `endpoint` is where the
+        `configurations` is thing name -> what its own configuration of the component has; `endpoint` is where the
         components send their AWS calls, if not straight to `aws`; `nuclei` is what the devices run, one after the
         other, and again from the first."""
         self.devices: dict[str, Device] = {}
@@ -288,12 +294,17 @@ class Fleet:
         return next((nucleus.thing for nucleus in self._nuclei if nucleus.credentials.gave(access_key_id)), None)
 
     def check(self) -> None:
-        """Pass if no device has given up on the component.
+        """Pass if no device has given up on the component, or could not have it.
 
         Raises:
             ComponentBrokenError: one has; the text has the end of the component's log.
         """
         for device in self.devices.values():
+            if device.failure is not None:
+                raise ComponentBrokenError(
+                    f"the deployment to {device.thing} fails: {device.failure}; the end of the component's log:\n"
+                    f"{device.log_tail}"
+                )
             if device.state is ComponentState.BROKEN:
                 raise ComponentBrokenError(
                     f"the component fails on {device.thing}; the end of its log:\n{device.log_tail}"
@@ -345,10 +356,12 @@ class Fleet:
                 zip(identities, itertools.cycle(self._personalities), strict=False)
             )
         ]
-        if isinstance(self._component, BuiltComponent):
-            recipe, artifacts = self._component.recipe, self._component.artifacts
-            for nucleus in self._nuclei:
-                await nucleus.deploy(recipe, artifacts, self._configurations[nucleus.thing])
+        for nucleus in self._nuclei:
+            configuration = self._configurations[nucleus.thing]
+            if isinstance(self._component, BuiltComponent):
+                await nucleus.deploy(self._component.recipe, self._component.artifacts, configuration)
+            else:
+                nucleus.components.set_own(self._component, configuration)
         await asyncio.gather(*(nucleus.start() for nucleus in self._nuclei))
         await asyncio.gather(*(nucleus.mqtt.wait_connected() for nucleus in self._nuclei))
 

@@ -1,23 +1,28 @@
 """One machine's whole world: the embedded AWS with fedgrass deployed to it, and a directory that goes away with it."""
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from cloud.settings import Federation
+from components import build
 from operations import deployment, packaging
 from operations.control import Operations
 from operations.deployment import Deployment
-from sandbox import kept_files
+from sandbox import kept_files, publishing
 from sandbox.embedded_aws import EmbeddedAws
 from sandbox.fleet import Access, BuiltComponent, Fleet
 from sandbox.gateway import Fault, Gateway
 from sandbox.nucleus.personality import CLASSIC, Personality
+from sandbox.publishing import Published
 from sandbox.scratch import Scratch
 
 STACK = "fedgrass"
+_RUNTIME = Path(build.__file__).parent / "runtime"
 
 
 class Sandbox:
@@ -81,6 +86,7 @@ class Sandbox:
     ) -> None:
         self._stack.close()
 
+    @contextlib.contextmanager
     def fleet(
         self,
         component: BuiltComponent,
@@ -88,26 +94,38 @@ class Sandbox:
         datasets: Mapping[str, Path],
         nuclei: Sequence[Personality] = (CLASSIC,),
         **configuration: Any,
-    ) -> Fleet:
-        """Devices that take part in a federation: thing name -> the directory of its data. `nuclei` is as for Fleet;
-        `configuration` is merged into each component's."""
+    ) -> Iterator[Fleet]:
+        """Devices that take part in a federation: thing name -> the directory of its data. The component is published,
+        and deployed to their thing group with `configuration`. `nuclei` is as for Fleet."""
         access = Access(
             thing_group=settings.thing_group or f"fedgrass-{settings.name}",
             iot_policy=self.deployment.device_iot_policy_name,
             iam_policy_arn=self.deployment.device_policy_arn,
         )
-        common = {"federation": settings.name, "bucket": self.deployment.bucket} | configuration
-        configurations = {thing: common | {"dataset": str(path)} for thing, path in datasets.items()}
-        return Fleet(
+        configurations = {thing: {"dataset": str(path)} for thing, path in datasets.items()}
+        fleet = Fleet(
             self.aws,
             self._scratch,
             self._fleet_directory,
-            component,
+            component.name,
             access,
             configurations,
             endpoint=self._devices_endpoint,
             nuclei=nuclei,
         )
+        with ThreadPoolExecutor(1, thread_name_prefix="publish") as beside:
+            published = beside.submit(self._publish, component)
+            with fleet:
+                publishing.let_devices_read(self.aws.client)
+                common = {"federation": settings.name, "bucket": self.deployment.bucket}
+                components = {published.result(): common | configuration}
+                publishing.deploy(self.aws.client, access.thing_group, components)
+                yield fleet
+
+    def _publish(self, component: BuiltComponent) -> Published:
+        runtime = build.build(_RUNTIME, self.path / "runtime-build")
+        publishing.publish(self.aws.client, runtime.recipe, runtime.artifacts)
+        return publishing.publish(self.aws.client, component.recipe, component.artifacts)
 
     @property
     def _fleet_directory(self) -> Path:

@@ -68,6 +68,7 @@ class Components:
         self._on_broken = on_broken
         self._lifecycles: dict[str, Lifecycle] = {}
         self._configurations: dict[str, Configuration] = {}
+        self._own: dict[str, Mapping[str, Any]] = {}
         self._is_on = False
         self._changed = asyncio.Event()
 
@@ -96,6 +97,11 @@ class Components:
         """
         self.lifecycle(name)
         return self._configurations[name]
+
+    def set_own(self, name: str, values: Mapping[str, Any]) -> None:
+        """Have values in the device's own configuration of a component, to which deployments add: what is in the file
+        that its nucleus was set up with."""
+        self._own[name] = values
 
     def forget_listeners(self) -> None:
         """Tell nobody of changed configurations any more."""
@@ -150,7 +156,8 @@ class Components:
         don't change with its configuration, and it is not in `again`; the result is all else."""
         values: dict[str, dict[str, Any]] = {}
         for name, recipe in wanted.items():
-            before = self._configurations.get(name, Configuration()).values
+            has = self._configurations.get(name)
+            before = self._own.get(name, {}) if has is None else has.values
             update = updates.get(name, ConfigurationUpdate())
             values[name] = updated(before, recipe.default_configuration, update.reset, update.merge)
         if self._personality.interpolates and values.get(self._personality.component, {}).get(INTERPOLATE) in _TRUE:

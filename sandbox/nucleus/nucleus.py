@@ -82,6 +82,7 @@ class Nucleus:
         self.directory = directory
         self.personality = personality
         self.updates = Updates(identity.thing)
+        self.failure: str | None = None
         self._identity = identity
         self._surroundings = surroundings
         self._tokens = personality.tokens()
@@ -251,6 +252,7 @@ class Nucleus:
 
     async def _carry_out(self, document: DeploymentDocument) -> Outcome:
         outcome = await self._deployments.carry_out(document)
+        self.failure = None if outcome.status == "SUCCEEDED" else outcome.details["deployment-failure-cause"]
         logger.info("%s: deployment %s: %s", self.thing, document.deployment_id, outcome)
         self._report()
         return outcome

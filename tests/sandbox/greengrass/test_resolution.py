@@ -34,7 +34,7 @@ def versions(published: Published, **roots: dict[str, str]) -> dict[str, str]:
 
 
 def test_each_dependency_is_the_highest_version_that_all_who_need_it_allow() -> None:
-    published = {
+    published: Published = {
         "app": {"1.0.0": {"base": ">=1.0.0"}},
         "tool": {"1.0.0": {"base": "<2.0.0"}},
         "base": {"1.0.0": {}, "1.5.0": {}, "2.0.0": {}},
@@ -45,7 +45,7 @@ def test_each_dependency_is_the_highest_version_that_all_who_need_it_allow() -> 
 
 
 def test_what_only_an_abandoned_version_needed_is_not_there() -> None:
-    published = {
+    published: Published = {
         "app": {"1.0.0": {"base": ">=1.0.0", "pin": ">=1.0.0"}},
         "pin": {"1.0.0": {"base": "<2.0.0"}},
         "base": {"1.0.0": {}, "2.0.0": {"extra": ">=1.0.0"}},
@@ -66,5 +66,5 @@ def test_who_wants_what_is_told_if_there_is_no_such_version() -> None:
 
 
 def test_requirements_that_chase_each_other_come_to_an_end() -> None:
-    published = {"a": {"1.0.0": {"b": ">=1.0.0"}}, "b": {"1.0.0": {"a": ">=1.0.0"}}}
+    published: Published = {"a": {"1.0.0": {"b": ">=1.0.0"}}, "b": {"1.0.0": {"a": ">=1.0.0"}}}
     assert versions(published, group={"a": "1.0.0"}) == {"a": "1.0.0", "b": "1.0.0"}, "the cycle is found later"
