@@ -61,16 +61,19 @@ class EmbeddedAws:
         functions_endpoint: str | None = None,
         port: int = 0,
         region: str = "us-east-1",
+        rollout_minute_s: float = 60.0,
     ) -> None:
         """
         Args:
             functions_endpoint: URL to which the functions send their AWS calls instead of `endpoint`.
             port: for HTTP; 0 takes a free one.
+            rollout_minute_s: how long a minute lasts for the rates at which deployments are rolled out.
         """
         self.region = region
         self._directory = directory
         self._functions_endpoint = functions_endpoint
         self._port = port
+        self._rollout_minute_s = rollout_minute_s
         self._process: subprocess.Popen[str] | None = None
         self._clients: dict[str, Any] = {}
         self._clients_lock = threading.Lock()
@@ -218,6 +221,7 @@ class EmbeddedAws:
             "LAMBDA_EXECUTOR": "local",
             "LAMBDA_WARM_TTL_SECONDS": str(LAMBDA_WARM_S),
             "LOG_LEVEL": "INFO",
+            "FEDGRASS_ROLLOUT_MINUTE_S": str(self._rollout_minute_s),
             "FEDGRASS_GREENGRASS": json.dumps({"port": greengrass.port, "headers": greengrass.headers}),
         }
         if self._functions_endpoint is not None:

@@ -42,6 +42,7 @@ def main() -> None:
         _tell({"error": str(error)})
         sys.exit(1)
     greengrass = json.loads(os.environ.pop("FEDGRASS_GREENGRASS"))  # the functions are not to have it
+    rollout_minute_s = float(os.environ.pop("FEDGRASS_ROLLOUT_MINUTE_S"))
     ports = {"http_port": http.getsockname()[1], "mqtt_port": mqtt.getsockname()[1]}
     # ministack reads its settings from the environment while it is imported.
     os.environ |= {"GATEWAY_PORT": str(ports["http_port"]), "IOT_MTLS_PORT": str(ports["mqtt_port"])}
@@ -62,6 +63,7 @@ def main() -> None:
     _tell_policies_of_things()
     _take_loopback_for_tls()
     _pass_greengrass_on(greengrass)
+    _roll_out_by(rollout_minute_s)
 
     config = Config()
     config.bind = [f"fd://{http.detach()}"]
@@ -258,6 +260,28 @@ def _pass_greengrass_on(service: dict[str, Any]) -> None:
     iam_actions.SERVICE_TO_IAM_NAMESPACE["greengrass"] = "greengrass"
     iam_actions._BOTOCORE_SERVICE_MAP["greengrass"] = ["greengrassv2"]
     app.SERVICE_HANDLERS["greengrass"] = handle
+
+
+def _roll_out_by(minute_s: float) -> None:
+    """Make ministack's IoT jobs take as long for a minute of a rollout, and tell the devices of each batch, as AWS IoT
+    does. Ministack looks what a device had to do before when it has made the batch's executions already, so that there
+    seems to be no news for it."""
+    from ministack.services import iot
+
+    release, first_pending = iot._jobs_rollout_release, iot.jobs_first_pending_job_id
+
+    def release_and_tell(job: dict[str, Any]) -> Any:
+        waiting = job["rolloutQueue"]
+        batch = waiting[: iot._jobs_rollout_batch_size(job, len(waiting))]
+        before = {thing: first_pending(thing) for thing in batch}
+        iot.jobs_first_pending_job_id = before.__getitem__
+        try:
+            return release(job)
+        finally:
+            iot.jobs_first_pending_job_id = first_pending
+
+    iot._JOB_ROLLOUT_INTERVAL_MS = int(1000 * minute_s)
+    iot._jobs_rollout_release = release_and_tell
 
 
 def _shut_down_with_parent() -> None:

@@ -27,16 +27,12 @@ _RUNTIME = Path(build.__file__).parent / "runtime"
 
 class Sandbox:
     """For the time of a `with` block. `policies` is federation -> its policies.py; `call_latency_s` delays every AWS
-    call of the functions, to stand for the distance to AWS; `port` is as for EmbeddedAws. With a `fault`, the AWS calls
-    of functions and devices alike (those for credentials and over MQTT aside) go where it decides on each. What there
-    is of the sandbox at its end, however that comes, is kept in the folder `keep`.
+    call of the functions, to stand for the distance to AWS; `port` and `rollout_minute_s` are as for EmbeddedAws. With
+    a `fault`, the AWS calls of functions and devices alike (those for credentials and over MQTT aside) go where it
+    decides on each. What there is of the sandbox at its end, however that comes, is kept in the folder `keep`.
 
-    Attributes, once entered:
-        path: a scratch directory.
-        aws: the embedded AWS.
-        deployment: the stack in it.
-        operations: what an operator can do with it.
-    """
+    Attributes, once entered: path: a scratch directory. aws: the embedded AWS. deployment: the stack in it. operations:
+    what an operator can do with it."""
 
     path: Path
     aws: EmbeddedAws
@@ -51,12 +47,14 @@ class Sandbox:
         fault: Fault | None = None,
         port: int = 0,
         keep: Path | None = None,
+        rollout_minute_s: float = 60.0,
     ) -> None:
         self._policies = dict(policies or {})
         self._call_latency_s = call_latency_s
         self._fault = fault
         self._port = port
         self._keep = keep
+        self._rollout_minute_s = rollout_minute_s
 
     def __enter__(self) -> Self:
         # What pip may have to fetch comes before anything is started.
@@ -69,7 +67,12 @@ class Sandbox:
                 gateway = stack.enter_context(Gateway(self._call_latency_s or 0.0, self._fault))
             functions_endpoint = gateway.endpoint if gateway else None
             self.aws = stack.enter_context(
-                EmbeddedAws(self.path / "aws", functions_endpoint=functions_endpoint, port=self._port)
+                EmbeddedAws(
+                    self.path / "aws",
+                    functions_endpoint=functions_endpoint,
+                    port=self._port,
+                    rollout_minute_s=self._rollout_minute_s,
+                )
             )
             if self._keep is not None:
                 stack.callback(kept_files.keep, self._keep, self.aws, self._fleet_directory)

@@ -118,6 +118,26 @@ def test_a_missing_artifact_is_an_error_that_names_it(greengrass: Any, name: str
         publish(greengrass, with_artifact(name, "s3://no-such-bucket-anywhere/gone"))
 
 
+def test_what_gdk_calls_to_publish_is_there(aws: EmbeddedAws, greengrass: Any, name: str) -> None:
+    """As GDK 1.6.2 does, with NEXT_PATCH: it looks for the highest version, makes the bucket if there is none, and
+    uploads what the build has left before it makes the version."""
+    account = aws.client("sts").get_caller_identity()["Account"]
+    component = f"arn:aws:greengrass:{aws.region}:{account}:components:{name}"
+    s3, bucket = aws.client("s3"), f"gdk-{uuid4().hex[:8]}"
+    for version in ("1.0.0", "1.0.1"):
+        found = greengrass.list_component_versions(arn=component)["componentVersions"]
+        assert [one["componentVersion"] for one in found] == ([] if version == "1.0.0" else ["1.0.0"])
+        if not found:
+            with pytest.raises(ClientError, match="NoSuchBucket"):
+                s3.get_bucket_location(Bucket=bucket)
+            s3.create_bucket(Bucket=bucket)
+        assert s3.get_bucket_location(Bucket=bucket)["LocationConstraint"] is None
+        s3.put_object(Bucket=bucket, Key=f"{name}/{version}/client.zip", Body=version.encode())
+        document = with_artifact(name, f"s3://{bucket}/{name}/{version}/client.zip") | {"ComponentVersion": version}
+        made = greengrass.create_component_version(inlineRecipe=yaml.safe_dump(document))
+        assert made["arn"] == f"{component}:versions:{version}"
+
+
 def test_a_version_is_made_once(greengrass: Any, name: str) -> None:
     publish(greengrass, recipe(name))
     with pytest.raises(ClientError, match=r"already exists with state: \[DEPLOYABLE\]") as error:
