@@ -1,27 +1,30 @@
-"""What a person sees of a run: on a terminal a live picture, elsewhere a line for each round; tables at the end."""
+"""What a person sees of a federation: a line for each round, and below them, on a terminal, a live picture."""
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-
-from rich.progress_bar import ProgressBar
 
 from cli import model_warnings, run_failures
 from cli.outcome import Outcome
+from cli.picture import picture
 from cli.plurals import counted
 from cli.screen import Screen
+from cli.sparkline import BARS
 from cli.table import Table
-from sandbox.federated_run import View
-from sandbox.round_figures import RoundFigures
+from reporting.round_figures import RoundFigures
+from reporting.view import View
 
 
 class Display:
-    """Shows runs, one after another, for the time of a `with` block."""
+    """Shows federations, one after another, for the time of a `with` block. `dollars` says what the rounds of a view
+    cost in AWS, as far as that is known."""
 
     def __init__(self, screen: Screen) -> None:
         self.screen = screen
+        self.dollars: Callable[[View], float | None] = lambda _: None
         self._shown = 0
         self._held_by: str | None = None
+        self._trouble: str | None = None
 
     def __enter__(self) -> "Display":
         if self.screen.is_terminal:
@@ -54,14 +57,16 @@ class Display:
         if view.held_by != self._held_by:
             self._held_by = view.held_by
             self.screen.line(view.held_by or "it goes on")
+        self._trouble = None
         if self.screen.is_terminal:
-            phases = Counter(view.phases.values())
-            told = "  ".join(f"{phase} {count}" for phase, count in sorted(phases.items()))
-            state = f"round {view.round} of {view.rounds}: {view.state}   {told or 'devices are being told'}"
-            self.screen.picture(
-                view.held_by or state,
-                ProgressBar(total=view.rounds, completed=len(view.ended), width=60),
-            )
+            has_bars = self.screen.can_show(BARS)
+            self.screen.picture(*picture(view, time.time(), self.dollars(view), has_bars=has_bars))
+
+    def trouble(self, what: str) -> None:
+        """Why nothing is seen at the moment: told once, until something is seen again."""
+        if what != self._trouble:
+            self._trouble = what
+            self.screen.line(what)
 
     def report(self, outcome: Outcome) -> None:
         """The closing tables."""

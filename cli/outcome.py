@@ -3,9 +3,9 @@
 import msgspec
 
 from protocol.messages import Numbers
+from reporting.round_figures import RoundFigures
 from sandbox.faults import Survival
 from sandbox.function_logs import FunctionFigures
-from sandbox.round_figures import RoundFigures
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

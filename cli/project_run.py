@@ -15,20 +15,22 @@ from cli.outcome import Outcome
 from cli.project import Project
 from cli.project_sandbox import Teller, project_sandbox, settings_for_elsewhere, shell_line
 from cli.project_trial import tried_out
+from cli.round_prices import dollars_by, price_of_model
 from cli.run_failures import verdict
 from cli.run_options import RunOptions
 from cli.run_report import write_report
 from cli.screen import LogFormatter, Screen
 from operations.control import Operations
 from reporting.folder_access import check_free
+from reporting.round_figures import medians
 from reporting.run_writer import RunWriter
 from reporting.tracking import check_installed, tracking
 from reporting.tracking_process import TrackerName
+from reporting.view import View
 from sandbox import kept_files
 from sandbox.chaos import Chaos
-from sandbox.federated_run import Recording, View, agent_memory_mb, process_memory_mb, run_rounds
+from sandbox.federated_run import Recording, agent_memory_mb, process_memory_mb, run_rounds
 from sandbox.function_logs import function_figures
-from sandbox.round_figures import medians
 from sandbox.scoring import Scorer
 from sandbox.scratch import Scratch
 
@@ -92,6 +94,7 @@ def run(
         teller = Teller(display.say, display.screen.line)
         scratch = stack.enter_context(Scratch()).path
         (folders, holdout), model = tried_out(project, data, scratch, teller)
+        display.dollars = dollars_by(price_of_model(model, project.settings))
         scorer = None
         if holdout is not None:
             (temporary := scratch / "scoring").mkdir()

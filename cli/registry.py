@@ -26,6 +26,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "start": "cli.commands.rounds",
         "status": "cli.commands.status",
         "timeline": "cli.commands.status",
+        "watch": "cli.commands.watch",
         "history": "cli.commands.history",
         "report": "cli.commands.report",
         "fetch": "cli.commands.fetch",

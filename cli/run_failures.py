@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cli.errors.kind import ResultError
+from reporting.round_figures import Failing, RoundFigures
 from sandbox.kept_files import DEVICES, device_log
-from sandbox.round_figures import Failing, RoundFigures
 
 LINES = 8
 """So many failing devices have a line each; of more, those with the same reason share one."""

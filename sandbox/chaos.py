@@ -18,9 +18,9 @@ import psutil
 from botocore.exceptions import ClientError
 
 from protocol import names
+from reporting.view import View
 from sandbox.background_loop import BackgroundLoop
 from sandbox.faults import Fault, Injection, Planned, Survival, judge, plan
-from sandbox.federated_run import View
 from sandbox.fleet import Device, Fleet
 from sandbox.gateway import Request
 from sandbox.sandbox import Sandbox

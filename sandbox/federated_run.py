@@ -12,15 +12,16 @@ import msgspec
 import psutil
 
 from cloud.settings import Federation
-from cloud.state.records import FederationRecord, RoundRecord
-from cloud.state.rounds import Responses
+from cloud.state.records import RoundRecord
+from cloud.state.rounds import Responses, UnknownRoundError
 from operations.control import Operations
-from protocol.messages import Numbers, Phase, Progress, RoundNotice
+from protocol.messages import Numbers, Progress, RoundNotice
 from reporting.records import RoundLine
+from reporting.round_figures import RoundFigures, figures_of
 from reporting.run_writer import RunWriter
+from reporting.view import View, held_by
 from sandbox.fleet import Fleet
 from sandbox.mqtt_listener import Console, ProgressHeard
-from sandbox.round_figures import RoundFigures, figures_of
 from sandbox.sandbox import Sandbox
 from sandbox.scoring import Scorer, ScoringError
 
@@ -47,23 +48,6 @@ class Recording(NamedTuple):
         line = self.folder.add_round(record, responses, held_out=held_out, model=model)
         if line is not None:
             self.tell(line)
-
-
-class View(msgspec.Struct, kw_only=True):
-    """What an onlooker can see at any moment: the round, what each client said last in it, the rounds that have ended,
-    and `held_by`, what an operator has to do before another one opens."""
-
-    round: int = 0
-    rounds: int = 0
-    state: str = "starting"
-    heard: dict[str, Progress] = msgspec.field(default_factory=dict)
-    ended: list[RoundFigures] = msgspec.field(default_factory=list)
-    held_by: str | None = None
-
-    @property
-    def phases(self) -> dict[str, Phase]:
-        """Each client's phase in the round."""
-        return {thing: progress.phase for thing, progress in self.heard.items()}
 
 
 def wait_for_clients(operations: Operations, federation: str, fleet: Fleet, limit_s: float = _JOIN_LIMIT_S) -> None:
@@ -130,7 +114,7 @@ def run_rounds(
                 raise
         if look is not None:
             look(following.view)
-    return following.view.ended
+    return list(following.view.ended)
 
 
 class Following:
@@ -154,26 +138,48 @@ class Following:
         self._record = operations.start(federation)
         if recording is not None:
             recording.folder.set_model(operations.models.get(self._record.model))
-        self.view = View(rounds=self._record.settings.rounds)
+        self._round, self._state = 0, "starting"
+        self._open: RoundRecord | None = None
+        self._heard: dict[str, Progress] = {}
+        self._ended: list[RoundFigures] = []
         self._heard_at = self._checked_at = time.monotonic()
+
+    @property
+    def view(self) -> View:
+        """What there is to see."""
+        record = self._record
+        return View(
+            federation=record.federation,
+            round=self._round,
+            rounds=record.settings.rounds,
+            state=self._state,
+            open=self._open,
+            heard=dict(self._heard),
+            ended=tuple(self._ended),
+            held_by=self._held_by,
+            is_over=self.is_over,
+        )
+
+    @property
+    def _held_by(self) -> str | None:
+        return held_by(self._record, is_open=self._round > self._record.round)
 
     @property
     def is_over(self) -> bool:
         """Whether there are no more rounds to come."""
-        return len(self.view.ended) == self._record.round >= self._record.settings.rounds
+        return len(self._ended) == self._record.round >= self._record.settings.rounds
 
     def hear(self, news: ProgressHeard | RoundNotice) -> None:
         """Someone has said something."""
-        view = self.view
         self._heard_at = time.monotonic()
         if not isinstance(news, RoundNotice):
-            if news.progress.round == view.round:
-                view.heard[news.thing] = news.progress
+            if news.progress.round == self._round:
+                self._heard[news.thing] = news.progress
             return
-        if news.round > view.round:
-            view.round, view.heard = news.round, {}
-        if news.round == view.round:
-            view.state = news.state
+        if news.round > self._round:
+            self._round, self._heard, self._open = news.round, {}, None
+        if news.round == self._round:
+            self._state = news.state
         self._catch_up()
 
     def wait(self) -> None:
@@ -187,7 +193,7 @@ class Following:
             return
         before = self._record
         self._catch_up()
-        if self.view.held_by is not None or self._record != before:
+        if self._held_by is not None or self._record != before:
             self._heard_at = now
         settings = self._record.settings
         silence_s = 2 * settings.deadline_s + settings.pacing.interval_s + 60
@@ -202,18 +208,20 @@ class Following:
         before = self._record
         self._record = record = self._operations.federations.get(before.federation)
         self._checked_at = time.monotonic()
-        self.view.rounds = record.settings.rounds
         if self._recording is not None and record.settings != before.settings:
             self._recording.folder.set_settings(self._recording.settings_of(record.settings))
-        while len(self.view.ended) < record.round:
-            self._add(self._operations.rounds.get(record.federation, len(self.view.ended) + 1))
-        self.view.held_by = _held_by(record, is_open=self.view.round > record.round)
+        while len(self._ended) < record.round:
+            self._add(self._operations.rounds.get(record.federation, len(self._ended) + 1))
+        if self._open is None and self._round > record.round:
+            with contextlib.suppress(UnknownRoundError):  # what was heard is of an earlier life
+                self._open = self._operations.rounds.of(record.federation, record.life, self._round)
 
     def _add(self, record: RoundRecord) -> None:
         responses = self._operations.rounds.responses(record.federation, record.round)
-        heard = self.view.heard if record.round == self.view.round else {}
+        said = self._heard if record.round == self._round else {}
+        heard = {member.thing: said.get(member.thing) for member in record.cohort}
         figures = figures_of(record, responses, self._previous_end, heard)
-        self.view.ended.append(figures)
+        self._ended.append(figures)
         self._previous_end = record.closed_at or self._previous_end
         made = None if record.model is None else self._operations.models.get(record.model)
         held_out: Numbers = {}
@@ -221,18 +229,7 @@ class Following:
             if self._scorer is not None:
                 self._scored.write_bytes(made or self._operations.models.get(record.base))
                 held_out = self._scorer.score(self._scored)
-                self.view.ended[-1] = msgspec.structs.replace(figures, metrics=held_out)
+                self._ended[-1] = msgspec.structs.replace(figures, metrics=held_out)
         finally:
             if self._recording is not None:
                 self._recording.add(record, responses, held_out if made else {}, made)
-
-
-def _held_by(record: FederationRecord, *, is_open: bool) -> str | None:
-    name, has_more = record.federation, record.round < record.settings.rounds
-    if is_open or not has_more:
-        return None
-    if record.status == "paused":
-        return f"paused: it goes on with fedgrass resume {name}"
-    if record.waiting and record.expelled:
-        return f"too few clients are left: it goes on with fedgrass readmit, of {', '.join(record.expelled)}"
-    return None

@@ -1,5 +1,6 @@
 """An operator's ear for a federation: what the cloud and the devices say over MQTT."""
 
+import contextlib
 import queue
 import threading
 from pathlib import Path
@@ -10,6 +11,7 @@ import msgspec
 from awscrt import mqtt5
 from awsiot import mqtt5_client_builder
 
+from operations.shadows import progress_in
 from protocol import names
 from protocol.messages import InvalidMessageError, Progress, RoundNotice, decode
 from sandbox.embedded_aws import EmbeddedAws
@@ -31,18 +33,6 @@ class ProgressHeard(msgspec.Struct, frozen=True):
 
     thing: str
     progress: Progress
-
-
-class _Reported(msgspec.Struct):
-    progress: Progress | None = None
-
-
-class _State(msgspec.Struct):
-    reported: _Reported | None = None
-
-
-class _Shadow(msgspec.Struct):
-    state: _State
 
 
 class Console:
@@ -85,15 +75,11 @@ class Console:
         self._stopped.wait(_LIMIT_S)
 
     def _receive(self, topic: str, payload: bytes) -> None:
-        try:
-            if topic == self._round_topic:
+        if topic == self._round_topic:
+            with contextlib.suppress(InvalidMessageError):  # a newer version's is not for this ear
                 self.heard.put(decode(payload, RoundNotice))
-                return
-            reported = msgspec.json.decode(payload, type=_Shadow).state.reported
-        except (InvalidMessageError, msgspec.DecodeError):
-            return  # not for this eye: the desired half of a shadow, or a newer version's
-        if reported is not None and reported.progress is not None:
-            self.heard.put(ProgressHeard(topic.split("/")[2], reported.progress))
+        elif progress := progress_in(payload):  # and no desired half of a shadow
+            self.heard.put(ProgressHeard(topic.split("/")[2], progress))
 
 
 def _register(iot: Any, directory: Path) -> Path:

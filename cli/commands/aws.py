@@ -2,7 +2,10 @@
 
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 if TYPE_CHECKING:
+    from cloud.state.records import FederationRecord
     from operations.control import Operations
 
 
@@ -34,3 +37,22 @@ def operations_of(stack: str) -> "Operations":
     from operations.control import Operations
 
     return Operations(client_of, deployment.find(client_of, stack))
+
+
+def federation_in(operations: "Operations", name: str | None) -> "FederationRecord":
+    """The federation of this name; without one, the only one that there is.
+
+    Raises:
+        UnknownFederationError: there is none.
+        BadParameter: there is more than one.
+    """
+    from cloud.state.federations import UnknownFederationError
+
+    if name is not None:
+        return operations.federations.get(name)
+    found = operations.federations.all()
+    if not found:
+        raise UnknownFederationError("there is no federation yet: make one with `fedgrass init`")
+    if len(found) > 1:
+        raise typer.BadParameter(f"there are {', '.join(sorted(one.federation for one in found))}: name one of them")
+    return found[0]

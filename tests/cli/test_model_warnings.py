@@ -12,9 +12,9 @@ from cli.display import Display
 from cli.model_warnings import lines, named_value, text_of
 from cli.screen import Screen
 from operations.deployment import Deployment
+from reporting.round_figures import RoundFigures
+from reporting.view import View
 from sandbox.embedded_aws import EmbeddedAws
-from sandbox.federated_run import View
-from sandbox.round_figures import RoundFigures
 from tests.cloud.examples import update_of
 from tests.cloud.simulated import SimulatedFederation
 from tests.paths import ROOT
@@ -68,7 +68,7 @@ def test_a_demo_tells_of_them_below_the_line_of_the_round(capsys: pytest.Capture
         not_finite={"loss_before": 2},
         warnings=("tensor '[bold]' of the new model has a negative variance",),
     )
-    Display(Screen()).show(View(ended=[figures]))
+    Display(Screen()).show(View(ended=(figures,)))
     shown = capsys.readouterr().out
     assert "loss not finite accuracy 0.5000" in shown
     for line in lines(figures.not_finite, figures.warnings):

@@ -20,8 +20,8 @@ from cli.screen import Screen
 from cloud.state.records import ResponseRecord
 from cloud.state.rounds import Responses
 from protocol.messages import Progress
-from sandbox.federated_run import View
-from sandbox.round_figures import Failing, RoundFigures, failing_of
+from reporting.round_figures import Failing, RoundFigures, failing_of
+from reporting.view import View
 from tests.cloud.examples import round_record
 
 
@@ -83,10 +83,10 @@ def test_a_run_fails_with_too_many_rounds_without_a_model_or_devices_that_failed
 
 def test_each_rounds_line_is_followed_by_the_devices_that_failed(capsys: pytest.CaptureFixture[str]) -> None:
     display = Display(Screen())
-    view = View(round=1, rounds=2, ended=[figures(status="aborted", asked=2, failed=2)])
-    display.show(view)
-    view.ended.append(msgspec.structs.replace(figures(2), split={"open": 0.25, "train": 0.75}))
-    display.show(view)
+    first = figures(status="aborted", asked=2, failed=2)
+    second = msgspec.structs.replace(figures(2), split={"open": 0.25, "train": 0.75})
+    display.show(View(round=1, rounds=2, ended=(first,)))
+    display.show(View(round=2, rounds=2, ended=(first, second)))
     assert capsys.readouterr().out.splitlines() == [
         "round   1 aborted: 0 of 2 updates, loss 0.5000, 1.00 s, all clients have answered, with 0 updates",
         "  d000 failed: train() of task.py: ValueError: [x]",
@@ -110,7 +110,7 @@ def test_each_rounds_line_is_followed_by_the_devices_that_failed(capsys: pytest.
 )
 def test_a_device_that_no_answer_counts_of_is_told_with_its_last_word(last: Progress | None, told: str) -> None:
     record = round_record("d", status="aborted", vanished=("d",))
-    assert list(lines(failing_of(record, Responses(), {} if last is None else {"d": last}))) == [told]
+    assert list(lines(failing_of(record, Responses(), {"d": last}))) == [told]
 
 
 def test_who_answers_when_enough_others_have_done_so_has_not_failed() -> None:
@@ -142,5 +142,5 @@ def test_what_holds_a_federation_is_told_once_and_that_it_goes_on(capsys: pytest
 
 def test_without_held_out_data_a_round_shows_the_devices_own_metrics(capsys: pytest.CaptureFixture[str]) -> None:
     own = msgspec.structs.replace(figures(), metrics={}, client_metrics={"mae_before": 2.0, "mae_after": 0.00012})
-    Display(Screen()).show(View(ended=[own]))
+    Display(Screen()).show(View(ended=(own,)))
     assert "8 of 8 updates, mae_after 1.2000e-04, 1.00 s" in capsys.readouterr().out

@@ -89,7 +89,10 @@ def sources() -> str:
     return "\n".join(path.read_text() for path in files)
 
 
-OF_AWS = {"EXCLUSIVE_THING", "ggc_user", "gg_component", "GreengrassV2IoTThingPolicy", "NOTIFY_COMPONENTS"}
+OF_AWS = {
+    *("EXCLUSIVE_THING", "ggc_user", "gg_component", "GreengrassV2IoTThingPolicy", "NOTIFY_COMPONENTS"),
+    *("DescribeStacks", "GetThingShadow"),
+}
 PUT_TOGETHER = {"loss_before", "accuracy_before", "accuracy_after", "held_out_accuracy"}
 
 

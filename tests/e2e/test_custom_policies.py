@@ -14,8 +14,8 @@ from cloud.state.records import RoundRecord
 from cloud.state.rounds import Responses
 from protocol.messages import FINAL_PHASES
 from protocol.tensors import load as load_tensors
+from reporting.round_figures import RoundFigures
 from sandbox.federated_run import run_rounds, wait_for_clients
-from sandbox.round_figures import RoundFigures
 from sandbox.sandbox import Sandbox
 
 STEPS = {"alpha": 1.0, "beta": 3.0, "not-ready": 100.0, "left-out": 1000.0}

@@ -13,7 +13,8 @@ from cli.datasets.writing import share_out
 from cli.project import load
 from cli.project_data import EXAMPLE
 from cli.project_sandbox import build_component, init_federation
-from sandbox.federated_run import View, run_rounds, wait_for_clients
+from reporting.view import View
+from sandbox.federated_run import run_rounds, wait_for_clients
 from sandbox.nucleus.personality import CLASSIC, LITE
 from sandbox.sandbox import Sandbox
 

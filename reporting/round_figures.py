@@ -61,9 +61,9 @@ def medians(rounds: Iterable[RoundFigures]) -> RoundFigures:
 
 
 def figures_of(
-    record: RoundRecord, responses: Responses, previous_end: float, heard: Mapping[str, Progress]
+    record: RoundRecord, responses: Responses, previous_end: float | None, heard: Mapping[str, Progress | None]
 ) -> RoundFigures:
-    """Those of a round that has ended, `metrics` aside. `heard` is what each client said last."""
+    """Those of a round that has ended, `metrics` aside. `heard` is as for `failing_of`."""
     line = round_line(record, responses, previous_end)
     return RoundFigures(
         round=record.round,
@@ -82,10 +82,11 @@ def figures_of(
     )
 
 
-def failing_of(record: RoundRecord, responses: Responses, heard: Mapping[str, Progress]) -> list[Failing]:
+def failing_of(record: RoundRecord, responses: Responses, heard: Mapping[str, Progress | None]) -> list[Failing]:
     """In the order of the things' names. Who was still at it when enough others had answered has not failed; `heard` is
-    what each said last, which may have come too late for the round to know of it."""
-    found = {thing: _vanished(thing, heard.get(thing)) for thing in record.vanished}
+    what those who were listened to said last, None if nothing: it may have come too late for the round to know of
+    it."""
+    found = {thing: _vanished(thing, heard) for thing in record.vanished}
     refused = (response for response in responses.refused if not response.is_late)
     for response in (*refused, *responses.failed):
         found[response.thing] = Failing(thing=response.thing, state=response.state, reason=response.reason or "")
@@ -94,8 +95,11 @@ def failing_of(record: RoundRecord, responses: Responses, heard: Mapping[str, Pr
     return [found[thing] for thing in sorted(found)]
 
 
-def _vanished(thing: str, last: Progress | None) -> Failing:
+def _vanished(thing: str, heard: Mapping[str, Progress | None]) -> Failing:
+    last = heard.get(thing)
     if last is not None and last.phase in ("failed", "declined"):
         return Failing(thing=thing, state=last.phase, reason=last.reason or "it gave no reason")
-    last_heard = "nothing was heard of it" if last is None else f"last heard of: {last.phase}"
-    return Failing(thing=thing, state="silent", reason=f"no answer until the deadline; {last_heard}")
+    reason = "no answer until the deadline"
+    if thing in heard:
+        reason += "; nothing was heard of it" if last is None else f"; last heard of: {last.phase}"
+    return Failing(thing=thing, state="silent", reason=reason)
