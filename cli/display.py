@@ -1,13 +1,13 @@
 """What a person sees of a federation: a line for each round, and below them, on a terminal, a live picture."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from cli import model_warnings, run_failures
 from cli.outcome import Outcome
 from cli.picture import picture
-from cli.plurals import counted
+from cli.run_report import show_closing
 from cli.screen import Screen
 from cli.sparkline import BARS
 from cli.table import Table
@@ -69,22 +69,16 @@ class Display:
             self.screen.line(what)
 
     def report(self, outcome: Outcome) -> None:
-        """The closing tables."""
-        rows = [
-            *_metric_rows(outcome),
-            ("a round (median)", f"{outcome.round_s:.2f} s"),
-            ("of which not local training", f"{outcome.overhead_s:.2f} s"),
-            *((f"  {step}", f"{seconds:.3f} s") for step, seconds in outcome.split_s.items() if seconds),
-            ("memory of an idle agent (median)", f"{outcome.idle_agent_mb:.0f} MB"),
-            ("memory of everything together", f"{outcome.memory_mb:,.0f} MB"),
-            ("from the command to the first round", f"{outcome.started_s:.1f} s"),
+        """What the run came to, and where things are."""
+        more = [
+            (
+                "memory",
+                f"{outcome.memory_mb:,.0f} MB together; an idle agent has {outcome.idle_agent_mb:.0f} MB (median)",
+            ),
+            ("start", f"{outcome.started_s:.1f} s from the command to the first round"),
         ]
-        title = f"{counted(outcome.rounds, 'round')} with {counted(outcome.devices, 'device')}"
-        self.screen.table(Table(title=title, columns=("", ""), rows=rows))
         if outcome.run_folder is not None:
-            self.screen.line(f"run folder: {outcome.run_folder}")
-        if outcome.report is not None:
-            self.screen.line(f"report: {outcome.report}")
+            show_closing(self.screen, Path(outcome.run_folder), more)
         for line in run_failures.logs(outcome.history, Path(outcome.kept) if outcome.kept else None):
             self.screen.line(line)
         if outcome.chaos:
@@ -113,16 +107,6 @@ def _line(figures: RoundFigures) -> str:
         figures.reason or "",
     ]
     return f"round {figures.round:3d} {figures.status}: {', '.join(filter(None, parts))}"
-
-
-def _metric_rows(outcome: Outcome) -> Iterator[tuple[str, str]]:
-    for name, value in outcome.metrics.items():
-        yield f"{name} of the global model on held-out data", model_warnings.named_value(name, value)
-    if not outcome.metrics:
-        for name, value in outcome.client_metrics.items():
-            metric, _, when = name.rpartition("_")
-            text = f"{metric} of the devices' models" if when == "after" else f"{metric} of the global model before"
-            yield text, model_warnings.named_value(name, value)
 
 
 def _after(metrics: Mapping[str, float]) -> dict[str, float]:

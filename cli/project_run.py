@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import logging
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ from cli.run_report import write_report
 from cli.screen import LogFormatter, Screen
 from operations.control import Operations
 from reporting.folder_access import check_free
+from reporting.records import REPORT
 from reporting.round_figures import medians
 from reporting.run_writer import RunWriter
 from reporting.tracking import check_installed, tracking
@@ -140,6 +142,8 @@ def run(
             "initiator": function_figures(sandbox, sandbox.deployment.initiator),
             "averager": function_figures(sandbox, sandbox.deployment.averager),
         }
+    if options.keep is not None and report is not None:
+        shutil.copyfile(report, options.keep / REPORT)
     typical = medians(history)
     return Outcome(
         federation=name,

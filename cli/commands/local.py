@@ -46,7 +46,7 @@ def demo(
         typer.Option("--chaos", help="Run again with faults: devices and an averager killed, lines cut, ..."),
     ] = False,
     keep: Keep = None,
-    out: Annotated[Path | None, typer.Option(help="A run folder to write; default: none.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The run folder; default: a new one in runs/.")] = None,
     as_json: Json = False,
 ) -> Result:
     """Run federated rounds on digits that come with fedgrass.
@@ -57,6 +57,7 @@ def demo(
     """
     from cli import chaos as chaotic
     from cli.client_data import ClientData, clients_of, clients_of_digits
+    from cli.free_folder import free_run_folder
     from cli.project import load
     from cli.project_data import EXAMPLE
     from cli.project_run import run_command
@@ -68,10 +69,11 @@ def demo(
             return clients_of_digits(clients=devices, split=splitting, seed=seed, scratch=scratch)
         return clients_of(data, clients=devices, split=splitting, seed=seed, scratch=scratch)
 
+    loaded = load(project or EXAMPLE, rounds=rounds, **(chaotic.SETTINGS if chaos else {}))
     return run_command(
-        load(project or EXAMPLE, rounds=rounds, **(chaotic.SETTINGS if chaos else {})),
+        loaded,
         clients,
-        RunOptions(nuclei=FLEETS[nucleus], port=port, keep=keep, out=out),
+        RunOptions(nuclei=FLEETS[nucleus], port=port, keep=keep, out=out or free_run_folder(loaded.settings.name)),
         as_json=as_json,
         chaos=chaotic.ChaosOptions(seed, devices) if chaos else None,
     )

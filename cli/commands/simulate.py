@@ -55,7 +55,6 @@ def simulate(
 
     The same task, settings, policies and arithmetic as on a fleet: the same seed gives the same model.
     """
-    from cli.plurals import counted
     from cli.project import load
     from cli.screen import Screen
     from cli.settings.given_options import GivenOption, parse_set
@@ -68,6 +67,7 @@ def simulate(
     checked = load(project, given)
 
     from cli.free_folder import free_run_folder
+    from cli.run_report import show_closing
     from cli.simulating import simulate as run
     from cli.simulation_inputs import Options
     from simulation.stopping import SimulationStoppedError
@@ -92,7 +92,5 @@ def simulate(
     except SimulationStoppedError:
         told = f"interrupted: what there is, is in {place}; to go on, add --out {place} --resume to the command"
         raise KeyboardInterrupt(told) from None
-    closed = simulated.summary.totals.closed
-    screen.line(f"{counted(simulated.summary.rounds, 'round')}, {closed} with a new model: {place}")
-    screen.line(f"report: {simulated.report}")
+    show_closing(screen, place)
     return simulated

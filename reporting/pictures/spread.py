@@ -47,6 +47,11 @@ def spreads(rows: Iterable[ClientRow]) -> dict[str, dict[int, Spread]]:
     }
 
 
+def shared_first(metrics: Iterable[str]) -> list[str]:
+    """Those of the global model, which is what devices share, before those of their own."""
+    return sorted(metrics, key=lambda metric: not metric.endswith("_before"))
+
+
 def worst_first(values: dict[str, float], metric: str) -> list[tuple[str, float]]:
     """The devices from the worst to the best, of one value each."""
     sign = -1 if direction(metric) < 0 else 1

@@ -116,7 +116,9 @@ def test_a_simulation_says_each_round_and_what_is_set_and_why_clients_have_faile
     assert "4 of 5 clients   2.0 s simulated" in lines[1]
     assert lines[2].startswith("  1 client failed: train() of task.py: ValueError: the sensor is wet")
     out = tmp_path / "out"
-    assert lines[-2:] == [f"2 rounds, 2 with a new model: {out}", f"report: {out}/report.html"]
+    assert lines[-2:] == [f"run folder    {out}", f"report        {out}/report.html"]
+    assert any(line.startswith(f"model         {out}/model.safetensors, of round 2, ") for line in lines)
+    assert any(line.startswith("time          simulated ") for line in lines)
     page = parsed((out / "report.html").read_text())
     _, *wrong = page.section("failures").table("What went wrong, the most frequent first")
     told = [reason for what, reason, _, devices, _ in wrong if (what, devices) == ("the device failed", "c1")]

@@ -15,7 +15,6 @@ import pytest
 
 from tests.e2e import slopes_data
 from tests.e2e.shells import LIMIT_S
-from tests.paths import ROOT
 
 
 @pytest.fixture
@@ -26,11 +25,13 @@ def taken_port() -> Iterator[int]:
 
 
 class Machine:
-    """A user's machine: fedgrass commands have a temporary directory of their own on it, and a state directory."""
+    """A user's machine: fedgrass commands have a temporary directory of their own on it, a state directory, and are
+    given in `home`."""
 
-    def __init__(self, temporary: Path, state: Path) -> None:
+    def __init__(self, temporary: Path, state: Path, home: Path) -> None:
         self.temporary = temporary
         self.state = state
+        self.home = home
 
     @property
     def environment(self) -> dict[str, str]:
@@ -39,7 +40,7 @@ class Machine:
     def start(self, *words: str) -> "subprocess.Popen[str]":
         return subprocess.Popen(
             [sys.executable, "-m", "cli.main", *words],
-            cwd=ROOT,
+            cwd=self.home,
             env=self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -74,7 +75,8 @@ class Machine:
 def machine(tmp_path: Path) -> Iterator[Machine]:
     # Short: the path of a Unix socket in it must be under 108 bytes.
     temporary = Path(tempfile.mkdtemp(prefix="fg-"))
-    yield Machine(temporary, tmp_path / "state")
+    (home := tmp_path / "home").mkdir()
+    yield Machine(temporary, tmp_path / "state", home)
     shutil.rmtree(temporary)
 
 

@@ -22,6 +22,8 @@ def test_two_devices_learn_to_read_digits_and_the_last_line_is_json(machine: Mac
     assert 0 < outcome["overhead_s"] <= outcome["round_s"]
     assert 5 < outcome["idle_agent_mb"] < 70
     assert [figures["accepted"] for figures in outcome["history"]] == [2, 2, 2]
+    assert outcome["report"] == "runs/digits-001/report.html"
+    assert (machine.home / outcome["report"]).exists()
     assert machine.left_behind() == []
 
 

@@ -47,7 +47,10 @@ def test_own_data_and_metrics_an_operator_and_a_device_that_fails(
     assert (folder.summary.status, folder.summary.rounds, folder.summary.rounds_asked) == ("finished", last, last)
     assert folder.summary.metrics.held_out["mae"].last.value < 0.5
     assert [line.round for line in folder.rounds()] == list(range(1, last + 1))
-    assert f"report: {run}/report.html\n" in said
+    assert f"report        {run}/report.html\n" in said
+    assert "worst device  " in said
+    assert "in AWS        these rounds would cost about $" in said
+    assert (kept / "report.html").read_bytes() == (run / "report.html").read_bytes()
     page = parsed((run / "report.html").read_text())
     assert "this is no number" in page.section("failures").text
     assert page.section("learning").chart("mae").first("figcaption").text == "mae"

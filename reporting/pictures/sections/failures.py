@@ -23,12 +23,11 @@ _MEANT: dict[ClientState, str] = {
 
 def failures(run: RecordedRun) -> h.Node:
     """Reasons of clients, of rounds without a model, and of warnings; the most frequent first."""
-    groups = list(_groups(run))
-    if not groups:
+    ranked = groups_of(run)
+    if not ranked:
         return h.p[
             "Every client that was waited for sent an update that counts, and nothing was wrong with the models."
         ]
-    ranked = sorted(groups, key=lambda group: (-len(group.rounds), group.what, group.reason))
     rows = (
         (
             group.what,
@@ -47,7 +46,7 @@ def failures(run: RecordedRun) -> h.Node:
     ]
 
 
-class _Group:
+class Group:
     """All that went wrong for the same reason."""
 
     def __init__(self, what: str, reason: str) -> None:
@@ -56,14 +55,15 @@ class _Group:
         self.rounds: list[int] = []
 
 
-def _groups(run: RecordedRun) -> Iterable[_Group]:
-    groups: dict[tuple[str, str], _Group] = {}
+def groups_of(run: RecordedRun) -> list[Group]:
+    """What went wrong, the most frequent first."""
+    groups: dict[tuple[str, str], Group] = {}
     for what, reason, client, number in _all(run):
-        group = groups.setdefault((what, reason), _Group(what, reason))
+        group = groups.setdefault((what, reason), Group(what, reason))
         group.rounds.append(number)
         if client is not None:
             group.clients[client] = None
-    return groups.values()
+    return sorted(groups.values(), key=lambda group: (-len(group.rounds), group.what, group.reason))
 
 
 def _all(run: RecordedRun) -> Iterator[tuple[str, str, str | None, int]]:

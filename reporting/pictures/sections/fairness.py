@@ -10,7 +10,7 @@ from reporting.pictures.charts.curves import Curve, curves
 from reporting.pictures.device_figures import device_figures
 from reporting.pictures.recorded_run import RecordedRun
 from reporting.pictures.sections.learning import DRAWN_METRICS
-from reporting.pictures.spread import Spread, spreads, worst_first
+from reporting.pictures.spread import Spread, shared_first, spreads, worst_first
 from reporting.pictures.tables import behind, table
 
 _WORST_DEVICES = 10
@@ -22,7 +22,7 @@ def fairness(run: RecordedRun) -> h.Node:
     found = spreads(run.clients)
     if not found or not run.rounds:
         return h.p["No device has told a metric of its own."]
-    ranked = sorted(found, key=lambda metric: not metric.endswith("_before"))  # the global model is what is shared
+    ranked = shared_first(found)
     return [
         h.p(".note")[
             "Of the devices' own values in a round: the mean of the worst tenth, the median, and the mean of the ",
