@@ -106,6 +106,7 @@ bench: setup
 	@.venv/bin/python -m benchmarks.largest_cohort
 	@.venv/bin/python -m benchmarks.large_fleet
 	@.venv/bin/python -m benchmarks.inspection
+	@.venv/bin/python -m benchmarks.dashboard
 	@OPENBLAS_NUM_THREADS=1 .venv/bin/python -m benchmarks.arithmetic
 	@.venv/bin/python -m benchmarks.averaging
 	@.venv/bin/python -m benchmarks.averaging_scale

@@ -27,6 +27,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "status": "cli.commands.status",
         "timeline": "cli.commands.status",
         "watch": "cli.commands.watch",
+        "dashboard": "cli.commands.dashboard",
         "history": "cli.commands.history",
         "report": "cli.commands.report",
         "fetch": "cli.commands.fetch",

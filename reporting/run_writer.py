@@ -8,8 +8,6 @@ rounds of a simulation take milliseconds.
 
 import fcntl
 import hashlib
-import importlib.metadata
-import platform
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -43,10 +41,10 @@ from reporting.records import (
     SavedModel,
     Source,
     Summary,
-    Versions,
 )
 from reporting.run_folder import lines_of, read_summary
 from reporting.summarizing import Tally
+from reporting.versions import versions
 
 SAVE_S = 2.0
 
@@ -88,7 +86,7 @@ class RunWriter:
             rounds_asked=settings.rounds,
             created_at=now,
             written_at=now,
-            versions=_versions(),
+            versions=versions(),
         )
         with telling(path):
             check_free(path)
@@ -112,7 +110,7 @@ class RunWriter:
         summary = read_summary(path)
         if (summary.source, summary.federation, summary.life) != (source, settings.name, life):
             raise RunFolderExistsError(of_another(path, summary))
-        summary = msgspec.structs.replace(summary, status="running", reason=None, versions=_versions())
+        summary = msgspec.structs.replace(summary, status="running", reason=None, versions=versions())
         with telling(path), locked(path) as rounds:
             tally, size = Tally(), 0
             for line, end in lines_of(path / ROUNDS):
@@ -273,14 +271,3 @@ class RunWriter:
 def _described(model: bytes) -> SavedModel:
     about = decode(parse_header(model, len(model)).message, ModelHeader)
     return SavedModel(round=about.round, sha256=hashlib.sha256(model).hexdigest(), bytes=len(model))
-
-
-def _versions() -> Versions:
-    return Versions(fedgrass=_version("fedgrass"), python=platform.python_version(), torch=_version("torch"))
-
-
-def _version(distribution: str) -> str | None:
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return None

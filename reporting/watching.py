@@ -26,13 +26,22 @@ SHADOWS = 10
 RESPONSES_PER_S = 100
 """The responses to an open round are all read at once, and so seldom that they are no more than this."""
 
+Tell = Callable[[RoundRecord, Responses], None]
+"""Is called with each round that has ended."""
+
 ProgressOf = Callable[[str, Sequence[str]], dict[str, Progress | None]]
 """What things of a federation say in their shadows, None if nothing."""
 
 
 class Watcher:
-    """Looks at a federation. `shadows` is None if nobody wants to know how far devices are; `first` is the first round
-    that is read with all responses, None for the last one that has ended; `tell` is called with each."""
+    """Looks at a federation. `shadows` is None if nobody wants to know how far devices are. The last `rounds` are read
+    with all their responses, and so are those that end later; `tell` is called with each.
+
+    Attributes, once it has looked:
+        record: the federation's.
+    """
+
+    record: FederationRecord
 
     def __init__(
         self,
@@ -41,8 +50,8 @@ class Watcher:
         rounds_of: RoundsOf,
         shadows: ProgressOf | None,
         *,
-        first: int | None = None,
-        tell: Callable[[RoundRecord, Responses], None] = lambda _record, _responses: None,
+        rounds: int = 1,
+        tell: Tell = lambda _record, _responses: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._name = federation
@@ -50,7 +59,7 @@ class Watcher:
         self._rounds_of = rounds_of
         self._rounds = rounds_of(Counter())
         self._shadows = shadows
-        self._first = first
+        self._first_rounds = rounds
         self._tell = tell
         self._clock = clock
         self._life: str | None = None
@@ -61,7 +70,7 @@ class Watcher:
         Raises:
             UnknownFederationError: there is none of this name, or not any more.
         """
-        record = self._federations.get(self._name)
+        self.record = record = self._federations.get(self._name)
         if record.life != self._life:
             self._begin(record)
         self._catch_up(record)
@@ -82,7 +91,7 @@ class Watcher:
         )
 
     def _begin(self, record: FederationRecord) -> None:
-        first = max(1, record.round) if self._first is None else self._first
+        first = max(1, record.round - self._first_rounds + 1)
         before = [one for one in self._rounds.results(record.federation, record.life) if one.round < first]
         self._life = record.life
         self._earlier: tuple[RoundResult, ...] = tuple(before)

@@ -166,7 +166,12 @@ _OF_FEDGRASS = (
         "a socket's path is too long: set TMPDIR",
         ("sandbox.nucleus.ipc.SocketPathTooLongError",),
     ),
-    Kind("port_taken", USAGE, "another program listens on the port", ("sandbox.embedded_aws.PortTakenError",)),
+    Kind(
+        "port_taken",
+        USAGE,
+        "another program listens on the port",
+        ("sandbox.embedded_aws.PortTakenError", "cli.dashboard.server.PortInUseError"),
+    ),
     Kind(
         "not_ready", FAILED, "the deployment does not have what the federation needs", ("cli.preflight.NotReadyError",)
     ),

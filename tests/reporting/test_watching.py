@@ -119,7 +119,7 @@ def test_who_begins_to_watch_sees_the_last_round_and_the_metrics_of_those_before
         assert [one.thing for one in responses.accepted] == ["d0"]
         told.append(record.round)
 
-    assert len(watcher(simulated, first=1, tell=tell).look().ended) == 3
+    assert len(watcher(simulated, rounds=9, tell=tell).look().ended) == 3
     assert told == [1, 2, 3]
 
 
@@ -213,7 +213,7 @@ def test_a_round_that_can_not_be_read_is_left_out(simulated: SimulatedFederation
         simulated.answer("d0", number)
         simulated.ended(number)
     simulated.set_time(1, "version", 0.5)
-    view = watcher(simulated, first=1).look()
+    view = watcher(simulated, rounds=9).look()
     assert [one.round for one in view.ended] == [2]
 
 
