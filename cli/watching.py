@@ -10,7 +10,7 @@ from cli.errors.explained import explained
 from cli.errors.kind import ExitCode
 from reporting.round_figures import RoundFigures
 from reporting.view import View
-from reporting.watching import REFRESH_S, Watcher
+from reporting.watching import REFRESH_S, Looking
 
 _PATIENCE_S = 60.0
 """So long AWS may be out of reach."""
@@ -21,10 +21,11 @@ _PASSING = (ExitCode.UNREACHABLE, ExitCode.TIMED_OUT)
 class Patience:
     """Waits for AWS to be reached again; not for the first time, since then the configuration may be wrong."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._reached_at: float | None = None
 
-    def look(self, watcher: Watcher) -> View | str:
+    def look(self, watcher: Looking) -> View | str:
         """What there is to see, or why nothing is seen for now.
 
         Raises:
@@ -35,14 +36,14 @@ class Patience:
         except (BotoCoreError, ClientError) as error:
             failure = explained(error)
             is_passing = failure.exit_code in _PASSING and self._reached_at is not None
-            if not is_passing or time.monotonic() > (self._reached_at or 0.0) + _PATIENCE_S:
+            if not is_passing or self._clock() > (self._reached_at or 0.0) + _PATIENCE_S:
                 raise
             return failure.message
-        self._reached_at = time.monotonic()
+        self._reached_at = self._clock()
         return view
 
 
-def watch(watcher: Watcher, display: Display, tell: Callable[[RoundFigures], None]) -> View:
+def watch(watcher: Looking, display: Display, tell: Callable[[RoundFigures], None]) -> View:
     """Show the federation until it is over; returns the last that was seen. `tell` is called with each round that has
     ended.
 

@@ -8,6 +8,7 @@ number of clients.
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from cloud.state.federations import Federations
 from cloud.state.records import FederationRecord, RoundRecord, RoundResult
@@ -31,6 +32,14 @@ Tell = Callable[[RoundRecord, Responses], None]
 
 ProgressOf = Callable[[str, Sequence[str]], dict[str, Progress | None]]
 """What things of a federation say in their shadows, None if nothing."""
+
+
+class Looking(Protocol):
+    """What looks at a federation, as a Watcher does; `record` is the federation's, once it has looked."""
+
+    record: FederationRecord
+
+    def look(self) -> View: ...
 
 
 class Watcher:

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import htpy as h
 import msgspec
@@ -19,8 +19,7 @@ from reporting.pictures.live.present import headline, present
 from reporting.pictures.live.run_so_far import RunSoFar
 from reporting.pictures.recorded_run import DRAWN_ROUNDS, RecordedRun
 from reporting.pictures.sections import SECTIONS
-from reporting.view import View
-from reporting.watching import Tell
+from reporting.watching import Looking, Tell
 
 PRESENT = "present"
 RECORDED = tuple(section for section in SECTIONS if section.name != "data")
@@ -33,14 +32,6 @@ class Drawn(NamedTuple):
     headline: str
     sections: dict[str, str]
     rows: dict[str, Row]
-
-
-class Looking(Protocol):
-    """What looks at a federation, as a Watcher does."""
-
-    record: FederationRecord
-
-    def look(self) -> View: ...
 
 
 class Drawing:
