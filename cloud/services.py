@@ -32,7 +32,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Everything outside an invocation that it may touch. `calls` counts AWS calls by service and operation;
     `left_out` counts records that could not be read, by kind (`cloud/state/lenient_reader.py`); `waited_s` are the
     seconds that averaging stood still for S3, by what for: "read" or "write"; `part_bytes` is the size of a part of a
-    multipart upload, of which S3 takes none that is smaller."""
+    multipart upload, of which S3 takes none that is smaller. The metrics are in the `namespace` of the stack."""
 
     federations: Federations
     clients: Clients
@@ -46,6 +46,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     package: Path
     left_out: Counter[str] = msgspec.field(default_factory=Counter)
     part_bytes: int = MIN_PART_BYTES
+    namespace: str = "fedgrass"
 
     def policy(self, settings: Federation, name: str) -> Any:
         """The custom function of this name, None where the settings don't ask for it.
@@ -110,4 +111,5 @@ def from_environment(part_bytes: int = MIN_PART_BYTES, cache_bytes: int = CACHE_
         package=Path(__file__).parent.parent,
         left_out=left_out,
         part_bytes=part_bytes,
+        namespace=environment["NAMESPACE"],
     )

@@ -53,6 +53,7 @@ SETTABLE = (
     "LogRetentionDays",
     "RefusalsAllowed",
     "BucketBytesAllowed",
+    "WithDashboard",
     "InitiatorConcurrency",
     "AveragerConcurrency",
     "InitiatorMemory",

@@ -23,6 +23,7 @@ import socket
 import ssl
 import sys
 import threading
+import uuid
 from asyncio.base_events import BaseEventLoop
 from types import FrameType
 from typing import Any
@@ -64,6 +65,7 @@ def main() -> None:
     _take_loopback_for_tls()
     _pass_greengrass_on(greengrass)
     _roll_out_by(rollout_minute_s)
+    _take_saved_queries()
 
     config = Config()
     config.bind = [f"fd://{http.detach()}"]
@@ -282,6 +284,24 @@ def _roll_out_by(minute_s: float) -> None:
 
     iot._JOB_ROLLOUT_INTERVAL_MS = int(1000 * minute_s)
     iot._jobs_rollout_release = release_and_tell
+
+
+def _take_saved_queries() -> None:
+    """Make ministack's CloudFormation take the saved queries of CloudWatch Logs, which it does not have. Nobody can ask
+    for them."""
+    from ministack.services.cloudformation import provisioners
+
+    def create(_logical_id: str, properties: Any, _stack: str) -> tuple[str, dict[str, Any]]:
+        if not properties.get("Name") or not properties.get("QueryString"):
+            raise ValueError("AWS::Logs::QueryDefinition needs a Name and a QueryString")
+        query = str(uuid.uuid4())
+        return query, {"QueryDefinitionId": query}
+
+    provisioners._RESOURCE_HANDLERS["AWS::Logs::QueryDefinition"] = {
+        "create": create,
+        "update": lambda query, *_: (query, {"QueryDefinitionId": query}),
+        "delete": lambda *_: None,
+    }
 
 
 def _shut_down_with_parent() -> None:

@@ -41,7 +41,7 @@ def logs(
 ) -> Result:
     """Show what the functions have logged of a federation.
 
-    The last 1,000 lines of the initiator and the averager, by their times, as far as they name the federation.
+    The last 1,000 lines of the initiator and the averager, by their times, as far as they are about the federation.
     """
     from operations.function_logs import lines_of
     from protocol import names
@@ -63,8 +63,10 @@ def logs(
     screen = Screen(quiet=as_json)
     for line in lines:
         at = datetime.datetime.fromtimestamp(line.at, datetime.UTC)
-        first, *others = line.text.split("\n")
-        screen.line(f"{at:%F %T} {line.function} {line.level} {first}")
+        about = {"round": line.round, "thing": line.thing}
+        places = "".join(f"{name}={value} " for name, value in about.items() if value is not None)
+        first, *others = f"{line.text}\n{line.trace or ''}".rstrip().split("\n")
+        screen.line(f"{at:%F %T} {line.function} {line.level} {places}{first}")
         for other in others:
             screen.line(f"  {other}")
     if not read:

@@ -74,6 +74,7 @@ RECONCILE_S = 300
 
 INITIATOR_MB = 1024
 METRICS = sum(len(metrics.OF_EVERY_INVOCATION) + len(own) for own in metrics.OF_FUNCTION.values())
+FEDERATION_METRICS = len(metrics.OF_FEDERATION)
 ALARMS = 7
 """What cloud/template.yaml has of them; each looks at one metric."""
 
@@ -251,7 +252,9 @@ def _month(fleet: int, prices: Prices) -> dict[str, float]:
         + prices.lambda_gb_s.of(wakes * CALL_S * 3 * INITIATOR_MB / 1024)
         + prices.dynamodb_read.of(4 * wakes)
         + prices.log_gb.of(wakes * _LOG_BYTES / GB),
-        f"{METRICS} metrics and {ALARMS} alarms": prices.metric.of(METRICS) + prices.alarm.of(ALARMS),
+        f"{METRICS} metrics of the functions and {ALARMS} alarms": prices.metric.of(METRICS) + prices.alarm.of(ALARMS),
+        f"{FEDERATION_METRICS} metrics of a federation": prices.metric.of(FEDERATION_METRICS),
+        "the dashboard, which is free if the account has no more than three": prices.dashboard.of(1),
     } | _counting(fleet, prices)
 
 

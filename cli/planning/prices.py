@@ -47,6 +47,7 @@ class Prices(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     greengrass_core: Price
     metric: Price
     alarm: Price
+    dashboard: Price
     log_gb: Price
 
 

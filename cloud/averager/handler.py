@@ -46,10 +46,12 @@ _GONE = (LostFederationError, UnknownFederationError, UnknownRoundError)
 
 def handle(event: dict[str, Any], context: Any, outside: Services | None = None) -> dict[str, Any]:
     """Called by Lambda with a batch of messages. Returns those to deliver again. `outside` takes the place of what the
-    environment names."""
-    log_lines.write()
-    outside = outside or services.from_environment()
-    with metrics.measured("averager", outside.calls, outside.waited_s, outside.left_out) as properties:
+    environment names, logs included."""
+    if outside is None:
+        log_lines.write(context.aws_request_id)
+        outside = services.from_environment()
+    counted = outside.calls, outside.waited_s, outside.left_out
+    with metrics.measured(outside.namespace, "averager", *counted) as properties:
         failed = _Invocation(outside, context, properties, event["Records"]).run()
         properties |= {"messages": len(event["Records"]), "failed_messages": len(failed)}
         return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in sorted(failed)]}
@@ -89,7 +91,7 @@ class _Invocation:
         groups = self._without_strays() if len(self._responses) > 1 else self._responses
         for assigned_in, responses in groups.items():
             self._tell_of(assigned_in.federation, assigned_in.round, responses=len(responses))
-            with self._trying(_ids(responses), f"federation={assigned_in.federation} round={assigned_in.round}"):
+            with self._trying(_ids(responses), "receiving", assigned_in.federation, assigned_in.round):
                 self._failed |= self._receiver.receive(assigned_in, responses)
         self._failed |= self._storage.delete_discarded()
         self._properties |= {
@@ -139,20 +141,27 @@ class _Invocation:
             for assigned_in in self._responses.keys() - known:
                 strays[assigned_in.federation, assigned_in.life] += self._responses[assigned_in]
         for (federation, life), responses in strays.items():
-            with self._trying(_ids(responses), f"federation={federation} strays"):
+            with self._trying(_ids(responses), "recording strays", federation):
                 self._receiver.strays.record(federation, life, responses)
         return {assigned_in: group for assigned_in, group in self._responses.items() if assigned_in in known}
 
     @contextmanager
-    def _trying(self, message_ids: Collection[str], what: str) -> Iterator[None]:
+    def _trying(
+        self, message_ids: Collection[str], what: str, federation: str | None = None, round_number: int | None = None
+    ) -> Iterator[None]:
         """Have messages come again if something fails."""
         try:
             yield
         except _GONE as error:
-            _log.warning("left alone: %s", error)
+            _log.warning("left alone: %s", error, extra=log_lines.about(federation, round_number))
         except Exception:
             # Whatever it is, only these messages come again, and at last go to the dead-letter queue.
-            _log.exception("%s failed: messages %s", what, ", ".join(sorted(message_ids)))
+            _log.exception(
+                "%s failed: messages %s",
+                what,
+                ", ".join(sorted(message_ids)),
+                extra=log_lines.about(federation, round_number),
+            )
             self._failed.update(message_ids)
 
     def _tell_of(self, federation: str, round_number: int, **figures: int) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from cloud.initiator.selection.drawing import Drawn, draw
 from cloud.initiator.selection.policy import WHOLE_FLEET
+from cloud.log_lines import about
 from cloud.services import Services
 from cloud.state.clients import COUNTED_S, KEYS_AT_ONCE
 from cloud.state.places import Window, within
@@ -36,7 +37,7 @@ def candidates(
         fleet = count(services, federation, now)
     drawn = _drawn(services, federation, fleet, takes_part, busy)
     if not drawn.fits and fleet.counted_at < now:
-        _log.warning("federation=%s has not %d clients any more: counting", federation.federation, fleet.clients)
+        _log.warning("has not %d clients any more: counting", fleet.clients, extra=about(federation.federation))
         drawn = _drawn(services, federation, count(services, federation, now), takes_part, busy)
     return drawn
 
@@ -49,10 +50,10 @@ def count(services: Services, federation: FederationRecord, now: float) -> Fleet
     fleet = FleetCount(clients=census.clients, counted_at=now, placed=not census.to_keep)
     services.federations.set_fleet(federation, fleet if census.clients > WHOLE_FLEET else None)
     _log.info(
-        "federation=%s has %d clients, of which %d have no place yet, or would expire",
-        federation.federation,
+        "has %d clients, of which %d have no place yet, or would expire",
         census.clients,
         len(census.to_keep),
+        extra=about(federation.federation),
     )
     return fleet
 

@@ -35,12 +35,14 @@ class _Tagged(msgspec.Struct):
     kind: str
 
 
-def handle(event: dict[str, Any], _context: object, outside: Services | None = None) -> dict[str, Any]:
+def handle(event: dict[str, Any], context: Any, outside: Services | None = None) -> dict[str, Any]:
     """Called by Lambda. Returns the messages to deliver again, if the event was a batch of them. `outside` takes the
-    place of what the environment names."""
-    log_lines.write()
-    outside = outside or services.from_environment()
-    with metrics.measured("initiator", outside.calls, outside.waited_s, outside.left_out) as properties:
+    place of what the environment names, logs included."""
+    if outside is None:
+        log_lines.write(context.aws_request_id)
+        outside = services.from_environment()
+    counted = outside.calls, outside.waited_s, outside.left_out
+    with metrics.measured(outside.namespace, "initiator", *counted) as properties:
         if "Records" not in event:
             properties["kind"] = "wake"
             properties["stalled_federations"] = _wake(outside)

@@ -10,6 +10,7 @@ import msgspec
 from cloud.initiator.fleet import candidates
 from cloud.initiator.round_plan import assignment_in, handed_on, planned
 from cloud.initiator.selection.cohort import NotEnoughClientsError, select
+from cloud.log_lines import about
 from cloud.services import Services
 from cloud.state.carry_over import busy_after, carried_after, carrying_what_fits
 from cloud.state.federations import UnknownFederationError
@@ -32,15 +33,14 @@ def open_round(services: Services, request: OpenRound) -> None:
     try:
         federation = services.federations.get(request.federation)
     except UnknownFederationError:
-        _log.warning("federation=%s round=%d not opened: the federation is gone", request.federation, request.round)
+        _log.warning("not opened: the federation is gone", extra=about(request.federation, request.round))
         return
     if federation.life != request.life:
         _log.warning(
-            "federation=%s round=%d not opened: it was asked for in another life, %r, and this is %r",
-            request.federation,
-            request.round,
+            "not opened: it was asked for in another life, %r, and this is %r",
             request.life,
             federation.life,
+            extra=about(request.federation, request.round),
         )
         return
     if federation.status == "paused" and federation.round == request.round - 1:
@@ -48,11 +48,10 @@ def open_round(services: Services, request: OpenRound) -> None:
         return
     if federation.status != "running" or federation.round != request.round - 1:
         _log.info(
-            "federation=%s round=%d not opened: the federation is %s and at round %d",
-            federation.federation,
-            request.round,
+            "not opened: the federation is %s and at round %d",
             federation.status,
             federation.round,
+            extra=about(federation.federation, request.round),
         )
         return
     if request.round > federation.settings.rounds:  # fewer than when the round before opened
@@ -82,18 +81,17 @@ def open_round(services: Services, request: OpenRound) -> None:
         choose = services.policy(settings, "choose_clients")
         cohort = select(found.clients, settings.selection, request.round, choose, busy, found.known)
     except NotEnoughClientsError as error:
-        _log.warning("federation=%s %s; the next hello tries again", federation.federation, error)
+        _log.warning("%s; the next hello tries again", error, extra=about(federation.federation, request.round))
         services.federations.set_waiting(federation.federation, True)
         return
     record = planned(federation, found.known, cohort, carried, _lacking(services, federation), now)
     record = carrying_what_fits(record)
     if len(record.carried) < len(carried):
         _log.warning(
-            "federation=%s round=%d carries %d of %d updates over: there is no room for more",
-            record.federation,
-            record.round,
+            "carries %d of %d updates over: there is no room for more",
             len(record.carried),
             len(carried),
+            extra=about(record.federation, record.round),
         )
     try:
         services.rounds.claim(record)
@@ -130,10 +128,10 @@ def _repair(services: Services, federation: FederationRecord, round_number: int)
     try:
         record = services.rounds.of(federation.federation, federation.life, round_number)
     except UnknownRoundError:
-        _log.info("federation=%s round=%d not opened: it is not next", federation.federation, round_number)
+        _log.info("not opened: it is not next", extra=about(federation.federation, round_number))
         return False
     if record.status == "open" and record.notified_at is None:
-        _log.warning("federation=%s round=%d was not fully opened: repairing", record.federation, record.round)
+        _log.warning("was not fully opened: repairing", extra=about(record.federation, record.round))
         _announce(services, federation, record)
     return True
 
@@ -185,11 +183,10 @@ def _announce(services: Services, federation: FederationRecord, record: RoundRec
         other.result()
     services.rounds.set_notified(record, notified, time.time())
     _log.info(
-        "federation=%s round=%d open: cohort=%d notified=%d target=%d quorum=%d",
-        record.federation,
-        record.round,
+        "open: cohort=%d notified=%d target=%d quorum=%d",
         len(record.cohort),
         len(notified),
         record.target,
         record.quorum,
+        extra=about(record.federation, record.round),
     )

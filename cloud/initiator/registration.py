@@ -5,6 +5,7 @@ import time
 
 import msgspec
 
+from cloud.log_lines import about
 from cloud.services import Services
 from cloud.state.federations import UnknownFederationError
 from cloud.state.ttl_cache import Recent
@@ -54,15 +55,15 @@ class Greeter:
         try:
             record = services.federations.get(federation)
         except UnknownFederationError:
-            _log.info("federation=%s thing=%s said hello before there is such a federation", federation, thing)
+            _log.info("said hello before there is such a federation", extra=about(federation, thing=thing))
             services.clients.greet(federation, thing, hello, now, expires_at=now + KEPT_S)
             return
         if thing in record.expelled:
-            _log.warning("federation=%s thing=%s hello refused: it was expelled", federation, thing)
+            _log.warning("hello refused: it was expelled", extra=about(federation, thing=thing))
             return
         group = record.settings.thing_group
         if group is not None and group not in services.groups.of(thing):
-            _log.warning("federation=%s thing=%s hello refused: it is not in thing group %s", federation, thing, group)
+            _log.warning("hello refused: it is not in thing group %s", group, extra=about(federation, thing=thing))
             return
         services.clients.greet(federation, thing, hello, now)
         if record.waiting and record.status == "running":

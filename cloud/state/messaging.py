@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
+from cloud.log_lines import about
 from protocol import names
 from protocol.messages import (
     AbortRound,
@@ -131,7 +132,7 @@ class Notices:
                     thingName=thing, shadowName=names.shadow_name(federation), payload=payload
                 )
             except (ClientError, BotoCoreError) as error:
-                _log.exception("federation=%s thing=%s shadow not updated", federation, thing)
+                _log.exception("shadow not updated", extra=about(federation, thing=thing))
                 return error
             return thing, time.time()
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import yaml
 
-from cli.planning.forecast import ALARMS, INITIATOR_MB, METRICS, forecast
+from cli.planning.forecast import ALARMS, FEDERATION_METRICS, INITIATOR_MB, METRICS, forecast
 from cli.planning.models import model_of
 from cli.planning.prices import Price, by_region, prices_of
 from cloud import metrics
@@ -167,6 +167,9 @@ def test_the_functions_have_the_memory_that_is_reckoned_with(template: dict[str,
 
 def test_there_are_as_many_metrics_and_alarms_as_are_paid_for(template: dict[str, Any]) -> None:
     assert METRICS == 2 * len(metrics.OF_EVERY_INVOCATION) + sum(map(len, metrics.OF_FUNCTION.values())) == 15
+    assert FEDERATION_METRICS == len(metrics.OF_FEDERATION) == 12
+    dashboards = [each for each in template["Resources"].values() if each["Type"] == "AWS::CloudWatch::Dashboard"]
+    assert len(dashboards) == 1
     alarms = [each["Properties"] for each in template["Resources"].values() if each["Type"] == "AWS::CloudWatch::Alarm"]
     assert len(alarms) == ALARMS
     assert all("MetricName" in alarm for alarm in alarms)  # one of several metrics is paid for by the metric

@@ -6,21 +6,31 @@ from typing import Any
 from cloud import metrics
 from operations.deployment import Deployment
 from sandbox.embedded_aws import EmbeddedAws
+from sandbox.function_logs import function_log
 from sandbox.polling import eventually
 from tests.cloud.simulated import SimulatedFederation
 
 OF_AWS = {
     ("AWS/SQS", "ApproximateNumberOfMessagesVisible"): {"QueueName"},
+    ("AWS/SQS", "ApproximateAgeOfOldestMessage"): {"QueueName"},
     ("AWS/S3", "BucketSizeBytes"): {"BucketName", "StorageType"},
 }
 """Metrics that AWS's own services emit, and their dimensions, as AWS documents them."""
 
 
+def json_lines(simulated: SimulatedFederation, function: str) -> list[dict[str, Any]]:
+    """All that a function has logged, but what Lambda says of its invocations."""
+    return [json.loads(line) for line in function_log(simulated.aws, function) if line.startswith("{")]
+
+
+def lines_with_metrics(simulated: SimulatedFederation, function: str) -> list[dict[str, Any]]:
+    """The lines of a function that CloudWatch makes metrics of."""
+    return [line for line in json_lines(simulated, function) if "_aws" in line]
+
+
 def lines(simulated: SimulatedFederation, function: str) -> list[dict[str, Any]]:
-    """What a function has emitted, of all its invocations."""
-    pages = simulated.aws.client("logs").get_paginator("filter_log_events")
-    events = [event for page in pages.paginate(logGroupName=f"/fedgrass/{function}") for event in page["events"]]
-    return [json.loads(event["message"]) for event in events if event["message"].startswith('{"_aws"')]
+    """What a function has emitted of its invocations."""
+    return [line for line in lines_with_metrics(simulated, function) if "function" in line]
 
 
 def total(simulated: SimulatedFederation, metric: str) -> float:
@@ -63,7 +73,7 @@ def test_every_alarm_watches_a_metric_that_a_run_emits_or_one_that_aws_does(
     for alarm in watched:
         dimensions = {one["Name"]: one["Value"] for one in alarm["Dimensions"]}
         kind = (alarm["Namespace"], alarm["MetricName"])
-        if alarm["Namespace"] == metrics.NAMESPACE:
+        if alarm["Namespace"] == deployed.stack:
             assert (*kind, tuple(dimensions.items())) in there
             continue
         assert dimensions.keys() == OF_AWS[kind]

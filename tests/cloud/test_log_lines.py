@@ -1,32 +1,40 @@
-"""cloud/log_lines.py: what the functions log is written, once, with a handler of Lambda's or without."""
+"""cloud/log_lines.py: each line that the functions log is one JSON object, whatever is in it."""
 
-import re
+import json
 import subprocess
 import sys
-
-import pytest
 
 from tests.paths import ROOT
 
 SAYS = """
 import logging, sys
 from cloud import log_lines
-{handler}
-for _ in range(2):
-    log_lines.write()
-logging.getLogger("cloud").info("federation=%s", "digits")
+logging.getLogger().addHandler(logging.StreamHandler())
+for request in ("first", "second"):
+    log_lines.write(request)
+log = logging.getLogger("cloud")
+log.info("opened %d", 3, extra=log_lines.about("digits", 3))
+try:
+    raise ValueError("of a device:\\n[ERROR]")
+except ValueError:
+    log.exception("failed", extra=log_lines.about("digits", thing="pi-7", reason='a "quoted"\\x1b[2J one'))
+log.debug("no such line")
 """
 
 
-@pytest.mark.parametrize(
-    ("handler", "written"),
-    [
-        ("", r"\[INFO\]\t\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\t\tfederation=digits\n"),
-        ("logging.getLogger().addHandler(logging.StreamHandler())", r"federation=digits\n"),
-    ],
-    ids=["without a handler", "with one"],
-)
-def test_a_line_is_written_once_and_as_lambda_does_if_nobody_does(handler: str, written: str) -> None:
-    program = SAYS.format(handler=handler)
-    ran = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert re.fullmatch(written, ran.stderr)
+def test_a_line_has_what_it_is_about_as_fields_and_is_written_once_in_place_of_others() -> None:
+    ran = subprocess.run([sys.executable, "-c", SAYS], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert ran.stderr == ""
+    opened, failed = [json.loads(line) for line in ran.stdout.splitlines()]
+    assert opened.pop("time").endswith("Z")
+    assert opened == {
+        "level": "INFO",
+        "federation": "digits",
+        "round": 3,
+        "message": "opened 3",
+        "logger": "cloud",
+        "request": "second",
+    }
+    assert (failed["level"], failed["thing"], "round" in failed) == ("ERROR", "pi-7", False)
+    assert failed["reason"] == 'a "quoted"\x1b[2J one'
+    assert failed["trace"].endswith("ValueError: of a device:\n[ERROR]")

@@ -18,7 +18,7 @@ def test_an_invocation_writes_one_line_that_cloudwatch_makes_metrics_of(capsys: 
     calls = Counter({"left.From.BeforeThis": 9})
     waited_s = {"read": 9.0}
     left_out = Counter({"FederationRecord": 9})
-    with metrics.measured("averager", calls, waited_s, left_out) as properties:
+    with metrics.measured("meadow", "averager", calls, waited_s, left_out) as properties:
         waited_s["write"] = 0.25
         calls["s3.GetObject"] += 2
         calls["dynamodb.Query"] += 1
@@ -26,7 +26,7 @@ def test_an_invocation_writes_one_line_that_cloudwatch_makes_metrics_of(capsys: 
         properties["federation"] = "f"
     line = line_of(capsys)
     (definition,) = line["_aws"]["CloudWatchMetrics"]
-    assert definition["Namespace"] == metrics.NAMESPACE
+    assert definition["Namespace"] == "meadow"
     assert definition["Dimensions"] == [["function"]]
     names = [metric["Name"] for metric in definition["Metrics"]]
     assert all(isinstance(line[name], int | float) for name in names)
@@ -40,7 +40,7 @@ def test_an_invocation_writes_one_line_that_cloudwatch_makes_metrics_of(capsys: 
 
 
 def test_an_invocation_that_fails_is_counted_and_still_fails(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(LookupError), metrics.measured("initiator", Counter(), {}, Counter()):
+    with pytest.raises(LookupError), metrics.measured("meadow", "initiator", Counter(), {}, Counter()):
         raise LookupError("no such table")
     line = line_of(capsys)
     assert (line["errors"], line["error"]) == (1, "LookupError: no such table")

@@ -140,7 +140,10 @@ TEMPLATE = (ROOT / "cloud" / "template.yaml").read_text()
 def test_metrics_and_alarms_are_listed_as_they_are() -> None:
     listed = {what: spans(where) for what, where in table("docs/operating.md", "what", "where").rows}
     named = [*metrics.OF_EVERY_INVOCATION, *(name for own in metrics.OF_FUNCTION.values() for name in own)]
-    assert listed["metrics"] == [metrics.NAMESPACE, "function", *named]
+    assert listed["metrics of the functions"] == ["fedgrass", "function", *named]
+    assert listed["metrics of a federation"] == ["fedgrass", "federation", *metrics.OF_FEDERATION]
+    queries = re.findall(r"^      Name: !Sub \$\{AWS::StackName\}/(.+)$", TEMPLATE, re.MULTILINE)
+    assert [query.removeprefix("fedgrass/") for query in listed["saved queries"]] == queries
     alarms = re.findall(r"^  (\w+):\n    Type: AWS::CloudWatch::Alarm", TEMPLATE, re.MULTILINE)
     assert set(listed["alarms"]) == set(alarms)
     explained = [spans(alarm)[0] for alarm, *_ in table("docs/operating.md", "alarm", "what has happened").rows]

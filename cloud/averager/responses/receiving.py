@@ -19,6 +19,7 @@ from cloud.averager.responses.storage_accounting import Storage
 from cloud.averager.responses.strays import Strays
 from cloud.averager.responses.verdicts import Judged, acceptance, records_of_good, refused
 from cloud.averager.round.loop import RoundLoop
+from cloud.log_lines import about
 from cloud.services import Services
 from cloud.state.models import Fetched, MissingObjectError, TooLargeError
 from cloud.state.records import RoundRecord
@@ -87,7 +88,7 @@ class Receiver:
             return refused(update, "refused", str(error))
         except Exception:
             # Whatever it is, only this message comes again: what others have sent is counted without it.
-            _log.exception("federation=%s round=%d thing=%s failed", assigned.federation, assigned.round, update.thing)
+            _log.exception("inspection failed", extra=about(assigned.federation, assigned.round, update.thing))
             return Judged(update, "broken")
         seen = msgspec.structs.replace(update, version_id=update.version_id or fetched.version_id)
         return Judged(update, "good", acceptance(seen, len(fetched.data), inspected, time.time()))

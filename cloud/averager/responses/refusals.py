@@ -4,6 +4,8 @@ import logging
 from collections.abc import Sequence
 
 from cloud.averager.responses.storage_accounting import Storage
+from cloud.log_lines import about
+from cloud.metrics import embedded
 from cloud.services import Services
 from cloud.state.records import ResponseRecord
 
@@ -11,7 +13,8 @@ _log = logging.getLogger(__name__)
 
 
 class Refusals:
-    """Records what was refused, with its reasons, and counts it as junk."""
+    """Records what was refused, with its reasons, and counts it as junk. Each is told of in a line of its own, by which
+    CloudWatch counts those of a federation: many come when their round is over."""
 
     def __init__(self, services: Services, storage: Storage) -> None:
         self._services = services
@@ -21,7 +24,11 @@ class Refusals:
         """Record updates that don't count, in a round."""
         self._storage.junk_bytes += sum(response.bytes or 0 for response in refused)
         for response in refused:
+            counted = {"late_updates" if response.is_late else "refused_updates": 1}
+            metrics = embedded(self._services.namespace, ("federation", federation), counted, response.inspected_at)
             _log.warning(
-                "federation=%s round=%d thing=%s refused: %s", federation, round_number, response.thing, response.reason
+                "refused: %s",
+                response.reason,
+                extra=about(federation, round_number, response.thing, reason=response.reason, **metrics),
             )
         self._services.rounds.refuse(federation, round_number, refused, life)

@@ -11,6 +11,7 @@ from cloud.averager.responses.refusals import Refusals
 from cloud.averager.responses.schemas import Schemas
 from cloud.averager.responses.storage_accounting import Storage
 from cloud.averager.responses.verdicts import refusal
+from cloud.log_lines import about
 from cloud.services import Services
 from cloud.state.federations import UnknownFederationError
 from cloud.state.records import FederationRecord, ResponseRecord
@@ -39,7 +40,7 @@ class Strays:
             present = self._services.federations.get(federation)
         except UnknownFederationError:
             for stray in strays:
-                _log.warning("federation=%s thing=%s: there is no such federation", federation, stray.thing)
+                _log.warning("there is no such federation", extra=about(federation, thing=stray.thing))
                 self._storage.discard(stray)
             return
         newest = newest_of(strays)

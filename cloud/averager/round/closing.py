@@ -1,6 +1,5 @@
 """From a round that has a new model, or none, to the next one."""
 
-import logging
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -12,15 +11,13 @@ from cloud.averager.round.round_end import next_round_at, vanished
 from cloud.averager.work.file_names import key_of
 from cloud.averaging.new_model import FILES
 from cloud.services import Services
-from cloud.state.carry_over import given_up, without_response
+from cloud.state.carry_over import given_up
 from cloud.state.records import CohortMember, RoundRecord
 from cloud.state.rounds import Responses
 from protocol.messages import MAX_MESSAGE_BYTES, OpenRound, RoundCounts, RoundNotice, encode
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
-
-_log = logging.getLogger(__name__)
 
 
 def follow_up(services: Services, record: RoundRecord, responses: Responses) -> None:
@@ -38,17 +35,6 @@ def follow_up(services: Services, record: RoundRecord, responses: Responses) -> 
     services.notices.withdraw(record.federation, record.life, leftover, record.round)
     _ask_for_next(services, record)
     publishing.result()
-    _log.info(
-        "federation=%s round=%d %s: accepted=%d failed=%d refused=%d unanswered=%d %s",
-        record.federation,
-        record.round,
-        record.status,
-        record.accepted,
-        record.failed,
-        record.refused,
-        len(without_response(record, responses)),
-        record.reason or "",
-    )
 
 
 def ending(

@@ -13,11 +13,13 @@ import msgspec
 from cloud.averager.round.averaging_step import average
 from cloud.averager.round.closing import ending, follow_up
 from cloud.averager.round.counting import Counting
+from cloud.averager.round.end_line import tell_of_end
 from cloud.averager.round.expelling import Expelling
 from cloud.averager.round.round_end import HOPELESS, given_up_on, is_satisfied, may_be_satisfied
 from cloud.averager.work.inputs import fetch_head, gather
 from cloud.averager.work.jobs import Averager
 from cloud.averager.work.sharding import INVOCATION_S, TooMuchWorkError
+from cloud.log_lines import about
 from cloud.services import Services
 from cloud.state.lifecycle import (
     Aborted,
@@ -197,17 +199,18 @@ class RoundLoop:
         last = after.has_ended and self._is_last(before)
         recovered = turn.writing.recovered if turn.writing else ()
         after = services.rounds.write(before, after, new, recovered, histories, last=last)
-        self.aborted_rounds += after.status == "aborted"
         for response in new:
             if response.state != "accepted":
+                reason = " ".join((response.reason or "").split())
                 _log.info(
-                    "federation=%s round=%d thing=%s %s: %s",
-                    after.federation,
-                    after.round,
-                    response.thing,
+                    "%s: %s",
                     response.state,
-                    " ".join((response.reason or "").split()),
+                    reason,
+                    extra=about(after.federation, after.round, response.thing, outcome=response.state, reason=reason),
                 )
+        if responses is not None and after.has_ended:
+            self.aborted_rounds += after.status == "aborted"
+            tell_of_end(services.namespace, after, responses)
         return _Written(before, after, reading.result().including(new) if reading else responses, head)
 
     def _react(self, written: _Written) -> _Turn:
@@ -219,12 +222,11 @@ class RoundLoop:
             return self._average(written)
         elif after.extended and not before.extended:
             _log.warning(
-                "federation=%s round=%d extended to %.0f: accepted=%d quorum=%d",
-                after.federation,
-                after.round,
+                "extended to %.0f: accepted=%d quorum=%d",
                 after.deadline,
                 after.accepted,
                 after.quorum,
+                extra=about(after.federation, after.round),
             )
         elif may_be_satisfied(before, after) and self._is_satisfied(after):
             return _Turn(after, Satisfied())
@@ -244,7 +246,7 @@ class RoundLoop:
             if isinstance(error, MissingUploadError) and (current := self._gone_on(record)):
                 return _Turn(current, None)
             reason = f"{type(error).__name__}: {error}"[:_MAX_REASON]
-            _log.warning("federation=%s round=%d is left to others: %s", record.federation, record.round, reason)
+            _log.warning("is left to others: %s", reason, extra=about(record.federation, record.round))
             return _Turn(record, LetGo(self._owner, reason), failure=error)
         return _Turn(record, event, responses=inputs.responses)
 
@@ -260,7 +262,7 @@ class RoundLoop:
         current = self._services.rounds.get(record.federation, record.round)
         if current.status == "averaging" and _phase(current) == _phase(record):
             return None
-        _log.info("federation=%s round=%d went on without this invocation", record.federation, record.round)
+        _log.info("went on without this invocation", extra=about(record.federation, record.round))
         return current
 
     def _lease_s(self, record: RoundRecord, event: Event) -> float:

@@ -8,6 +8,7 @@ from cloud.averager.round.pacing import EndedRound, not_before
 from cloud.averager.round.pooled_metrics import pooled_metrics
 from cloud.averaging.new_model import NotFiniteModelError
 from cloud.custom_policies import InvalidPolicyError, call
+from cloud.log_lines import about
 from cloud.state.carry_over import given_up
 from cloud.state.completion import completion_of
 from cloud.state.lifecycle import Aborted, Averaged, needed
@@ -32,7 +33,7 @@ def is_satisfied(record: RoundRecord, responses: Responses, is_complete: Callabl
     try:
         satisfied: bool = call(is_complete, bool, round_view(record, responses.accepted, now))
     except InvalidPolicyError:
-        _log.exception("federation=%s round=%d is_complete failed", record.federation, record.round)
+        _log.exception("is_complete failed", extra=about(record.federation, record.round))
         return False
     return satisfied
 
@@ -66,7 +67,7 @@ HOPELESS = (InvalidPolicyError, NotFiniteModelError)
 
 def given_up_on(record: RoundRecord, error: Exception) -> Aborted:
     """What happens to a round whose averaging would fail again."""
-    _log.error("federation=%s round=%d averaging failed", record.federation, record.round, exc_info=error)
+    _log.error("averaging failed", exc_info=error, extra=about(record.federation, record.round))
     return Aborted(f"averaging failed: {error}"[:_MAX_REASON])
 
 
@@ -91,5 +92,5 @@ def next_round_at(
         )
         return not_before(record.settings.pacing, last)
     except InvalidPolicyError:
-        _log.exception("federation=%s round=%d pacing failed; going on at once", record.federation, record.round)
+        _log.exception("pacing failed; going on at once", extra=about(record.federation, record.round))
         return 0.0

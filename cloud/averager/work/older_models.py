@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from cloud.averager.work.sources import other_bases, with_bases
 from cloud.averaging.accepted_updates import AcceptedUpdate, S3Object
 from cloud.averaging.rebasing import Base
+from cloud.log_lines import about
 from cloud.services import Services
 from cloud.state.models import MissingObjectError
 from cloud.state.records import RoundRecord
@@ -50,11 +51,10 @@ def _find(services: Services, record: RoundRecord, *, sha256: str, round_number:
         return _open(services, services.rounds.get(record.federation, round_number).base.downloaded, sha256, present)
     except (UnknownRoundError, MissingObjectError, InvalidTensorsError, _UnusableBaseError) as error:
         _log.warning(
-            "federation=%s round=%d values of updates to round %d are left out: %s",
-            record.federation,
-            record.round,
+            "values of updates to round %d are left out: %s",
             round_number,
             error,
+            extra=about(record.federation, record.round),
         )
         return None
 
