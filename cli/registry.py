@@ -20,6 +20,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "plan": "cli.commands.plan",
         "deploy cloud": "cli.commands.deploy",
         "destroy": "cli.commands.destroy",
+        "doctor": "cli.commands.doctor",
     },
     "A federation": {
         "init": "cli.commands.init",

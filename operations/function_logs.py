@@ -2,11 +2,12 @@
 
 import heapq
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 _FUNCTIONS = ("initiator", "averager")
+_ERROR_PATTERNS = ('{ $.level = "ERROR" }', '"[ERROR]"', '"Task timed out"')
 
 
 class LogLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,15 +23,23 @@ class LogLine(msgspec.Struct, frozen=True, kw_only=True):
     trace: str | None = None
 
 
-class _Line(msgspec.Struct):
+class _AnyLine(msgspec.Struct, kw_only=True):
     """A line as cloud/log_lines.py writes it."""
 
     level: str
     message: str
+    trace: str | None = None
+
+
+class _Line(_AnyLine, kw_only=True):
+    """One that is about a federation."""
+
     federation: str
     round: int | None = None
     thing: str | None = None
-    trace: str | None = None
+
+
+_Kind = TypeVar("_Kind", bound=_AnyLine)
 
 
 def lines_of(
@@ -55,7 +64,7 @@ def lines_of(
             startTime=int(since * 1000),
         )
         for event in (event for page in pages for event in page["events"]):
-            line = _parsed(event["message"])
+            line = _parsed(event["message"], _Line)
             if line is not None and all(getattr(line, name) == value for name, value in asked.items()):
                 yield LogLine(
                     at=event["timestamp"] / 1000,
@@ -70,9 +79,34 @@ def lines_of(
     return heapq.merge(*map(of_function, _FUNCTIONS), key=lambda line: line.at)
 
 
-def _parsed(message: str) -> _Line | None:
+def errors_of(logs: Any, stack: str, function: str, since: float) -> Iterator[LogLine]:
+    """The errors that a function has logged, and those that Lambda tells of it: it can't be imported, or takes too
+    long. In the order of their times."""
+
+    def found(pattern: str) -> Iterator[LogLine]:
+        pages = logs.get_paginator("filter_log_events").paginate(
+            logGroupName=f"/fedgrass/{stack}-{function}", filterPattern=pattern, startTime=int(since * 1000)
+        )
+        for event in (event for page in pages for event in page["events"]):
+            if told := _error_in(event["message"]):
+                text, trace = told
+                yield LogLine(at=event["timestamp"] / 1000, function=function, level="ERROR", text=text, trace=trace)
+
+    unique = {line for pattern in _ERROR_PATTERNS for line in found(pattern)}
+    yield from sorted(unique, key=lambda line: line.at)
+
+
+def _error_in(message: str) -> tuple[str, str | None] | None:
+    line = _parsed(message, _AnyLine)
+    if line is not None:
+        return (line.message, line.trace) if line.level == "ERROR" else None
+    is_told = not message.startswith("{") and ("[ERROR]" in message or "Task timed out" in message)
+    return (" ".join(message.split()), None) if is_told else None
+
+
+def _parsed(message: str, kind: type[_Kind]) -> _Kind | None:
     """None if it is not such a line: Lambda writes others between them, and each invocation one with its figures."""
     try:
-        return msgspec.json.decode(message, type=_Line)
+        return msgspec.json.decode(message, type=kind)
     except msgspec.DecodeError:
         return None

@@ -245,6 +245,12 @@ _OF_FEDGRASS = (
         ("cli.run_failures.DevicesFailedError",),
     ),
     Kind("faults_not_survived", FAILED, "not all that --chaos did was survived", ("cli.chaos.NotSurvivedError",)),
+    Kind(
+        "something_wrong",
+        FAILED,
+        "`fedgrass doctor` has found something that is not as it has to be",
+        ("cli.commands.doctor.SomethingWrongError",),
+    ),
     Kind("steps_remain", FAILED, "some steps could not be taken", ("cli.commands.devices.StepsRemainError",)),
     Kind("run_folder_in_use", FAILED, "another run writes there", ("reporting.folder_access.RunFolderInUseError",)),
     Kind(

@@ -77,7 +77,13 @@ class TokenExchangeRole:
                     "Effect": "Allow",
                     "Principal": {"AWS": f"arn:aws:iam::{account}:root"},
                     "Action": ["sts:AssumeRole", "sts:TagSession"],
-                }
+                },
+                # As in AWS, whose provider of credentials is not here to use it.
+                {
+                    "Effect": "Allow",
+                    "Principal": {"Service": "credentials.iot.amazonaws.com"},
+                    "Action": "sts:AssumeRole",
+                },
             ],
         }
         try:

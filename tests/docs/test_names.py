@@ -11,6 +11,7 @@ from cli.datasets.writing import CLIENTS, RECORD
 from cli.experiments.result_files import TABLE_MARKDOWN
 from cloud import metrics
 from operations.deployment import Deployment
+from operations.doctoring import examination
 from protocol import names as protocol_names
 from reporting.records import FILES as RUN_FILES
 from tests.docs.markdown import DOCUMENTS, anchors, blocks, links, prose, spans, table
@@ -164,3 +165,9 @@ def test_what_deploy_prints_is_what_the_next_step_attaches() -> None:
     named = {name for block in blocks("") for name in re.findall(r"<(device_\w+)>", block.text)}
     assert named == {"device_policy_arn", "device_iot_policy_name"}
     assert named <= set(Deployment.__struct_fields__)
+
+
+def test_the_checks_of_the_doctor_are_listed_in_their_order() -> None:
+    listed = [spans(checks) for _, checks in table("docs/operating.md", "of", "checks").rows]
+    made = (examination.OF_ACCOUNT, examination.OF_STACK, examination.OF_GROUP, examination.OF_DEVICE)
+    assert listed == [[check.__name__ for check in checks] for checks in made]
