@@ -74,7 +74,7 @@ def _measure(index: SlowIndex, directory: Path, try_s: float) -> int:
     )
     work = directory / "work"
     work.mkdir()
-    arguments = ["/bin/sh", str(INSTALL), str(requirements), str(work), index.url]
+    arguments = ["/bin/sh", str(INSTALL), str(directory), str(work), "cpu", index.url, index.url, "", "", ""]
     for number in range(1, MAX_TRIES + 1):
         before = index.sent
         done = run_try(arguments, try_s)

@@ -18,6 +18,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     },
     "Your AWS account": {
         "plan": "cli.commands.plan",
+        "wheelhouse": "cli.commands.wheelhouse",
         "deploy cloud": "cli.commands.deploy",
         "destroy": "cli.commands.destroy",
         "doctor": "cli.commands.doctor",

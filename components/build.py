@@ -20,7 +20,8 @@ from typing import Any, Dict, NamedTuple, Union  # noqa: UP035 - see _Content
 if not __package__:  # run as a script, which finds what lies beside it only
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from components import task_folder, task_requirements
+from components import packed_wheelhouse, task_folder, task_requirements
+from components.packed_wheelhouse import WheelhouseFolderError
 from components.task_check import is_faulty
 from components.task_folder import ARTIFACT_NAME, BuildError, TaskFolderError
 from components.text import printable
@@ -28,6 +29,7 @@ from components.text import printable
 MAX_RECIPE_BYTES = 16_000
 """What AWS IoT Greengrass takes, and what `gdk component publish` checks."""
 
+_ARCHITECTURE = re.compile(r" *architecture: (\w+) *")
 _ARTIFACT = re.compile(r"( *- Uri: s3://BUCKET_NAME/COMPONENT_NAME/COMPONENT_VERSION/)([a-zA-Z0-9_.-]+) *")
 _SEMVER = re.compile(  # https://semver.org, and the schema of gdk-config.json
     r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)"
@@ -52,12 +54,14 @@ class RecipeError(BuildError):
 
 
 class Config(NamedTuple):
-    """What the build needs of gdk-config.json. `task` is None where the build command names none."""
+    """What the build needs of gdk-config.json. `task` is None where the build command names none, and `wheelhouses` is
+    empty."""
 
     name: str
     version: str
     author: str
     task: Path | None
+    wheelhouses: tuple[Path, ...] = ()
 
 
 class BuiltComponent(NamedTuple):
@@ -71,18 +75,19 @@ class BuiltComponent(NamedTuple):
     report: tuple[str, ...] = ()
 
 
-def build(root: Path, output: Path, task: Path | None = None) -> BuiltComponent:
+def build(root: Path, output: Path, task: Path | None = None, wheelhouses: tuple[Path, ...] = ()) -> BuiltComponent:
     """Builds the component of `root`/gdk-config.json into `output`, where GDK looks for it; what an earlier build of
     this component left there is removed.
 
     The recipe says which artifacts there are: client.zip and task.zip are packed, any other is a file of `root`.
     components/task_folder.py says what of the task goes into task.zip. The files in the task's data/ directory become
     artifacts beside it, and are added to the recipe. The requirements.txt of com.fedgrass.Runtime is joined by what
-    the task needs besides (components/task_requirements.py). `task` is the task's directory; None takes the one that
-    gdk-config.json names.
+    the task needs besides (components/task_requirements.py), and each of the `wheelhouses` becomes an artifact of it
+    (components/packed_wheelhouse.py). `task` is the task's directory; None takes the one that gdk-config.json names. No
+    wheelhouses are those that it names.
 
     Raises:
-        ConfigError, RecipeError, TaskFolderError, TaskRequirementsError: see there.
+        ConfigError, RecipeError, TaskFolderError, TaskRequirementsError, WheelhouseFolderError: see there.
     """
     config = read_config(root)
     source = root / "recipe.yaml"
@@ -90,6 +95,7 @@ def build(root: Path, output: Path, task: Path | None = None) -> BuiltComponent:
         raise RecipeError(f"{source} is missing: it is the component's recipe, or a link to it")
     if task is None and config.task is not None:
         task = root / config.task
+    folders = list(wheelhouses or (root / folder for folder in config.wheelhouses))
 
     files: dict[str, _Content] = {}
     report: list[str] = []
@@ -101,11 +107,15 @@ def build(root: Path, output: Path, task: Path | None = None) -> BuiltComponent:
             files.update({name: found.packed, **found.data})
             report += found.report()
             report += _needed(task)
-        elif name == task_requirements.FILE_NAME and task is not None:
-            files[name] = task_requirements.with_those_of(task).encode()
-            report += _needed(task)
+        elif name in task_requirements.LISTS:
+            files[name] = task_requirements.with_those_of(task, name).encode()
+            report = _needed(task) if task else []
         else:
             files[name] = _artifact(name, root)
+    if task_requirements.FILE_NAME in files:
+        files.update(packed_wheelhouse.artifacts(folders, task))
+    elif folders:
+        raise WheelhouseFolderError(f"{config.name} takes no wheelhouse: it is for com.fedgrass.Runtime")
     recipe = _recipe(source, config, files)
 
     artifacts = output / "artifacts" / config.name / config.version
@@ -137,7 +147,7 @@ def read_config(root: Path) -> Config:
         components: dict[str, dict[str, Any]] = json.loads(path.read_bytes())["component"]
         ((name, component),) = components.items()
         author, version, command = component["author"], component["version"], component["build"]["custom_build_command"]
-        task = _task_of(command)
+        task, wheelhouses = _named_in(command)
     except FileNotFoundError:
         raise ConfigError(f"{path} is missing: build in the directory of a component's gdk-config.json") from None
     except json.JSONDecodeError as error:
@@ -150,15 +160,16 @@ def read_config(root: Path) -> Config:
         raise ConfigError(f"{path}: component name {name!r} may only have a-z, A-Z, 0-9, '.', '_' and '-'")
     if version != "NEXT_PATCH" and not (isinstance(version, str) and _SEMVER.fullmatch(version)):
         raise ConfigError(f"{path}: version {version!r} is no semantic version like 1.2.3, and not NEXT_PATCH")
-    return Config(name, version, str(author), task)
+    return Config(name, version, str(author), task, wheelhouses)
 
 
-def _task_of(command: list[str] | str) -> Path | None:
-    """The --task of GDK's build command, so that a build without GDK makes what GDK makes."""
+def _named_in(command: list[str] | str) -> tuple[Path | None, tuple[Path, ...]]:
+    """The --task and each --wheelhouse of GDK's build command, so that a build without GDK makes what GDK makes."""
     parser = argparse.ArgumentParser(exit_on_error=False)
     parser.add_argument("--task", type=Path)
-    task: Path | None = parser.parse_known_args(shlex.split(command) if isinstance(command, str) else command)[0].task
-    return task
+    parser.add_argument("--wheelhouse", type=Path, action="append", default=[])
+    named, _ = parser.parse_known_args(shlex.split(command) if isinstance(command, str) else command)
+    return named.task, tuple(named.wheelhouse)
 
 
 def _artifact_names(recipe: Path) -> list[str]:
@@ -211,12 +222,14 @@ def _recipe(source: Path, config: Config, files: dict[str, _Content]) -> bytes:
     text = source.read_text(encoding="utf-8")
     listed = set(_artifact_names(source))
     added = [name for name in files if name not in listed]
-    lines = []
+    lines, architecture = [], ""
     for line in text.splitlines():
         lines.append(line)
+        if match := _ARCHITECTURE.fullmatch(line):
+            architecture = match[1]
         match = _ARTIFACT.fullmatch(line)
-        if match and match[2] == "task.zip":
-            lines += [match[1] + name for name in added]
+        if match and match[2] in ("task.zip", task_requirements.FILE_NAME):
+            lines += [match[1] + name for name in added if packed_wheelhouse.is_for(name, architecture)]
     text = "\n".join(lines) + "\n"
     for placeholder, value in zip(("NAME", "VERSION", "AUTHOR"), config[:3]):  # noqa: B905 - strict= needs 3.10
         text = text.replace(f'"{{COMPONENT_{placeholder}}}"', json.dumps(value))
@@ -254,6 +267,15 @@ def _parser() -> argparse.ArgumentParser:
         "(default: the --task in gdk-config.json's custom_build_command; to change it for good, change it there)",
     )
     parser.add_argument(
+        "--wheelhouse",
+        type=Path,
+        metavar="DIR",
+        action="append",
+        default=[],
+        help="what `fedgrass wheelhouse` made for com.fedgrass.Runtime, whose devices then need no package index; once "
+        "for each processor (default: those in gdk-config.json's custom_build_command)",
+    )
+    parser.add_argument(
         "--output",
         type=Path,
         metavar="DIR",
@@ -276,7 +298,7 @@ def main() -> int:
         if task is not None and not arguments.no_check and is_faulty(task):
             sys.stderr.write("build.py: nothing was built, as the task has errors; --no-check builds it nevertheless\n")
             return 1
-        built = build(Path(), arguments.output, arguments.task)
+        built = build(Path(), arguments.output, arguments.task, tuple(arguments.wheelhouse))
     except BuildError as error:
         sys.stderr.write(f"build.py: {printable(str(error))}\n")
         return 1

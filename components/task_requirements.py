@@ -14,7 +14,8 @@ from typing import Iterator, NamedTuple  # noqa: UP035 - collections.abc's can't
 from components.task_folder import BuildError
 
 FILE_NAME = "requirements.txt"
-RUNTIME = Path(__file__).with_name("runtime") / FILE_NAME
+LISTS = {name: Path(__file__).with_name("runtime") / name for name in (FILE_NAME, "requirements-cuda.txt")}
+"""What com.fedgrass.Runtime installs: without CUDA, and with it."""
 
 _HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})(?=\s|\Z)")
 _PINNED = re.compile(r"([a-zA-Z0-9](?:[a-zA-Z0-9._-]*[a-zA-Z0-9])?)\s*==\s*([0-9][a-zA-Z0-9.!+_-]*)")
@@ -52,6 +53,11 @@ class Requirement(NamedTuple):
         """The name with the version."""
         return f"{self.name}=={self.version}"
 
+    @property
+    def is_of_torch_index(self) -> bool:
+        """Whether it comes from PyTorch's own index: PyPI has no versions with a + in them."""
+        return "+" in self.version
+
     def text(self) -> str:
         """As it stands in a list."""
         marker = f" ; {self.marker}" if self.marker else ""
@@ -71,33 +77,40 @@ def read(task: Path) -> list[Requirement]:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise TaskRequirementsError(path, [(None, f"it can't be read: {error}")]) from error
-    runtime: dict[str, set[str]] = {}
-    for one in _parsed(RUNTIME.read_text(encoding="utf-8"), []):
-        runtime.setdefault(one.key, set()).add(one.version)
+    every: dict[str, set[str]] = {}
+    for runtime in LISTS.values():
+        for one in listed(runtime.read_text(encoding="utf-8")):
+            every.setdefault(one.key, set()).add(one.version)
+    always = {one.key for one in listed(LISTS[FILE_NAME].read_text(encoding="utf-8"))}
     problems: list[tuple[int | None, str]] = []
     found: dict[str, list[Requirement]] = {}
     for requirement in _parsed(text, problems):
-        versions, others = runtime.get(requirement.key), found.setdefault(requirement.key, [])
+        versions, others = every.get(requirement.key), found.setdefault(requirement.key, [])
         if versions not in (None, {requirement.version}):
             told = f"{requirement.pinned}: com.fedgrass.Runtime has {' or '.join(sorted(versions or ()))}: leave it out"
             problems.append((requirement.line, told))
         elif others and not (requirement.marker and all(other.marker for other in others)):
             problems.append((requirement.line, f"{requirement.name} is here twice, first on line {others[0].line}"))
-        elif versions is None:
+        elif requirement.key not in always:
             others.append(requirement)
     if problems:
         raise TaskRequirementsError(path, problems)
     return [requirement for same in found.values() for requirement in same]
 
 
-def with_those_of(task: Path) -> str:
-    """The list of com.fedgrass.Runtime with what a task needs besides.
+def listed(text: str) -> list[Requirement]:
+    """What is in a list of com.fedgrass.Runtime, with a task's or without."""
+    return list(_parsed(text, []))
+
+
+def with_those_of(task: Path | None, name: str = FILE_NAME) -> str:
+    """A list of com.fedgrass.Runtime with what a task needs besides, if there is one.
 
     Raises:
         TaskRequirementsError: see there; or a package has no hash.
     """
-    runtime, requirements = RUNTIME.read_text(encoding="utf-8"), read(task)
-    if not requirements:
+    runtime, requirements = LISTS[name].read_text(encoding="utf-8"), read(task) if task else []
+    if task is None or not requirements:
         return runtime
     path = task / FILE_NAME
     if unhashed := [one for one in requirements if not one.hashes]:

@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import BinaryIO
+from urllib.parse import quote, unquote, urlsplit
 
 CHUNK_BYTES = 4096
 
@@ -32,8 +33,8 @@ class PackageIndex:
 
     A file that is in `held_up` is given that many bytes of, and then `reached` is set, and no more comes until
     `released` is; one in `cuts` loses its connection after so many bytes, each time. Each is said to have at least
-    `claimed_bytes`. `asked` has each request for a
-    wheel, with its Range, `sent` how many bytes of wheels went out.
+    `claimed_bytes`. `asked` has each request for a wheel, with its Range, `sent` how many bytes of wheels went out.
+    Used as a proxy, it answers for all hosts.
     """
 
     def __init__(self) -> None:
@@ -51,7 +52,7 @@ class PackageIndex:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                kind, name = self.path.strip("/").split("/")
+                kind, name = unquote(urlsplit(self.path).path).strip("/").split("/")
                 if kind == "simple":
                     index._list(self, name)
                 elif name in index._wheels:
@@ -95,7 +96,7 @@ class PackageIndex:
 
     def _list(self, handler: BaseHTTPRequestHandler, project: str) -> None:
         files = [file for file in self._wheels if file.split("-")[0] == project]
-        links = [f'<a href="/files/{file}">{file}</a>' for file in files]
+        links = [f'<a href="/files/{quote(file)}#sha256={self.sha256(file)}">{file}</a>' for file in files]
         body = f"<!DOCTYPE html><html><body>{''.join(links)}</body></html>".encode()
         handler.send_response(200 if files else 404)
         handler.send_header("Content-Type", "text/html")

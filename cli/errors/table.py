@@ -124,6 +124,7 @@ _OF_FEDGRASS = (
         "something is in the folder already",
         (
             "cli.datasets.writing.OutputInUseError",
+            "components.runtime.wheelhouse.WheelhouseInUseError",
             "sandbox.kept_files.KeptFolderInUseError",
         ),
     ),
@@ -231,6 +232,12 @@ _OF_FEDGRASS = (
         FAILED,
         "pip could not get what the functions need",
         ("operations.packaging.PackagingError",),
+    ),
+    Kind(
+        "wheelhouse_failed",
+        FAILED,
+        "pip could not get the packages of devices",
+        ("components.runtime.wheelhouse.WheelhouseError",),
     ),
     Kind("build_failed", FAILED, "a component can't be built", ("components.task_folder.BuildError",)),
     Kind("component_broken", FAILED, "a device has given up on the component", ("sandbox.fleet.ComponentBrokenError",)),

@@ -1,10 +1,10 @@
-"""Writes the SHA-256 of every wheel that a device may be given into requirements.txt, and of those that the functions
-may be given into cloud/requirements.txt, in place of those there; or those of the wheels of other lists, such as the
-requirements.txt of a task:
+"""Writes the SHA-256 of every wheel that a device may be given into requirements.txt and requirements-cuda.txt, and of
+those that the functions may be given into cloud/requirements.txt, in place of those there; or those of the wheels of
+other lists, such as the requirements.txt of a task:
 
-    python -m components.runtime.hash_requirements [--index-url URL] [LIST ...]
+    python -m components.runtime.hash_requirements [--index-url URL] [--torch-index-url URL] [LIST ...]
 
-Run it after one of them was changed, from a network and an index that you trust: what is installed has one of these
+Run it after one of them was changed, from a network and indexes that you trust: what is installed has one of these
 hashes.
 """
 
@@ -14,16 +14,22 @@ import json
 import re
 import sys
 import urllib.request
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
+from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from packaging.markers import Marker
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
-LISTS = (Path(__file__).with_name("requirements.txt"), Path(__file__).parents[2] / "cloud" / "requirements.txt")
+LISTS = (
+    Path(__file__).with_name("requirements.txt"),
+    Path(__file__).with_name("requirements-cuda.txt"),
+    Path(__file__).parents[2] / "cloud" / "requirements.txt",
+)
 INDEX_URL = "https://pypi.org/simple"
+TORCH_INDEX_URL = "https://download.pytorch.org/whl/cpu"
 
 MACHINES = ("x86_64", "aarch64")
 PYTHONS = tuple(f"3.{minor}" for minor in range(11, 15))
@@ -47,20 +53,25 @@ def requirements_of(text: str) -> list[Requirement]:
     return [Requirement(line) for line in lines if line]
 
 
-def hashed(requirement: Requirement, files: list[dict[str, Any]]) -> str:
+def is_of_torch_index(requirement: Requirement) -> bool:
+    """Whether it comes from PyTorch's own index: PyPI has no versions with a + in them."""
+    return "+" in str(requirement.specifier)
+
+
+def hashed(requirement: Requirement, files: Mapping[str, str]) -> str:
     """A line of the list: a requirement with the hashes of its wheels, of all files that an index has of the project.
+    `files` is name -> SHA-256.
 
     Raises:
         NoWheelError: there is none for a machine that needs it.
     """
     machines = [machine for machine in MACHINES if needs(requirement.marker, machine)]
     found = {
-        machine: {file["hashes"]["sha256"] for file in files if fits(requirement, file["filename"], machine)}
-        for machine in machines
+        machine: {sha256 for name, sha256 in files.items() if fits(requirement, name, machine)} for machine in machines
     }
     for machine, wheels in found.items():
         if not wheels:
-            raise NoWheelError(f"the index has no wheel of {requirement} for {machine}")
+            raise NoWheelError(f"the index has no wheel of {requirement} with a hash for {machine}")
     hashes = sorted(set().union(*found.values()))
     marker = f" ; {requirement.marker}".replace('"', "'") if requirement.marker else ""
     return " \\\n".join(
@@ -98,21 +109,38 @@ def _runs_in(interpreter: str, abi: str) -> bool:
     return abi in ("none", "abi3") or (f"3.{match[1]}" in PYTHONS and abi == interpreter)
 
 
-def _files_of(index_url: str, project: str) -> list[dict[str, Any]]:
-    """What the index has, by the simple API's JSON (PEP 691)."""
+class _Links(HTMLParser):
+    """The files of a page of links, with their hashes (PEP 503): name -> SHA-256."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.files: dict[str, str] = {}
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        address = urlsplit(dict(attrs).get("href") or "")
+        if tag == "a" and address.fragment.startswith("sha256="):
+            self.files[Path(unquote(address.path)).name] = address.fragment.removeprefix("sha256=")
+
+
+def _files_of(index_url: str, project: str) -> dict[str, str]:
+    """What an index has, by the simple API, in JSON (PEP 691) or as a page of links: name -> SHA-256."""
+    json_api = "application/vnd.pypi.simple.v1+json"
     request = urllib.request.Request(  # noqa: S310
-        f"{index_url.rstrip('/')}/{canonicalize_name(project)}/",
-        headers={"Accept": "application/vnd.pypi.simple.v1+json"},
+        f"{index_url.rstrip('/')}/{canonicalize_name(project)}/", headers={"Accept": f"{json_api}, text/html;q=0.5"}
     )
     with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
-        files: list[dict[str, Any]] = json.load(answer)["files"]
-    return files
+        body: bytes = answer.read()
+        if answer.headers.get_content_type() == json_api:
+            return {file["filename"]: file["hashes"]["sha256"] for file in json.loads(body)["files"]}
+        return _Links(body.decode()).files
 
 
-def _lines(text: str, index_url: str) -> Iterator[str]:
+def _lines(text: str, index_url: str, torch_index_url: str) -> Iterator[str]:
     yield from (line for line in text.splitlines() if line.startswith("#"))
     for requirement in requirements_of(text):
-        yield hashed(requirement, _files_of(index_url, requirement.name))
+        index = torch_index_url if is_of_torch_index(requirement) else index_url
+        yield hashed(requirement, _files_of(index, requirement.name))
 
 
 def check_complete(path: Path, requirements: list[Requirement], known: Collection[Requirement]) -> None:
@@ -142,13 +170,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="hash_requirements", description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("lists", nargs="*", type=Path, metavar="LIST", default=LISTS)
     parser.add_argument("--index-url", metavar="URL", default=INDEX_URL)
+    parser.add_argument("--torch-index-url", metavar="URL", default=TORCH_INDEX_URL, help="of versions with a +")
     arguments = parser.parse_args()
     try:
         for path in arguments.lists:
             text = path.read_text()
             if path not in LISTS:
                 check_complete(path, requirements_of(text), requirements_of(LISTS[0].read_text()))
-            path.write_text("\n".join(_lines(text, arguments.index_url)) + "\n")
+            path.write_text("\n".join(_lines(text, arguments.index_url, arguments.torch_index_url)) + "\n")
     except (NoWheelError, IncompleteListError, InvalidRequirement, OSError) as error:
         sys.stderr.write(f"hash_requirements: {error}\n")
         return 1

@@ -1,8 +1,11 @@
-"""Installs wheels into the environment whose Python runs it:  install_wheels.py REQUIREMENTS WHEELS INDEX_URL
+"""Installs wheels into the environment whose Python runs it:
 
-Each wheel has one of the hashes that the list names for it, and comes from this one index; a list that names none is
-refused. What pip is told on this machine, by its configuration or by PIP_ variables, does not count. The environment's
-proxies do.
+    install_wheels.py REQUIREMENTS WHEELS INDEX_URL TORCH_INDEX_URL PROXY WHEELHOUSE
+
+Each wheel has one of the hashes that the list names for it; a list that names none is refused. It comes from the
+wheelhouse, a folder or a zip of wheels, if there is one, and then from nowhere else. Otherwise it comes from the index,
+or from that of PyTorch if there is a + in its version, as PyPI has no such versions. What pip is told on this machine,
+by its configuration or by PIP_ variables, does not count. The proxy does, and without one those of the environment.
 
 One wheel after the other is downloaded into the directory WHEELS, verified, installed, noted in the environment, and
 deleted. Run again after it was cut off, it goes on with the wheel that it was at, where the download was; so a card
@@ -15,11 +18,13 @@ These are pip's own modules, not an interface that it promises: the names used a
 
 import hashlib
 import os
+import platform
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +32,9 @@ from pip._internal.commands.download import DownloadCommand
 from pip._internal.exceptions import PipError
 from pip._internal.req import parse_requirements
 from pip._internal.req.constructors import install_req_from_parsed_requirement
+from pip._internal.utils.misc import redact_auth_from_url
+from pip._vendor.packaging.tags import sys_tags
+from pip._vendor.packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from pip._vendor.requests.exceptions import RequestException
 from pip._vendor.urllib3.exceptions import HTTPError
 
@@ -40,11 +48,15 @@ CHUNK_BYTES = 1 << 14
 _MEGABYTE = 1e6
 
 
+REFUSED, INTERRUPTED = 1, 75
+"""What this ends with if another try would not get further either, and if one later might."""
+
+
 class InstallError(Exception):
     """A wheel cannot be had, or not be installed; the text says which one, and why."""
 
 
-class _LineError(Exception):
+class LineError(InstallError):
     """The line, or the index, fails at the moment."""
 
 
@@ -58,6 +70,9 @@ class Installation:
         requirements: Path,
         wheels: Path,
         index_url: str,
+        torch_index_url: str = "",
+        proxy: str = "",
+        wheelhouse: Path | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """
@@ -65,22 +80,31 @@ class Installation:
             InstallError: a requirement has no hash, or leaves open which version it is.
         """
         self._wheels = wheels
+        self._wheelhouse = wheelhouse
         self._sleep = sleep
         self._noted = environment / "installed"
         # `isolated` leaves out PIP_ variables and the user's configuration; this leaves out the machine's as well.
         os.environ["PIP_CONFIG_FILE"] = os.devnull
         # The list is complete: pip must neither add to it nor compile. What fails is tried again here.
         self._command = DownloadCommand("download", "", isolated=True)
-        arguments = ["--requirement", str(requirements), "--index-url", index_url, "--retries", "0"]
+        arguments = ["--requirement", str(requirements), "--retries", "0", "--require-hashes"]
         arguments += ["--no-deps", "--only-binary", ":all:", "--no-cache-dir", "--no-input"]
-        self._options, _ = self._command.parse_args(arguments)
+        arguments += ["--proxy", proxy] if proxy else []
+        self._options = self._parsed([*arguments, "--index-url", index_url])
+        self._torch_options = self._parsed([*arguments, "--index-url", torch_index_url])
         self._session: Any = self._command._build_session(self._options)
+        # Before pip 23.1, the environment's proxies went before the one that it was told.
+        self._session.trust_env = not proxy
         parsed = parse_requirements(str(requirements), session=self._session)
         every: list[Any] = list(map(install_req_from_parsed_requirement, parsed))
         for requirement in every:
             if not requirement.hash_options or not requirement.is_pinned:
                 raise InstallError(f"{requirements} has to say which version and which hashes {requirement.req} has")
         self._requirements = [requirement for requirement in every if requirement.match_markers()]
+
+    def _parsed(self, arguments: list[str]) -> Any:
+        options, _ = self._command.parse_args(arguments)
+        return options
 
     def run(self) -> None:
         """Install what is not installed yet.
@@ -109,6 +133,8 @@ class Installation:
 
     def _get(self, requirement: Any) -> Path:
         """A wheel that is all here, and is the one that was asked for."""
+        if self._wheelhouse is not None:
+            return self._take(self._wheelhouse, requirement)
         link = self._persist(lambda: self._find(requirement), lambda: 0, f"cannot find {requirement.req}")
         hashes = requirement.hash_options
         wheel = Path(link.file_path) if link.is_file else self._wheels / Path(link.filename).name
@@ -123,13 +149,40 @@ class Installation:
             if not resumed:
                 break
             resumed = False  # its beginning was of another file, or spoilt by a power cut
+        raise InstallError(f"what {_shown(link)} gives has none of the hashes that it should have, {hashes}")
+
+    def _take(self, wheelhouse: Path, requirement: Any) -> Path:
+        """A wheel of the wheelhouse; one that has to be unpacked is put where downloads are."""
+        fitting = set(sys_tags())
+        wanted = canonicalize_name(requirement.name), requirement.specifier
+        for name in _files(wheelhouse):
+            try:
+                project, version, _, tags = parse_wheel_filename(name)
+            except InvalidWheelFilename:
+                continue
+            if project != wanted[0] or not wanted[1].contains(version, prereleases=True) or not tags & fitting:
+                continue
+            wheel = wheelhouse / name
+            if not wheelhouse.is_dir():
+                wheel = self._wheels / name
+                with zipfile.ZipFile(wheelhouse) as archive, archive.open(name) as packed, wheel.open("wb") as file:
+                    shutil.copyfileobj(packed, file)
+            if not _is_whole(wheel, requirement.hash_options):
+                raise InstallError(
+                    f"{name} in {wheelhouse} has none of the hashes that it should have, {requirement.hash_options}"
+                )
+            return wheel
+        python = f"{sys.version_info.major}.{sys.version_info.minor}"
+        machine = platform.machine()
         raise InstallError(
-            f"what {link.url_without_fragment} gives has none of the hashes that it should have, {hashes}"
+            f"{wheelhouse} has no wheel of {requirement.req} for Python {python} on {machine}: make it anew by "
+            f"`fedgrass wheelhouse --arch {machine} --python {python}`, with the --task of this component's build"
         )
 
     def _find(self, requirement: Any) -> Any:
         # pip remembers what a finder found, so each time it is a new one.
-        finder = self._command._build_package_finder(options=self._options, session=self._session)
+        options = self._torch_options if "+" in str(requirement.specifier) else self._options
+        finder = self._command._build_package_finder(options=options, session=self._session)
         best = finder.find_best_candidate(
             requirement.name, requirement.specifier, requirement.hashes(trust_internet=False)
         ).best_candidate
@@ -139,7 +192,8 @@ class Installation:
         others = {str(candidate.version) for candidate in finder.find_all_candidates(requirement.name)}
         if others:
             raise InstallError(f"{failure}, for this Python and machine; there are {', '.join(sorted(others))}")
-        raise _LineError(f"{failure}: the index has none of that name, or was not reached")
+        index_url = redact_auth_from_url(options.index_url)
+        raise LineError(f"{failure}: {index_url} has none of that name, or was not reached")
 
     def _download(self, link: Any, wheel: Path) -> None:
         begun = _size(wheel)
@@ -148,9 +202,9 @@ class Installation:
             with self._session.get(link.url_without_fragment, headers=headers, stream=True) as response:
                 if response.status_code == 416:  # it is shorter than what is here
                     wheel.unlink()
-                    raise _LineError("its length has changed")
+                    raise LineError("its length has changed")
                 if 400 <= response.status_code < 500 and response.status_code not in (408, 425, 429):
-                    raise InstallError(f"{link.url_without_fragment}: {response.status_code} {response.reason}")
+                    raise InstallError(f"{_shown(link)}: {response.status_code} {response.reason}")
                 response.raise_for_status()
                 if response.status_code != 206:
                     begun = 0
@@ -164,9 +218,9 @@ class Installation:
                     for chunk in response.iter_content(CHUNK_BYTES):
                         file.write(chunk)
         except (RequestException, HTTPError) as error:
-            raise _LineError(str(error)) from error
+            raise LineError(str(error)) from error
         if total is not None and _size(wheel) < total:
-            raise _LineError(f"the connection ended after {_size(wheel)} of {total} bytes")
+            raise LineError(f"the connection ended after {_size(wheel)} of {total} bytes")
 
     def _install(self, wheel: Path) -> None:
         # What is there of this package may be half of it, without the list of files that pip needs to remove it.
@@ -182,12 +236,12 @@ class Installation:
             before = progress()
             try:
                 return attempt()
-            except _LineError as error:
+            except LineError as error:
                 if progress() > before:
                     waits = iter(WAITS_S)
                 wait_s = next(waits, None)
                 if wait_s is None:
-                    raise InstallError(f"{failure}: {error}") from error
+                    raise LineError(f"{failure}: {error}") from error
                 sys.stderr.write(f"{failure}: {error}; trying again in {wait_s:g} s\n")
             self._sleep(wait_s)
 
@@ -199,6 +253,22 @@ class Installation:
         here = f", {begun / _MEGABYTE:.1f} are here" if begun else ""
         sys.stdout.write(f"{wheel.name}: {size} MB{here}\n")
         sys.stdout.flush()
+
+
+def _shown(link: Any) -> str:
+    """Its address, without the password that an index of one's own may have in it."""
+    return str(redact_auth_from_url(link.url_without_fragment))
+
+
+def _files(wheelhouse: Path) -> Iterator[str]:
+    try:
+        if wheelhouse.is_dir():
+            yield from (path.name for path in sorted(wheelhouse.iterdir()))
+        else:
+            with zipfile.ZipFile(wheelhouse) as archive:
+                yield from sorted(archive.namelist())
+    except (OSError, zipfile.BadZipFile) as error:
+        raise InstallError(f"the wheelhouse {wheelhouse} can't be read: {error}") from error
 
 
 def _size(path: Path) -> int:
@@ -213,11 +283,19 @@ def _is_whole(wheel: Path, hashes: dict[str, list[str]]) -> bool:
 def main(arguments: Sequence[str]) -> int:
     """The command line; returns the exit status."""
     try:
-        requirements, wheels, index_url = arguments
-        Installation(Path(sys.prefix), Path(requirements), Path(wheels), index_url).run()
+        requirements, wheels, index_url, torch_index_url, proxy, wheelhouse = arguments
+        Installation(
+            Path(sys.prefix),
+            Path(requirements),
+            Path(wheels),
+            index_url,
+            torch_index_url,
+            proxy,
+            Path(wheelhouse) if wheelhouse else None,
+        ).run()
     except (InstallError, PipError) as error:
         sys.stderr.write(f"{error}\n")
-        return 1
+        return INTERRUPTED if isinstance(error, LineError) else REFUSED
     return 0
 
 

@@ -61,6 +61,7 @@ def copy_checkout(target: Path, task: Path) -> Path:
     for name in (
         "components/__init__.py",
         "components/build.py",
+        "components/packed_wheelhouse.py",
         "components/task_check.py",
         "components/task_folder.py",
         "components/task_requirements.py",
@@ -225,13 +226,12 @@ def test_recipe_serves_both_nuclei_on_both_architectures_and_no_other(built: Bui
 
 
 def test_scripts_have_no_brace_but_recipe_variables_that_both_nuclei_know(built: BuiltComponent) -> None:
-    for script in scripts(parse(built)):
+    recipe = parse(built)
+    defaults = recipe["ComponentConfiguration"]["DefaultConfiguration"]
+    known = {"{artifacts:path}", "{work:path}", *(f"{{configuration:/{key}}}" for key in defaults)}
+    for script in scripts(recipe):
         assert "${" not in script
-        assert set(re.findall(r"\{[^}]*\}?", script)) <= {
-            "{artifacts:path}",
-            "{work:path}",
-            "{configuration:/index_url}",
-        }
+        assert set(re.findall(r"\{[^}]*\}?", script)) <= known
 
 
 def test_lifecycle_keeps_to_what_both_nuclei_have(built: BuiltComponent) -> None:
@@ -457,7 +457,14 @@ def test_a_task_with_errors_is_not_built_where_it_can_be_tried_out(task: Path, t
 
 
 def test_the_script_needs_the_standard_library_alone() -> None:
-    for name in ("components/build.py", "components/task_check.py", "components/task_folder.py", "components/text.py"):
+    for name in (
+        "components/build.py",
+        "components/packed_wheelhouse.py",
+        "components/task_check.py",
+        "components/task_folder.py",
+        "components/task_requirements.py",
+        "components/text.py",
+    ):
         source = (ROOT / name).read_text()
         imported = set(re.findall(r"^(?:import|from) (\w+)", source, re.MULTILINE))
         assert imported <= sys.stdlib_module_names | {"components", "protocol"}

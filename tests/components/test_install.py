@@ -1,15 +1,8 @@
 """com.fedgrass.Runtime's install.sh, with real pip and real virtual environments."""
 
-import functools
-import hashlib
-import io
 import os
-import re
 import shutil
-import signal
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,145 +10,7 @@ import pytest
 
 from components.runtime.install_wheels import CHUNK_BYTES, WAITS_S, Installation, InstallError
 from sandbox.package_index import PackageIndex, write_wheel
-from tests.paths import ROOT
-
-RUNTIME = ROOT / "components" / "runtime"
-LIMIT_S = 120.0
-LARGE = 400_000
-SIZES = (0, LARGE, 4_000_000)
-
-
-class Device:
-    """A work directory, and the command that the recipe runs. Its packages are in the folder `index`, unless it is
-    given the address of a package index. `made` is an environment that was made before, `hostile` what else is in its
-    own environment. Requirements without a hash are given that of a package as `write_wheel` makes it."""
-
-    def __init__(self, directory: Path, made: Path) -> None:
-        self.made = made
-        self.work = directory / "work"
-        self.index = directory / "index"
-        self.index_url = self.index.as_uri()
-        self.hostile: dict[str, str] = {}
-        self.requirements = directory / "requirements.txt"
-        self._bin = directory / "bin"
-        for folder in (self.work, self.index, self._bin):
-            folder.mkdir()
-        self.provide_python(f'exec "{sys.executable}" "$@"')
-
-    def provide_python(self, script: str) -> None:
-        """Make `python3` run this."""
-        (self._bin / "python3").write_text(f"#!/bin/sh\n{script}\n")
-        (self._bin / "python3").chmod(0o755)
-
-    def offer(self, name: str, version: str) -> None:
-        """Put a package into the folder."""
-        project = self.index / name
-        project.mkdir(exist_ok=True)
-        with (project / f"{name}-{version}-py3-none-any.whl").open("wb") as file:
-            write_wheel(file, name, version)
-        links = [f'<a href="{path.name}">{path.name}</a>' for path in project.glob("*.whl")]
-        (project / "index.html").write_text(f"<!DOCTYPE html><html><body>{''.join(links)}</body></html>")
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return {"PATH": f"{self._bin}{os.pathsep}{os.environ['PATH']}", **self.hostile}
-
-    def start(self, requirements: str, before: str = "") -> "subprocess.Popen[str]":
-        """Runs it in a process group of its own; `before` is what the shell does first."""
-        self.requirements.write_text(with_hashes(requirements))
-        command = f'{before}exec /bin/sh "$1" "$2" "$3" "$4"'
-        arguments = [RUNTIME / "install.sh", self.requirements, self.work, self.index_url]
-        return subprocess.Popen(
-            ["/bin/sh", "-c", command, "sh", *map(str, arguments)],
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-
-    def install(self, requirements: str, before: str = "") -> "subprocess.CompletedProcess[str]":
-        process = self.start(requirements, before)
-        out, error = process.communicate(timeout=LIMIT_S)
-        return subprocess.CompletedProcess(process.args, process.returncode, out, error)
-
-    def install_wheels(self, requirements: str, before: str = "") -> "subprocess.CompletedProcess[str]":
-        """Only that part of it which fills an environment."""
-        self.requirements.write_text(with_hashes(requirements))
-        command = f'{before}exec "$1/bin/python" -I "$2" "$3" "$4" "$5"'
-        arguments = [self.made, RUNTIME / "install_wheels.py", self.requirements, self.work / "wheels", self.index_url]
-        return subprocess.run(
-            ["/bin/sh", "-c", command, "sh", *map(str, arguments)],
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=LIMIT_S,
-        )
-
-    def version(self, package: str, environment: Path | None = None) -> str:
-        """What an environment has of a package: that of the moment, through the link that the client's recipe uses, if
-        none is given."""
-        python = (environment or self.work / "venv") / "bin" / "python"
-        command = [str(python), "-I", "-c", f"import {package}; print({package}.VERSION)"]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
-    def environments(self) -> set[str]:
-        return {path.name for path in self.work.glob("venv-*")}
-
-    def kept(self) -> dict[str, int]:
-        """The wheels that are kept, with their bytes."""
-        return {path.name: path.stat().st_size for path in self.work.glob("wheels/*")}
-
-
-def with_hashes(requirements: str) -> str:
-    """The list, with the hashes of what the indexes here offer: of small packages, and of large ones."""
-
-    def hashed(match: re.Match[str]) -> str:
-        hashes = [hash_of(match[1], match[2], size) for size in SIZES]
-        return f"{match[0]} {' '.join(f'--hash=sha256:{one}' for one in hashes)}"
-
-    return re.sub(r"^(\w+)==(\S+)$", hashed, requirements, flags=re.MULTILINE)
-
-
-@functools.cache
-def hash_of(name: str, version: str, size_bytes: int) -> str:
-    wheel = io.BytesIO()
-    write_wheel(wheel, name, version, size_bytes)
-    return hashlib.sha256(wheel.getvalue()).hexdigest()
-
-
-@pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    environment = tmp_path_factory.mktemp("made") / "environment"
-    subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
-    return environment
-
-
-@pytest.fixture
-def device(tmp_path: Path, made: Path) -> Device:
-    shutil.rmtree(made / "installed", ignore_errors=True)
-    return Device(tmp_path, made)
-
-
-def wait_until_kept(device: Device, file: str, size: int) -> None:
-    """What an index has sent is on its way for a moment."""
-    deadline = time.monotonic() + LIMIT_S
-    while device.kept().get(file, 0) < size - CHUNK_BYTES and time.monotonic() < deadline:
-        os.sched_yield()
-
-
-@pytest.fixture
-def index(device: Device) -> Iterator[PackageIndex]:
-    served = PackageIndex()
-    device.index_url = served.url
-    yield served
-    served.close()
-
-
-def kill(process: "subprocess.Popen[str]") -> None:
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate(timeout=LIMIT_S)
+from tests.components.installing import LARGE, LIMIT_S, Device, kill, wait_until_kept, with_hashes
 
 
 def test_the_same_requirements_are_installed_once(device: Device) -> None:
@@ -180,7 +35,7 @@ def test_an_install_that_is_cut_short_leaves_the_environment_before_and_is_made_
     assert "No matching distribution found for grass==2.0" in failed.stderr
     assert "there are 1.0" in failed.stderr
     assert device.version("grass") == "1.0"
-    assert len(device.environments()) == 2  # with the half of an environment that a power cut leaves as well
+    assert device.environments() == before
 
     device.offer("grass", "2.0")
     mended = device.install("grass==2.0\n")
@@ -452,7 +307,7 @@ def installation(
     device.index_url = f"http://127.0.0.1:{closed_port}/simple"
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)  # which it sets
     device.requirements.write_text(with_hashes("grass==1.0\n"))
-    return Installation(tmp_path, device.requirements, tmp_path / "wheels", device.index_url, waits.append)
+    return Installation(tmp_path, device.requirements, tmp_path / "wheels", device.index_url, sleep=waits.append)
 
 
 def test_an_index_that_cannot_be_reached_is_asked_again_with_longer_and_longer_waits(

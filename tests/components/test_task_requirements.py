@@ -9,9 +9,10 @@ import pytest
 from packaging.requirements import Requirement
 
 from components.runtime.hash_requirements import IncompleteListError, check_complete, requirements_of
-from components.task_requirements import RUNTIME, TaskRequirementsError, read, with_those_of
+from components.task_requirements import LISTS, TaskRequirementsError, read, with_those_of
 from tests.paths import ROOT
 
+RUNTIME = LISTS["requirements.txt"]
 HASHES = [character * 64 for character in "ab"]
 NUMPY = next(one for one in requirements_of(RUNTIME.read_text()) if one.name == "numpy")
 
@@ -51,6 +52,19 @@ grass-meadow==2!1.0.post1+cpu; platform_machine == "x86_64"
     assert [one.hashes for one in found] == [(), tuple(HASHES), (HASHES[0],), ()]
 
 
+def test_what_only_cuda_brings_is_kept_for_the_devices_without(tmp_path: Path) -> None:
+    (triton,) = (one for one in requirements_of(LISTS["requirements-cuda.txt"].read_text()) if one.name == "triton")
+    assert listed(tmp_path, f"triton{triton.specifier}\n") == [f"triton{triton.specifier}"]
+
+
+def test_each_list_of_the_runtime_is_joined_by_those_of_the_task(tmp_path: Path) -> None:
+    (tmp_path / "requirements.txt").write_text(f"grass==1.0 --hash=sha256:{HASHES[0]}\n")
+    for name, path in LISTS.items():
+        own = f"# of the task\ngrass==1.0 \\\n    --hash=sha256:{HASHES[0]}\n"
+        assert with_those_of(tmp_path, name) == path.read_text() + own
+        assert with_those_of(None, name) == path.read_text()
+
+
 @pytest.mark.parametrize(
     ("line", "told"),
     [
@@ -71,8 +85,9 @@ grass-meadow==2!1.0.post1+cpu; platform_machine == "x86_64"
         ("grass==1.0 --hash=md5:0123", "a hash is --hash=sha256: and 64 of 0-9, a-f"),
         (f"grass==1.0 --hash=sha256:{'a' * 63}", "a hash is --hash=sha256:"),
         ("numpy==1.0", f"numpy==1.0: com.fedgrass.Runtime has {str(NUMPY.specifier)[2:]}: leave it out"),
+        ("triton==1.0", "triton==1.0: com.fedgrass.Runtime has "),
         ("Typing_Extensions==1.0", "com.fedgrass.Runtime has"),
-        ("torch==2.9.1", "com.fedgrass.Runtime has 2.14.1 or 2.9.1: leave it out"),
+        ("torch==2.9.1", "com.fedgrass.Runtime has 2.12.1+cpu or 2.14.1 or 2.9.1: leave it out"),
         ("meadow==1.0\nMeadow==1.1", "Meadow is here twice, first on line 1"),
         ("meadow==1.0 ; python_version < '3.12'\nmeadow==1.1", "meadow is here twice"),
     ],

@@ -163,6 +163,14 @@ def test_the_defaults_that_are_listed_are_those_of_the_recipe_and_of_the_compone
     assert parse(RECIPE | REQUIRED) == Configuration(federation="f", bucket="b")
 
 
+def test_the_configuration_of_the_python_environment_is_listed_with_the_defaults_of_its_recipe() -> None:
+    recipe = yaml.safe_load((ROOT / "components" / "runtime" / "recipe.yaml").read_text())
+    rows = table("docs/operating.md", "of com.fedgrass.Runtime", "default").rows
+    listed = {spans(row[0])[0]: row[1].strip("`") for row in rows}
+    defaults = recipe["ComponentConfiguration"]["DefaultConfiguration"]
+    assert listed == {name: value or '""' for name, value in defaults.items()}
+
+
 @pytest.mark.parametrize("name", ["reconcile_s", "keep_warm_s"])
 def test_what_is_listed_as_the_most_that_the_configuration_takes_is_that(name: str) -> None:
     assert f"{DAY_S:,.0f}" in CONFIGURATION[name][1]

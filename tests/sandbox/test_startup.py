@@ -24,7 +24,8 @@ SYSTEMS = {
 }
 """Raspberry Pi OS 12 and 13 have these versions; from 254 on, `systemd-notify` knows --stopping."""
 
-CHECK_ALONE = '"{work:path}/venv/bin/python" -c "import awscrt, numpy" || exit 1'
+IMPORTED = ("awscrt", "msgspec", "numpy", "torch")
+CHECK_ALONE = '"{work:path}/venv/bin/python" -c "import awscrt, msgspec, numpy, torch" || exit 1'
 RUNNING = ComponentState.RUNNING
 
 
@@ -66,21 +67,21 @@ def test_the_runtime_comes_up_and_stays_up_and_does_so_again_after_a_power_cut(
 def test_the_runtime_comes_up_on_lite_although_its_installation_takes_longer_than_a_deployment_waits(
     tmp_path: Path,
 ) -> None:
-    for name in ("install.sh", "install_wheels.py"):
+    for name in ("install.sh", "install_wheels.py", "check_device.py"):
         shutil.copy(ROOT / "components" / "runtime" / name, tmp_path)
     (tmp_path / "python").mkdir()
     (tmp_path / "python" / "python3").symlink_to(sys.executable)
-    steps = read(RECIPE, LITE.recipes).steps
-    install, startup = ((steps[name].script, steps[name].timeout_s) for name in ("install", "startup"))
+    recipe = read(RECIPE, LITE.recipes)
+    install, startup = ((step.script, step.timeout_s) for step in (recipe.steps["install"], recipe.steps["startup"]))
     traits = msgspec.structs.replace(LITE.lifecycle, install_wait_s=1.0)
     index = PackageIndex()
-    small, large = index.offer("awscrt", "1.0"), index.offer("numpy", "1.0", 400_000)
-    index.held_up[large] = 200_000
+    files = [index.offer(name, "1.0", 400_000 if name == "torch" else 0) for name in IMPORTED]
+    index.held_up[files[-1]] = 200_000
     (tmp_path / "requirements.txt").write_text(
-        f"awscrt==1.0 --hash=sha256:{index.sha256(small)}\nnumpy==1.0 --hash=sha256:{index.sha256(large)}\n"
+        "".join(f"{name}==1.0 --hash=sha256:{index.sha256(file)}\n" for name, file in zip(IMPORTED, files, strict=True))
     )
     environment = {"PATH": f"{tmp_path / 'python'}{os.pathsep}{os.environ['PATH']}"}
-    configuration = {"index_url": index.url}
+    configuration = {**recipe.default_configuration, "index_url": index.url}
 
     async def scenario() -> None:
         component = Component(
@@ -107,7 +108,7 @@ def test_the_runtime_comes_up_on_lite_although_its_installation_takes_longer_tha
         asyncio.run(scenario())
     finally:
         index.close()
-    assert [file for file, _ in index.asked] == [small, large, large]
+    assert [file for file, _ in index.asked] == [*files, files[-1]]
 
 
 def test_the_runtime_is_broken_if_its_environment_is(tmp_path: Path, system: str, script: str) -> None:
