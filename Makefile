@@ -23,7 +23,7 @@ help:
 	@echo 'make trials  what takes longer to prove: functions killed at each call, days of trouble, hostile bytes and members, tasks of all shapes'
 	@echo 'make bench   print the figures that README.md and docs/ state'
 	@echo 'make bench-peers   before make bench: install Flower and NVIDIA FLARE, to compare with'
-	@echo 'make setup   only set up: leaves .venv/bin/fedgrass'
+	@echo 'make setup   only set up: leaves .venv/bin/fedgrass; FEDGRASS_TORCH_INDEX=https://download.pytorch.org/whl/cpu spares CUDA'
 	@echo 'make clean   remove what the targets above made (the cache in $(CACHE) stays)'
 
 python:
@@ -32,14 +32,19 @@ python:
 	    "($$('$(PYTHON)' --version 2>&1 || echo none))." \
 	    'Install it (Debian 12: apt install python3.11 python3.11-venv) or name it: make PYTHON=/path/to/python3.11' >&2; exit 1; }
 
+# FEDGRASS_TORCH_INDEX names an index with other builds of torch, such as that for CPUs, which need nothing of CUDA: what
+# follows finds them installed, and is satisfied.
 setup: python
-	@key=$$( { $(PINNED) $(GROUPS) datasets; cat constraints.txt; '$(PYTHON)' --version; } | sha256sum | cut -c1-16); \
+	@key=$$( { $(PINNED) $(GROUPS) datasets; cat constraints.txt; '$(PYTHON)' --version; \
+	  echo -n "$${FEDGRASS_TORCH_INDEX:-}"; } | sha256sum | cut -c1-16); \
 	dependencies='$(CACHE)/python-'$$key; \
 	if [ ! -e "$$dependencies/complete" ]; then \
 	  echo "Installing the pinned dependencies into $$dependencies (torch is large: some minutes, once)"; \
 	  rm -rf "$$dependencies"; mkdir -p "$$dependencies"; \
 	  '$(PYTHON)' -m venv "$$dependencies"; \
 	  $(PINNED) $(GROUPS) > "$$dependencies/requirements.txt"; \
+	  [ -z "$${FEDGRASS_TORCH_INDEX:-}" ] || { grep '^torch' "$$dependencies/requirements.txt" | "$$dependencies/bin/pip" install \
+	    --quiet --disable-pip-version-check --no-deps --index-url "$$FEDGRASS_TORCH_INDEX" -r /dev/stdin; }; \
 	  "$$dependencies/bin/pip" install --quiet --disable-pip-version-check \
 	    -r "$$dependencies/requirements.txt" -c constraints.txt; \
 	  "$$dependencies/bin/pip" install --quiet --disable-pip-version-check --no-deps $$($(PINNED) datasets); \
