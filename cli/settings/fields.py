@@ -44,7 +44,7 @@ def _struct(raw: Any, kind: type[msgspec.Struct], path: Path, found: list[Proble
         elif name != tag:
             found.append(Problem((*path, name), _unknown(name, path, [*fields, *([tag] if tag else [])])))
     found.extend(
-        Problem((*path, field.name), f"is missing: use {_allowed(inspect.type_info(field.type))}")
+        Problem((*path, field.name), f"is missing: use {allowed(inspect.type_info(field.type))}")
         for field in fields.values()
         if field.required and field.name not in raw and field.name not in meant_names
     )
@@ -70,7 +70,7 @@ def _value(raw: Any, kind: Any, path: Path, found: list[Problem]) -> Any:
     except (msgspec.ValidationError, InvalidSettingsError):
         infinite = infinite and isinstance(_first(information), inspect.FloatType)
     finite = " that is finite" if infinite else ""
-    found.append(Problem(path, f"{shown(raw)}: use {_allowed(information)}{finite}{_hint(raw, information)}"))
+    found.append(Problem(path, f"{shown(raw)}: use {allowed(information)}{finite}{_hint(raw, information)}"))
     return None
 
 
@@ -104,13 +104,13 @@ def _first(information: inspect.Type) -> inspect.Type:
     return information.types[0] if isinstance(information, inspect.UnionType) else information
 
 
-def _allowed(information: inspect.Type) -> str:
+def allowed(information: inspect.Type) -> str:
     """What a field takes, in words."""
     match information:
         case inspect.UnionType(types=(inspect.IntType(), inspect.StrType())):
             return "a number of clients from 1, or a share of them above 0%, up to 100%, such as 80%"
         case inspect.UnionType(types=types):
-            return _allowed(next(kind for kind in types if not isinstance(kind, inspect.NoneType)))
+            return allowed(next(kind for kind in types if not isinstance(kind, inspect.NoneType)))
         case inspect.LiteralType(values=values):
             return f"one of {', '.join(map(str, values))}"
         case inspect.BoolType():

@@ -21,7 +21,7 @@ from cli.planning.prices import by_region
 from cli.settings.fields import checked
 from cli.settings.parsing import validate
 from cloud import custom_policies
-from cloud.settings import Averaging, Federation
+from cloud.settings import Averaging, Federation, SelectionPolicyName
 from cloud.state.records import ClientRecord
 from cloud.state.views import round_view
 from components.client.agent import configuration
@@ -32,7 +32,7 @@ from fedgrass.policies import Update
 from fedgrass.task import Client, Training, use_checkpoints
 from protocol.messages import ModelHeader
 from tests.cloud.examples import report, round_record
-from tests.docs.markdown import DOCUMENTS, blocks, prose, spans
+from tests.docs.markdown import DOCUMENTS, blocks, prose, spans, table
 from tests.paths import ROOT
 
 EXAMPLE = yaml.safe_load((ROOT / "components" / "tasks" / "mnist" / "federation.yaml").read_text())
@@ -220,9 +220,29 @@ def test_the_rules_of_the_example_do_what_they_say(tmp_path: Path) -> None:
 def test_what_a_round_of_the_example_costs_is_what_is_said() -> None:
     about = ModelHeader(federation="f", round=0)
     found = forecast(model_of(46_796_608), about, 40, Averaging(), "float32", "us-east-1")
-    told = (ROOT / "docs" / "operating.md").read_text()
+    told = (ROOT / "docs" / "costs.md").read_text()
     assert "--model-bytes 46796608 --clients 40 " in told
-    assert f"${found.greengrass_month:.2f} a month" in told
+    assert f"for Greengrass ${found.greengrass_month:.2f} a month" in told
     assert all(f"`{region}`" in told for region in by_region())
     assert f"${found.dollars_a_round:.2f} a round" in told
     assert f"${found.dollars['models sent to devices']:.2f} are the models" in " ".join(told.split())
+
+
+def cost_rows() -> list[tuple[str, ...]]:
+    return list(table("docs/costs.md", "fleet, cohort", "model").rows)
+
+
+@pytest.mark.parametrize("row", cost_rows(), ids=" ".join)
+def test_what_a_fleet_costs_is_what_the_table_says(row: tuple[str, ...]) -> None:
+    fleet, cohort = re.fullmatch(r"([\d,]+), (all|[\d,]+)(?: of them)?", row[0]).groups()  # type: ignore[union-attr]
+    devices = int(fleet.replace(",", ""))
+    clients = devices if cohort == "all" else int(cohort)
+    size = {"0.4 MB": 437_000, "4 MB": 4_000_000, "46.8 MB, ResNet-18": 46_796_608}[row[1]]
+    about = ModelHeader(federation="f", round=0)
+    policy: SelectionPolicyName = "all" if clients == devices else "random"
+    found = forecast(model_of(size), about, clients, Averaging(), "float32", "us-east-1", fleet=devices, policy=policy)
+    idle = sum(found.month.values())
+    daily = found.greengrass_month + idle + 30 * found.dollars_a_round
+    assert list(row[2:]) == [
+        *(f"{found.greengrass_month:,.2f}", f"{idle:,.2f}", f"{found.dollars_a_round:.3f}", f"{daily:,.2f}")
+    ]

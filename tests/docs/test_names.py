@@ -32,6 +32,7 @@ ROOMS = (
         "cli",
         "trials",
         "benchmarks",
+        "website",
     ),
     *("tests", "recipes", "docs"),
 )
@@ -93,6 +94,7 @@ def sources() -> str:
 OF_AWS = {
     *("EXCLUSIVE_THING", "ggc_user", "gg_component", "GreengrassV2IoTThingPolicy", "NOTIFY_COMPONENTS"),
     *("DescribeStacks", "GetThingShadow"),
+    *("AttachPolicy", "AttachRolePolicy", "DescribeThingGroup"),
 }
 PUT_TOGETHER = {"loss_before", "accuracy_before", "accuracy_after", "held_out_accuracy"}
 
