@@ -12,13 +12,14 @@ PINNED = $(PYTHON) -c 'import sys, tomllib; \
   print("\n".join(sorted({line for name in sys.argv[1:] for line in groups[name]})))'
 GROUPS := agent training functions sandbox development
 
-.PHONY: help setup demo test test-aarch64 lint docs build trials bench bench-peers clean python
+.PHONY: help setup demo test test-aarch64 lint docs screenshots build trials bench bench-peers clean python
 
 help:
 	@echo 'make demo    set up, then run 10 federated rounds with 8 devices on this machine'
 	@echo 'make test    set up, then run all tests'
 	@echo 'make lint    ruff, mypy, and of the template cfn-lint, checkov and parliament'
 	@echo 'make docs    docs/ and a reference of the code as a site, in build/website/site; fails if a link leads nowhere'
+	@echo 'make screenshots    the pictures of what people see, in docs/pictures (needs chromium)'
 	@echo 'make test-aarch64    the tests of what runs on devices, on emulated 64-bit ARM (as root; needs debootstrap and qemu-user)'
 	@echo 'make build   the Greengrass components: recipes and artifacts in greengrass-build/ and components/runtime/greengrass-build/'
 	@echo 'make trials  what takes longer to prove: functions killed at each call, days of trouble, hostile bytes and members, tasks of all shapes'
@@ -104,6 +105,9 @@ docs: setup
 	NO_MKDOCS_2_WARNING=1 "$$environment/bin/mkdocs" build --quiet --strict --config-file website/mkdocs.yml; \
 	.venv/bin/python -m website check build/website/site; \
 	echo 'The site is in build/website/site: open index.html. To search in it, have it served: python3 -m http.server --bind 127.0.0.1 --directory build/website/site'
+
+screenshots: setup
+	@.venv/bin/python -m website.screenshots docs/pictures
 
 build: setup
 	@.venv/bin/python components/build.py

@@ -30,7 +30,7 @@ class _Page(HTMLParser):
 
 
 def outside(site: Path) -> list[Loaded]:
-    """What the pages and styles of a site load from elsewhere."""
+    """What the pages, styles and drawings of a site load from elsewhere."""
     return list(_of_pages(site))
 
 
@@ -41,7 +41,7 @@ def _of_pages(site: Path) -> Iterator[Loaded]:
         for address in found.addresses:
             if "//" in address.partition("?")[0] and not address.startswith("data:"):
                 yield Loaded(page, address)
-    for style in sorted(site.rglob("*.css")):
+    for style in sorted([*site.rglob("*.css"), *site.rglob("*.svg")]):
         for part in style.read_text().split("url(")[1:]:
             address = part.partition(")")[0].strip("'\"")
             if address.startswith(("http:", "https:", "//")):

@@ -45,6 +45,14 @@ def test_links_stay_in_the_site(page: str, site: Path) -> None:
             assert (site / PurePosixPath(page).parent / target).resolve().is_file(), target
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_lists_are_written_so_that_both_readers_of_markdown_take_them_for_lists(page: str) -> None:
+    """That of the site is stricter: a list begins behind an empty line, and goes on after one if it is set in by 4."""
+    text = re.sub(r"^```.*?^```$", "", PAGES[page], flags=re.DOTALL | re.MULTILINE)
+    assert re.findall(r"\n\n {1,3}\S.*", text) == []
+    assert re.findall(r"\n(?![-#| ]|\d+\. |\n)[^\n]+\n(?:- |\d+\. )[^\n]*", text) == []
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site") / "pages"
