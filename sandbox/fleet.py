@@ -340,7 +340,9 @@ class Fleet:
     async def _start_all(self, identities: Sequence[Identity], role: TokenExchangeRole) -> None:
         broker = Broker(host=BROKER_HOST, port=self._aws.mqtt_port, ca_path=self._aws.ca_path)
         greengrass = self._aws.greengrass
-        cloud = Cloud(greengrass.best_recipe, ArtifactStore(role.assume_whole, self._s3), frozenset({RUNTIME}))
+        cloud = Cloud(
+            greengrass.best_recipe, ArtifactStore(role.assume_whole, self._s3), self._groups_of, frozenset({RUNTIME})
+        )
         surroundings = Surroundings(
             self._aws.region, self._endpoint, broker, role.assume, cloud, greengrass.devices.report
         )
@@ -364,6 +366,10 @@ class Fleet:
                 nucleus.components.set_own(self._component, configuration)
         await asyncio.gather(*(nucleus.start() for nucleus in self._nuclei))
         await asyncio.gather(*(nucleus.mqtt.wait_connected() for nucleus in self._nuclei))
+
+    def _groups_of(self, thing: str) -> list[str]:
+        pages = self._aws.client("iot").get_paginator("list_thing_groups_for_thing").paginate(thingName=thing)
+        return [group["groupName"] for page in pages for group in page["thingGroups"]]
 
     def _s3(self, credentials: Credentials) -> Any:
         session: Any = boto3.Session(

@@ -54,9 +54,10 @@ class Greengrass:
         self._answered: dict[str, Result] = {}
 
     def best_recipe(self, name: str, requirements: Sequence[Requirement]) -> bytes | None:
-        """The recipe of the highest version of a component that meets all of them, as JSON; None if there is none."""
+        """The recipe of the highest version of a component that meets all of them, as JSON; None if there is none,
+        or it is AWS's."""
         found = self._component_operations.resolve(name, requirements)
-        return None if found is None else written(found.document, "JSON")
+        return written(found.document, "JSON") if found is not None and found.document else None
 
     def call(self, operation: str, parameters: Parameters) -> Result:
         """What an operation gives. A call that its client repeats for want of an answer is done once.

@@ -4,7 +4,7 @@ import asyncio
 import graphlib
 import logging
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,11 +53,12 @@ def failed(detail: str, error: Exception, kind: str, *codes: str) -> Outcome:
 
 class Cloud(msgspec.Struct, frozen=True):
     """What a device asks of AWS for a deployment: the recipe of the best version of a component that meets
-    requirements, as JSON, None if there is none; and artifacts. Of what is `provided` nothing is run: all of it is
-    there."""
+    requirements, as JSON, None if there is none; artifacts; and the groups of a thing. Of what is `provided` nothing is
+    run: all of it is there."""
 
     recipe: Callable[[str, Sequence[Requirement]], bytes | None]
     artifacts: ArtifactStore
+    groups: Callable[[str], Collection[str]]
     provided: frozenset[str] = frozenset()
 
 
@@ -65,8 +66,15 @@ class Deployments:
     """One at a time. What it keeps outlives the power, as on a device's disk."""
 
     def __init__(
-        self, directory: Path, personality: Personality, components: Components, updates: Updates, cloud: Cloud
+        self,
+        thing: str,
+        directory: Path,
+        personality: Personality,
+        components: Components,
+        updates: Updates,
+        cloud: Cloud,
     ) -> None:
+        self._thing = thing
         self._directory = directory
         self._personality = personality
         self._components = components
@@ -107,9 +115,12 @@ class Deployments:
         return recipe.name
 
     async def _carry_out(self, document: DeploymentDocument) -> Outcome:
-        roots = self._roots | {document.target: {name: one.version for name, one in document.components.items()}}
+        groups = await asyncio.to_thread(self._cloud.groups, self._thing)
+        kept = {target: versions for target, versions in self._roots.items() if _still_counts(target, groups)}
+        roots = kept | {document.target: {name: one.version for name, one in document.components.items()}}
         try:
-            recipes = self._with_built_in(resolve(roots, self._find))
+            granted = self._personality.takes_for_granted
+            recipes = self._with_built_in(resolve(roots, self._find, granted))
             await self._fetch(recipes.values())
         except NoVersionError as error:
             return failed("FAILED_NO_STATE_CHANGE", error, "REQUEST_ERROR", "NO_AVAILABLE_COMPONENT_VERSION")
@@ -125,7 +136,7 @@ class Deployments:
             self._under_way = self._components.snapshot()
         before = self._under_way
         outcome = await self._update(document, recipes, before)
-        if outcome.status == "SUCCEEDED":
+        if outcome.details["detailed-deployment-status"] in {"SUCCESSFUL", "FAILED_ROLLBACK_NOT_REQUESTED"}:
             self._roots = roots
         self._under_way = None
         return outcome
@@ -190,6 +201,12 @@ class Deployments:
             if artifact.zipped and self._personality.unpacks_archives:
                 path = self._components.artifacts(recipe) / artifact.name
                 shutil.unpack_archive(path, target / path.stem, "zip")
+
+
+def _still_counts(target: str, groups: Collection[str]) -> bool:
+    """Whether what was deployed to a target is still for a device that is in these groups."""
+    _, is_of_group, group = target.partition(":configuration:thinggroup:")
+    return not is_of_group or group in groups
 
 
 def _without_steps(name: str, version: str) -> Recipe:

@@ -101,7 +101,9 @@ class Nucleus:
         self.components = Components(
             identity.thing, directory, personality, self._environment, self._tokens.end, self._report
         )
-        self._deployments = Deployments(directory, personality, self.components, self.updates, surroundings.cloud)
+        self._deployments = Deployments(
+            identity.thing, directory, personality, self.components, self.updates, surroundings.cloud
+        )
 
     @property
     def mqtt(self) -> MqttConnection:

@@ -16,7 +16,7 @@ from sandbox.nucleus.ipc import IpcTraits
 from sandbox.nucleus.lifecycle import LifecycleTraits
 from sandbox.nucleus.mqtt import MqttTraits
 from sandbox.nucleus.operations import OperationTraits
-from sandbox.nucleus.recipe import RecipeTraits
+from sandbox.nucleus.recipe import TOKEN_EXCHANGE, RecipeTraits
 from sandbox.nucleus.reconnect_delays import LineWaits
 from sandbox.nucleus.scripts import fill_in_classic, fill_in_lite
 from sandbox.nucleus.sending import NoSpool, Spool
@@ -33,6 +33,7 @@ class Personality(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     socket_name: str
     component: str
+    takes_for_granted: frozenset[str]
     interpolates: bool
     unpacks_archives: bool
     takes_components_along: bool
@@ -50,6 +51,7 @@ CLASSIC = Personality(
     version="2.16.0",
     socket_name="ipc.socket",
     component="aws.greengrass.Nucleus",
+    takes_for_granted=frozenset(),
     interpolates=True,
     unpacks_archives=True,
     takes_components_along=True,
@@ -108,6 +110,7 @@ LITE = Personality(
     version="2.6.0",
     socket_name="gg-ipc.socket",
     component="aws.greengrass.NucleusLite",
+    takes_for_granted=frozenset({"aws.greengrass.Nucleus", TOKEN_EXCHANGE}),
     interpolates=False,
     unpacks_archives=False,
     takes_components_along=False,

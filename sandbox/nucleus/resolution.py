@@ -16,8 +16,11 @@ Find = Callable[[str, Sequence[Requirement]], Recipe | None]
 """The best version of a component that meets all requirements."""
 
 
-def resolve(roots: Mapping[str, Mapping[str, str]], find: Find) -> dict[str, Recipe]:
-    """The components that deployments name, and all that they depend on. `roots` is target -> component -> version.
+def resolve(
+    roots: Mapping[str, Mapping[str, str]], find: Find, granted: frozenset[str] = frozenset()
+) -> dict[str, Recipe]:
+    """The components that deployments name, and all that they depend on but what is `granted`. `roots` is target ->
+    component -> version.
 
     Raises:
         NoVersionError: there is none; the text says who wants what.
@@ -37,9 +40,11 @@ def resolve(roots: Mapping[str, Mapping[str, str]], find: Find) -> dict[str, Rec
         if before == recipe:
             continue
         for needed in before.dependencies if before else ():
-            wanted[needed].pop(name, None)
+            wanted.get(needed, {}).pop(name, None)
         found[name] = recipe
         for needed, dependency in recipe.dependencies.items():
+            if needed in granted:
+                continue
             wanted.setdefault(needed, {})[name] = dependency.requirement
             waiting.append(needed)
     raise NoVersionError(f"The requirements of {', '.join(found)} of each other have no end")
@@ -51,7 +56,7 @@ def _reachable(names: Collection[str], recipes: Mapping[str, Recipe]) -> dict[st
     waiting = [*names]
     while waiting:
         name = waiting.pop()
-        if name not in found:
+        if name in recipes and name not in found:
             found[name] = recipes[name]
             waiting += recipes[name].dependencies
     return found

@@ -80,6 +80,9 @@ class Operator:
     def join(self, group: str, thing: str) -> None:
         self.aws.client("iot").add_thing_to_thing_group(thingGroupName=group.rpartition("/")[2], thingName=thing)
 
+    def leave(self, group: str, thing: str) -> None:
+        self.aws.client("iot").remove_thing_from_thing_group(thingGroupName=group.rpartition("/")[2], thingName=thing)
+
     def effective(self, thing: str, deployment: str) -> dict[str, Any] | None:
         """How a deployment stands on a device, None if the device has not been given it."""
         found = self.greengrass.list_effective_deployments(coreDeviceThingName=thing)["effectiveDeployments"]

@@ -1,6 +1,7 @@
 """Deployments from the service to the devices, on both nuclei."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -265,6 +266,42 @@ def test_who_joins_a_group_later_gets_its_deployment(operator: Operator, device:
     deployment = operator.deploy(group, {name: "1.0.0"})
     operator.join(group, device.thing)
     operator.succeeds(device.thing, deployment)
+
+
+@BOTH
+def test_what_a_group_wanted_goes_with_the_next_deployment_after_the_device_has_left_it(
+    operator: Operator, device: Device, group: str, name: str
+) -> None:
+    other = f"{name}.Other"
+    operator.publish(name, "1.0.0")
+    operator.publish(other, "1.0.0")
+    operator.succeeds(device.thing, operator.deploy(group, {name: "1.0.0"}))
+    operator.leave(group, device.thing)
+    assert device.version_of(name) == "1.0.0"
+    operator.succeeds(device.thing, operator.deploy(operator.group(device.thing), {other: "1.0.0"}))
+    assert (device.version_of(name), device.version_of(other)) == (None, "1.0.0")
+
+
+def test_the_next_batch_of_a_rollout_gets_the_deployment(tmp_path: Path, name: str) -> None:
+    things = [f"batched-{number}" for number in range(3)]
+    with EmbeddedAws(tmp_path / "aws", rollout_minute_s=0.5) as quick:
+        operator = Operator(quick)
+        for thing in things:
+            quick.client("iot").create_thing(thingName=thing)
+        operator.publish(name, "1.0.0")
+        configuration = {"jobExecutionsRolloutConfig": {"maximumPerMinute": 2}}
+        deployment = operator.deploy(operator.group(*things), {name: "1.0.0"}, iotJobConfiguration=configuration)
+        iot = quick.client("iot")
+
+        def given() -> bool:
+            return len(iot.list_job_executions_for_job(jobId=deployment)["executionSummaries"]) == 3
+
+        eventually(given, "the second batch", LIMIT_S)
+        numbers = [
+            one["jobExecutionSummary"]["executionNumber"]
+            for one in iot.list_job_executions_for_job(jobId=deployment)["executionSummaries"]
+        ]
+    assert numbers == [1, 1, 1], "each has it once"
 
 
 def test_a_device_can_be_a_target_by_itself(operator: Operator, device: Device, name: str) -> None:

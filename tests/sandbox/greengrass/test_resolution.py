@@ -65,6 +65,12 @@ def test_who_wants_what_is_told_if_there_is_no_such_version() -> None:
         versions(published, one={"app": "1.0.0"}, two={"app": "2.0.0"})
 
 
+def test_what_the_nucleus_takes_for_granted_is_not_looked_for() -> None:
+    published: Published = {"app": {"1.0.0": {"nucleus": ">=2.0.0"}}}
+    found = resolve({"group": {"app": "1.0.0"}}, finding(published), frozenset({"nucleus"}))
+    assert found.keys() == {"app"}
+
+
 def test_requirements_that_chase_each_other_come_to_an_end() -> None:
     published: Published = {"a": {"1.0.0": {"b": ">=1.0.0"}}, "b": {"1.0.0": {"a": ">=1.0.0"}}}
     assert versions(published, group={"a": "1.0.0"}) == {"a": "1.0.0", "b": "1.0.0"}, "the cycle is found later"
