@@ -14,8 +14,9 @@ from cli.project import load
 from cli.project_data import EXAMPLE
 from cli.project_sandbox import build_component, init_federation
 from operations import settings_update
+from reporting.view import View
 from sandbox import publishing
-from sandbox.federated_run import View, run_rounds, wait_for_clients
+from sandbox.federated_run import run_rounds, wait_for_clients
 from sandbox.fleet import BuiltComponent, Device, Fleet
 from sandbox.nucleus.lifecycle import ComponentState
 from sandbox.nucleus.personality import CLASSIC, LITE
