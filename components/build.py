@@ -20,7 +20,14 @@ from typing import Any, Dict, NamedTuple, Union  # noqa: UP035 - see _Content
 if not __package__:  # run as a script, which finds what lies beside it only
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from components import packed_wheelhouse, task_folder, task_requirements
+from components import (
+    packed_wheelhouse,
+    published_versions,
+    recipe_check,
+    recipe_text,
+    task_folder,
+    task_requirements,
+)
 from components.packed_wheelhouse import WheelhouseFolderError
 from components.task_check import is_faulty
 from components.task_folder import ARTIFACT_NAME, BuildError, TaskFolderError
@@ -37,6 +44,7 @@ _SEMVER = re.compile(  # https://semver.org, and the schema of gdk-config.json
     r"(\+[0-9a-zA-Z-]+(\.[0-9a-zA-Z-]+)*)?"
 )
 _NAME_IT = "name the task's directory with --task, on the command line or in gdk-config.json's custom_build_command"
+_RUNTIME = "com.fedgrass.Runtime"
 _CHECKOUT = Path(__file__).resolve().parent.parent
 _TIMESTAMP = (1980, 1, 1, 0, 0, 0)
 
@@ -50,17 +58,25 @@ class ConfigError(BuildError):
 
 
 class RecipeError(BuildError):
-    """The recipe is missing, too large, or names an artifact that nothing makes."""
+    """The recipe is missing, too large, names an artifact that nothing makes, or says what a nucleus would read
+    otherwise than it is meant; the text has a line for each fault."""
+
+
+class PublishedError(BuildError):
+    """The version is in AWS already."""
 
 
 class Config(NamedTuple):
     """What the build needs of gdk-config.json. `task` is None where the build command names none, and `wheelhouses` is
-    empty."""
+    empty; `runtime` is the component with the Python environment that this one runs in; `region` is where it is
+    published, "" if that is not said."""
 
     name: str
     version: str
     author: str
     task: Path | None
+    runtime: str
+    region: str
     wheelhouses: tuple[Path, ...] = ()
 
 
@@ -79,7 +95,8 @@ def build(root: Path, output: Path, task: Path | None = None, wheelhouses: tuple
     """Builds the component of `root`/gdk-config.json into `output`, where GDK looks for it; what an earlier build of
     this component left there is removed.
 
-    The recipe says which artifacts there are: client.zip and task.zip are packed, any other is a file of `root`.
+    The recipe says which artifacts there are: client.zip and task.zip are packed, any other is a file of `root`, or of
+    components/runtime if `root` has none of its name.
     components/task_folder.py says what of the task goes into task.zip. The files in the task's data/ directory become
     artifacts beside it, and are added to the recipe. The requirements.txt of com.fedgrass.Runtime is joined by what
     the task needs besides (components/task_requirements.py), and each of the `wheelhouses` becomes an artifact of it
@@ -118,11 +135,7 @@ def build(root: Path, output: Path, task: Path | None = None, wheelhouses: tuple
         raise WheelhouseFolderError(f"{config.name} takes no wheelhouse: it is for com.fedgrass.Runtime")
     recipe = _recipe(source, config, files)
 
-    artifacts = output / "artifacts" / config.name / config.version
-    target = output / "recipes" / source.resolve().name  # GDK looks for it under the name of the link's target
-    for stale in (target, *target.parent.glob(f"{target.stem}-*.yaml")):  # the second as GDK publishes it
-        stale.unlink(missing_ok=True)
-    shutil.rmtree(artifacts.parent, ignore_errors=True)
+    target, artifacts = _cleared(source, output, config)
     artifacts.mkdir(parents=True)
     target.parent.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
@@ -136,6 +149,18 @@ def build(root: Path, output: Path, task: Path | None = None, wheelhouses: tuple
     return BuiltComponent(config.name, config.version, target, artifacts, tuple(report))
 
 
+def _cleared(source: Path, output: Path, config: Config) -> tuple[Path, Path]:
+    """The recipe's file and the directory of the artifacts, of which nothing is there any more."""
+    artifacts = output / "artifacts" / config.name / config.version
+    target = output / "recipes" / source.resolve().name  # GDK looks for it under the name of the link's target
+    for stale in (target, *target.parent.glob(f"{target.stem}-*.yaml")):  # the second as GDK publishes it
+        stale.unlink(missing_ok=True)
+    for published in target.parent.glob(f"{config.name}-*.yaml"):
+        published.unlink()
+    shutil.rmtree(artifacts.parent, ignore_errors=True)
+    return target, artifacts
+
+
 def read_config(root: Path) -> Config:
     """What `root`/gdk-config.json says.
 
@@ -147,7 +172,8 @@ def read_config(root: Path) -> Config:
         components: dict[str, dict[str, Any]] = json.loads(path.read_bytes())["component"]
         ((name, component),) = components.items()
         author, version, command = component["author"], component["version"], component["build"]["custom_build_command"]
-        task, wheelhouses = _named_in(command)
+        region = component.get("publish", {}).get("region", "")
+        options = _options_of(command)
     except FileNotFoundError:
         raise ConfigError(f"{path} is missing: build in the directory of a component's gdk-config.json") from None
     except json.JSONDecodeError as error:
@@ -156,20 +182,22 @@ def read_config(root: Path) -> Config:
         raise ConfigError(
             f"{path} must describe one component, with author, version and build.custom_build_command: {error!r}"
         ) from error
-    if not ARTIFACT_NAME.fullmatch(name):
-        raise ConfigError(f"{path}: component name {name!r} may only have a-z, A-Z, 0-9, '.', '_' and '-'")
+    for called in (name, options.runtime):
+        if not ARTIFACT_NAME.fullmatch(called):
+            raise ConfigError(f"{path}: component name {called!r} may only have a-z, A-Z, 0-9, '.', '_' and '-'")
     if version != "NEXT_PATCH" and not (isinstance(version, str) and _SEMVER.fullmatch(version)):
         raise ConfigError(f"{path}: version {version!r} is no semantic version like 1.2.3, and not NEXT_PATCH")
-    return Config(name, version, str(author), task, wheelhouses)
+    return Config(name, version, str(author), options.task, options.runtime, str(region), tuple(options.wheelhouse))
 
 
-def _named_in(command: list[str] | str) -> tuple[Path | None, tuple[Path, ...]]:
-    """The --task and each --wheelhouse of GDK's build command, so that a build without GDK makes what GDK makes."""
-    parser = argparse.ArgumentParser(exit_on_error=False)
+def _options_of(command: list[str] | str) -> argparse.Namespace:
+    """The --task, --runtime and each --wheelhouse of GDK's build command, so that a build without GDK makes what GDK
+    makes."""
+    parser = argparse.ArgumentParser(exit_on_error=False, allow_abbrev=False)
     parser.add_argument("--task", type=Path)
+    parser.add_argument("--runtime", default=_RUNTIME)
     parser.add_argument("--wheelhouse", type=Path, action="append", default=[])
-    named, _ = parser.parse_known_args(shlex.split(command) if isinstance(command, str) else command)
-    return named.task, tuple(named.wheelhouse)
+    return parser.parse_known_args(shlex.split(command) if isinstance(command, str) else command)[0]
 
 
 def _artifact_names(recipe: Path) -> list[str]:
@@ -189,9 +217,10 @@ def _artifact(name: str, root: Path) -> _Content:
     """What an artifact of the recipe stands for."""
     if name == "client.zip":
         return _client_files(root)
-    if not (root / name).is_file():
-        raise RecipeError(f"the recipe names the artifact {name}, but there is no file {root / name}")
-    return root / name
+    for folder in (root, _CHECKOUT / "components" / "runtime"):
+        if (folder / name).is_file():
+            return folder / name
+    raise RecipeError(f"the recipe names the artifact {name}, but there is no file {root / name}")
 
 
 def _client_files(root: Path) -> dict[str, Path]:
@@ -231,14 +260,25 @@ def _recipe(source: Path, config: Config, files: dict[str, _Content]) -> bytes:
         if match and match[2] in ("task.zip", task_requirements.FILE_NAME):
             lines += [match[1] + name for name in added if packed_wheelhouse.is_for(name, architecture)]
     text = "\n".join(lines) + "\n"
-    for placeholder, value in zip(("NAME", "VERSION", "AUTHOR"), config[:3]):  # noqa: B905 - strict= needs 3.10
-        text = text.replace(f'"{{COMPONENT_{placeholder}}}"', json.dumps(value))
+    for placeholder, value in {
+        "{COMPONENT_NAME}": config.name,
+        "{COMPONENT_VERSION}": config.version,
+        "{RUNTIME_NAME}": config.runtime,
+        '"{COMPONENT_AUTHOR}"': json.dumps(config.author),
+    }.items():
+        text = text.replace(placeholder, value)
     recipe = text.encode()
     if len(recipe) > MAX_RECIPE_BYTES:
         raise RecipeError(
             f"the recipe of {config.name} has {len(recipe)} bytes, AWS IoT Greengrass takes {MAX_RECIPE_BYTES}: "
             f"shorten {source.resolve()}, or put fewer files into the task's data directory"
         )
+    try:
+        wrong = [*recipe_check.faults(recipe_text.read(text), recipe_check.Identity(*config[:3]))]
+    except recipe_text.RecipeTextError as error:
+        raise RecipeError(f"{source}: {error}") from error
+    if wrong:
+        raise RecipeError("\n".join(f"{source}: {fault}" for fault in wrong))
     return recipe
 
 
@@ -276,6 +316,13 @@ def _parser() -> argparse.ArgumentParser:
         "for each processor (default: those in gdk-config.json's custom_build_command)",
     )
     parser.add_argument(
+        "--runtime",
+        metavar="NAME",
+        default=_RUNTIME,
+        help="the component with the Python environment, if you publish it under a name of your own; what counts is "
+        "what gdk-config.json's custom_build_command says (default: %(default)s)",
+    )
+    parser.add_argument(
         "--output",
         type=Path,
         metavar="DIR",
@@ -285,7 +332,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--no-check",
         action="store_true",
-        help="build without trying the task out (default: fedgrass check is called first, where there is one)",
+        help="build without trying the task out, and without asking AWS whether the version is published already "
+        "(default: fedgrass check is called first, where there is one; NEXT_PATCH needs no asking)",
     )
     return parser
 
@@ -294,13 +342,24 @@ def main() -> int:
     """The command line; returns the exit status."""
     arguments = _parser().parse_args()
     try:
-        task = arguments.task or read_config(Path()).task
-        if task is not None and not arguments.no_check and is_faulty(task):
-            sys.stderr.write("build.py: nothing was built, as the task has errors; --no-check builds it nevertheless\n")
-            return 1
+        config = read_config(Path())
+        task = arguments.task or config.task
+        if not arguments.no_check:
+            if published_versions.has(config.name, config.version, config.region):
+                _cleared(Path("recipe.yaml"), arguments.output, config)
+                raise PublishedError(
+                    f"gdk-config.json: version {config.version!r} of {config.name} is published already, and can't be "
+                    "changed: to publish it again would overwrite its artifacts before it fails, and devices would "
+                    'refuse them. Write "NEXT_PATCH", or a version that is new; --no-check builds it nevertheless'
+                )
+            if task is not None and is_faulty(task):
+                sys.stderr.write(
+                    "build.py: nothing was built, as the task has errors; --no-check builds it nevertheless\n"
+                )
+                return 1
         built = build(Path(), arguments.output, arguments.task, tuple(arguments.wheelhouse))
     except BuildError as error:
-        sys.stderr.write(f"build.py: {printable(str(error))}\n")
+        sys.stderr.write("".join(f"build.py: {printable(line)}\n" for line in str(error).splitlines()))
         return 1
     told = f"{built.name} {built.version}: {built.recipe}, {built.artifacts}"
     sys.stdout.write("\n".join((*built.report, printable(told), "")))

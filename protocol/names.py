@@ -2,12 +2,14 @@
 
 A federation that is made anew under an old name has another life, and all its objects in a folder of their own: none
 ever takes the place of an earlier one's. The life of federations that are older than lives is "".
+
+The build of the component checks its recipe against these names: this runs with any Python from 3.9 on, and the
+standard library alone.
 """
 
 import os
 import re
-
-import msgspec
+from typing import NamedTuple
 
 _FEDERATION = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 _THING = re.compile(r"[a-zA-Z0-9:_-]{1,128}")
@@ -30,7 +32,7 @@ class InvalidNameError(ValueError):
     """A federation, a life, a thing or a key that does not have the form that fedgrass gives it."""
 
 
-class UpdateName(msgspec.Struct, frozen=True):
+class UpdateName(NamedTuple):
     """Who sent an update, and for which round of which life of the federation: what its S3 key says."""
 
     federation: str
@@ -39,7 +41,7 @@ class UpdateName(msgspec.Struct, frozen=True):
     life: str = ""
 
 
-class ModelName(msgspec.Struct, frozen=True):
+class ModelName(NamedTuple):
     """Which round of which life of a federation made a model: what its S3 key says."""
 
     round: int
@@ -177,3 +179,21 @@ def round_topic(federation: str) -> str:
 def hello_topic(federation: str, thing: str) -> str:
     """MQTT topic on which a client says that it exists and what it can do."""
     return f"fedgrass/{check_federation(federation)}/clients/{check_thing(thing)}/hello"
+
+
+SHADOW_ANSWERS = ("get/accepted", "get/rejected", "update/delta", "update/rejected")
+"""What a client listens to of its shadow."""
+
+SHADOW_REQUESTS = ("get", "update")
+"""What it sends to it."""
+
+
+def subscribed_topics(federation: str, thing: str) -> tuple[str, ...]:
+    """All MQTT topics that a client subscribes to: the component's recipe has to allow them."""
+    return tuple(shadow_topic(federation, thing, answer) for answer in SHADOW_ANSWERS)
+
+
+def published_topics(federation: str, thing: str) -> tuple[str, ...]:
+    """All MQTT topics that a client publishes to: the component's recipe has to allow them."""
+    requests = (shadow_topic(federation, thing, request) for request in SHADOW_REQUESTS)
+    return (*requests, hello_topic(federation, thing))

@@ -261,7 +261,7 @@ class Simulation:
         update = ArrivedUpdate(
             message_id="",
             name=name,
-            key=names.update_key(*msgspec.structs.astuple(name)),
+            key=names.update_key(*name),
             version_id=None,
             size=len(answer.update),
             arrived_at=self._now,

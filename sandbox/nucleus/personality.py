@@ -93,6 +93,7 @@ CLASSIC = Personality(
         skips=True,
         runtime="aws_nucleus_classic",
         needed_platform=frozenset(),
+        passed_over=frozenset(),
     ),
     lifecycle=LifecycleTraits(
         fill_in=fill_in_classic,
@@ -154,6 +155,7 @@ LITE = Personality(
         skips=False,
         runtime="aws_nucleus_lite",
         needed_platform=frozenset({"os", "runtime"}),
+        passed_over=frozenset({"aws.greengrass.Nucleus", "aws.greengrass.Cli"}),
     ),
     lifecycle=LifecycleTraits(
         fill_in=fill_in_lite,

@@ -28,8 +28,8 @@ class NoMatchingPlatformError(RecipeError):
 class RecipeTraits(msgspec.Struct, frozen=True, kw_only=True):
     """What the nuclei read differently: whether keys are found in their exact case only; whether scalars of YAML keep
     their types, or are all texts; the steps of a life that are run (others are ignored by who `ignores_steps`, and
-    refused here by who does not); whether a step's Skipif counts; the `runtime` of a platform that they are, and the
-    keys without which a manifest's platform is not theirs."""
+    refused here by who does not); whether a step's Skipif counts; the `runtime` of a platform that they are, the keys
+    without which a manifest's platform is not theirs, and the dependencies that they pass over."""
 
     exact_keys: bool
     keeps_types: bool
@@ -38,6 +38,7 @@ class RecipeTraits(msgspec.Struct, frozen=True, kw_only=True):
     skips: bool
     runtime: str
     needed_platform: frozenset[str]
+    passed_over: frozenset[str]
 
 
 class Artifact(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,7 +97,7 @@ def read(path: Path, traits: RecipeTraits, attributes: Mapping[str, str] | None 
     return Recipe(
         name=document.text("ComponentName"),
         version=document.text("ComponentVersion"),
-        dependencies=_read_dependencies(document.child("ComponentDependencies")),
+        dependencies=_read_dependencies(document.child("ComponentDependencies"), traits),
         default_configuration=configuration,
         artifacts=tuple(map(_read_artifact, manifest.children("Artifacts"))),
         steps=_read_steps(manifest.child("Lifecycle"), traits),
@@ -121,9 +122,9 @@ def _choose(manifests: list[Keys], attributes: Mapping[str, str], traits: Recipe
     raise NoMatchingPlatformError(f"recipe {path} has no manifest for platform {given}")
 
 
-def _read_dependencies(dependencies: Keys) -> dict[str, Dependency]:
+def _read_dependencies(dependencies: Keys, traits: RecipeTraits) -> dict[str, Dependency]:
     found = {}
-    for name in dependencies.raw:
+    for name in (one for one in dependencies.raw if one not in traits.passed_over):
         dependency = dependencies.child(name)
         kind = dependency.value("DependencyType", str) or "HARD"
         found[name] = Dependency(requirement=dependency.text("VersionRequirement"), is_hard=kind.upper() == "HARD")

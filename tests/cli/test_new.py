@@ -70,12 +70,13 @@ def test_a_project_builds_its_own_component(projects: dict[str, Path], tmp_path:
     command = config["component"][component]["build"]["custom_build_command"]
     assert Path(command[1]) == CHECKOUT / "components" / "build.py"
     subprocess.run([sys.executable, *command[1:]], cwd=project, check=True, capture_output=True)
-    artifacts = project / "greengrass-build" / "artifacts" / component / "0.1.0"
+    artifacts = project / "greengrass-build" / "artifacts" / component / "NEXT_PATCH"
     assert zipfile.ZipFile(artifacts / "task.zip").namelist() == ["task.py"]
     assert "components/client/__main__.py" in zipfile.ZipFile(artifacts / "client.zip").namelist()
     assert sorted(path.name for path in artifacts.iterdir()) == ["client.zip", "task.zip"]
     (recipe,) = (project / "greengrass-build" / "recipes").iterdir()
     assert f'ComponentName: "{component}"' in recipe.read_text()
+    assert f'"{component}:mqttproxy:1":' in recipe.read_text()
 
 
 def test_the_policies_work_when_they_are_wanted(projects: dict[str, Path], tmp_path: Path) -> None:

@@ -18,11 +18,11 @@ import jsonschema
 import pytest
 import yaml
 
-from components import build as build_command
 from components import client
 from components.build import BuiltComponent, ConfigError, RecipeError, build
 from components.task_folder import TaskFolderError
 from components.task_requirements import TaskRequirementsError
+from operations import component_versions
 from protocol import names
 from tests.paths import ROOT
 
@@ -58,16 +58,8 @@ def built(request: pytest.FixtureRequest, tmp_path: Path, task: Path) -> BuiltCo
 def copy_checkout(target: Path, task: Path) -> Path:
     for name in ("components/client", "components/runtime", "fedgrass", "protocol", "recipes"):
         shutil.copytree(ROOT / name, target / name, symlinks=True)
-    for name in (
-        "components/__init__.py",
-        "components/build.py",
-        "components/packed_wheelhouse.py",
-        "components/task_check.py",
-        "components/task_folder.py",
-        "components/task_requirements.py",
-        "gdk-config.json",
-        "recipe.yaml",
-    ):
+    modules = (file.relative_to(ROOT).as_posix() for file in (ROOT / "components").glob("*.py"))
+    for name in (*modules, "gdk-config.json", "recipe.yaml"):
         shutil.copy2(ROOT / name, target / name, follow_symlinks=False)
     shutil.copytree(task, target / "components/tasks/mnist")
     return target
@@ -218,28 +210,12 @@ def test_recipe_passes_the_schema(built: BuiltComponent) -> None:
 
 
 def test_recipe_serves_both_nuclei_on_both_architectures_and_no_other(built: BuiltComponent) -> None:
-    platforms = [manifest["Platform"] for manifest in parse(built)["Manifests"]]
-    assert platforms == [
+    recipe = parse(built)
+    assert [manifest["Platform"] for manifest in recipe["Manifests"]] == [
         {"os": "linux", "architecture": "aarch64", "runtime": "*"},
         {"os": "linux", "architecture": "amd64", "runtime": "*"},
     ]
-
-
-def test_scripts_have_no_brace_but_recipe_variables_that_both_nuclei_know(built: BuiltComponent) -> None:
-    recipe = parse(built)
-    defaults = recipe["ComponentConfiguration"]["DefaultConfiguration"]
-    known = {"{artifacts:path}", "{work:path}", *(f"{{configuration:/{key}}}" for key in defaults)}
-    for script in scripts(recipe):
-        assert "${" not in script
-        assert set(re.findall(r"\{[^}]*\}?", script)) <= known
-
-
-def test_lifecycle_keeps_to_what_both_nuclei_have(built: BuiltComponent) -> None:
-    for manifest in parse(built)["Manifests"]:
-        assert set(manifest) == {"Name", "Platform", "Artifacts", "Lifecycle"}
-        assert set(manifest["Lifecycle"]) <= {"install", "startup", "run"}
-        for step in manifest["Lifecycle"].values():
-            assert set(step) <= {"Script", "Timeout"}
+    assert recipe["ComponentDependencies"]["aws.greengrass.Nucleus"]["DependencyType"] == "SOFT"
 
 
 def test_artifacts_of_the_recipe_are_the_files_that_were_made(built: BuiltComponent) -> None:
@@ -260,8 +236,7 @@ def test_recipe_says_name_version_and_author_of_gdk_config(built: BuiltComponent
     assert recipe["ComponentPublisher"] == config["component"][built.name]["author"]
 
 
-def test_next_patch_is_left_for_gdk_to_replace(checkout: Path, tmp_path: Path) -> None:
-    edit_config(checkout, version="NEXT_PATCH")
+def test_next_patch_is_what_is_built_at_first_and_left_for_gdk_to_replace(checkout: Path, tmp_path: Path) -> None:
     built = build(checkout, tmp_path / "output")
     assert built.artifacts == tmp_path / "output/artifacts/com.fedgrass.Client/NEXT_PATCH"
     assert parse(built)["ComponentVersion"] == "NEXT_PATCH"
@@ -270,6 +245,48 @@ def test_next_patch_is_left_for_gdk_to_replace(checkout: Path, tmp_path: Path) -
 def test_recipe_survives_an_author_with_quotes(checkout: Path, tmp_path: Path) -> None:
     edit_config(checkout, author='Ada "the first" Lovelace: Ω')
     assert parse(build(checkout, tmp_path / "output"))["ComponentPublisher"] == 'Ada "the first" Lovelace: Ω'
+
+
+def test_a_component_of_another_name_has_that_throughout_and_may_have_its_own_runtime(
+    checkout: Path, tmp_path: Path
+) -> None:
+    config = json.loads((checkout / "gdk-config.json").read_text())
+    (component,) = config["component"].values()
+    component["build"]["custom_build_command"] += ["--runtime", "com.example.LeafRuntime"]
+    (checkout / "gdk-config.json").write_text(json.dumps(config | {"component": {"com.example.Leaves": component}}))
+    built = build(checkout, tmp_path / "output")
+    said = parse(built)
+    assert set(said["ComponentDependencies"]) == {
+        "aws.greengrass.Nucleus",
+        "aws.greengrass.TokenExchangeService",
+        "com.example.LeafRuntime",
+    }
+    policies = said["ComponentConfiguration"]["DefaultConfiguration"]["accessControl"]["aws.greengrass.ipc.mqttproxy"]
+    assert set(policies) == {"com.example.Leaves:mqttproxy:1", "com.example.Leaves:mqttproxy:2"}
+    assert all('"{work:path}/../com.example.LeafRuntime/venv/bin/python"' in script for script in scripts(said))
+    assert "com.fedgrass" not in json.dumps(said)
+
+
+def test_a_runtime_of_another_name_is_built_in_a_folder_with_its_config_and_recipe(tmp_path: Path, task: Path) -> None:
+    runtime = ROOTS["com.fedgrass.Runtime"]
+    config = json.loads((runtime / "gdk-config.json").read_text())
+    (component,) = config["component"].values()
+    own = tmp_path / "runtime"
+    own.mkdir()
+    (own / "gdk-config.json").write_text(json.dumps(config | {"component": {"com.example.LeafRuntime": component}}))
+    shutil.copy(runtime / "recipe.yaml", own)
+    built = build(own, tmp_path / "output", task)
+    stock = build(runtime, tmp_path / "stock", task)
+    assert built.name == parse(built)["ComponentName"] == "com.example.LeafRuntime"
+    assert digests(built.artifacts) == digests(stock.artifacts)
+
+
+@pytest.mark.parametrize("runtime", ["../Runtime", "", "a b"])
+def test_a_runtime_that_no_component_can_be_is_refused(checkout: Path, tmp_path: Path, runtime: str) -> None:
+    command = ["python3", "components/build.py", "--task", "components/tasks/mnist", "--runtime", runtime]
+    edit_config(checkout, build={"build_system": "custom", "custom_build_command": command})
+    with pytest.raises(ConfigError, match=re.escape(f"component name {runtime!r} may only have")):
+        build(checkout, tmp_path / "output")
 
 
 def test_client_may_use_what_it_needs_of_mqtt_and_no_more(task: Path, tmp_path: Path) -> None:
@@ -303,13 +320,14 @@ def test_access_control_has_no_variable_that_a_nucleus_may_not_fill_in(task: Pat
 
 def test_versions_are_in_step(task: Path, tmp_path: Path) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    built = build(ROOT, tmp_path / "output", task)
-    assert built.version == project["version"] == client.__version__
+    assert project["version"] == client.__version__
 
-    runtime = build_command.read_config(ROOTS["com.fedgrass.Runtime"]).version
-    accepted = parse(built)["ComponentDependencies"]["com.fedgrass.Runtime"]["VersionRequirement"]
+    recipe = parse(build(ROOT, tmp_path / "output", task))
+    accepted = recipe["ComponentDependencies"]["com.fedgrass.Runtime"]["VersionRequirement"]
     lowest, below = re.fullmatch(r">=(\S+) <(\S+)", accepted).groups()  # type: ignore[union-attr]
-    assert numbers(lowest) <= numbers(runtime) < numbers(below)
+    for published in ("0.1.0", component_versions.FIRST):  # by earlier configurations, and by NEXT_PATCH
+        assert numbers(lowest) <= numbers(published) < numbers(component_versions.next_patch([published]))
+        assert numbers(component_versions.next_patch([published])) < numbers(below)
 
 
 def numbers(version: str) -> list[int]:
@@ -417,6 +435,23 @@ def test_an_artifact_that_nothing_makes_is_refused(checkout: Path, tmp_path: Pat
         build(checkout, tmp_path / "output")
 
 
+def test_a_recipe_that_a_nucleus_would_read_otherwise_is_refused_with_each_fault_on_a_line(checkout: Path) -> None:
+    recipe = checkout / "recipes" / "com.fedgrass.Client.yaml"
+    recipe.write_text(recipe.read_text().replace('runtime: "*"', "Runtime: lite").replace("exec env", "exec ${ENV}"))
+    run = subprocess.run(
+        [sys.executable, "components/build.py"], cwd=checkout, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 1
+    told = [line.partition("build.py: recipe.yaml: ")[2] for line in run.stderr.splitlines() if "build.py" in line]
+    assert told == [
+        "Manifests/0/Lifecycle/run/Script: '${ENV}': write $ENV: nucleus lite cuts the text at the brace",
+        "Manifests/1/Lifecycle/run/Script: '${ENV}': write $ENV: nucleus lite cuts the text at the brace",
+        "Manifests/0/Platform/Runtime: write runtime: nucleus lite compares keys letter by letter",
+        "Manifests/1/Platform/Runtime: write runtime: nucleus lite compares keys letter by letter",
+    ]
+    assert not (checkout / "greengrass-build").exists()
+
+
 def test_an_artifact_with_another_uri_is_refused(checkout: Path, tmp_path: Path) -> None:
     recipe = checkout / "recipes" / "com.fedgrass.Client.yaml"
     recipe.write_text(recipe.read_text().replace("s3://BUCKET_NAME/", "s3://mine/"))
@@ -457,15 +492,8 @@ def test_a_task_with_errors_is_not_built_where_it_can_be_tried_out(task: Path, t
 
 
 def test_the_script_needs_the_standard_library_alone() -> None:
-    for name in (
-        "components/build.py",
-        "components/packed_wheelhouse.py",
-        "components/task_check.py",
-        "components/task_folder.py",
-        "components/task_requirements.py",
-        "components/text.py",
-    ):
-        source = (ROOT / name).read_text()
+    for path in (*(ROOT / "components").glob("*.py"), ROOT / "protocol" / "names.py"):
+        source = path.read_text()
         imported = set(re.findall(r"^(?:import|from) (\w+)", source, re.MULTILINE))
         assert imported <= sys.stdlib_module_names | {"components", "protocol"}
 

@@ -418,7 +418,7 @@ def test_the_zip_is_the_same_whatever_else_lies_in_the_folder(folder: Path, tmp_
     written(folder, {".venv/pyvenv.cfg": "", "tests/test_a.py": "", "federation.yaml": "name: f"})
     os.utime(folder / "labels.json", (1, 1))
     assert archive("second") == before
-    with zipfile.ZipFile(tmp_path / "second/artifacts/com.fedgrass.Client/0.1.0/task.zip") as opened:
+    with zipfile.ZipFile(tmp_path / "second/artifacts/com.fedgrass.Client/NEXT_PATCH/task.zip") as opened:
         assert opened.namelist() == ["helper.py", "labels.json", "task.py"]
 
 

@@ -95,6 +95,7 @@ OF_AWS = {
     *("EXCLUSIVE_THING", "ggc_user", "gg_component", "GreengrassV2IoTThingPolicy", "NOTIFY_COMPONENTS"),
     *("DescribeStacks", "GetThingShadow"),
     *("AttachPolicy", "AttachRolePolicy", "DescribeThingGroup"),
+    *("runWith", "systemResourceLimits"),
 }
 PUT_TOGETHER = {"loss_before", "accuracy_before", "accuracy_after", "held_out_accuracy"}
 

@@ -17,6 +17,7 @@ from components.client.trainer.task.contract import FUNCTIONS
 from components.task_folder import inspect_folder
 from fedgrass.policies import Client
 from fedgrass.task import DeviceState
+from operations import component_versions
 from protocol import names
 from protocol.messages import MAX_INTEGER, Assignment, Hello, ModelReference, Phase, Training
 from tests.docs.markdown import spans, table
@@ -180,8 +181,8 @@ def test_what_is_listed_as_the_most_that_the_configuration_takes_is_that(name: s
 def test_the_versions_that_commands_name_are_those_of_the_components_configuration() -> None:
     built = json.loads((ROOT / "gdk-config.json").read_text())
     operating, readme = ((ROOT / name).read_text() for name in ("docs/operating.md", "README.md"))
-    version = built["component"]["com.fedgrass.Client"]["version"]
-    assert set(re.findall(r"com\.fedgrass\.Client/(\d[\d.]*)", operating)) == {version}
+    assert built["component"]["com.fedgrass.Client"]["version"] == "NEXT_PATCH"
+    assert set(re.findall(r"com\.fedgrass\.Client/(\d[\d.]*)", operating)) == {component_versions.FIRST}
     assert set(re.findall(r"gdk-cli\.git@v(\S+)", operating + readme)) == {built["gdk_version"]}
 
 

@@ -126,3 +126,12 @@ def test_lite_has_no_shutdown_no_recover_and_no_skipif(tmp_path: Path) -> None:
     assert (classic["run"].skip_if, lite["run"].skip_if) == ("onpath sh", "")
     assert classic["run"].timeout_s == lite["run"].timeout_s == 5
     assert classic["shutdown"].timeout_s == 15
+
+
+def test_nucleus_lite_passes_over_a_dependency_on_the_classic_one(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    needed = {name: {"VersionRequirement": ">=2.0.0"} for name in ("aws.greengrass.Nucleus", "com.example.Other")}
+    text = {"ComponentName": "c", "ComponentVersion": "1.2.3", "Manifests": [manifest("aarch64", "go")]}
+    path.write_text(yaml.safe_dump(text | {"ComponentDependencies": needed}))
+    assert set(read(path, CLASSIC.recipes, LINUX).dependencies) == set(needed)
+    assert set(read(path, LITE.recipes, LINUX).dependencies) == {"com.example.Other"}

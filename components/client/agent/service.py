@@ -59,7 +59,7 @@ class Service:
         self._connection = connection
         self._events = events
         self._memory = work / "finished.json"
-        self._line = Line(connection.publish, (self._topic("get"), self._topic("update")))
+        self._line = Line(connection.publish, tuple(map(self._topic, names.SHADOW_REQUESTS)))
         self._supervisor = Supervisor(self._trainer_configuration(settings), settings.keep_warm_s, events.put)
         self._gate = Gate(
             settings.policy,

@@ -12,15 +12,13 @@ log = logging.getLogger(__name__)
 
 def handlers(federation: str, thing: str) -> dict[str, Callable[[bytes], events.Event | None]]:
     """Topic -> what makes an event of a message there, None of one that cannot be read."""
-    return {
-        names.shadow_topic(federation, thing, operation): handler
-        for operation, handler in (
-            ("get/accepted", _read_document),
-            ("get/rejected", _read_get_rejection),
-            ("update/delta", _read_delta),
-            ("update/rejected", _read_update_rejection),
-        )
+    of_answers = {
+        "get/accepted": _read_document,
+        "get/rejected": _read_get_rejection,
+        "update/delta": _read_delta,
+        "update/rejected": _read_update_rejection,
     }
+    return {names.shadow_topic(federation, thing, answer): of_answers[answer] for answer in names.SHADOW_ANSWERS}
 
 
 def _read_delta(payload: bytes) -> events.Event:
