@@ -156,5 +156,5 @@ bench-peers: setup
 	ln -sfn "$$peers" .venv/peers
 
 clean:
-	rm -rf .venv build greengrass-build components/runtime/greengrass-build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv build greengrass-build components/runtime/greengrass-build components/inference/greengrass-build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

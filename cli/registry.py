@@ -38,6 +38,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "abort-round": "cli.commands.rounds",
         "rollback": "cli.commands.rounds",
         "update": "cli.commands.update",
+        "publish-model": "cli.commands.publish",
     },
     "Its devices": {
         "clients": "cli.commands.clients",

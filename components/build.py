@@ -95,13 +95,13 @@ def build(root: Path, output: Path, task: Path | None = None, wheelhouses: tuple
     """Builds the component of `root`/gdk-config.json into `output`, where GDK looks for it; what an earlier build of
     this component left there is removed.
 
-    The recipe says which artifacts there are: client.zip and task.zip are packed, any other is a file of `root`, or of
-    components/runtime if `root` has none of its name.
-    components/task_folder.py says what of the task goes into task.zip. The files in the task's data/ directory become
-    artifacts beside it, and are added to the recipe. The requirements.txt of com.fedgrass.Runtime is joined by what
-    the task needs besides (components/task_requirements.py), and each of the `wheelhouses` becomes an artifact of it
-    (components/packed_wheelhouse.py). `task` is the task's directory; None takes the one that gdk-config.json names. No
-    wheelhouses are those that it names.
+    The recipe says which artifacts there are: client.zip and task.zip are packed, fedgrass.zip has what a task imports
+    of this project where no client.zip is, any other is a file of `root`, or of components/runtime if `root` has none
+    of its name. components/task_folder.py says what of the task goes into task.zip. The files in the task's data/
+    directory become artifacts beside it, and are added to the recipe. The requirements.txt of com.fedgrass.Runtime is
+    joined by what the task needs besides (components/task_requirements.py), and each of the `wheelhouses` becomes an
+    artifact of it (components/packed_wheelhouse.py). `task` is the task's directory; None takes the one that
+    gdk-config.json names. No wheelhouses are those that it names.
 
     Raises:
         ConfigError, RecipeError, TaskFolderError, TaskRequirementsError, WheelhouseFolderError: see there.
@@ -216,23 +216,27 @@ def _artifact_names(recipe: Path) -> list[str]:
 def _artifact(name: str, root: Path) -> _Content:
     """What an artifact of the recipe stands for."""
     if name == "client.zip":
-        return _client_files(root)
+        return _packages(root, "components/client", "fedgrass", "protocol")
+    if name == "fedgrass.zip":
+        return _packages(root, "fedgrass", "protocol")
     for folder in (root, _CHECKOUT / "components" / "runtime"):
         if (folder / name).is_file():
             return folder / name
     raise RecipeError(f"the recipe names the artifact {name}, but there is no file {root / name}")
 
 
-def _client_files(root: Path) -> dict[str, Path]:
-    """The agent and what it imports of this project, under the names that it is imported by. A user's own folder takes
-    them from the checkout that this file is in."""
+def _packages(root: Path, *names: str) -> dict[str, Path]:
+    """Packages of this project, under the names that they are imported by. A user's own folder takes them from the
+    checkout that this file is in."""
     if not (root / "components").is_dir():
         root = _CHECKOUT
-    files = [root / "components" / "__init__.py"]
-    for package in (root / "components" / "client", root / "fedgrass", root / "protocol"):
+    files: list[Path] = []
+    for name in names:
+        package = root / name
         if not (package / "__init__.py").is_file():
-            raise RecipeError(f"client.zip needs the package {package}, which is missing")
+            raise RecipeError(f"the recipe's artifacts need the package {package}, which is missing")
         files += package.rglob("*.py")
+        files += (parent / "__init__.py" for parent in package.parents if parent != root and root in parent.parents)
     return {file.relative_to(root).as_posix(): file for file in files}
 
 

@@ -145,7 +145,7 @@ class Operations:
             RoundUnderWayError: a round is under way, which would close with a model made from the present one.
         """
         record = self.federations.get(federation)
-        model = self._model_of(record, to_round)
+        model = self.model_of(record, to_round)
         try:
             current = self.rounds.of(federation, record.life, record.round + 1)
         except UnknownRoundError:
@@ -154,7 +154,13 @@ class Operations:
             f"round {current.round} of {federation!r} is {current.status}: wait for its end, or abort it"
         )
 
-    def _model_of(self, record: FederationRecord, number: int) -> ModelReference:
+    def model_of(self, record: FederationRecord, number: int) -> ModelReference:
+        """The model that a round made; round 0 is the initial one.
+
+        Raises:
+            UnknownRoundError: that round has not been.
+            NoModelError: it made no model.
+        """
         if number == 0 == record.round:
             return record.model
         if number == 0:

@@ -109,6 +109,30 @@ _OF_FEDGRASS = (
         ("operations.stack_names.UnusableStackNameError",),
     ),
     Kind("fixed_setting", USAGE, "a federation keeps it for life", ("operations.settings_update.FixedSettingError",)),
+    Kind(
+        "invalid_component",
+        USAGE,
+        "no component can have this name or version",
+        ("operations.model_publication.InvalidComponentError",),
+    ),
+    Kind(
+        "version_taken",
+        USAGE,
+        "the component has this version already, with another model",
+        ("operations.model_publication.VersionTakenError",),
+    ),
+    Kind(
+        "not_published",
+        FAILED,
+        "AWS IoT Greengrass does not take the component version",
+        ("operations.model_publication.PublicationError",),
+    ),
+    Kind(
+        "not_exported",
+        USAGE,
+        "torch.export can't write the network, or the model is not of it",
+        ("cli.exported_model.ExportError",),
+    ),
     Kind("invalid_model", USAGE, "no file of a model", ("protocol.tensors.InvalidTensorsError",)),
     Kind(
         "too_much_work", USAGE, "a model too large for one function", ("cloud.averager.work.sharding.TooMuchWorkError",)

@@ -79,7 +79,8 @@ def _read(raw: Any) -> PublishedRecipe:
     manifests = document.children("Manifests")
     if not manifests and not document.value("Lifecycle", dict):
         raise RecipeError("it has neither Manifests nor a Lifecycle")
-    if not all(manifest.value("Lifecycle", dict) for manifest in manifests) and not document.value("Lifecycle", dict):
+    has_none = any(manifest.value("Lifecycle", dict) is None for manifest in manifests)  # an empty one is one
+    if has_none and not document.value("Lifecycle", dict):
         raise RecipeError("a manifest has no Lifecycle")
     return PublishedRecipe(
         name=name,

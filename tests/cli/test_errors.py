@@ -30,6 +30,8 @@ ELSEWHERE = {
     "components.client.agent": "on devices",
     "components.client.trainer": "on devices; a check makes findings of them",
     "components.runtime": "on devices",
+    "components.inference": "on devices",
+    "components.recipe_text.RecipeTextError": "is made a RecipeError",
     "cloud.averager": "in functions",
     "cloud.averaging": "in functions",
     "cloud.initiator": "in functions",

@@ -41,7 +41,16 @@ FILES += [path for path in ROOT.iterdir() if path.is_file()]
 PATHS = [f"/{path.relative_to(ROOT)}" for path in FILES]
 
 OF_USERS = {"labels.json", "json.py", "queue.py", "protocol.py", "torch/", "data/", "runs/"}
-IN_THE_BUCKET = {"partial/", "ema/", "models/", "updates/", "federations/", "federations/.../updates/"}
+IN_THE_BUCKET = {
+    "model.json",
+    "published/",
+    "partial/",
+    "ema/",
+    "models/",
+    "updates/",
+    "federations/",
+    "federations/.../updates/",
+}
 IN_A_RUN_FOLDER = set(RUN_FILES)
 KEPT = {"devices/THING/work/", "devices/THING/tmp/"}
 IN_A_SPLIT = {RECORD, f"{CLIENTS}/"}

@@ -14,6 +14,7 @@ FUNCTIONS = {
     "train": ("model", "data", "settings"),
     "evaluate": ("model", "data"),
     "describe": ("model", "data"),
+    "example_inputs": (),
 }
 """Name -> what it is called with."""
 

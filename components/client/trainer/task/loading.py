@@ -188,6 +188,17 @@ class Task:
         answer = self._call("ready", getattr(self._module, "ready", _always), object, device)
         return self._converted(returned_values.flag, answer, "ready")
 
+    def example_inputs(self) -> tuple[torch.Tensor, ...] | None:
+        """What the model can be called with, of any values, to write it down as a program; None without that."""
+        if not self.has("example_inputs"):
+            return None
+        given = self._call("example_inputs", self._module.example_inputs, object)
+        inputs = given if isinstance(given, tuple) else (given,)
+        if not inputs or not all(isinstance(one, torch.Tensor) for one in inputs):
+            text = f"example_inputs() of {self._file.name} has to return a tensor, or a tuple of tensors"
+            raise WrongResultError(text, "example_inputs", given)
+        return inputs
+
     def _default_validate(self, model: nn.Module, data: Data) -> None:
         default_training.validate(model, data, self.objective)
 
