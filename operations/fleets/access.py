@@ -1,0 +1,154 @@
+"""What the devices of a group may do in AWS: the policies of a stack, and the right to download its components.
+
+AWS IoT counts a policy of a thing group for all things in it, whose client ID is the thing's name, as the nucleus's is:
+so one attachment does for all certificates, those of devices that join later as well.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from operations.deployment import Deployment
+from operations.fleets.groups import Group
+from operations.fleets.published import Component
+from operations.steps import Step, Steps, remains
+
+
+class ForeignPolicyError(ValueError):
+    """A policy of ours that somebody has changed to something else."""
+
+
+def components_policy(stack: str) -> str:
+    """Name of the policy, one of a role's own, that lets devices download components."""
+    return f"{stack}-components"
+
+
+class GroupAccess:
+    """Of a group's devices. `role` is the one that their token exchange service takes, None if it is to be found:
+    that of the account's role aliases."""
+
+    def __init__(
+        self, client: Callable[[str], Any], deployment: Deployment, group: Group, role: str | None, steps: Steps
+    ) -> None:
+        self._iot, self._iam = client("iot"), client("iam")
+        self._deployment = deployment
+        self._group = group
+        self._role = role
+        self._steps = steps
+
+    def grant(self, components: Iterable[Component]) -> Iterator[Step]:
+        """Take the steps that are not taken yet; what AWS refuses remains to be done by hand."""
+        yield self._messages()
+        arn = self._deployment.device_policy_arn
+        what = f"the role of the devices of {self._group.name} has {arn}, to read models and write updates"
+        by_hand = f"aws iam attach-role-policy --role-name <the devices' role> --policy-arn {arn}; or name it by --role"
+        try:
+            attached = self._attached_roles()
+            roles = {self._role} if self._role else attached or self._roles_of_aliases()
+        except ClientError as error:
+            yield remains(what, error, by_hand)
+            return
+        if len(roles) != 1 and not attached:
+            note = (
+                f"of the roles of role aliases, {', '.join(sorted(roles)) or 'none'}, it can't be told which: {by_hand}"
+            )
+            yield Step(what=what, outcome="remains", note=note)
+            return
+        resources = {
+            f"arn:{_partition(arn)}:s3:::{bucket}/{component.name}/*"
+            for component in components
+            for bucket in component.recipe.buckets
+        }
+        for role in sorted(roles):
+            yield self._models(role, role in attached)
+            if resources:
+                yield self._downloads(role, resources)
+
+    def _messages(self) -> Step:
+        name = self._deployment.device_iot_policy_name
+        what = f"thing group {self._group.name} has the IoT policy {name}, to be assigned rounds and to say hello"
+        by_hand = f"aws iot attach-policy --policy-name {name} --target {self._group.arn}"
+        try:
+            pages = self._iot.get_paginator("list_targets_for_policy").paginate(policyName=name)
+            is_so = any(self._group.arn in page["targets"] for page in pages)
+        except ClientError as error:
+            return remains(what, error, by_hand)
+        return self._steps.take(
+            what, is_so, lambda: self._iot.attach_policy(policyName=name, target=self._group.arn), by_hand
+        )
+
+    def _models(self, role: str, is_so: bool) -> Step:
+        arn = self._deployment.device_policy_arn
+        return self._steps.take(
+            f"role {role} has {arn}, to read models and write updates",
+            is_so,
+            lambda: self._iam.attach_role_policy(RoleName=role, PolicyArn=arn),
+            f"aws iam attach-role-policy --role-name {role} --policy-arn {arn}",
+        )
+
+    def _downloads(self, role: str, resources: set[str]) -> Step:
+        policy = components_policy(self._deployment.stack)
+        what = f"role {role} may download what is deployed, by its policy {policy}"
+        by_hand = f"let the role {role} have s3:GetObject on {', '.join(sorted(resources))}"
+        try:
+            present = self._readable(role, policy)
+        except (ClientError, ForeignPolicyError) as error:
+            return remains(what, error, by_hand)
+        document = json.dumps(_reading(present | resources))
+        return self._steps.take(
+            what,
+            resources <= present,
+            lambda: self._iam.put_role_policy(RoleName=role, PolicyName=policy, PolicyDocument=document),
+            by_hand,
+        )
+
+    def _readable(self, role: str, policy: str) -> set[str]:
+        try:
+            document = self._iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"]
+        except self._iam.exceptions.NoSuchEntityException:
+            return set()
+        found = resources_of(json.loads(document) if isinstance(document, str) else document)
+        if found is None:
+            raise ForeignPolicyError(f"policy {policy} of role {role} says more than what may be downloaded")
+        return found
+
+    def _attached_roles(self) -> set[str]:
+        pages = self._iam.get_paginator("list_entities_for_policy").paginate(
+            PolicyArn=self._deployment.device_policy_arn, EntityFilter="Role"
+        )
+        return {role["RoleName"] for page in pages for role in page["PolicyRoles"]}
+
+    def _roles_of_aliases(self) -> set[str]:
+        pages = self._iot.get_paginator("list_role_aliases").paginate()
+        aliases = [alias for page in pages for alias in page["roleAliases"]]
+        described = [self._iot.describe_role_alias(roleAlias=alias)["roleAliasDescription"] for alias in aliases]
+        return {one["roleArn"].rpartition("/")[2] for one in described}
+
+
+def _partition(arn: str) -> str:
+    return arn.split(":")[1]
+
+
+_READ = "s3:GetObject"
+
+
+def resources_of(document: Mapping[str, Any]) -> set[str] | None:
+    """What a policy allows to read; None if it says anything else."""
+    statements = document.get("Statement", [])
+    found: set[str] = set()
+    for statement in statements if isinstance(statements, list) else [statements]:
+        match statement:
+            case {"Effect": "Allow", "Action": "s3:GetObject" | ["s3:GetObject"], "Resource": resources, **others} if (
+                not others.keys() - {"Sid"}
+            ):
+                found |= {resources} if isinstance(resources, str) else set(resources)
+            case _:
+                return None
+    return found
+
+
+def _reading(resources: set[str]) -> dict[str, Any]:
+    statement = {"Effect": "Allow", "Action": _READ, "Resource": sorted(resources)}
+    return {"Version": "2012-10-17", "Statement": [statement]}

@@ -1,0 +1,89 @@
+"""Components that AWS IoT Greengrass has, as `gdk component publish` has put them there."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+from botocore.exceptions import ClientError
+
+from operations.fleets import versions
+
+
+class NotPublishedError(LookupError):
+    """The account has no such version of a component; the text has the command that publishes it."""
+
+
+class Recipe(msgspec.Struct, frozen=True, kw_only=True):
+    """What a deployment has to know of a recipe: the configuration that a device has if nobody says otherwise, the
+    ranges of other components' versions that it asks for, and the buckets that its artifacts lie in."""
+
+    configuration: Mapping[str, Any] = {}
+    dependencies: Mapping[str, str] = {}
+    buckets: frozenset[str] = frozenset()
+
+
+class Component(msgspec.Struct, frozen=True, kw_only=True):
+    """A published version of a component."""
+
+    name: str
+    version: str
+    recipe: Recipe
+
+
+class Registry:
+    """The components of one account and Region."""
+
+    def __init__(self, client: Callable[[str], Any]) -> None:
+        identity, self._greengrass = client("sts").get_caller_identity(), client("greengrassv2")
+        partition = str(identity["Arn"]).split(":")[1]
+        self._region = str(self._greengrass.meta.region_name)
+        self._owned = f"arn:{partition}:greengrass:{self._region}:{identity['Account']}:components:"
+
+    def component(self, name: str, version: str | None, requirement: str, publish: str) -> Component:
+        """This version of a component; None for the newest one in the range. `publish` is the command that would
+        publish it.
+
+        Raises:
+            NotPublishedError: see there.
+        """
+        there = self._versions(name)
+        chosen = versions.latest(there, requirement) if version is None else version
+        if chosen not in there:
+            found = ", ".join(sorted(there, key=versions.order, reverse=True)[:5])
+            raise NotPublishedError(
+                f"{name} {version or requirement} is not published in {self._region}".replace("  ", " ")
+                + (f", which has {found}" if found else "")
+                + f": publish it by `{publish}`"
+            )
+        if not versions.fits(chosen, requirement):
+            raise NotPublishedError(f"{name} {chosen} does not fit: {requirement} is asked for")
+        answer = self._greengrass.get_component(arn=f"{self._owned}{name}:versions:{chosen}", recipeOutputFormat="JSON")
+        return Component(name=name, version=chosen, recipe=read_recipe(answer["recipe"]))
+
+    def _versions(self, name: str) -> list[str]:
+        pages = self._greengrass.get_paginator("list_component_versions").paginate(arn=self._owned + name)
+        try:
+            return [each["componentVersion"] for page in pages for each in page["componentVersions"]]
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ResourceNotFoundException":
+                return []
+            raise
+
+
+def read_recipe(recipe: bytes) -> Recipe:
+    """A recipe in JSON. Its keys may be written in any case, as AWS IoT Greengrass takes them."""
+    found = _lowered(msgspec.json.decode(recipe))
+    dependencies = found.get("componentdependencies") or {}
+    manifests = map(_lowered, found.get("manifests") or [])
+    artifacts = [_lowered(each) for manifest in manifests for each in manifest.get("artifacts") or []]
+    addresses = [urlsplit(str(each.get("uri", ""))) for each in artifacts]
+    return Recipe(
+        configuration=_lowered(found.get("componentconfiguration") or {}).get("defaultconfiguration") or {},
+        dependencies={name: str(_lowered(each).get("versionrequirement", "")) for name, each in dependencies.items()},
+        buckets=frozenset(each.netloc for each in addresses if each.scheme == "s3"),
+    )
+
+
+def _lowered(named: Mapping[str, Any]) -> dict[str, Any]:
+    return {name.lower(): value for name, value in named.items()}
