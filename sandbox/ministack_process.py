@@ -62,6 +62,7 @@ def main() -> None:
     _authorize_named_shadows_by_name()
     _tell_policies_of_conditional_writes()
     _tell_policies_of_things()
+    _count_policies_of_thing_groups()
     _take_loopback_for_tls()
     _pass_greengrass_on(greengrass)
     _roll_out_by(rollout_minute_s)
@@ -228,6 +229,34 @@ def _tell_policies_of_things() -> None:
         return resolve(key, request)
 
     iam_evaluator._resolve_condition_key = resolve_thing
+
+
+def _count_policies_of_thing_groups() -> None:
+    """Make ministack's MQTT broker count what is attached to the groups that a thing is in, and to those above them, if
+    the client ID is the thing's name and the certificate is the thing's, as AWS IoT does."""
+    from ministack.services import iot
+
+    allows = iot._mqtt_policy_allows
+
+    def allows_with_groups(account: str, region: str, certificate: str, context: dict[str, str], *asked: Any) -> bool:
+        with iot.request_scope(account, region):
+            own = iot._certificates.get(certificate)
+            thing = context.get("iot:connection.thing.thingname")
+            if own is None or thing is None:
+                return bool(allows(account, region, certificate, context, *asked))
+            groups = [group for group in iot._thing_groups.values() if thing in group.get("things", [])]
+            for group in groups:  # grows by those above
+                above = iot._thing_groups.get((group.get("thingGroupMetadata") or {}).get("parentGroupName") or "")
+                groups += [above] if above and above not in groups else []
+            attached = [policy for group in groups for policy in iot._policies_attached_to(group["thingGroupArn"])]
+            names = [*own.get("attachedPolicies", []), *(policy["policyName"] for policy in attached)]
+            iot._certificates[certificate] = own | {"attachedPolicies": names}
+            try:
+                return bool(allows(account, region, certificate, context, *asked))
+            finally:
+                iot._certificates[certificate] = own
+
+    iot._mqtt_policy_allows = allows_with_groups
 
 
 def _take_loopback_for_tls() -> None:

@@ -116,6 +116,43 @@ def test_a_subscription_that_the_iot_policy_denies_is_refused(run: Run) -> None:
     run(scenario)
 
 
+def test_a_policy_of_a_thing_group_counts_for_things_in_it_and_in_groups_below_it(
+    aws: EmbeddedAws, access: Access, tmp_path: Path
+) -> None:
+    iot = aws.client("iot")
+    connect = {"Effect": "Allow", "Action": "iot:Connect", "Resource": "*"}
+    deny = {"Effect": "Deny", "Action": "iot:Subscribe", "Resource": "*/probe/mqtt-2/denied"}
+    for name, statement in (("connects", connect), ("denies", deny)):
+        document = json.dumps({"Version": "2012-10-17", "Statement": statement})
+        iot.create_policy(policyName=name, policyDocument=document)
+    above = iot.create_thing_group(thingGroupName="above")["thingGroupArn"]
+    within = iot.create_thing_group(thingGroupName="within", parentGroupName="above")["thingGroupArn"]
+    (identity,) = provisioning.register(iot, ["mqtt-2"], "apart", "connects", tmp_path)
+    iot.add_thing_to_thing_group(thingGroupName="within", thingName="mqtt-2")
+
+    async def main() -> list[str]:
+        broker = Broker(host="127.0.0.1", port=aws.mqtt_port, ca_path=aws.ca_path)
+        connection = MqttConnection(broker, identity, CLASSIC.mqtt)
+        connection.start()
+        given = []
+        async with asyncio.timeout(LIMIT_S):
+            await connection.wait_connected()
+            for topic in ("probe/mqtt-2/x", "probe/another/x", "probe/mqtt-2/denied"):
+                with contextlib.suppress(MqttError):
+                    await connection.subscribe(topic, 1)
+                    given.append(topic)
+            await connection.stop()
+        return given
+
+    assert asyncio.run(main()) == []
+    iot.attach_policy(policyName=access.iot_policy, target=above)
+    assert asyncio.run(main()) == ["probe/mqtt-2/x", "probe/mqtt-2/denied"]
+    iot.attach_policy(policyName="denies", target=within)
+    assert asyncio.run(main()) == ["probe/mqtt-2/x"]
+    iot.detach_policy(policyName=access.iot_policy, target=above)
+    assert asyncio.run(main()) == []
+
+
 def test_a_listener_that_is_removed_hears_no_more(run: Run) -> None:
     async def scenario(connection: MqttConnection) -> None:
         got: asyncio.Queue[str] = asyncio.Queue()
