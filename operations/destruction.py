@@ -8,10 +8,12 @@ from botocore.exceptions import ClientError
 from operations import buckets, stacks
 from operations import outlived_tables as tables
 from operations.deployment import OUTLIVES, TABLES, NoStackError
+from operations.fleets.access import components_policy
 from operations.stack_events import ResourceEvent, Tell
 from operations.stack_names import StackNames, names_of
 from operations.stack_steps import Change, Deletion, DeploymentError, Step, Waiting
 
+_ROLE_POLICY = "AWS::IAM::RolePolicy"
 _IAM_POLICY, _IOT_POLICY = "AWS::IAM::ManagedPolicy", "AWS::IoT::Policy"
 _BUCKET, _TABLE = "AWS::S3::Bucket", "AWS::DynamoDB::Table"
 
@@ -37,7 +39,9 @@ def steps(client: Callable[[str], Any], stack: str, *, with_models: bool) -> Ite
         stack_id = found.get("StackId", stack)
         stacks.check_own(cloudformation, stack, stack_id, OUTLIVES)
         deletion = Deletion(cloudformation, stack, stack_id, f"stack {stack} is deleted", retained=OUTLIVES)
-        detachment = Detachment(client, [each for each in deletion.changes if each.kind in (_IAM_POLICY, _IOT_POLICY)])
+        detachment = Detachment(
+            client, stack, [each for each in deletion.changes if each.kind in (_IAM_POLICY, _IOT_POLICY)]
+        )
         if detachment.changes:
             yield detachment
         yield deletion
@@ -55,12 +59,14 @@ def kept(client: Callable[[str], Any], names: StackNames) -> list[str]:
 
 
 class Detachment:
-    """Of the policies that devices have from the stack, which can't be deleted as long as somebody has them."""
+    """Of the policies that devices have from the stack, which can't be deleted as long as somebody has them. What their
+    role may download goes with them."""
 
     what = "devices lose what the stack's policies allow them"
 
-    def __init__(self, client: Callable[[str], Any], policies: Sequence[Change]) -> None:
+    def __init__(self, client: Callable[[str], Any], stack: str, policies: Sequence[Change]) -> None:
         self._iam, self._iot = client("iam"), client("iot")
+        self._downloads = components_policy(stack)
         self._acts = [act for policy in policies for act in self._of(policy)]
         self.changes: Sequence[Change] = [change for change, _ in self._acts]
 
@@ -68,7 +74,8 @@ class Detachment:
         """See `Step`."""
         for change, act in self._acts:
             act()
-            tell(ResourceEvent(resource=change.resource, kind=change.kind, status="DETACHED", reason=""))
+            status = "DETACHED" if change.action == "Detach" else "DELETE_COMPLETE"
+            tell(ResourceEvent(resource=change.resource, kind=change.kind, status=status, reason=""))
 
     def discard(self) -> None:
         """See `Step`."""
@@ -92,6 +99,16 @@ class Detachment:
                 for entity in page[f"Policy{kind}s"]:
                     name = entity[f"{kind}Name"]
                     yield change(name), detaching(detach, **{f"{kind}Name": name, "PolicyArn": policy.name})
+            for role in (role["RoleName"] for role in page["PolicyRoles"]):
+                if self._downloads in self._policies_of(role):
+                    removed = Change(
+                        action="Remove", resource=policy.resource, kind=_ROLE_POLICY, name=f"{role}/{self._downloads}"
+                    )
+                    yield removed, detaching(self._iam.delete_role_policy, RoleName=role, PolicyName=self._downloads)
+
+    def _policies_of(self, role: str) -> list[str]:
+        pages = self._iam.get_paginator("list_role_policies").paginate(RoleName=role)
+        return [name for page in pages for name in page["PolicyNames"]]
 
 
 class DataRemoval:

@@ -1,5 +1,6 @@
 """`fedgrass deploy cloud` and `fedgrass destroy`: what they show before they do it, and what is there after it."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -97,14 +98,21 @@ def test_a_stack_is_destroyed_without_its_models_made_again_around_them_and_dest
     iam.create_role(RoleName="cycle-tokens", AssumeRolePolicyDocument='{"Version": "2012-10-17", "Statement": []}')
     iam.attach_role_policy(RoleName="cycle-tokens", PolicyArn=first["device_policy_arn"])
     certificate = iot.create_keys_and_certificate(setAsActive=True)["certificateArn"]
-    iot.attach_policy(policyName=first["device_iot_policy_name"], target=certificate)
+    group = iot.create_thing_group(thingGroupName="cycle-fleet")["thingGroupArn"]
+    for target in (certificate, group):
+        iot.attach_policy(policyName=first["device_iot_policy_name"], target=target)
+    reading = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::components/*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": reading})
+    iam.put_role_policy(RoleName="cycle-tokens", PolicyName="cycle-components", PolicyDocument=document)
 
     looked = destroy("--dry-run", "--json")
     assert looked.status == 0
     detached, deleted, packages = looked.result["steps"]
     assert {(change["resource"], change["name"]) for change in detached["changes"]} == {
         ("DevicePolicy", "cycle-tokens"),
+        ("DevicePolicy", "cycle-tokens/cycle-components"),
         ("DeviceIotPolicy", certificate),
+        ("DeviceIotPolicy", group),
     }
     retained = {change["resource"] for change in deleted["changes"] if change["action"] == "Retain"}
     assert retained == {"Bucket", "FederationsTable", "ClientsTable", "RoundsTable", "ResponsesTable"}
@@ -116,6 +124,7 @@ def test_a_stack_is_destroyed_without_its_models_made_again_around_them_and_dest
     gone = destroy("--yes")
     assert gone.status == 0
     assert "DELETE_COMPLETE  Initiator  AWS::Lambda::Function" in gone.out
+    assert iam.list_role_policies(RoleName="cycle-tokens")["PolicyNames"] == []
     assert f"of stack cycle is left: {first['bucket']}, cycle-" in gone.out
     assert not is_there(aws)
     assert buckets(aws) == [first["bucket"]]
