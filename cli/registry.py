@@ -20,6 +20,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "plan": "cli.commands.plan",
         "wheelhouse": "cli.commands.wheelhouse",
         "deploy cloud": "cli.commands.deploy",
+        "deploy fleet": "cli.commands.deploy_fleet",
         "destroy": "cli.commands.destroy",
         "doctor": "cli.commands.doctor",
     },

@@ -1,4 +1,4 @@
-"""Bring fedgrass to AWS."""
+"""Bring fedgrass to AWS, and to your devices."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -126,6 +126,6 @@ def _tell(screen: "Screen", made: "Deployment") -> None:
     rows = [(field, getattr(made, field)) for field in made.__struct_fields__]
     screen.table(Table(columns=("output", "value"), rows=rows, texts=frozenset({"value"})))
     screen.line(
-        f"Attach {made.device_policy_arn} to the role of your token exchange service, and the IoT policy "
-        f"{made.device_iot_policy_name} to your devices' certificates."
+        f"Devices need {made.device_policy_arn} and the IoT policy {made.device_iot_policy_name}: `fedgrass deploy "
+        "fleet` attaches them, to the role of the devices' token exchange service and to their thing group."
     )

@@ -108,6 +108,15 @@ _OF_FEDGRASS = (
         "no bucket can be named after a stack of this name",
         ("operations.stack_names.UnusableStackNameError",),
     ),
+    Kind(
+        "invalid_configuration",
+        USAGE,
+        "the file of --config has a key or a value that the components do not take",
+        (
+            "cli.fleet_configuration.ConfigurationFileError",
+            "operations.fleets.rollout.UninterpolatedError",
+        ),
+    ),
     Kind("fixed_setting", USAGE, "a federation keeps it for life", ("operations.settings_update.FixedSettingError",)),
     Kind(
         "invalid_component",
@@ -122,7 +131,7 @@ _OF_FEDGRASS = (
         ("operations.model_publication.VersionTakenError",),
     ),
     Kind(
-        "not_published",
+        "publication_failed",
         FAILED,
         "AWS IoT Greengrass does not take the component version",
         ("operations.model_publication.PublicationError",),
@@ -204,7 +213,7 @@ _OF_FEDGRASS = (
         "unknown_thing_group",
         FAILED,
         "the federation's thing group is not made yet",
-        ("cli.preflight.UnknownGroupError",),
+        ("cli.preflight.UnknownGroupError", "operations.fleets.groups.UnknownGroupError"),
     ),
     Kind(
         "federation_exists",
@@ -262,6 +271,24 @@ _OF_FEDGRASS = (
         FAILED,
         "pip could not get the packages of devices",
         ("components.runtime.wheelhouse.WheelhouseError",),
+    ),
+    Kind(
+        "not_published",
+        FAILED,
+        "AWS IoT Greengrass does not have the component, or not this version",
+        ("operations.fleets.published.NotPublishedError",),
+    ),
+    Kind(
+        "too_few_canaries",
+        FAILED,
+        "not so many devices can get a deployment first",
+        ("operations.fleets.canaries.TooFewCanariesError",),
+    ),
+    Kind(
+        "fleet_failed",
+        FAILED,
+        "a deployment has failed on devices",
+        ("cli.fleet_rollout.DeploymentFailedError",),
     ),
     Kind("build_failed", FAILED, "a component can't be built", ("components.task_folder.BuildError",)),
     Kind("component_broken", FAILED, "a device has given up on the component", ("sandbox.fleet.ComponentBrokenError",)),
@@ -332,6 +359,12 @@ _OF_FEDGRASS = (
         TIMED_OUT,
         "longer than it may take",
         ("builtins.TimeoutError", "sandbox.polling.NothingHappenedError"),
+    ),
+    Kind(
+        "fleet_unfinished",
+        TIMED_OUT,
+        "a deployment has not ended on all devices yet; it goes on",
+        ("cli.fleet_rollout.DeploymentUnfinishedError",),
     ),
     Kind("devices_offline", TIMED_OUT, "devices have not connected in time", ("sandbox.fleet.DevicesOfflineError",)),
     Kind("run_timed_out", TIMED_OUT, "devices or rounds were silent for too long", ("sandbox.federated_run.RunError",)),

@@ -38,6 +38,17 @@ class GroupAccess:
         self._role = role
         self._steps = steps
 
+    def policies(self, components: Iterable[Component]) -> dict[str, Any]:
+        """The policies that devices need, by name: for MQTT, for the bucket, and for what they download."""
+        arn, name = self._deployment.device_policy_arn, self._deployment.device_iot_policy_name
+        version = self._iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
+        of_role = self._iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"]
+        return {
+            name: _parsed(self._iot.get_policy(policyName=name)["policyDocument"]),
+            arn.rpartition("/")[2]: _parsed(of_role),
+            components_policy(self._deployment.stack): _reading(self._resources(components)),
+        }
+
     def grant(self, components: Iterable[Component]) -> Iterator[Step]:
         """Take the steps that are not taken yet; what AWS refuses remains to be done by hand."""
         yield self._messages()
@@ -56,15 +67,19 @@ class GroupAccess:
             )
             yield Step(what=what, outcome="remains", note=note)
             return
-        resources = {
-            f"arn:{_partition(arn)}:s3:::{bucket}/{component.name}/*"
-            for component in components
-            for bucket in component.recipe.buckets
-        }
+        resources = self._resources(components)
         for role in sorted(roles):
             yield self._models(role, role in attached)
             if resources:
                 yield self._downloads(role, resources)
+
+    def _resources(self, components: Iterable[Component]) -> set[str]:
+        partition = self._deployment.device_policy_arn.split(":")[1]
+        return {
+            f"arn:{partition}:s3:::{bucket}/{component.name}/*"
+            for component in components
+            for bucket in component.recipe.buckets
+        }
 
     def _messages(self) -> Step:
         name = self._deployment.device_iot_policy_name
@@ -109,7 +124,7 @@ class GroupAccess:
             document = self._iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"]
         except self._iam.exceptions.NoSuchEntityException:
             return set()
-        found = resources_of(json.loads(document) if isinstance(document, str) else document)
+        found = resources_of(_parsed(document))
         if found is None:
             raise ForeignPolicyError(f"policy {policy} of role {role} says more than what may be downloaded")
         return found
@@ -127,8 +142,8 @@ class GroupAccess:
         return {one["roleArn"].rpartition("/")[2] for one in described}
 
 
-def _partition(arn: str) -> str:
-    return arn.split(":")[1]
+def _parsed(document: Any) -> Any:
+    return json.loads(document) if isinstance(document, str) else document
 
 
 _READ = "s3:GetObject"

@@ -133,8 +133,8 @@ def _broken(component: Mapping[str, Any]) -> str:
 
 
 def _cut_off(pending: DeviceState, *, is_latest: bool) -> DeviceState:
-    """A device to which a deployment does not come any more."""
-    if pending.outcome != "waiting":
+    """A device to which a deployment does not come any more, if it had not come yet."""
+    if pending.outcome != "waiting" and pending.status != "CANCELED":
         return pending
     reason = "the deployment was stopped" if is_latest else "another deployment has taken the place of this one"
     return msgspec.structs.replace(pending, outcome="failed", status="CANCELED", reason=reason)

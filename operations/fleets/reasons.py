@@ -32,7 +32,7 @@ def sentence(status: str, reason: str, codes: Sequence[str]) -> str:
     """Of a device whose deployment has this status. `reason` is what the nucleus says, which is text of a device, and
     is bounded here; nucleus lite says little, and has no codes."""
     told = next((meaning for code, meaning in _TOLD.items() if code in codes), "")
-    own = " ".join(reason.split())
+    own = "" if reason == status else " ".join(reason.split())
     if len(own) > _LONGEST:
         own = own[: _LONGEST - 3] + "..."
     if told and own:

@@ -41,6 +41,8 @@ ELSEWHERE = {
     "cli.checking.cutting_off.CutOffError": "is made a finding",
     "cli.initial_model.InitialModelError": "is made a finding",
     "cli.settings.yaml_file.InvalidYamlError": "is made a ProjectError",
+    "operations.fleets.access.ForeignPolicyError": "is a step that remains",
+    "operations.fleets.configuration.UnknownKeyError": "is made a ConfigurationFileError",
     "operations.role_denials.UnreadablePolicyError": "is a step that remains",
     "operations.role_denials.LostChangeError": "is a step that remains",
     "protocol.encodings.NotFiniteError": "on devices",

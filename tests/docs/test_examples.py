@@ -1,9 +1,7 @@
 """The examples in the documents work as they stand there."""
 
-import json
 import re
 import runpy
-import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -24,7 +22,6 @@ from cloud import custom_policies
 from cloud.settings import Averaging, Federation, SelectionPolicyName
 from cloud.state.records import ClientRecord
 from cloud.state.views import round_view
-from components.client.agent import configuration
 from components.client.trainer.files.checkpoints import Checkpoints
 from components.client.trainer.files.round_files import Belonging, RoundFiles
 from components.client.trainer.task.loading import load_task
@@ -67,26 +64,20 @@ def test_settings_in_passing_are_taken_beside_others(text: str) -> None:
     assert found == []
 
 
-def test_the_deployment_that_operating_shows_is_one_of_the_example() -> None:
-    (shown,) = (json.loads(block.text) for block in blocks("json"))
-    settings, _ = validate(EXAMPLE)
-    assert settings is not None
-    (component,) = shown["components"].values()
-    found = configuration.parse(json.loads(component["configurationUpdate"]["merge"]))
-    assert found.federation == settings.name
-    assert shown["targetArn"].endswith(f":thinggroup/{settings.thing_group}")
-    built = json.loads((ROOT / "gdk-config.json").read_text())["component"]
-    assert {name: value["componentVersion"] for name, value in shown["components"].items()} == dict.fromkeys(
-        built, component_versions.FIRST
-    )
-
-
-def test_policies_in_commands_are_json() -> None:
-    commands = [block.text for block in blocks("") if "--policy-document" in block.text]
-    assert commands
-    for command in commands:
-        words = shlex.split(command.replace("\\\n", ""))
-        assert json.loads(words[words.index("--policy-document") + 1])["Version"] == "2012-10-17"
+@pytest.mark.parametrize("document", ["README.md", "operating.md"])
+def test_six_commands_lead_from_an_empty_account_to_a_fleet_that_trains(document: str) -> None:
+    texts = [block.text for block in blocks("") if block.document == document]
+    (text,) = (text for text in texts if "deploy cloud" in text and "deploy fleet" in text)
+    commands = [line.partition(" #")[0].strip() for line in text.splitlines()]
+    named = [re.search(r"fedgrass (deploy )?\w+|gdk component publish", command) for command in commands]
+    assert [found and found[0] for found in named] == [
+        "fedgrass deploy cloud",
+        "gdk component publish",
+        "gdk component publish",
+        "fedgrass init",
+        "fedgrass deploy fleet",
+        "fedgrass start",
+    ]
 
 
 @pytest.fixture
