@@ -144,8 +144,10 @@ class Deployments:
 def document(deployment: Deployment, arns: Arns) -> str:
     """What the devices are sent, as JSON."""
     update = deployment.policies["componentUpdatePolicy"]
+    parent = deployment.parent_target_arn
     return json.dumps(
-        {
+        ({"parentTargetArn": parent, "onBehalfOf": parent} if parent else {})
+        | {
             "deploymentId": deployment.id,
             "configurationArn": arns.configuration(deployment.target_arn, deployment.revision),
             "creationTimestamp": int(1000 * deployment.created_at.timestamp()),

@@ -31,11 +31,15 @@ class DeploymentDocument(msgspec.Struct, frozen=True, rename="camel"):
     components: Mapping[str, SentComponent]
     failure_handling_policy: str
     component_update_policy: UpdatePolicy
+    on_behalf_of: str = ""
 
-    @property
-    def target(self) -> str:
-        """What it is for, without the revision."""
-        return self.configuration_arn.rpartition(":")[0]
+    def target(self, *, knows_subdeployments: bool) -> str:
+        """What it is for, without the revision: of a subdeployment the group that it is on behalf of, if the nucleus
+        knows them."""
+        target = self.configuration_arn.rpartition(":")[0]
+        if not self.on_behalf_of or not knows_subdeployments:
+            return target
+        return f"{target.rpartition(':')[0]}:{self.on_behalf_of.rpartition('/')[2]}"
 
     @property
     def updates(self) -> dict[str, ConfigurationUpdate]:

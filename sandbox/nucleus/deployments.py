@@ -117,7 +117,8 @@ class Deployments:
     async def _carry_out(self, document: DeploymentDocument) -> Outcome:
         groups = await asyncio.to_thread(self._cloud.groups, self._thing)
         kept = {target: versions for target, versions in self._roots.items() if _still_counts(target, groups)}
-        roots = kept | {document.target: {name: one.version for name, one in document.components.items()}}
+        target = document.target(knows_subdeployments=self._personality.knows_subdeployments)
+        roots = kept | {target: {name: one.version for name, one in document.components.items()}}
         try:
             granted = self._personality.takes_for_granted
             recipes = self._with_built_in(resolve(roots, self._find, granted))

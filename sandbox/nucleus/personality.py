@@ -25,9 +25,10 @@ from sandbox.nucleus.tokens import TokenEachComponent, TokenEachStart, Tokens
 
 class Personality(msgspec.Struct, frozen=True, kw_only=True):
     """One nucleus. `version` is what components are told; `component` is what it is in deployments; `interpolates`: it
-    fills in variables in components' configurations, if its own asks for that; `unpacks_archives`: artifacts with
-    Unarchive: ZIP are unpacked even in a local deployment; `takes_components_along`: it is one process, and its
-    components end when it restarts; `tokens`: how it knows components."""
+    fills in variables in components' configurations, if its own asks for that; `knows_subdeployments`: it takes one
+    for part of a group as one of the group; `unpacks_archives`: artifacts with Unarchive: ZIP are unpacked even in a
+    local deployment; `takes_components_along`: it is one process, and its components end when it restarts; `tokens`:
+    how it knows components."""
 
     name: str
     version: str
@@ -35,6 +36,7 @@ class Personality(msgspec.Struct, frozen=True, kw_only=True):
     component: str
     takes_for_granted: frozenset[str]
     interpolates: bool
+    knows_subdeployments: bool
     unpacks_archives: bool
     takes_components_along: bool
     credentials: CredentialsTraits
@@ -53,6 +55,7 @@ CLASSIC = Personality(
     component="aws.greengrass.Nucleus",
     takes_for_granted=frozenset(),
     interpolates=True,
+    knows_subdeployments=True,
     unpacks_archives=True,
     takes_components_along=True,
     credentials=CredentialsTraits(
@@ -113,6 +116,7 @@ LITE = Personality(
     component="aws.greengrass.NucleusLite",
     takes_for_granted=frozenset({"aws.greengrass.Nucleus", TOKEN_EXCHANGE}),
     interpolates=False,
+    knows_subdeployments=False,
     unpacks_archives=False,
     takes_components_along=False,
     credentials=CredentialsTraits(

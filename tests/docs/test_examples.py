@@ -27,7 +27,6 @@ from components.client.trainer.files.round_files import Belonging, RoundFiles
 from components.client.trainer.task.loading import load_task
 from fedgrass.policies import Update
 from fedgrass.task import Client, Training, use_checkpoints
-from operations import component_versions
 from protocol.messages import ModelHeader
 from tests.cloud.examples import report, round_record
 from tests.docs.markdown import DOCUMENTS, blocks, prose, spans, table

@@ -339,3 +339,20 @@ def test_what_is_canceled_is_not_carried_out(operator: Operator, device: Device,
     assert operator.ended(device.thing, deployment)["coreDeviceExecutionStatus"] == "CANCELED"
     operator.succeeds(device.thing, operator.deploy(group, {}))  # after which it would have been done
     assert device.version_of(name) is None
+
+
+@BOTH
+def test_a_subdeployment_is_one_of_the_group_itself_where_the_nucleus_knows_them(
+    operator: Operator, device: Device, group: str, name: str
+) -> None:
+    for version in ("1.0.0", "2.0.0"):
+        operator.publish(name, version)
+    operator.succeeds(device.thing, operator.deploy(group, {name: "1.0.0"}))
+    part = operator.deploy(operator.group(device.thing), {name: "2.0.0"}, parentTargetArn=group)
+    ended = operator.ended(device.thing, part)
+    if device.personality is CLASSIC:
+        assert operator.installed(device.thing)[name] == "2.0.0"
+        operator.succeeds(device.thing, operator.deploy(group, {name: "1.0.0"}))
+    else:
+        assert ended["statusDetails"]["errorStack"][-1] == "NO_AVAILABLE_COMPONENT_VERSION"
+    assert operator.installed(device.thing)[name] == "1.0.0"
