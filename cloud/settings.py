@@ -94,7 +94,7 @@ class LocalTraining(Training, frozen=True, kw_only=True, forbid_unknown_fields=T
     schedule: Schedule = Constant()
 
 
-SelectionPolicyName = Literal["all", "random", "fastest", "probabilistic", "custom"]
+SelectionPolicyName = Literal["balanced", "all", "random", "fastest", "probabilistic", "custom"]
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -105,7 +105,7 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     turnarounds (EWMA); `minimum` is how many clients there must be before a round opens.
     """
 
-    policy: SelectionPolicyName = "all"
+    policy: SelectionPolicyName = "balanced"
     cohort: Amount = "100%"
     dropout: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
     minimum: Positive = 1

@@ -59,7 +59,8 @@ class Round(msgspec.Struct, frozen=True, kw_only=True):
 
 class Update(msgspec.Struct, frozen=True, kw_only=True):
     """One client's accepted update: `delta` is local minus global, float32 (int64 of integer tensors), by tensor. `age`
-    is how many rounds it is late by, 0 but with `averaging.carry_over` or `max_staleness`.
+    is how many rounds it is late by, 0 but with `averaging.carry_over` or `max_staleness`; `inclusion` the probability
+    with which its client was selected, 1 if the policy draws all alike: weigh by its inverse.
 
     Buffers and integers are values: of a late update as well, added to the present model they give the client's own.
     A metric, or number of its describe, that was not finite is None in its report.
@@ -69,3 +70,4 @@ class Update(msgspec.Struct, frozen=True, kw_only=True):
     report: Report
     delta: dict[str, Array]
     age: int = 0
+    inclusion: float = 1.0

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from cloud.averager.work.sources import accepted_update, other_bases, with_bases
+from cloud.averager.work.sources import accepted_updates, other_bases, with_bases
 from cloud.averaging.accepted_updates import S3Object
 from cloud.state.records import ResponseRecord, RoundRecord
 from protocol.encodings import UpdateLayout
@@ -36,8 +36,11 @@ def average(
     """
     settings = record.settings
     sources = tuple(
-        accepted_update(record, response, S3Object(key=response.key or "", data_start=response.data_start))
-        for response in counting
+        accepted_updates(
+            record,
+            counting,
+            lambda response: S3Object(key=response.key or "", data_start=response.data_start),
+        )
     )
     others = other_bases(record, sources, layout)
     if others:

@@ -139,7 +139,9 @@ class Simulation:
             carried = carried_after(self._ended.record, self._ended.responses)
         found = pool_of(self._clients, settings, federation.round + 1, {member.thing for member in busy})
         choose = self._policy("choose_clients")
-        cohort = select(found.clients, settings.selection, federation.round + 1, choose, busy, found.known)
+        cohort = select(
+            found.clients, settings.selection, federation.round + 1, choose, busy, found.known, settings.averaging
+        )
         record = carrying_what_fits(planned(federation, found.known, cohort, carried, (), self._now))
         record = msgspec.structs.replace(record, notified_at=self._now)
         selected = [member.thing for member in cohort if member.assigned_in is None]
@@ -299,9 +301,7 @@ class Simulation:
         next_at = next_round_at(record, responses, self._policy("next_round_delay"))
         record = self._noted(msgspec.structs.replace(record, next_at=next_at))
         for history in histories_of(record.cohort, record, responses):
-            self._clients[history.thing] = msgspec.structs.replace(
-                self._clients[history.thing], turnaround_s=history.turnaround_s, missed=history.missed
-            )
+            self._clients[history.thing] = history.added_to(self._clients[history.thing])
         self._federation = msgspec.structs.replace(
             self._federation,
             round=record.round,

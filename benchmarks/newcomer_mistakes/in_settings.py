@@ -88,7 +88,7 @@ MISTAKES: list[Mistake] = [
         "selection: {policy: random, cohort: 5000}",
         ("more than the 1500", "ask for fewer"),
     ),
-    _with("a cohort of all", "selection: {cohort: 5}", ("which does not heed it", "choose random")),
+    _with("a cohort of all", "selection: {policy: all, cohort: 5}", ("which does not heed it", "choose balanced")),
     _with("a policy misspelt", "selection: {policy: rnadom}", ("did you mean random?",)),
     _with("a policy in place of fields", "selection: random", ("use fields with values: {policy: random}",)),
     _with(

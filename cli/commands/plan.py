@@ -27,7 +27,7 @@ def plan(
     fleet: Annotated[
         int | None, typer.Option(min=1, help="How many clients there are to select from.", show_default="--clients")
     ] = None,
-    policy: Annotated[SelectionPolicyName, typer.Option(help="selection.policy of federation.yaml.")] = "all",
+    policy: Annotated[SelectionPolicyName, typer.Option(help="selection.policy of federation.yaml.")] = "balanced",
     model_bytes: Annotated[
         int | None, typer.Option(min=1, max=MAX_MODEL_BYTES, help="Size of the model, taken as float32.")
     ] = None,

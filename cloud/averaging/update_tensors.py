@@ -27,7 +27,7 @@ def read_updates(
     whole = read_whole(reader, (Request(number, 0, layout.data_bytes) for number in range(len(sources))))
     for source, data in zip(sources, whole, strict=True):
         delta = _by_tensor(layout, data, source.base, models)
-        yield Update(thing=source.thing, report=source.report, delta=delta, age=source.age)
+        yield Update(thing=source.thing, report=source.report, delta=delta, age=source.age, inclusion=source.inclusion)
 
 
 def _by_tensor(layout: UpdateLayout, data: Buffer, base: int | None, models: Sequence[ModelValues]) -> dict[str, Array]:

@@ -28,7 +28,9 @@ def weigh(settings: Averaging, training: Training, sources: Sequence[AcceptedUpd
     """How the updates of a round count.
 
     A weight is 1, or the number of examples (McMahan et al., 2017, algorithm 1) as `counted_examples` has it, divided
-    by sqrt(age + 1) if the update is late (Nguyen et al., FedBuff, 2022, section 5). What is late so counts for less
+    by sqrt(age + 1) if the update is late (Nguyen et al., FedBuff, 2022, section 5), and by the probability with which
+    its client was selected: so the mean of a cohort is that of all clients whom it was selected from (Hájek, 1971), but
+    for what a cohort of that size can't tell. Robust rules take no weights. What is late so counts for less
     beside what is not; but the step that all take together is no smaller, where FedBuff's algorithm 1 divides the
     weighted sum by the number of updates.
 
@@ -42,9 +44,10 @@ def weigh(settings: Averaging, training: Training, sources: Sequence[AcceptedUpd
     which values they are. An integer's change is bounded, for one client's of 2^62 would outdo all others.
     """
     rule = rule_of(settings.rule)
-    examples = counted_examples(settings, [source.report.examples for source in sources])
-    counts = examples if rule.counts_examples else [1] * len(sources)
+    counts = counts_of(settings, [source.report.examples for source in sources])
     weights = np.array(counts, np.float64) / np.sqrt([source.age + 1.0 for source in sources])
+    if not rule.is_robust:
+        weights = weights / [source.inclusion for source in sources]
     value_weights = np.where([source.base is None for source in sources], 0.0, weights)
     scales = np.ones(len(sources))
     norms = np.array([source.norm for source in sources])
@@ -62,6 +65,11 @@ def _integer_limit(sources: Sequence[AcceptedUpdate]) -> float:
     middle two."""
     known = [source.integer_change for source in sources if source.integer_change is not None]
     return INTEGER_RATIO * statistics.median_low(known) if known else math.inf
+
+
+def counts_of(settings: Averaging, examples: Sequence[int]) -> list[int]:
+    """What clients with so many examples count for, beside each other, before anything is known of their updates."""
+    return counted_examples(settings, examples) if rule_of(settings.rule).counts_examples else [1] * len(examples)
 
 
 def counted_examples(settings: Averaging, examples: Sequence[int]) -> list[int]:

@@ -67,8 +67,14 @@ def carried_after(record: RoundRecord, responses: Responses) -> tuple[Carried, .
     if not record.carry:
         return ()
     older = {c.thing: msgspec.structs.replace(c, age=c.age + 1) for c in record.carried}
+    inclusions = {member.thing: member.inclusion for member in record.cohort}
     new = {
-        r.thing: Carried(thing=r.thing, round=record.round, age=record.round + 1 - r.report.round)
+        r.thing: Carried(
+            thing=r.thing,
+            round=record.round,
+            age=record.round + 1 - r.report.round,
+            inclusion=inclusions.get(r.thing),
+        )
         for r in responses.accepted
         if r.report is not None
     }

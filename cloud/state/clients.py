@@ -33,13 +33,29 @@ _HAS_SAID_HELLO = "attribute_exists(last_seen)"
 
 class ClientHistory(msgspec.Struct, frozen=True, kw_only=True):
     """What a round adds to a client's record, as absolute values, so that writing it twice is harmless. `last_round` is
-    None if the record keeps that which it has, and its reason."""
+    None if the record keeps that which it has, and its reason; what else is None it keeps as well."""
 
     thing: str
     turnaround_s: float | None
     missed: int
     last_round: int | None
     last_reason: str | None = None
+    norm: float | None = None
+
+    @property
+    def known(self) -> dict[str, float | str]:
+        """What it says, by the fields of a client's record."""
+        values = msgspec.structs.asdict(self)
+        return {name: value for name, value in values.items() if name != "thing" and value is not None}
+
+    @property
+    def clears_reason(self) -> bool:
+        """Whether the record has no reason afterwards."""
+        return self.last_round is not None and self.last_reason is None
+
+    def added_to(self, client: ClientRecord) -> ClientRecord:
+        """The client's record after it."""
+        return msgspec.structs.replace(client, **({"last_reason": None} if self.clears_reason else {}), **self.known)
 
 
 class Census(msgspec.Struct, frozen=True, kw_only=True):
@@ -191,21 +207,14 @@ class Clients:
         return [self._update(federation, history) for history in histories]
 
     def _update(self, federation: str, history: ClientHistory) -> "TransactWriteItemTypeDef":
-        values = {
-            "missed": history.missed,
-            "turnaround_s": history.turnaround_s,
-            "last_round": history.last_round,
-            "last_reason": history.last_reason,
-        }
-        known = {name: value for name, value in values.items() if value is not None}
-        is_without_reason = history.last_round is not None and history.last_reason is None
+        known = history.known
         return {
             "Update": {
                 "TableName": self._table,
                 "Key": _key(federation, history.thing),
                 "UpdateExpression": "SET "
                 + ", ".join(f"{name} = :{name}" for name in known)
-                + (" REMOVE last_reason" if is_without_reason else ""),
+                + (" REMOVE last_reason" if history.clears_reason else ""),
                 "ExpressionAttributeValues": {f":{name}": to_attribute(value) for name, value in known.items()},
             }
         }

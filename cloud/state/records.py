@@ -72,7 +72,8 @@ class ClientRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One client of a federation: what it can do, and how it has done. A restart never resets its history.
 
     `turnaround_s` is the moving average (EWMA) of its turnarounds, None before its first update; `missed` counts the
-    rounds in a row that it was selected for and did not answer. `last_reason` says why no update of it counted in
+    rounds in a row that it was selected for and did not answer. `norm` is that of its last update: the L2 norm of its
+    parameters' changes. `last_reason` says why no update of it counted in
     `last_round`, the last one that taught anything about it; None if one did. Until there is a federation of this name,
     the record is deleted at `expires_at`.
     """
@@ -81,6 +82,7 @@ class ClientRecord(msgspec.Struct, frozen=True, kw_only=True):
     thing: str
     turnaround_s: float | None = None
     missed: int = 0
+    norm: float | None = None
     last_seen: float | None = None
     component_version: str | None = None
     architecture: str | None = None
@@ -96,22 +98,26 @@ class ClientRecord(msgspec.Struct, frozen=True, kw_only=True):
 class CohortMember(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A client that a round waits for, with its history at selection time: so closing a round twice is harmless.
 
+    `inclusion` is the probability with which it was selected, by whose inverse its update is weighed; None is 1.
     `assigned_in` is the older round whose assignment it still works on, since `assigned_at`; None if it is this one's.
     """
 
     thing: str
     turnaround_s: float | None = None
     missed: int = 0
+    inclusion: float | None = None
     assigned_in: int | None = None
     assigned_at: float | None = None
 
 
-class Carried(msgspec.Struct, frozen=True, kw_only=True):
-    """An update that an earlier `round` accepted and could not use; `age` is how many rounds it is late by."""
+class Carried(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An update that an earlier `round` accepted and could not use; `age` is how many rounds it is late by, `inclusion`
+    that of its client, as in a `CohortMember`."""
 
     thing: str
     round: int
     age: int
+    inclusion: float | None = None
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):

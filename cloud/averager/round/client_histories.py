@@ -34,7 +34,13 @@ def history_of(member: CohortMember, record: RoundRecord, responses: Responses) 
             if member.turnaround_s is not None:
                 past = record.settings.selection.smoothing
                 turnaround_s = past * member.turnaround_s + (1 - past) * turnaround_s
-            return ClientHistory(thing=member.thing, turnaround_s=turnaround_s, missed=0, last_round=record.round)
+            return ClientHistory(
+                thing=member.thing,
+                turnaround_s=turnaround_s,
+                missed=0,
+                last_round=record.round,
+                norm=response.norm,
+            )
     for response in responses.failed:
         if response.thing == member.thing:
             missed = member.missed + 1 if response.state == "failed" else member.missed

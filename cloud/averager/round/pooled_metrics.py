@@ -12,9 +12,12 @@ MAX_METRICS, MAX_METRIC_NAME = 40, 64
 """So many metrics of a round are recorded, with names of so many characters."""
 
 
-def pooled_metrics(settings: Averaging, reports: Sequence[Report]) -> tuple[dict[str, float], dict[str, int]]:
+def pooled_metrics(
+    settings: Averaging, reports: Sequence[Report], inclusions: Sequence[float] | None = None
+) -> tuple[dict[str, float], dict[str, int]]:
     """The clients' own metrics: `before` of the global model, `after` of the local ones. They are averaged by the
-    examples that count; of a robust rule it is the median, which takes no one's word.
+    examples that count, over the probabilities with which the clients were selected, of which None is the same for all;
+    of a robust rule it is the median, which takes no one's word.
 
     Those that are not finite are not averaged, but counted: how many clients had one, by metric.
 
@@ -22,17 +25,19 @@ def pooled_metrics(settings: Averaging, reports: Sequence[Report]) -> tuple[dict
     out; and of more than MAX_METRICS, those that the fewest clients report, which are the last ones. A client may make
     up as many as it likes, and a round's record has to stay small.
     """
-    reported: dict[str, list[tuple[float | None, int]]] = {}
+    reported: dict[str, list[tuple[float | None, float]]] = {}
     counted = counted_examples(settings, [report.examples for report in reports])
-    for report, examples in zip(reports, counted, strict=True):
+    inclusions = inclusions or [1.0] * len(reports)
+    weights = [examples / inclusion for examples, inclusion in zip(counted, inclusions, strict=True)]
+    for report, weight in zip(reports, weights, strict=True):
         for when, metrics in (("before", report.before), ("after", report.after)):
             for name, value in metrics.items():
                 if len(name) <= MAX_METRIC_NAME:
-                    reported.setdefault(f"{name}_{when}", []).append((value, examples))
+                    reported.setdefault(f"{name}_{when}", []).append((value, weight))
     pooled: dict[str, float] = {}
     not_finite: dict[str, int] = {}
     for key in sorted(reported, key=lambda key: (-len(reported[key]), key))[:MAX_METRICS]:
-        finite = [(value, examples) for value, examples in reported[key] if value is not None and math.isfinite(value)]
+        finite = [(value, weight) for value, weight in reported[key] if value is not None and math.isfinite(value)]
         if finite:
             pooled[key] = _median(finite) if rule_of(settings.rule).is_robust else _mean(finite)
         if len(finite) < len(reported[key]):
@@ -40,14 +45,14 @@ def pooled_metrics(settings: Averaging, reports: Sequence[Report]) -> tuple[dict
     return pooled, not_finite
 
 
-def _mean(values: Sequence[tuple[float, int]]) -> float:
-    total = sum(examples for _, examples in values)
+def _mean(values: Sequence[tuple[float, float]]) -> float:
+    total = sum(weight for _, weight in values)
     least, largest = min(value for value, _ in values), max(value for value, _ in values)
-    mean = sum(value * (examples / total) for value, examples in values)  # of shares, that none becomes infinite
+    mean = sum(value * (weight / total) for value, weight in values)  # of shares, that none becomes infinite
     return min(max(mean, least), largest)
 
 
-def _median(values: Sequence[tuple[float, int]]) -> float:
+def _median(values: Sequence[tuple[float, float]]) -> float:
     ordered = sorted(value for value, _ in values)
     middle = ordered[(len(ordered) - 1) // 2], ordered[len(ordered) // 2]
     return middle[0] if middle[0] == middle[1] else middle[0] / 2 + middle[1] / 2  # whose sum may be infinite

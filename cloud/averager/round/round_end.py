@@ -6,6 +6,7 @@ from typing import Any
 
 from cloud.averager.round.pacing import EndedRound, not_before
 from cloud.averager.round.pooled_metrics import pooled_metrics
+from cloud.averager.work.sources import inclusions_of
 from cloud.averaging.new_model import NotFiniteModelError
 from cloud.custom_policies import InvalidPolicyError, call
 from cloud.log_lines import about
@@ -49,7 +50,9 @@ def averaged(
 ) -> Averaged:
     """What the owner of the lease says of the model that it has written."""
     reports = [response.report for response in responses.accepted if response.report is not None]
-    metrics, not_finite = pooled_metrics(record.settings.averaging, reports)
+    inclusions = inclusions_of(record)
+    included = [inclusions.get((report.thing, report.round), 1.0) for report in reports]
+    metrics, not_finite = pooled_metrics(record.settings.averaging, reports, included)
     return Averaged(
         owner=owner,
         model=model,

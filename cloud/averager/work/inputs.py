@@ -8,7 +8,7 @@ import msgspec
 from cloud.averager.work.file_names import files_of, key_of
 from cloud.averager.work.object_reader import ObjectReader
 from cloud.averager.work.older_models import bases_of
-from cloud.averager.work.sources import accepted_report, accepted_update, counting_responses
+from cloud.averager.work.sources import accepted_report, accepted_updates, counting_responses
 from cloud.averaging.accepted_updates import AcceptedUpdate, S3Object
 from cloud.averaging.blocks import Block, blocks_of
 from cloud.averaging.grid import Grid, Part, grid_of
@@ -152,12 +152,11 @@ def sources_of(services: Services, record: RoundRecord, responses: Responses) ->
     counting = counting_responses(
         record, responses, lambda number: services.rounds.responses(record.federation, number)
     )
-    return tuple(_source(services, record, response) for response in counting)
 
+    def stored(response: ResponseRecord) -> S3Object:
+        report = accepted_report(record, response)
+        key = response.key or names.former_update_key(record.federation, report.round, response.thing, record.life)
+        cached = services.models.cached(key, response.version_id) or b""
+        return S3Object(key=key, data_start=response.data_start, version_id=response.version_id, head=cached)
 
-def _source(services: Services, record: RoundRecord, response: ResponseRecord) -> AcceptedUpdate:
-    report = accepted_report(record, response)
-    key = response.key or names.former_update_key(record.federation, report.round, response.thing, record.life)
-    cached = services.models.cached(key, response.version_id) or b""
-    stored = S3Object(key=key, data_start=response.data_start, version_id=response.version_id, head=cached)
-    return accepted_update(record, response, stored)
+    return tuple(accepted_updates(record, counting, stored))

@@ -1,6 +1,6 @@
 """What a round averages, and which models it was trained from: pure functions of what is on record."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -42,9 +42,27 @@ def accepted_report(record: RoundRecord, response: ResponseRecord) -> Report:
     return response.report
 
 
-def accepted_update(record: RoundRecord, response: ResponseRecord, stored: S3Object) -> AcceptedUpdate:
-    """An update that a round averages, of the file that it is `stored` in."""
-    report = accepted_report(record, response)
+def inclusions_of(record: RoundRecord) -> dict[tuple[str, int], float]:
+    """With which probability the clients were selected whose updates a round averages, by their things and the rounds
+    of their assignments."""
+    carried = {(one.thing, record.round - one.age): one.inclusion or 1.0 for one in record.carried}
+    return carried | {(one.thing, one.assigned_in or record.round): one.inclusion or 1.0 for one in record.cohort}
+
+
+def accepted_updates(
+    record: RoundRecord, counting: Iterable[ResponseRecord], stored: Callable[[ResponseRecord], S3Object]
+) -> Iterator[AcceptedUpdate]:
+    """The updates that a round averages, each of the file that it is `stored` in."""
+    inclusions = inclusions_of(record)
+    for response in counting:
+        report = accepted_report(record, response)
+        inclusion = inclusions.get((response.thing, report.round), 1.0)
+        yield _accepted_update(record, response, report, stored(response), inclusion)
+
+
+def _accepted_update(
+    record: RoundRecord, response: ResponseRecord, report: Report, stored: S3Object, inclusion: float
+) -> AcceptedUpdate:
     return AcceptedUpdate(
         thing=response.thing,
         report=report,
@@ -53,6 +71,7 @@ def accepted_update(record: RoundRecord, response: ResponseRecord, stored: S3Obj
         stored=stored,
         # The round of its assignment, as inspection has checked: that in which it was accepted may be a later one.
         age=record.round - report.round,
+        inclusion=inclusion,
     )
 
 

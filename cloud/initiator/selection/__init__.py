@@ -3,6 +3,7 @@
 from typing import assert_never
 
 from cloud.initiator.selection.all_clients import ALL
+from cloud.initiator.selection.balanced import BALANCED
 from cloud.initiator.selection.custom import CUSTOM
 from cloud.initiator.selection.fastest import FASTEST
 from cloud.initiator.selection.policy import SelectionPolicy
@@ -14,6 +15,8 @@ from cloud.settings import SelectionPolicyName
 def selection_policy_of(name: SelectionPolicyName) -> SelectionPolicy:
     """The policy that settings name."""
     match name:
+        case "balanced":
+            return BALANCED
         case "all":
             return ALL
         case "random":

@@ -140,7 +140,7 @@ def test_all_wrong_fields_are_told_at_once_with_value_and_what_is_allowed() -> N
     assert problems(rounds="ten", selection={"policy": "best", "dropout": 1.5}, name=7, encoding=None) == [
         "name: 7: use a text; put it in quotes",
         'rounds: "ten": use a whole number from 1 to 99999999',
-        'selection.policy: "best": use one of all, custom, fastest, probabilistic, random',
+        'selection.policy: "best": use one of all, balanced, custom, fastest, probabilistic, random',
         "selection.dropout: 1.5: use a number from 0, below 1",
         "encoding: it is empty: use one of bfloat16, float32, int8",
     ]
@@ -275,12 +275,12 @@ def test_a_value_of_any_length_is_told_shortened() -> None:
         ({"pacing": {"interval_s": 60}}, "pacing.interval_s: 60.0 with pacing.policy at_once, which does not heed it"),
         ({"averaging": {"rule": "median", "trim": 0.2}}, "averaging.trim: 0.2 with averaging.rule median"),
         ({"averaging": {"byzantine": 0}}, "averaging.byzantine: 0 with averaging.rule weighted"),
-        ({"selection": {"cohort": 10}}, "selection.cohort: 10 with selection.policy all"),
+        ({"selection": {"policy": "all", "cohort": 10}}, "selection.cohort: 10 with selection.policy all"),
         (
             {"selection": {"policy": "probabilistic", "cohort": "50%"}},
             "selection.cohort: 50% with selection.policy prob",
         ),
-        ({"selection": {"dropout": 0.2}}, "selection.dropout: 0.2 with selection.policy all"),
+        ({"selection": {"policy": "all", "dropout": 0.2}}, "selection.dropout: 0.2 with selection.policy all"),
     ],
     ids=repr,
 )

@@ -2,6 +2,7 @@
 
 from typing import Any, Literal
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -135,3 +136,28 @@ def test_the_median_of_two_metrics_near_the_largest_float_is_finite() -> None:
     reports = [report(thing, after={"loss": 1.7e308}) for thing in "ab"] + [report("c", after={"loss": 1.6e308})] * 2
     metrics, _ = pooled_metrics(Averaging(rule="median"), reports)
     assert metrics["loss_after"] == pytest.approx(1.65e308)
+
+
+@pytest.mark.parametrize("rule", ["mean", "weighted"])
+def test_an_update_is_weighed_by_the_inverse_of_the_probability_of_its_client(rule: RuleName) -> None:
+    sources = [
+        source("a", **HONEST),
+        msgspec.structs.replace(source("b", **HONEST), inclusion=0.25),
+        msgspec.structs.replace(source("c", **HONEST), inclusion=0.5, age=3),
+    ]
+    found = weigh(Averaging(rule=rule), TRAINING, sources)
+    assert found.weights / found.weights[0] == pytest.approx([1, 4, 1])
+    assert found.value_weights == pytest.approx(found.weights)
+    assert found.scales == pytest.approx([1, 1, 1])
+
+
+@pytest.mark.parametrize("rule", ROBUST)
+def test_robust_rules_take_no_weights_from_the_draw(rule: RuleName) -> None:
+    sources = [msgspec.structs.replace(source(f"t{n}", **HONEST), inclusion=1 / (n + 1)) for n in range(5)]
+    assert set(weigh(Averaging(rule=rule), TRAINING, sources).weights) == {1.0}
+
+
+def test_metrics_are_weighed_as_updates_are() -> None:
+    reports = [report(f"t{n}", before={"accuracy": value}, **HONEST) for n, value in enumerate([0.0, 1.0])]
+    assert pooled_metrics(Averaging(), reports, [0.25, 0.75])[0] == {"accuracy_before": pytest.approx(0.25)}
+    assert pooled_metrics(Averaging(rule="median"), reports, [0.25, 0.75])[0] == {"accuracy_before": 0.5}

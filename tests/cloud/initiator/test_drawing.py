@@ -80,7 +80,13 @@ def test_what_is_read_grows_with_the_cohort_and_not_with_the_fleet(size: int) ->
 
 @pytest.mark.parametrize(
     ("policy", "pool"),
-    [("random", 100), ("all", MAX_COHORT), ("fastest", WHOLE_FLEET), ("probabilistic", WHOLE_FLEET)],
+    [
+        ("random", 100),
+        ("all", MAX_COHORT),
+        ("balanced", WHOLE_FLEET),
+        ("fastest", WHOLE_FLEET),
+        ("probabilistic", WHOLE_FLEET),
+    ],
 )
 def test_a_policy_is_given_what_it_needs(large: LargeFleet, policy: SelectionPolicyName, pool: int) -> None:
     drawn = large.draw(policy=policy, cohort=100 if policy in ("random", "fastest") else "100%")
@@ -195,7 +201,7 @@ def test_windows_and_places_agree() -> None:
     assert within("g", things, half) != lower
 
 
-@pytest.mark.parametrize("policy", ["all", "random", "fastest", "probabilistic", "custom"])
+@pytest.mark.parametrize("policy", ["balanced", "all", "random", "fastest", "probabilistic", "custom"])
 def test_a_small_fleet_is_chosen_from_whole_as_ever(policy: SelectionPolicyName) -> None:
     clients = LargeFleet(WHOLE_FLEET).clients
     settings = federation(name="f", selection={"policy": policy})

@@ -79,6 +79,16 @@ def test_carried_updates_are_as_old_as_their_assignments_and_not_older_than_allo
     assert carried_after(fifth(), responses) == ()
 
 
+def test_carried_updates_keep_the_probability_with_which_their_clients_were_selected() -> None:
+    drawn = msgspec.structs.replace(NEW, inclusion=0.25)
+    record = fifth(
+        limit=3, cohort=(OLD, drawn), carried=(Carried(thing="c", round=4, age=1, inclusion=0.5),), carry=True
+    )
+    carried = carried_after(record, Responses(accepted=(accepted("b", 5),)))
+    assert [(one.thing, one.inclusion) for one in carried] == [("b", 0.25), ("c", 0.5)]
+    assert [member.inclusion for member in busy_after(record, NOBODY)] == [None, 0.25]
+
+
 def test_a_late_turnaround_is_that_from_the_clients_own_assignment() -> None:
     record = fifth(settings=federation(target=1, max_staleness=2, rounds=9, selection={"smoothing": 0.5}))
     responses = Responses(accepted=(accepted("a", 3, arrived_at=1010.0),), notified=NOBODY.notified)

@@ -235,7 +235,14 @@ def test_a_missing_attribute_is_named() -> None:
 def test_all_that_is_recorded_of_the_largest_cohort_fits_into_items_whatever_its_names() -> None:
     number = -1.2345678901234567e-100
     things = [f"{index:0>128}" for index in range(MAX_COHORT)]
-    busy = CohortMember(thing="", turnaround_s=number, missed=MAX_ROUND, assigned_in=MAX_ROUND, assigned_at=number)
+    busy = CohortMember(
+        thing="",
+        turnaround_s=1.23456e-05,  # neither has more digits
+        missed=MAX_ROUND,
+        inclusion=1.23456e-05,
+        assigned_in=MAX_ROUND,
+        assigned_at=1.2345678901234567e9,
+    )
     cohort = tuple(msgspec.structs.replace(busy, thing=thing) for thing in things)
     notified = to_attribute(dict.fromkeys(things, number))
     settings = federation(name="f" * 40, averaging={"rule": "custom"}, task="t" * 4096)

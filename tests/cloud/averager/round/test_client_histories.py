@@ -6,7 +6,7 @@ import msgspec
 
 from cloud.averager.round.client_histories import history_of
 from cloud.state.clients import ClientHistory
-from cloud.state.records import CohortMember, ResponseRecord, RoundRecord
+from cloud.state.records import ClientRecord, CohortMember, ResponseRecord, RoundRecord
 from cloud.state.rounds import Responses
 from tests.cloud.examples import federation, round_record
 
@@ -50,6 +50,21 @@ def test_later_turnarounds_are_smoothed() -> None:
     history = history_of(KNOWN, ended(1100.0, 0.75), accepted())
     assert history == after(0.75 * 20 + 0.25 * 10, 0)
     assert history_of(KNOWN, ended(1100.0, 0.0), accepted()) == after(10.0, 0)
+
+
+def test_the_norm_is_that_of_the_last_update() -> None:
+    (response,) = accepted().accepted
+    with_norm = Responses(accepted=(msgspec.structs.replace(response, norm=2.5),), notified={"a": NOTIFIED})
+    history = history_of(KNOWN, ended(1100.0), with_norm)
+    assert history is not None
+    assert history.norm == 2.5
+    client = ClientRecord(federation="f", thing="a", norm=9.0, last_reason="failed: no power")
+    after_it = history.added_to(client)
+    assert (after_it.norm, after_it.last_reason, after_it.last_round) == (2.5, None, 1)
+    missed = history_of(KNOWN, ended(1600.0), NOBODY)
+    assert missed is not None
+    assert missed.added_to(after_it).norm == 2.5
+    assert missed.added_to(after_it).last_reason == IN_TIME
 
 
 def test_closing_a_round_twice_teaches_the_same() -> None:
