@@ -66,6 +66,9 @@ COLUMNS: dict[str, Column] = {
         units=_DURATIONS,
     ),
     "turnaround": Column(of=lambda client, _: client.turnaround_s, shown=_duration, units=_DURATIONS),
+    "download": Column(of=lambda client, _: client.download_s, shown=_duration, units=_DURATIONS),
+    "train": Column(of=lambda client, _: client.train_s, shown=_duration, units=_DURATIONS),
+    "upload": Column(of=lambda client, _: client.upload_s, shown=_duration, units=_DURATIONS),
     "missed": Column(of=lambda client, _: client.missed, units={}),
     "reason": Column(of=lambda client, _: client.last_reason),
 }

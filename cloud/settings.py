@@ -94,7 +94,9 @@ class LocalTraining(Training, frozen=True, kw_only=True, forbid_unknown_fields=T
     schedule: Schedule = Constant()
 
 
-SelectionPolicyName = Literal["balanced", "all", "random", "fastest", "probabilistic", "custom"]
+SelectionPolicyName = Literal[
+    "balanced", "all", "random", "fastest", "oort", "tiers", "stratified", "probabilistic", "custom"
+]
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -41,6 +41,11 @@ class ClientHistory(msgspec.Struct, frozen=True, kw_only=True):
     last_round: int | None
     last_reason: str | None = None
     norm: float | None = None
+    loss: float | None = None
+    stratum: str | None = None
+    download_s: float | None = None
+    train_s: float | None = None
+    upload_s: float | None = None
 
     @property
     def known(self) -> dict[str, float | str]:

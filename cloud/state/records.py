@@ -72,10 +72,14 @@ class ClientRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One client of a federation: what it can do, and how it has done. A restart never resets its history.
 
     `turnaround_s` is the moving average (EWMA) of its turnarounds, None before its first update; `missed` counts the
-    rounds in a row that it was selected for and did not answer. `norm` is that of its last update: the L2 norm of its
-    parameters' changes. `last_reason` says why no update of it counted in
-    `last_round`, the last one that taught anything about it; None if one did. Until there is a federation of this name,
-    the record is deleted at `expires_at`.
+    rounds in a row that it was selected for and did not answer. `last_reason` says why no update of it counted in
+    `last_round`, the last one that taught anything about it; None if one did.
+
+    Of its last update there is the `norm`, the L2 norm of its parameters' changes; what it reported of its `loss`, and
+    maybe of which `stratum` its data are; and what its turnaround was made of: `download_s`, `train_s` and `upload_s`
+    (`cloud.averager.round.report_claims`).
+
+    Until there is a federation of this name, the record is deleted at `expires_at`.
     """
 
     federation: str
@@ -83,6 +87,11 @@ class ClientRecord(msgspec.Struct, frozen=True, kw_only=True):
     turnaround_s: float | None = None
     missed: int = 0
     norm: float | None = None
+    loss: float | None = None
+    stratum: str | None = None
+    download_s: float | None = None
+    train_s: float | None = None
+    upload_s: float | None = None
     last_seen: float | None = None
     component_version: str | None = None
     architecture: str | None = None

@@ -48,7 +48,16 @@ def fleet(aws: EmbeddedAws, deployed: Deployment) -> Iterator[str]:
         simulated.name,
         [
             ClientHistory(thing="pi-03", turnaround_s=12.5, missed=0, last_round=7),
-            ClientHistory(thing="pi-04", turnaround_s=300, missed=3, last_round=6, last_reason="failed: out of memory"),
+            ClientHistory(
+                thing="pi-04",
+                turnaround_s=300,
+                missed=3,
+                last_round=6,
+                last_reason="failed: out of memory",
+                download_s=12.5,
+                train_s=240,
+                upload_s=30,
+            ),
             ClientHistory(thing="pi-05", turnaround_s=None, missed=9, last_round=7, last_reason=f"failed: {HOSTILE}"),
         ],
     )
@@ -70,11 +79,11 @@ def test_a_client_is_shown_with_what_it_is_and_how_it_has_done(fleet: str) -> No
     heading, *rows = fedgrass("clients", fleet).out.splitlines()
     assert heading.split() == [
         *("client", "version", "nucleus", "architecture", "memory"),
-        *("examples", "seen", "turnaround", "missed", "reason"),
+        *("examples", "seen", "turnaround", "download", "train", "upload", "missed", "reason"),
     ]
     assert re.split(r"  +", rows[4]) == [
         *("pi-04", "0.1.0", "lite 2.6.0", "aarch64", "4.0G"),
-        *("40", "4h ago", "5m", "3", "round 6: failed: out of memory"),
+        *("40", "4h ago", "5m", "12.5s", "4m", "30.0s", "3", "round 6: failed: out of memory"),
     ]
     assert rows[5].endswith(f"round 7: failed: {SHOWN}")
     assert rows[6].endswith("  expelled")
@@ -100,6 +109,7 @@ def test_a_client_is_shown_with_what_it_is_and_how_it_has_done(fleet: str) -> No
         (["reason=*memory*"], pis(4)),
         (["seen=630m.."], pis(11)),
         (["turnaround=1m..1h"], pis(4)),
+        (["train=2m.."], pis(4)),
         (["turnaround=1m..1h", "missed=0"], []),
     ],
     ids=str,

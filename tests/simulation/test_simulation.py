@@ -159,9 +159,11 @@ def test_custom_policies_are_asked(tmp_path: Path) -> None:
     assert [ended.record.opened_at for ended in rounds] == [0.0, 30.0, 70.0]
 
 
-@pytest.mark.parametrize("policy", ["balanced", "all", "random", "fastest", "probabilistic"])
+@pytest.mark.parametrize(
+    "policy", ["balanced", "all", "random", "fastest", "oort", "tiers", "stratified", "probabilistic"]
+)
 def test_each_selection_policy_selects(tmp_path: Path, policy: str) -> None:
-    cohort = {"cohort": 3} if policy in ("balanced", "random", "fastest") else {}
+    cohort = {} if policy in ("all", "probabilistic") else {"cohort": 3}
     rounds = Federation(tmp_path, devices={"*": FAST}, selection={"policy": policy, **cohort}).rounds()
     assert [ended.record.status for ended in rounds] == ["closed"] * 3
     assert all(len(ended.record.cohort) == 3 for ended in rounds) or policy in ("all", "probabilistic")

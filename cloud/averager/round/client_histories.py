@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from cloud.averager.round.report_claims import with_claims
 from cloud.state.carry_over import busy_after
 from cloud.state.clients import ClientHistory
 from cloud.state.records import CohortMember, ResponseRecord, RoundRecord
@@ -30,17 +31,18 @@ def history_of(member: CohortMember, record: RoundRecord, responses: Responses) 
     assigned_at = member.assigned_at or responses.notified.get(member.thing, record.opened_at)
     for response in responses.accepted:
         if response.thing == member.thing:
-            turnaround_s = max(0.0, response.arrived_at - assigned_at)
+            turnaround_s = last_s = max(0.0, response.arrived_at - assigned_at)
             if member.turnaround_s is not None:
                 past = record.settings.selection.smoothing
                 turnaround_s = past * member.turnaround_s + (1 - past) * turnaround_s
-            return ClientHistory(
+            history = ClientHistory(
                 thing=member.thing,
                 turnaround_s=turnaround_s,
                 missed=0,
                 last_round=record.round,
                 norm=response.norm,
             )
+            return history if response.report is None else with_claims(history, response.report, last_s)
     for response in responses.failed:
         if response.thing == member.thing:
             missed = member.missed + 1 if response.state == "failed" else member.missed

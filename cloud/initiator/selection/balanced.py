@@ -28,7 +28,9 @@ def _inclusions(candidates: Candidates) -> list[float]:
 
 
 def _choose(candidates: Candidates) -> list[ClientRecord]:
-    return [candidates.clients[place] for place in drawn(_inclusions(candidates), candidates.generator)]
+    clients, generator = candidates.clients, candidates.generator
+    order = generator.sample(range(len(clients)), len(clients))
+    return [clients[place] for place in drawn(_inclusions(candidates), order, generator)]
 
 
 def _preferences(candidates: Candidates) -> list[float]:

@@ -2,7 +2,7 @@
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 
 def inclusions(preferences: Sequence[float], size: int) -> list[float]:
@@ -23,14 +23,13 @@ def inclusions(preferences: Sequence[float], size: int) -> list[float]:
     return found
 
 
-def drawn(probabilities: Sequence[float], generator: random.Random) -> list[int]:
+def drawn(probabilities: Sequence[float], order: Iterable[int], generator: random.Random) -> list[int]:
     """Places that are drawn, each with its probability; as many as these add up to, a whole number.
 
-    The pivotal method (Deville and Tillé, 1998, section 3), in a random order: of two places one is decided on at a
-    time, and the other takes what is left of both probabilities.
+    The pivotal method (Deville and Tillé, 1998, section 3): one after another in this `order`, of two places one is
+    decided on at a time, and the other takes what is left of both probabilities. So of places that are beside each
+    other about as many are drawn as their probabilities add up to.
     """
-    order = list(range(len(probabilities)))
-    generator.shuffle(order)
     selected: list[int] = []
     rival, chance = -1, 0.0
     for place in order:

@@ -140,7 +140,7 @@ def test_all_wrong_fields_are_told_at_once_with_value_and_what_is_allowed() -> N
     assert problems(rounds="ten", selection={"policy": "best", "dropout": 1.5}, name=7, encoding=None) == [
         "name: 7: use a text; put it in quotes",
         'rounds: "ten": use a whole number from 1 to 99999999',
-        'selection.policy: "best": use one of all, balanced, custom, fastest, probabilistic, random',
+        'selection.policy: "best": use one of all, balanced, custom, fastest, oort, probabilistic, random, stratified, tiers',
         "selection.dropout: 1.5: use a number from 0, below 1",
         "encoding: it is empty: use one of bfloat16, float32, int8",
     ]

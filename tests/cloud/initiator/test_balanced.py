@@ -89,14 +89,18 @@ def test_probabilities_add_up_to_the_size_and_are_in_proportion_to_preferences(
 @given(st.lists(st.floats(1e-6, 1), min_size=1, max_size=60), st.integers(), st.data())
 def test_a_draw_has_the_size_that_probabilities_add_up_to(weights: list[float], seed: int, data: Any) -> None:
     size = data.draw(st.integers(1, len(weights)))
-    places = drawn(inclusions(weights, size), random.Random(seed))  # noqa: S311 - reproducible
+    places = drawn(inclusions(weights, size), range(len(weights)), random.Random(seed))  # noqa: S311 - reproducible
     assert len(set(places)) == len(places) == size
+
+
+def shuffled(size: int, generator: random.Random) -> list[int]:
+    return generator.sample(range(size), size)
 
 
 def test_each_is_drawn_as_often_as_its_probability_says() -> None:
     chances = inclusions([1.0, 1.0, 2.0, 3.0, 5.0, 8.0, 40.0, 0.5], 4)
     generator, draws = random.Random(1), 20_000  # noqa: S311 - reproducible
-    counts = Counter(place for _ in range(draws) for place in drawn(chances, generator))
+    counts = Counter(place for _ in range(draws) for place in drawn(chances, shuffled(8, generator), generator))
     for place, chance in enumerate(chances):
         deviation = math.sqrt(chance * (1 - chance) / draws)
         assert abs(counts[place] / draws - chance) <= 4.5 * deviation
@@ -105,10 +109,19 @@ def test_each_is_drawn_as_often_as_its_probability_says() -> None:
 def test_each_is_drawn_with_each_other() -> None:
     generator = random.Random(1)  # noqa: S311 - reproducible
     pairs = Counter(
-        pair for _ in range(5_000) for pair in itertools.combinations(sorted(drawn([0.4] * 10, generator)), 2)
+        pair
+        for _ in range(5_000)
+        for pair in itertools.combinations(sorted(drawn([0.4] * 10, shuffled(10, generator), generator)), 2)
     )
     assert len(pairs) == 45
     assert min(pairs.values()) > 0.3 * max(pairs.values())
+
+
+def test_of_places_beside_each_other_as_many_are_drawn_as_their_probabilities_add_up_to() -> None:
+    generator = random.Random(1)  # noqa: S311 - reproducible
+    for _ in range(200):
+        places = drawn([0.25] * 40, range(40), generator)
+        assert all(1 <= sum(first <= place < first + 10 for place in places) <= 4 for first in (0, 10, 20, 30))
 
 
 def test_members_are_told_the_probability_that_they_were_drawn_with() -> None:

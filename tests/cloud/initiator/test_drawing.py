@@ -201,7 +201,9 @@ def test_windows_and_places_agree() -> None:
     assert within("g", things, half) != lower
 
 
-@pytest.mark.parametrize("policy", ["balanced", "all", "random", "fastest", "probabilistic", "custom"])
+@pytest.mark.parametrize(
+    "policy", ["balanced", "all", "random", "fastest", "oort", "tiers", "stratified", "probabilistic", "custom"]
+)
 def test_a_small_fleet_is_chosen_from_whole_as_ever(policy: SelectionPolicyName) -> None:
     clients = LargeFleet(WHOLE_FLEET).clients
     settings = federation(name="f", selection={"policy": policy})

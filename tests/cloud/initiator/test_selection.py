@@ -1,19 +1,20 @@
 """cloud/initiator/selection: who takes part in a round."""
 
 from collections import Counter
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from cloud.custom_policies import InvalidPolicyError
 from cloud.initiator.selection.cohort import NotEnoughClientsError, select
-from cloud.settings import MAX_COHORT, Selection
+from cloud.settings import MAX_COHORT, Selection, SelectionPolicyName
 from cloud.state.records import ClientRecord, CohortMember
 from cloud.state.views import client_view
 from fedgrass.policies import Client
 from tests.cloud.examples import clients
 
 FLEET = [ClientRecord(federation="f", thing=f"t{number:02d}") for number in range(20)]
+POLICIES = [name for name in get_args(SelectionPolicyName) if name != "custom"]
 
 
 def things(fleet: list[ClientRecord], round_number: int = 1, **selection: Any) -> list[str]:
@@ -30,14 +31,14 @@ def test_the_cohort_remembers_the_history_of_its_members() -> None:
     assert (member.thing, member.turnaround_s, member.missed) == ("a", 3.5, 2)
 
 
-@pytest.mark.parametrize("policy", ["balanced", "random", "fastest"])
+@pytest.mark.parametrize("policy", ["balanced", "random", "fastest", "oort", "tiers", "stratified"])
 def test_the_cohort_has_the_size_that_was_asked_for(policy: str) -> None:
     assert len(things(FLEET, policy=policy, cohort=7)) == 7
     assert len(things(FLEET, policy=policy, cohort="25%")) == 5
     assert len(things(FLEET, policy=policy, cohort=100)) == 20
 
 
-@pytest.mark.parametrize("policy", ["balanced", "random", "fastest"])
+@pytest.mark.parametrize("policy", ["balanced", "random", "fastest", "oort", "tiers", "stratified"])
 @pytest.mark.parametrize(
     ("cohort", "dropout", "expected"),
     [(7, 0.0, 7), (8, 0.2, 10), (9, 0.1, 10), ("50%", 0.5, 20), (10, 0.3, 15), (15, 0.5, 20), (1, 0.05, 2)],
@@ -164,14 +165,16 @@ def test_a_rule_that_was_not_loaded_is_told() -> None:
         select(FLEET, Selection(policy="custom"), 1)
 
 
-@pytest.mark.parametrize("policy", ["balanced", "random", "fastest", "all", "probabilistic"])
+@pytest.mark.parametrize(
+    "policy", ["balanced", "random", "fastest", "oort", "tiers", "stratified", "all", "probabilistic"]
+)
 def test_busy_clients_are_in_the_cohort_as_they_are_and_are_not_selected_again(policy: Any) -> None:
     busy = [CohortMember(thing=f"t{number:02d}", assigned_in=1, assigned_at=9.0) for number in (3, 7)]
     cohort = select(FLEET, Selection(policy=policy, cohort=5), 2, busy=busy)
     assert [member for member in cohort if member.assigned_in is not None] == busy
     assert len({member.thing for member in cohort}) == len(cohort)
     assert [member.thing for member in cohort] == sorted(member.thing for member in cohort)
-    if policy in ("balanced", "random", "fastest"):
+    if policy not in ("all", "probabilistic"):
         assert len(cohort) == 5  # so many train at a time
 
 
@@ -194,7 +197,9 @@ def test_a_custom_policy_chooses_among_the_others_for_the_room_that_is_left() ->
     assert asked == [(["t01", "t02", "t03"], 2)]
 
 
-@pytest.mark.parametrize("policy", ["balanced", "all", "random", "fastest", "probabilistic"])
+@pytest.mark.parametrize(
+    "policy", ["balanced", "all", "random", "fastest", "oort", "tiers", "stratified", "probabilistic"]
+)
 def test_of_more_clients_than_a_round_can_have_others_are_drawn_in_each(policy: Any) -> None:
     fleet = [ClientRecord(federation="f", thing=f"t{number:04d}") for number in range(MAX_COHORT + 200)]
     busy = [CohortMember(thing=client.thing, assigned_in=1) for client in fleet[:10]]

@@ -93,7 +93,13 @@ def test_a_late_turnaround_is_that_from_the_clients_own_assignment() -> None:
     record = fifth(settings=federation(target=1, max_staleness=2, rounds=9, selection={"smoothing": 0.5}))
     responses = Responses(accepted=(accepted("a", 3, arrived_at=1010.0),), notified=NOBODY.notified)
     assert history_of(OLD, record, responses) == ClientHistory(
-        thing="a", turnaround_s=0.5 * 20 + 0.5 * (1010 - 900), missed=0, last_round=5
+        thing="a",
+        turnaround_s=0.5 * 20 + 0.5 * (1010 - 900),
+        missed=0,
+        last_round=5,
+        download_s=1.0,
+        train_s=2.0,
+        upload_s=1010 - 900 - 3.0,
     )
 
 
