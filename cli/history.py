@@ -9,12 +9,12 @@ from cli.model_warnings import number
 from cli.screen import Screen
 from cli.sparkline import BARS, sparkline
 from cli.table import Table
+from cloud.state.metric_direction import direction
 from cloud.state.records import FederationRecord, RoundResult
 from protocol import names
 from protocol.messages import Numbers
 from reporting.cells import cell
 from reporting.records import SUMMARY, RoundLine
-from reporting.summarizing import direction
 
 _BARS_WIDE = 20
 _BEST = {1: max, -1: min}

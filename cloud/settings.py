@@ -202,15 +202,27 @@ Download = Literal["model", "bfloat16"]
 """What devices download: the model, or a copy of it whose float32 numbers are bfloat16."""
 
 
-PacingPolicyName = Literal["at_once", "fixed_rate", "custom"]
+PacingPolicyName = Literal["at_once", "fixed_rate", "adaptive", "cron", "custom"]
 
 
 class Pacing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """When the next round opens: `at_once`, `fixed_rate` (`interval_s` after the last one opened), or `custom`
-    (next_round_delay in policies.py)."""
+    """When the next round opens: `at_once`; `fixed_rate`, `interval_s` after the last one opened; `adaptive`, as long
+    after that as rounds have taken on average; `cron`, at the next of `times`, which are written as cron has them, in
+    UTC; or `custom` (next_round_delay in policies.py)."""
 
     policy: PacingPolicyName = "at_once"
     interval_s: Annotated[float, msgspec.Meta(ge=0, le=MAX_WAIT_S)] = 0.0
+    times: str | None = None
+
+
+class Stop(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When no round follows one that has ended, though there are `rounds` to go: when `metric`, which clients measure
+    of the global model, is as good as `at`, or has not been better for `patience` rounds. The model by which it was
+    best is noted in any case."""
+
+    metric: Annotated[str, msgspec.Meta(min_length=1, max_length=56)] | None = None
+    at: float | None = None
+    patience: Positive | None = None
 
 
 CompletionName = Literal["target", "custom"]
@@ -246,6 +258,7 @@ class Federation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     encoding: Encoding = "float32"
     download: Download = "model"
     pacing: Pacing = Pacing()
+    stop: Stop = Stop()
 
     @property
     def has_bfloat16_copy(self) -> bool:

@@ -22,6 +22,7 @@ CHANGEABLE = (
     "extension_s",
     "averaging",
     "pacing",
+    "stop",
 )
 """Settings that a round reads when it opens, and that nothing else depends on; with all that is in them."""
 

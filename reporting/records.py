@@ -8,6 +8,7 @@ from typing import Literal
 
 import msgspec
 
+from cloud.state.records import BestModel
 from protocol.messages import Numbers
 
 CONFIG, ROUNDS, CLIENTS, SUMMARY = "config.yaml", "rounds.jsonl", "clients.csv", "summary.json"
@@ -154,6 +155,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     metrics: Metrics = Metrics()
     totals: Totals = Totals()
     model: SavedModel | None = None
+    best: BestModel | None = None
+    stopped: str = ""
     torch_model_missing: str | None = None
     left_out: dict[str, int] = {}
     versions: Versions

@@ -183,6 +183,7 @@ class RunWriter:
             self._rounds.append(msgspec.json.encode(line) + b"\n")
             self._clients.keep()
         self._tally = self._tally.after(line)
+        self._summary = msgspec.structs.replace(self._summary, best=record.best, stopped=record.stopped)
         if model is not None:
             self.set_model(model)
         if self._saved_at is None or time.monotonic() - self._saved_at >= SAVE_S:

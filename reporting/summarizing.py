@@ -1,22 +1,10 @@
 """What the rounds of a run come to: a fold over their lines, pure."""
 
-import re
-
 import msgspec
 
+from cloud.state.metric_direction import direction
 from protocol.messages import Numbers
 from reporting.records import Measured, Metrics, MetricSummary, RoundLine, Totals
-
-_LESS = frozenset({"loss", "error", "err", "mae", "mse", "rmse", "mape", "nll", "perplexity", "distance", "regret"})
-_MORE = frozenset(
-    {"accuracy", "acc", "auc", "auroc", "f1", "precision", "recall", "r2", "iou", "dice", "score", "bleu"}
-)
-
-
-def direction(metric: str) -> int:
-    """1 if more of a metric is better, -1 if less is, by the words of its name; 0 if they don't tell."""
-    words = set(re.split(r"[^a-z0-9]+", metric.lower()))
-    return -1 if words & _LESS else int(bool(words & _MORE))
 
 
 class Tally(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,6 +17,7 @@ from cloud.averager.responses.inspection import RefusedError, inspect
 from cloud.averager.responses.messages import ArrivedUpdate
 from cloud.averager.responses.verdicts import acceptance, refusal
 from cloud.averager.round.client_histories import histories_of
+from cloud.averager.round.conclusions import concluded
 from cloud.averager.round.counting import Counting
 from cloud.averager.round.round_end import (
     HOPELESS,
@@ -123,7 +124,7 @@ class Simulation:
             NotEnoughClientsError: there are fewer clients than a round needs.
             InvalidPolicyError: a custom selection failed.
         """
-        while self._federation.round < self._federation.settings.rounds:
+        while self._federation.status != "finished" and self._federation.round < self._federation.settings.rounds:
             record, responses = self._carried_through(*self._open())
             yield self._close(record, responses)
 
@@ -298,6 +299,7 @@ class Simulation:
     def _close(self, record: RoundRecord, responses: Responses) -> EndedRound:
         if record.status == "aborted":
             record = msgspec.structs.replace(record, vanished=vanished(record, responses))
+        record = concluded(record)
         next_at = next_round_at(record, responses, self._policy("next_round_delay"))
         record = self._noted(msgspec.structs.replace(record, next_at=next_at))
         for history in histories_of(record.cohort, record, responses):
@@ -306,8 +308,11 @@ class Simulation:
             self._federation,
             round=record.round,
             model=record.model or self._federation.model,
-            status="finished" if record.round >= record.settings.rounds else "running",
+            status="finished" if record.stopped or record.round >= record.settings.rounds else "running",
             next_at=next_at,
+            best=record.best,
+            stopped=record.stopped,
+            average_s=record.average_s,
         )
         self._in_flight.drop(member.thing for member in given_up(record, responses))
         self._answers.clear()

@@ -38,6 +38,7 @@ def history(
     """
     if as_csv and as_json:
         raise typer.BadParameter("give either --csv or --json")
+    from cli import best_model
     from cli import history as shown
 
     if stack is None and shown.is_folder(run):
@@ -45,6 +46,7 @@ def history(
 
         folder = RunFolder(Path(run))
         name, rows = folder.summary.federation, list(shown.rows_of_lines(folder.rounds()))
+        best, stopped = folder.summary.best, folder.summary.stopped
     else:
         from cli.commands.aws import operations_of
 
@@ -52,9 +54,13 @@ def history(
         record = operations.federations.get(run)
         results = operations.rounds.results(record.federation, record.life)
         name, rows = record.federation, list(shown.rows_of_results(record, results))
+        best, stopped = record.best, record.stopped
     chosen = shown.chosen(rows, metrics or ())
     if as_csv:
         write_csv(shown.csv_rows(rows, chosen))
     else:
-        shown.show(Screen(quiet=as_json), rows, chosen)
-    return {"federation": name, "rounds": [shown.narrowed(row, chosen) for row in rows]}
+        screen = Screen(quiet=as_json)
+        shown.show(screen, rows, chosen)
+        for line in best_model.lines(best, stopped):
+            screen.line(line)
+    return {"federation": name, "best": best, "rounds": [shown.narrowed(row, chosen) for row in rows]}

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from cli import model_warnings
+from cli import best_model, model_warnings
 from cli.commands.aws import operations_of
 from cli.commands.options import FederationName, Json, Result, Stack
 from cli.screen import Screen
@@ -51,6 +51,9 @@ def status(
     for name, made in made_by.items():
         for line in model_warnings.lines(made.not_finite, made.warnings) if made else ():
             screen.line(f"{name}: {line}")
+    for record in records:
+        for line in best_model.lines(record.best, record.stopped if record.status == "finished" else ""):
+            screen.line(f"{record.federation}: {line}")
     return {"federations": [_with_warnings(record, made_by[record.federation]) for record in records]}
 
 

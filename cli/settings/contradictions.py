@@ -7,6 +7,7 @@ from typing import Any, get_args
 from cli.plurals import counted
 from cli.settings import meant
 from cli.settings.problems import Problem, shown
+from cloud.averager.round.cron import InvalidCronError, cron_of
 from cloud.averager.round.pacing import pacing_policy_of
 from cloud.averaging.rules import least_updates, rule_of
 from cloud.initiator.learning_rate import LEAST, learning_rate_in
@@ -19,10 +20,12 @@ from cloud.settings import (
     PacingPolicyName,
     RuleName,
     SelectionPolicyName,
+    Stop,
     amount_of,
     share_of,
 )
 from cloud.state.completion import completion_of
+from cloud.state.metric_direction import direction
 from protocol import names
 
 _GROUP = re.compile(r"[a-zA-Z0-9:_-]{1,128}")
@@ -60,6 +63,9 @@ def contradictions(settings: Federation, raw: Mapping[str, Any]) -> Iterator[Pro
     yield from _schedule(settings)
     if "interval_s" in pacing_policy_of(pacing.policy).settings and pacing.interval_s == 0:
         yield Problem(("pacing", "interval_s"), f"is 0: {pacing.policy} needs the seconds between rounds")
+    if "times" in pacing_policy_of(pacing.policy).settings:
+        yield from _times(pacing.times or "")
+    yield from _stop(settings.stop)
     if "extension_s" in raw and settings.extension_s > settings.deadline_s:
         yield Problem(
             ("extension_s",),
@@ -93,6 +99,25 @@ def fleet_contradictions(settings: Federation, clients: int) -> Iterator[Problem
     cohort = amount_of(settings.selection.cohort, max(clients, 1))
     too_few = list(_too_few(settings, cohort, amount_of(settings.target, cohort)))
     yield from too_few or (_low_quorum(settings, cohort) if settings.quorum != DEFAULT_QUORUM else ())
+
+
+def _times(text: str) -> Iterator[Problem]:
+    try:
+        cron_of(text)
+    except InvalidCronError as error:
+        yield Problem(("pacing", "times"), str(error))
+
+
+def _stop(stop: Stop) -> Iterator[Problem]:
+    if stop.metric is not None and not direction(stop.metric):
+        yield Problem(
+            ("stop", "metric"),
+            f"{shown(stop.metric)} does not tell by its name whether more of it is better: use one with a word such as "
+            "accuracy, score, loss or error in it",
+        )
+    for name, value in (("at", stop.at), ("patience", stop.patience)):
+        if stop.metric is None and value is not None:
+            yield Problem(("stop", name), f"{value:g} without stop.metric: name what is measured, such as accuracy")
 
 
 def _schedule(settings: Federation) -> Iterator[Problem]:

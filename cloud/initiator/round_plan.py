@@ -37,6 +37,8 @@ def planned(
         life=federation.life,
         opened_at=now,
         deadline=now + settings.deadline_s,
+        best=federation.best,
+        average_s=federation.average_s,
     )
 
 

@@ -33,9 +33,9 @@ def busy_after(record: RoundRecord, responses: Responses) -> tuple[CohortMember,
     These are the clients without a response whose assignment will not be older than `max_staleness` then. One whose
     update was refused, or that was never notified, is not busy. If no notifications are recorded, all clients count as
     notified: whoever opens the next round notifies them. A round that was aborted for another reason than its quorum
-    hands over nothing.
+    hands over nothing, nor does one that no other follows.
     """
-    if record.round >= record.settings.rounds or (record.status == "aborted" and not record.carry):
+    if record.round >= record.settings.rounds or record.stopped or (record.status == "aborted" and not record.carry):
         return ()
     refused = {response.thing for response in responses.refused}
     is_noted = record.notified_at is not None or bool(responses.notified)

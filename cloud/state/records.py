@@ -36,6 +36,15 @@ class FleetCount(msgspec.Struct, frozen=True, kw_only=True):
     placed: bool
 
 
+class BestModel(msgspec.Struct, frozen=True, kw_only=True):
+    """The model by which a `metric` was best: its `value` was measured in `round`, before clients trained."""
+
+    metric: str
+    value: float
+    round: int
+    model: ModelReference
+
+
 class FederationRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One federation. `round` is the last one that ended; `model` is the current global model.
 
@@ -46,6 +55,9 @@ class FederationRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     `changes` are those that an operator has made to the settings, the last ones of them; `revision` counts all.
     `fleet` is there when there are too many clients to read all of them for each round.
+
+    `best` is the best model so far, if the settings' stop rule names a metric; `stopped` says why that rule has ended
+    the rounds; `average_s` is the moving average of how long rounds took.
     """
 
     federation: str
@@ -61,6 +73,9 @@ class FederationRecord(msgspec.Struct, frozen=True, kw_only=True):
     revision: int = 0
     changes: tuple[SettingsChange, ...] = ()
     fleet: FleetCount | None = None
+    best: BestModel | None = None
+    stopped: str = ""
+    average_s: float | None = None
 
     @property
     def next_round(self) -> OpenRound:
@@ -181,6 +196,9 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True):
     `metrics` are means, or medians if the rule is robust, over the clients whose metric was a finite number;
     `not_finite` is how many had another one, by metric. `warnings` say what is wrong with the new model, or with what
     it was made of (`cloud.state.round_warnings`).
+
+    `best`, `stopped` and `average_s` are those of the federation: before the round while it goes on, and after it when
+    it has ended.
     """
 
     federation: str
@@ -221,6 +239,9 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True):
     carry: bool = False
     next_at: float | None = None
     vanished: tuple[str, ...] = ()
+    best: BestModel | None = None
+    stopped: str = ""
+    average_s: float | None = None
 
     @property
     def has_ended(self) -> bool:

@@ -392,13 +392,17 @@ class Rounds:
         }
 
     def _move_pointer(self, record: RoundRecord, *, last: bool) -> "TransactWriteItemTypeDef":
-        pointer: dict[str, Any] = {"round": record.round}
+        pointer: dict[str, Any] = {"round": record.round, "stopped": record.stopped}
         if last:
             pointer["status"] = "finished"
         if record.model is not None:
             pointer["model"] = record.model
         if record.next_at is not None:
             pointer["next_at"] = record.next_at
+        if record.best is not None:
+            pointer["best"] = record.best
+        if record.average_s is not None:
+            pointer["average_s"] = record.average_s
         return {
             "Update": {
                 "TableName": self._federations,

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from cloud.state.metric_direction import direction
 from reporting.records import ClientRow
-from reporting.summarizing import direction
 
 
 class Spread(msgspec.Struct, frozen=True, kw_only=True):

@@ -23,7 +23,7 @@ from protocol.messages import MAX_INTEGER, Assignment, Hello, ModelReference, Ph
 from tests.docs.markdown import spans, table
 from tests.paths import ROOT
 
-ROOMS = ("training", "selection", "averaging", "pacing")
+ROOMS = ("training", "selection", "averaging", "pacing", "stop")
 WITHOUT_VALUE = {
     "averaging.max_examples": "10 x the median",
     "averaging.shards": "by size",
@@ -98,7 +98,9 @@ def bounds_of(kind: inspect.IntType | inspect.FloatType) -> str:
     if kind.le is not None or kind.lt is not None:
         upper = f"{kind.le:,}" if kind.le is not None else f"< {kind.lt}"
         return f"{kind.ge} to {upper}"
-    return f">= {kind.ge}" if kind.ge is not None else f"> {kind.gt}" if kind.gt is not None else "integer"
+    if kind.ge is not None or kind.gt is not None:
+        return f">= {kind.ge}" if kind.ge is not None else f"> {kind.gt}"
+    return "integer" if isinstance(kind, inspect.IntType) else "a number"
 
 
 @pytest.mark.parametrize("name", SETTINGS)

@@ -92,6 +92,45 @@ def test_an_update_that_is_later_than_max_staleness_is_dropped(tmp_path: Path) -
     assert all("c0" not in computed for computed in watched.computed.values())
 
 
+def test_adaptive_rounds_begin_as_far_apart_as_they_have_taken_on_average(tmp_path: Path) -> None:
+    federation = Federation(
+        tmp_path,
+        devices={"c0": SLOW, "*": FAST},
+        selection={"policy": "random", "cohort": 1, "seed": 1, "smoothing": 0.5},
+        pacing={"policy": "adaptive"},
+        rounds=6,
+    )
+    rounds = [ended.record for ended in federation.rounds()]
+    took = [(record.closed_at or 0.0) - record.opened_at for record in rounds]
+    assert max(took) > 10 * min(took)
+    average = took[0]
+    for record, after, took_s in zip(rounds, rounds[1:], took[1:], strict=False):
+        assert after.opened_at == pytest.approx(max(record.opened_at + average, record.closed_at or 0.0))
+        average = (average + took_s) / 2
+
+
+def test_rounds_open_at_the_times_of_cron(tmp_path: Path) -> None:
+    pacing = {"policy": "cron", "times": "*/10 * * * *"}
+    rounds = Federation(tmp_path, devices={"*": FAST}, pacing=pacing).rounds()
+    assert [ended.record.opened_at for ended in rounds] == [0.0, 600.0, 1200.0]
+
+
+def test_a_stop_rule_ends_the_rounds_and_names_the_best_model(tmp_path: Path) -> None:
+    (ended,) = Federation(tmp_path, stop={"metric": "loss", "at": 1e9}).rounds()
+    assert ended.record.best is not None
+    assert (ended.record.best.model, ended.record.best.round) == (ended.record.base, 1)
+    assert ended.record.stopped == f"loss is {ended.record.best.value:.4g}: stop.at is 1e+09"
+    assert (ended.federation.status, ended.federation.stopped) == ("finished", ended.record.stopped)
+
+
+def test_rounds_go_on_while_a_stop_rule_says_nothing(tmp_path: Path) -> None:
+    rounds = Federation(tmp_path, stop={"metric": "loss", "at": 1e-9, "patience": 50}).rounds()
+    assert [ended.record.stopped for ended in rounds] == ["", "", ""]
+    losses = [(ended.record.metrics or {})["loss_before"] for ended in rounds]
+    assert rounds[-1].federation.best is not None
+    assert rounds[-1].federation.best.value == min(losses)
+
+
 def test_rounds_keep_a_fixed_rate(tmp_path: Path) -> None:
     pacing = {"policy": "fixed_rate", "interval_s": 60}
     rounds = Federation(tmp_path, devices={"*": FAST}, pacing=pacing).rounds()

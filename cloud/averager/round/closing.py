@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from cloud.averager.round.client_histories import histories_of
+from cloud.averager.round.conclusions import concluded
 from cloud.averager.round.round_end import next_round_at, vanished
 from cloud.averager.work.file_names import key_of
 from cloud.averaging.new_model import FILES
@@ -45,6 +46,7 @@ def ending(
     if record.status == "aborted":
         remember(services, record, record.cohort[room:], responses)
         record = msgspec.structs.replace(record, vanished=vanished(record, responses))
+    record = concluded(record)
     histories = histories_of(record.cohort[:room], record, responses)
     writes = services.clients.history_writes(record.federation, histories)
     next_round_delay = services.policy(record.settings, "next_round_delay")
@@ -79,6 +81,9 @@ def notice_of(record: RoundRecord) -> RoundNotice:
 
 
 def _ask_for_next(services: Services, record: RoundRecord) -> None:
+    if record.stopped:
+        _log.info("federation=%s round=%d is the last one: %s", record.federation, record.round, record.stopped)
+        return
     if record.round < record.settings.rounds or _has_more_rounds(services, record):
         request = OpenRound(
             federation=record.federation,

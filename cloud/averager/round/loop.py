@@ -196,7 +196,7 @@ class RoundLoop:
         if after.has_ended:
             responses = (responses or self._responses_to(before)).including(new)
             after, histories = ending(services, after, responses, ROOM_AT_END - len(new))
-        last = after.has_ended and self._is_last(before)
+        last = after.has_ended and (bool(after.stopped) or self._is_last(before))
         recovered = turn.writing.recovered if turn.writing else ()
         after = services.rounds.write(before, after, new, recovered, histories, last=last)
         for response in new:

@@ -5,16 +5,19 @@ from typing import Annotated, Any, assert_never
 
 import msgspec
 
+from cloud.averager.round.cron import cron_of
 from cloud.custom_policies import InvalidPolicyError, call
 from cloud.settings import MAX_WAIT_S, Pacing, PacingPolicyName
 from fedgrass.policies import Round
 
 
 class EndedRound(msgspec.Struct, frozen=True, kw_only=True):
-    """The round that has ended. `next_round_delay` is the user's function, None if the settings don't ask for it."""
+    """The round that has ended. `average_s` is how long rounds took on average, None if none has made a model;
+    `next_round_delay` is the user's function, None if the settings don't ask for it."""
 
     round: Round
     opened_at: float
+    average_s: float | None = None
     next_round_delay: Callable[..., Any] | None = None
 
 
@@ -38,6 +41,11 @@ AT_ONCE = PacingPolicy(not_before=lambda _pacing, _last: 0.0)
 FIXED_RATE = PacingPolicy(
     settings=frozenset({"interval_s"}), not_before=lambda pacing, last: last.opened_at + pacing.interval_s
 )
+ADAPTIVE = PacingPolicy(not_before=lambda _pacing, last: last.opened_at + (last.average_s or 0.0))
+CRON = PacingPolicy(
+    settings=frozenset({"times"}),
+    not_before=lambda pacing, last: cron_of(pacing.times or "").after(last.opened_at + last.round.elapsed_s),
+)
 CUSTOM = PacingPolicy(not_before=_custom)
 
 
@@ -48,6 +56,10 @@ def pacing_policy_of(name: PacingPolicyName) -> PacingPolicy:
             return AT_ONCE
         case "fixed_rate":
             return FIXED_RATE
+        case "adaptive":
+            return ADAPTIVE
+        case "cron":
+            return CRON
         case "custom":
             return CUSTOM
         case _:

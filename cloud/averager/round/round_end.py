@@ -91,6 +91,7 @@ def next_round_at(
         last = EndedRound(
             round=round_view(record, responses.accepted, ended_at),
             opened_at=record.opened_at,
+            average_s=record.average_s,
             next_round_delay=next_round_delay,
         )
         return not_before(record.settings.pacing, last)

@@ -2,9 +2,12 @@
 take part more often, and what is averaged is nevertheless what all clients would make of it.
 
 The probability of a client is in proportion to p * G / sqrt(t), where p is its share of the data, G the norm of its
-last update and t its average turnaround (Luo et al., INFOCOM 2022, theorem 3; for G, Chen et al., Optimal Client
-Sampling, 2022). With each round in a row that it missed it is halved. A share of the probability is the same for all:
+last update and t its average turnaround (Luo et al., INFOCOM 2022; for G, Chen et al., Optimal Client Sampling,
+2022). With each round in a row that it missed it is halved. A share of the probability is the same for all:
 no one is starved, and no one counts for more than 1 / FLOOR times what it would in a draw of equals.
+
+Clients are drawn in the order of their turnarounds: so each cohort has about as many of each speed, and of whatever
+goes with speed, as data and labels often do.
 """
 
 import math
@@ -29,7 +32,8 @@ def _inclusions(candidates: Candidates) -> list[float]:
 
 def _choose(candidates: Candidates) -> list[ClientRecord]:
     clients, generator = candidates.clients, candidates.generator
-    order = generator.sample(range(len(clients)), len(clients))
+    by_chance = generator.sample(range(len(clients)), len(clients))
+    order = sorted(by_chance, key=lambda place: clients[place].turnaround_s or 0.0)
     return [clients[place] for place in drawn(_inclusions(candidates), order, generator)]
 
 

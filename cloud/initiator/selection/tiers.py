@@ -1,5 +1,5 @@
 """Clients of like speed take part together, so that no one waits for slower ones; each tier has its turn (after
-FedLesScan: Elzohairy et al., 2022, algorithm 2).
+FedLesScan: Elzohairy et al., 2022).
 
 Clients that were never asked come first. Those that missed their last rounds come last, until they have rested for one
 round, and for twice as many with each further one in a row. All others are ranked by their turnarounds and cut into

@@ -26,7 +26,7 @@ def inclusions(preferences: Sequence[float], size: int) -> list[float]:
 def drawn(probabilities: Sequence[float], order: Iterable[int], generator: random.Random) -> list[int]:
     """Places that are drawn, each with its probability; as many as these add up to, a whole number.
 
-    The pivotal method (Deville and Tillé, 1998, section 3): one after another in this `order`, of two places one is
+    The pivotal method (Deville and Tillé, 1998): one after another in this `order`, of two places one is
     decided on at a time, and the other takes what is left of both probabilities. So of places that are beside each
     other about as many are drawn as their probabilities add up to.
     """

@@ -2,13 +2,13 @@
 
 import htpy as h
 
+from cloud.state.metric_direction import direction
 from reporting.pictures import formats
 from reporting.pictures.across import by_round, by_time
 from reporting.pictures.charts.curves import Curve, curves
 from reporting.pictures.recorded_run import RecordedRun
 from reporting.pictures.tables import behind, table
 from reporting.records import RoundLine
-from reporting.summarizing import direction
 
 DRAWN_METRICS = 12
 """A task's further metrics are in the table only."""

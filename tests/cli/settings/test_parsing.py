@@ -1,13 +1,13 @@
 """cli/settings/: how a user is told what is wrong with federation.yaml."""
 
 import math
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from cli.settings.contradictions import fleet_contradictions
 from cli.settings.parsing import parse, validate
-from cloud.settings import FedAdam, InvalidSettingsError
+from cloud.settings import FedAdam, InvalidSettingsError, SelectionPolicyName
 from tests.cloud.examples import TRAINING
 
 MINIMAL: dict[str, Any] = {"name": "digits", "training": TRAINING}
@@ -140,7 +140,7 @@ def test_all_wrong_fields_are_told_at_once_with_value_and_what_is_allowed() -> N
     assert problems(rounds="ten", selection={"policy": "best", "dropout": 1.5}, name=7, encoding=None) == [
         "name: 7: use a text; put it in quotes",
         'rounds: "ten": use a whole number from 1 to 99999999',
-        'selection.policy: "best": use one of all, balanced, custom, fastest, oort, probabilistic, random, stratified, tiers',
+        'selection.policy: "best": use one of ' + ", ".join(sorted(get_args(SelectionPolicyName))),
         "selection.dropout: 1.5: use a number from 0, below 1",
         "encoding: it is empty: use one of bfloat16, float32, int8",
     ]
@@ -272,6 +272,18 @@ def test_a_value_of_any_length_is_told_shortened() -> None:
         ),
         ({"extension_s": 90, "deadline_s": 60}, "extension_s: 90 is more than deadline_s, 60"),
         ({"pacing": {"policy": "fixed_rate"}}, "pacing.interval_s: is 0"),
+        ({"pacing": {"policy": "cron", "times": "0 2 * *"}}, "pacing.times: '0 2 * *' has 4 fields"),
+        ({"pacing": {"policy": "cron"}}, "pacing.times: '' has 0 fields"),
+        (
+            {"pacing": {"times": "0 2 * * *"}},
+            "pacing.times: 0 2 * * * with pacing.policy at_once, which does not heed it",
+        ),
+        (
+            {"stop": {"metric": "wonder"}},
+            'stop.metric: "wonder" does not tell by its name whether more of it is better',
+        ),
+        ({"stop": {"patience": 3}}, "stop.patience: 3 without stop.metric"),
+        ({"stop": {"at": 0.9}}, "stop.at: 0.9 without stop.metric"),
         ({"pacing": {"interval_s": 60}}, "pacing.interval_s: 60.0 with pacing.policy at_once, which does not heed it"),
         ({"averaging": {"rule": "median", "trim": 0.2}}, "averaging.trim: 0.2 with averaging.rule median"),
         ({"averaging": {"byzantine": 0}}, "averaging.byzantine: 0 with averaging.rule weighted"),

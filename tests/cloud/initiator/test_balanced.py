@@ -163,6 +163,20 @@ def test_what_a_client_claims_is_bounded(claim: dict[str, float]) -> None:
     assert probabilities([liar, *fleet[1:]]) == pytest.approx(probabilities([honest, *fleet[1:]]))
 
 
+def test_each_cohort_has_about_as_many_of_each_speed() -> None:
+    fleet = [client(number, turnaround_s=1.0 + number // 10, norm=1.0, examples=10) for number in range(40)]
+    told = {member.thing: member.inclusion for number in range(1, 200) for member in _eight(fleet, number)}
+    for number in range(1, 200):
+        places = [int(member.thing[1:]) for member in _eight(fleet, number)]
+        for first in (0, 10, 20, 30):
+            expected = math.fsum(told[f"t{place:02d}"] or 1.0 for place in range(first, first + 10))
+            assert abs(sum(first <= place < first + 10 for place in places) - expected) < 2
+
+
+def _eight(fleet: list[ClientRecord], number: int) -> tuple[CohortMember, ...]:
+    return select(fleet, Selection(cohort=8), number)
+
+
 def test_a_rule_that_counts_no_examples_draws_by_none() -> None:
     fleet = [client(number, turnaround_s=4.0, norm=1.0, examples=10 * number + 1) for number in range(10)]
     assert set(probabilities(fleet, rule="mean").values()) == {0.5}

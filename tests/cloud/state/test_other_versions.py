@@ -13,6 +13,7 @@ from msgspec import inspect
 from cli.settings.parsing import parse
 from cloud.settings import Cosine, FedAdam, InvalidSettingsError, Schedule, ServerOptimizer
 from cloud.state.records import (
+    BestModel,
     Carried,
     ClientRecord,
     CohortMember,
@@ -35,6 +36,7 @@ CHANGES: dict[str, Any] = {
 }
 SETTINGS = federation(**CHANGES)
 MODEL = ModelReference(key="federations/f/models/00000001.safetensors", sha256="c" * 64, bytes=10, copy=BASE)
+BEST = BestModel(metric="accuracy", value=0.5, round=2, model=MODEL)
 RECORDS: dict[str, Any] = {
     "FederationRecord": FederationRecord(
         federation="f",
@@ -46,6 +48,7 @@ RECORDS: dict[str, Any] = {
         revision=1,
         changes=(SettingsChange(at=1.0, first_round=2, differences=(Difference("rounds", 3, 4),)),),
         fleet=FleetCount(clients=5_000, counted_at=1.0, placed=True),
+        best=BEST,
     ),
     "ClientRecord": ClientRecord(federation="f", thing="a", turnaround_s=2.5),
     "RoundRecord": round_record(
@@ -56,6 +59,7 @@ RECORDS: dict[str, Any] = {
         work=Work(stages=("parts",), shards=2, uploads={"k": "u"}),
         model=MODEL,
         metrics={"loss_before": 1.0},
+        best=BEST,
     ),
     "ResponseRecord": ResponseRecord(thing="a", state="accepted", arrived_at=1.0, inspected_at=2.0, report=report()),
 }
@@ -67,11 +71,32 @@ IN_SETTINGS = (
     "settings.averaging",
     "settings.averaging.optimizer",
     "settings.pacing",
+    "settings.stop",
 )
 PLACES = {
-    "FederationRecord": ("", *IN_SETTINGS, "model", "model.copy", "changes.0", "changes.0.differences.0", "fleet"),
+    "FederationRecord": (
+        "",
+        *IN_SETTINGS,
+        "model",
+        "model.copy",
+        "changes.0",
+        "changes.0.differences.0",
+        "fleet",
+        "best",
+    ),
     "ClientRecord": ("",),
-    "RoundRecord": ("", *IN_SETTINGS, "base", "base.copy", "cohort.0", "cohort.1", "carried.0", "work", "model.copy"),
+    "RoundRecord": (
+        "",
+        *IN_SETTINGS,
+        "base",
+        "base.copy",
+        "cohort.0",
+        "cohort.1",
+        "carried.0",
+        "work",
+        "model.copy",
+        "best",
+    ),
     "ResponseRecord": ("", "report", "report.timings"),
 }
 """Where a record has fields, in its JSON."""
@@ -137,6 +162,7 @@ def test_what_a_user_writes_is_still_read_strictly(place: str) -> None:
         "selection": {},
         "averaging": {"optimizer": {"name": "fedadam"}},
         "pacing": {},
+        "stop": {},
     }
     parse(copy.deepcopy(raw))
     within = raw

@@ -1,0 +1,51 @@
+"""What a round that ends adds to its federation's course: the best model so far, how long rounds take, and whether it
+was the last one. Pure functions of the round."""
+
+import msgspec
+
+from cloud.state.metric_direction import direction
+from cloud.state.records import BestModel, RoundRecord
+
+
+def concluded(record: RoundRecord) -> RoundRecord:
+    """A round that has ended, with what follows from it for the federation."""
+    record = msgspec.structs.replace(record, average_s=_average_s(record), best=best_after(record))
+    return msgspec.structs.replace(record, stopped=reason_to_stop(record))
+
+
+def best_after(record: RoundRecord) -> BestModel | None:
+    """The best model so far by the metric of the settings' stop rule, None if there is none, or nothing was measured.
+    What clients measured in a round, before they trained, is of the model that it began with."""
+    metric = record.settings.stop.metric
+    before = record.best if record.best is not None and record.best.metric == metric else None
+    value = (record.metrics or {}).get(f"{metric}_before")
+    if metric is None or value is None:
+        return before
+    sign = direction(metric)
+    if before is not None and sign * value <= sign * before.value:
+        return before
+    return BestModel(metric=metric, value=value, round=record.round, model=record.base)
+
+
+def reason_to_stop(record: RoundRecord) -> str:
+    """Why no round follows one that has ended, by the settings' stop rule; "" if it says nothing. `best` is known."""
+    stop, best = record.settings.stop, record.best
+    if stop.metric is None or best is None:
+        return ""
+    sign = direction(stop.metric)
+    if stop.at is not None and sign * best.value >= sign * stop.at:
+        return f"{stop.metric} is {best.value:.4g}: stop.at is {stop.at:g}"
+    if stop.patience is not None and record.round - best.round >= stop.patience:
+        return f"{stop.metric} has not been better than {best.value:.4g} for {stop.patience} rounds: stop.patience"
+    return ""
+
+
+def _average_s(record: RoundRecord) -> float | None:
+    """The moving average of how long rounds with a model took, as that of turnarounds."""
+    if record.status != "closed" or record.closed_at is None:
+        return record.average_s
+    took_s = record.closed_at - record.opened_at
+    if record.average_s is None:
+        return took_s
+    past = record.settings.selection.smoothing
+    return past * record.average_s + (1 - past) * took_s

@@ -1,0 +1,90 @@
+"""cloud/averager/round/conclusions.py: the best model, when rounds stop, how long they take."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from cloud.averager.round.conclusions import concluded
+from cloud.state.records import BestModel, RoundRecord
+from tests.cloud.examples import BASE, federation, round_record
+
+OLD = msgspec.structs.replace(BASE, sha256="d" * 64)
+
+
+def ended(number: int, value: float | None = None, before: BestModel | None = None, **changes: Any) -> RoundRecord:
+    """A round that has ended, in which clients measured this accuracy of the global model, if any."""
+    stop = {"metric": "accuracy", "at": 0.9, "patience": 3} | changes.pop("stop", {})
+    metrics = {} if value is None else {"accuracy_before": value, "accuracy_after": 1.0}
+    record = round_record(
+        "a",
+        round=number,
+        status="closed",
+        settings=federation(stop=stop, rounds=50),
+        metrics=metrics,
+        best=before,
+        opened_at=1000.0,
+        closed_at=1010.0,
+    )
+    return concluded(msgspec.structs.replace(record, **changes))
+
+
+def best(value: float, number: int) -> BestModel:
+    return BestModel(metric="accuracy", value=value, round=number, model=OLD)
+
+
+def test_the_best_model_is_the_one_that_clients_measured_before_they_trained() -> None:
+    assert ended(1, 0.5).best == BestModel(metric="accuracy", value=0.5, round=1, model=BASE)
+    assert ended(4, 0.5, best(0.4, 3)).best == BestModel(metric="accuracy", value=0.5, round=4, model=BASE)
+    assert ended(4, 0.4, best(0.4, 3)).best == best(0.4, 3)
+    assert ended(4, 0.3, best(0.4, 3)).best == best(0.4, 3)
+    assert ended(4, None, best(0.4, 3)).best == best(0.4, 3)
+
+
+def test_of_a_loss_less_is_better() -> None:
+    stop = {"metric": "loss", "at": None, "patience": None}
+    before = msgspec.structs.replace(best(0.4, 3), metric="loss")
+    better = ended(4, before=before, stop=stop, metrics={"loss_before": 0.3})
+    assert better.best is not None
+    assert better.best.value == 0.3
+    assert ended(4, before=before, stop=stop, metrics={"loss_before": 0.5}).best == before
+
+
+def test_what_was_best_by_another_metric_is_not_compared() -> None:
+    before = msgspec.structs.replace(best(9.0, 3), metric="score")
+    assert ended(4, 0.2, before).best == BestModel(metric="accuracy", value=0.2, round=4, model=BASE)
+
+
+def test_without_a_metric_nothing_is_noted_and_nothing_stops() -> None:
+    found = ended(4, 0.99, stop={"metric": None, "at": None, "patience": None})
+    assert (found.best, found.stopped) == (None, "")
+
+
+def test_rounds_stop_when_the_metric_is_as_good_as_asked_for() -> None:
+    assert ended(4, 0.89, best(0.4, 3)).stopped == ""
+    assert ended(4, 0.9, best(0.4, 3)).stopped == "accuracy is 0.9: stop.at is 0.9"
+    stop = {"metric": "loss", "at": 0.2, "patience": None}
+    assert ended(4, stop=stop, metrics={"loss_before": 0.25}).stopped == ""
+    assert ended(4, stop=stop, metrics={"loss_before": 0.15}).stopped == "loss is 0.15: stop.at is 0.2"
+
+
+def test_rounds_stop_when_nothing_was_better_for_as_many_rounds_as_asked_for() -> None:
+    assert ended(5, 0.3, best(0.4, 3)).stopped == ""
+    assert ended(6, 0.41, best(0.4, 3)).stopped == ""
+    stopped = "accuracy has not been better than 0.4 for 3 rounds: stop.patience"
+    assert ended(6, 0.3, best(0.4, 3)).stopped == stopped
+    assert ended(6, None, best(0.4, 3), status="aborted").stopped == stopped
+
+
+@pytest.mark.parametrize(("before", "average_s"), [(None, 10.0), (20.0, 0.8 * 20 + 0.2 * 10)])
+def test_how_long_rounds_take_is_averaged_over_those_with_a_model(before: float | None, average_s: float) -> None:
+    assert ended(4, average_s=before).average_s == pytest.approx(average_s)
+    assert ended(4, average_s=before, status="aborted").average_s == before
+
+
+def test_concluding_twice_gives_the_same_once_it_is_written() -> None:
+    """The step that ends a round is taken from the round as it was before, however often."""
+    before = round_record("a", round=4, status="averaging", average_s=20.0, best=best(0.4, 3))
+    after = {"status": "closed", "closed_at": 1010.0, "metrics": {"accuracy_before": 0.5}}
+    first = concluded(msgspec.structs.replace(before, **after))
+    assert concluded(msgspec.structs.replace(before, **after)) == first
