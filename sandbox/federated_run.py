@@ -167,7 +167,9 @@ class Following:
     @property
     def is_over(self) -> bool:
         """Whether there are no more rounds to come."""
-        return len(self._ended) == self._record.round >= self._record.settings.rounds
+        record = self._record
+        is_last = record.round >= record.settings.rounds or bool(record.ended_by_rule)
+        return is_last and len(self._ended) == record.round
 
     def hear(self, news: ProgressHeard | RoundNotice) -> None:
         """Someone has said something."""
@@ -193,7 +195,8 @@ class Following:
             return
         before = self._record
         self._catch_up()
-        if self._held_by is not None or self._record != before:
+        is_due = self._record.next_at <= time.time()
+        if self._held_by is not None or self._record != before or not is_due:
             self._heard_at = now
         settings = self._record.settings
         silence_s = 2 * settings.deadline_s + settings.pacing.interval_s + 60

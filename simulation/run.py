@@ -39,8 +39,8 @@ class Score(msgspec.Struct, frozen=True):
 
     def of(self, ended: EndedRound, model: bytes) -> Numbers:
         """The metrics of the model after a round; none, if it is not its turn."""
-        number, last = ended.record.round, ended.record.settings.rounds
-        return self.score(model) if number % self.every == 0 or number == last else {}
+        is_last = ended.federation.status == "finished"
+        return self.score(model) if is_last or ended.record.round % self.every == 0 else {}
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,7 +91,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
             for ended, held_out in stop.working(_scored(simulation, score)):
                 model = simulation.models.model(ended.federation.model)
                 line = writer.add_round(ended.record, ended.responses, held_out=held_out, model=model)
-                is_last = ended.record.round == self.settings.rounds
+                is_last = ended.federation.status == "finished"
                 if time.monotonic() - saved_at >= SAVE_S or is_last:
                     writer.save()
                     state.save(simulation)

@@ -54,7 +54,7 @@ def history(
         record = operations.federations.get(run)
         results = operations.rounds.results(record.federation, record.life)
         name, rows = record.federation, list(shown.rows_of_results(record, results))
-        best, stopped = record.best, record.stopped
+        best, stopped = record.best, record.ended_by_rule
     chosen = shown.chosen(rows, metrics or ())
     if as_csv:
         write_csv(shown.csv_rows(rows, chosen))

@@ -52,7 +52,7 @@ def status(
         for line in model_warnings.lines(made.not_finite, made.warnings) if made else ():
             screen.line(f"{name}: {line}")
     for record in records:
-        for line in best_model.lines(record.best, record.stopped if record.status == "finished" else ""):
+        for line in best_model.lines(record.best, record.ended_by_rule):
             screen.line(f"{record.federation}: {line}")
     return {"federations": [_with_warnings(record, made_by[record.federation]) for record in records]}
 

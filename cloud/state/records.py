@@ -78,6 +78,11 @@ class FederationRecord(msgspec.Struct, frozen=True, kw_only=True):
     average_s: float | None = None
 
     @property
+    def ended_by_rule(self) -> str:
+        """Why a stop rule has ended the rounds, if it has, and they have not begun again since; else ""."""
+        return self.stopped if self.status == "finished" else ""
+
+    @property
     def next_round(self) -> OpenRound:
         """Asks for the round after the last one that ended."""
         return OpenRound(federation=self.federation, life=self.life, round=self.round + 1)

@@ -24,7 +24,7 @@ def test_a_federation_stops_when_nothing_gets_better_and_goes_on_with_another_ru
     operations = simulated.operations
     record = operations.federations.get(simulated.name)
     stopped = "accuracy has not been better than 0.7 for 2 rounds: stop.patience"
-    assert (record.status, record.round, record.stopped) == ("finished", 4, stopped)
+    assert (record.status, record.round, record.ended_by_rule) == ("finished", 4, stopped)
     assert record.best is not None
     assert (record.best.value, record.best.round) == (0.7, 2)
     assert names.parse_model_key(record.best.model.key).round == 1
@@ -39,6 +39,7 @@ def test_a_federation_stops_when_nothing_gets_better_and_goes_on_with_another_ru
     settings = msgspec.structs.replace(record.settings, stop=Stop(metric="accuracy", patience=7))
     settings_update.apply(operations, settings_update.prepare(operations, settings))
     simulated.start()
+    assert operations.federations.get(simulated.name).ended_by_rule == ""
     simulated.answer("d0", 5, before={"accuracy": 0.9})
     simulated.opened(6)
     record = operations.federations.get(simulated.name)

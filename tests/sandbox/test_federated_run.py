@@ -74,6 +74,23 @@ def test_rounds_that_are_added_are_waited_for_and_those_that_are_taken_away_are_
     assert len(following.view.ended) == 2
 
 
+def test_a_run_ends_when_a_stop_rule_ends_the_rounds(simulated: SimulatedFederation, tmp_path: Path) -> None:
+    stop = {"metric": "accuracy", "at": 0.9}
+    simulated.create(["d"], rounds=5, deadline_s=600, stop=stop)
+    record = simulated.operations.federations.get(simulated.name)
+    with RunWriter.create(tmp_path / "run", source="run", settings=record.settings, life=record.life) as folder:
+        following = Following(simulated.operations, simulated.name, None, tmp_path / "scored", Recording(folder))
+        simulated.answer("d", 1, before={"accuracy": 0.5})
+        simulated.answer("d", 2, before={"accuracy": 0.95})
+        keeps_up(following, "over")
+        folder.finish("finished")
+    assert len(following.view.ended) == 2
+    summary = RunFolder(tmp_path / "run").summary
+    assert summary.best is not None
+    assert (summary.best.metric, summary.best.value, summary.best.round) == ("accuracy", 0.95, 2)
+    assert summary.stopped == "accuracy is 0.95: stop.at is 0.9"
+
+
 def test_an_aborted_round_counts_and_is_in_the_run_folder(simulated: SimulatedFederation, tmp_path: Path) -> None:
     simulated.create(["d"], rounds=2, deadline_s=600)
     record = simulated.operations.federations.get(simulated.name)
