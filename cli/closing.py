@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cli.model_warnings import named_value
+from cloud.state.metric_direction import direction
 from reporting.pictures import formats
 from reporting.pictures.device_figures import device_figures
 from reporting.pictures.recorded_run import RecordedRun
 from reporting.pictures.sections.failures import groups_of
 from reporting.pictures.spread import shared_first, spreads, worst_first
 from reporting.records import MODEL, STEPS, MetricSummary
-from reporting.summarizing import direction
 
 Row = tuple[str, str]
 """What is told, and a text; what goes on with the row before it is called ""."""

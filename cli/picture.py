@@ -9,12 +9,12 @@ from cli import run_failures
 from cli.model_warnings import number
 from cli.plurals import counted
 from cli.sparkline import sparkline
+from cloud.state.metric_direction import direction
 from components.text import printable
 from protocol.messages import Numbers
 from reporting.pictures import formats
 from reporting.records import STEPS
 from reporting.round_figures import Failing, RoundFigures
-from reporting.summarizing import direction
 from reporting.view import STATES, WITHOUT_UPDATE, Device, DeviceState, View
 
 METRICS = 6

@@ -83,7 +83,8 @@ class Watcher:
         if record.life != self._life:
             self._begin(record)
         self._catch_up(record)
-        is_over = record.round >= record.settings.rounds and record.status == "finished"
+        is_last = record.round >= record.settings.rounds or bool(record.ended_by_rule)
+        is_over = is_last and record.status == "finished"
         under_way = None if is_over else self._under_way(record)
         return View(
             federation=record.federation,

@@ -1,5 +1,6 @@
 """From a round that has a new model, or none, to the next one."""
 
+import logging
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from cloud.averager.round.conclusions import concluded
 from cloud.averager.round.round_end import next_round_at, vanished
 from cloud.averager.work.file_names import key_of
 from cloud.averaging.new_model import FILES
+from cloud.log_lines import about
 from cloud.services import Services
 from cloud.state.carry_over import given_up
 from cloud.state.records import CohortMember, RoundRecord
@@ -19,6 +21,8 @@ from protocol.messages import MAX_MESSAGE_BYTES, OpenRound, RoundCounts, RoundNo
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
+
+_log = logging.getLogger(__name__)
 
 
 def follow_up(services: Services, record: RoundRecord, responses: Responses) -> None:
@@ -82,7 +86,7 @@ def notice_of(record: RoundRecord) -> RoundNotice:
 
 def _ask_for_next(services: Services, record: RoundRecord) -> None:
     if record.stopped:
-        _log.info("federation=%s round=%d is the last one: %s", record.federation, record.round, record.stopped)
+        _log.info("is the last one: %s", record.stopped, extra=about(record.federation, record.round))
         return
     if record.round < record.settings.rounds or _has_more_rounds(services, record):
         request = OpenRound(
