@@ -18,8 +18,8 @@ from cli.project_sandbox import build_component, init_federation
 from cloud.state.records import RoundRecord
 from cloud.state.rounds import UnknownRoundError
 from protocol.messages import Timings
+from sandbox.device import Device
 from sandbox.federated_run import wait_for_clients
-from sandbox.fleet import Device
 from sandbox.footprint import bytes_to
 from sandbox.nucleus.personality import Personality
 from sandbox.sandbox import Sandbox

@@ -14,8 +14,9 @@ from cli.plurals import counted
 from cli.project import Project
 from cloud.settings import Federation
 from components import build
+from sandbox.built_component import BuiltComponent
 from sandbox.federated_run import wait_for_clients
-from sandbox.fleet import BuiltComponent, Fleet
+from sandbox.fleet import Fleet
 from sandbox.nucleus.personality import Personality
 from sandbox.sandbox import STACK, Sandbox
 

@@ -20,8 +20,9 @@ from botocore.exceptions import ClientError
 from protocol import names
 from reporting.view import View
 from sandbox.background_loop import BackgroundLoop
+from sandbox.device import Device
 from sandbox.faults import Fault, Injection, Planned, Survival, judge, plan
-from sandbox.fleet import Device, Fleet
+from sandbox.fleet import Fleet
 from sandbox.gateway import Request
 from sandbox.sandbox import Sandbox
 from sandbox.traffic import Traffic

@@ -14,8 +14,9 @@ from operations import deployment, packaging
 from operations.control import Operations
 from operations.deployment import Deployment
 from sandbox import kept_files, publishing
+from sandbox.built_component import BuiltComponent
 from sandbox.embedded_aws import EmbeddedAws
-from sandbox.fleet import Access, BuiltComponent, Fleet
+from sandbox.fleet import Access, Fleet
 from sandbox.gateway import Fault, Gateway
 from sandbox.nucleus.personality import CLASSIC, Personality
 from sandbox.publishing import Published

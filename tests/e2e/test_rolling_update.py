@@ -16,8 +16,10 @@ from cli.project_sandbox import build_component, init_federation
 from operations import settings_update
 from reporting.view import View
 from sandbox import publishing
+from sandbox.built_component import BuiltComponent
+from sandbox.device import Device
 from sandbox.federated_run import run_rounds, wait_for_clients
-from sandbox.fleet import BuiltComponent, Device, Fleet
+from sandbox.fleet import Fleet
 from sandbox.nucleus.lifecycle import ComponentState
 from sandbox.nucleus.personality import CLASSIC, LITE
 from sandbox.sandbox import Sandbox

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from sandbox.device import Device
 from sandbox.embedded_aws import EmbeddedAws
-from sandbox.fleet import Access, Device, Fleet
+from sandbox.fleet import Access, Fleet
 from sandbox.nucleus.components import INTERPOLATE
 from sandbox.nucleus.personality import CLASSIC, LITE, with_line_waits
 from sandbox.nucleus.reconnect_delays import LineWaits

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from sandbox.fleet import BuiltComponent
+from sandbox.built_component import BuiltComponent
 
 NAME = "com.example.Probe"
 LIMIT_S = 60.0

@@ -12,8 +12,8 @@ import pytest
 from components.client.agent import configuration, service, watchdog
 from components.client.agent.ipc import Ipc
 from components.client.agent.service import Service
+from sandbox.device import Device
 from sandbox.embedded_aws import EmbeddedAws
-from sandbox.fleet import Device
 from tests.sandbox.probe import LIMIT_S, Probe
 from tests.sandbox.raw import SOCKET
 

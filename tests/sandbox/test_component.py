@@ -9,8 +9,8 @@ import psutil
 import pytest
 
 from components.client.device import nucleus_of
+from sandbox.device import Device
 from sandbox.embedded_aws import EmbeddedAws
-from sandbox.fleet import Device
 from sandbox.nucleus.lifecycle import ComponentState
 from tests.sandbox.conftest import BUCKET
 from tests.sandbox.probe import Control, Probe, ProbeError, build

@@ -12,8 +12,8 @@ from awscrt import mqtt5
 from awscrt.io import ClientTlsContext, TlsContextOptions
 from botocore.exceptions import ClientError
 
+from sandbox.device import Device
 from sandbox.embedded_aws import EmbeddedAws, PortTakenError
-from sandbox.fleet import Device
 
 TRUST = {
     "Version": "2012-10-17",

@@ -6,15 +6,9 @@ import msgspec
 import pytest
 
 from sandbox import fleet as fleet_module
+from sandbox.built_component import BuiltComponent, ComponentNotBuiltError
 from sandbox.embedded_aws import EmbeddedAws
-from sandbox.fleet import (
-    Access,
-    BuiltComponent,
-    ComponentBrokenError,
-    ComponentNotBuiltError,
-    DevicesOfflineError,
-    Fleet,
-)
+from sandbox.fleet import Access, ComponentBrokenError, DevicesOfflineError, Fleet
 from sandbox.nucleus.lifecycle import ComponentState
 from sandbox.nucleus.nucleus import PoweredOffError
 from sandbox.nucleus.personality import CLASSIC, LITE

@@ -11,8 +11,8 @@ import psutil
 import pytest
 
 from components.client.device import nucleus_of
+from sandbox.device import Device
 from sandbox.embedded_aws import EmbeddedAws
-from sandbox.fleet import Device
 from sandbox.nucleus import mqtt
 from sandbox.nucleus.eventstream import Frame, MessageType
 from sandbox.nucleus.lifecycle import ComponentState

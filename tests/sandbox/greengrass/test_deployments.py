@@ -6,8 +6,9 @@ from uuid import uuid4
 
 import pytest
 
+from sandbox.device import Device
 from sandbox.embedded_aws import EmbeddedAws
-from sandbox.fleet import Access, Device, Fleet
+from sandbox.fleet import Access, Fleet
 from sandbox.nucleus.components import INTERPOLATE
 from sandbox.nucleus.lifecycle import ComponentState
 from sandbox.nucleus.personality import CLASSIC
