@@ -37,6 +37,8 @@ ELSEWHERE = {
     "cloud.initiator": "in functions",
     "cloud.state": "in functions",
     "sandbox.nucleus": "in stand-ins of devices",
+    "sandbox.greengrass": "are answered, or met in stand-ins of devices",
+    "sandbox.recipe_keys.RecipeError": "is answered, or met in stand-ins of devices",
     "cloud.settings.InvalidSettingsError": "msgspec tells it as its own",
     "cli.checking.cutting_off.CutOffError": "is made a finding",
     "cli.initial_model.InitialModelError": "is made a finding",
