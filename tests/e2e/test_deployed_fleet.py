@@ -9,8 +9,9 @@ import pytest
 
 from cli.new_project import new_project
 from operations.deployment import Deployment
+from sandbox.device import Device
 from sandbox.embedded_aws import EmbeddedAws
-from sandbox.fleet import Access, Device, Fleet
+from sandbox.fleet import Access, Fleet
 from sandbox.nucleus.credentials import ROLE_NAME
 from sandbox.nucleus.lifecycle import ComponentState
 from sandbox.scratch import Scratch

@@ -16,8 +16,9 @@ from components.client.trainer.task.loading import load_task
 from operations import model_component
 from operations.model_component import Metadata
 from sandbox import publishing
+from sandbox.device import Device
 from sandbox.embedded_aws import EmbeddedAws
-from sandbox.fleet import Access, Device, Fleet
+from sandbox.fleet import Access, Fleet
 from sandbox.nucleus.personality import CLASSIC
 from sandbox.polling import eventually
 from sandbox.scratch import Scratch
