@@ -36,6 +36,7 @@ ELSEWHERE = {
     "cloud.averaging": "in functions",
     "cloud.initiator": "in functions",
     "cloud.state": "in functions",
+    "operations.doctoring.finding.NotCheckedError": "is made a finding",
     "sandbox.nucleus": "in stand-ins of devices",
     "sandbox.greengrass": "are answered, or met in stand-ins of devices",
     "sandbox.recipe_keys.RecipeError": "is answered, or met in stand-ins of devices",

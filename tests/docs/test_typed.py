@@ -42,6 +42,10 @@ NOT_RUN = {
     r"export ": "tests/e2e/test_sandbox_command.py pastes such a line into a shell",
     r"\.venv/bin/fedgrass (run|sandbox|start my-federation)": "a fleet: tests/e2e/test_run.py, test_sandbox_command.py",
     r"\.venv/bin/fedgrass deploy ": "tests/cli/test_deploying.py makes a stack of its own",
+    r"(\.venv/bin/)?fedgrass (watch|dashboard)": "lasts as long as the federation: tests/cli/test_watch.py, dashboard",
+    r"\.venv/bin/fedgrass doctor": "says what an account here lacks: tests/cli/test_doctor.py",
+    r"\.venv/bin/fedgrass publish-model": "needs a model of the project's: tests/cli/test_publishing.py",
+    r"\.venv/bin/fedgrass wheelhouse|python3 \.\./build\.py": "asks an index: tests/components/test_wheelhouse.py",
     r"\.venv/bin/fedgrass experiment rates\.yaml$": "takes minutes; tests/cli/experiments runs smaller ones",
 }
 """How lines begin that are not run, and why."""
@@ -169,6 +173,8 @@ def account(folder: Path, aws: EmbeddedAws, deployed: Deployment, monkeypatch: p
     shutil.copytree(folder / "my-federation", folder / "path" / "to")
     shutil.copytree(folder / "my-federation", folder / "path" / "to" / "folder")
     (folder / "path" / "to" / "folder" / "federation.yaml").write_text(yaml.safe_dump(SETTINGS | {"rounds": 100}))
+    shutil.copytree(folder / "my-federation", folder / "my-cars")
+    (folder / "my-cars" / "federation.yaml").write_text(yaml.safe_dump(SETTINGS | {"name": "my-cars"}))
     with create(folder / "runs" / "my-watches-001") as run:
         run.finish("finished")
     TokenExchangeRole(aws.client("iam"), aws.client("sts"), deployed.device_policy_arn)
@@ -177,7 +183,7 @@ def account(folder: Path, aws: EmbeddedAws, deployed: Deployment, monkeypatch: p
     iot.create_thing(thingName="pi-7")
     iot.add_thing_to_thing_group(thingGroupName="digit-readers", thingName="pi-7")
     yield folder
-    for name in FEDERATIONS:
+    for name in (*FEDERATIONS, "my-cars"):
         remove(aws, deployed, name)
 
 

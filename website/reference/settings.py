@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from cloud.settings import Averaging, Federation, LocalTraining, Pacing, Schedule, Selection, ServerOptimizer
+from cloud.settings import Averaging, Federation, LocalTraining, Pacing, Schedule, Selection, ServerOptimizer, Stop
 from website.markdown import docstring
 from website.reference.documents import meanings
 from website.reference.fields import listed, of_struct
@@ -14,6 +14,7 @@ _BELOW: dict[str, type[msgspec.Struct]] = {
     "selection": Selection,
     "averaging": Averaging,
     "pacing": Pacing,
+    "stop": Stop,
 }
 _ABOUT = {
     key: meaning.replace("see below", "[more](../tasks.md#federationyaml)")

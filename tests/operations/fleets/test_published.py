@@ -18,7 +18,7 @@ def test_the_keys_the_dependencies_and_the_buckets_of_a_recipe_are_found() -> No
     text = json.dumps(written).replace("BUCKET_NAME", "components-1")
     recipe = read_recipe(text.encode())
     assert recipe.configuration["reconcile_s"] == 300
-    assert recipe.dependencies["com.fedgrass.Runtime"].startswith(">=")
+    assert recipe.dependencies["{RUNTIME_NAME}"].startswith(">=")
     assert recipe.buckets == {"components-1"}
 
 
