@@ -42,7 +42,9 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
         component = build_component(project, sandbox.path / "build")
         init_federation(project, sandbox, check_loaded(project).model)
         with sandbox.fleet(component, project.settings, {thing: data / thing for thing in STEPS}) as fleet:
-            (fleet.devices["not-ready"].directory / "work" / "com.fedgrass.Client" / "not-ready").touch()
+            mark = fleet.devices["not-ready"].directory / "work" / "com.fedgrass.Client" / "not-ready"
+            mark.parent.mkdir(parents=True, exist_ok=True)
+            mark.touch()
             operations = sandbox.operations
             wait_for_clients(operations, "custom-policies", fleet)
             figures = run_rounds(sandbox, operations, "custom-policies")

@@ -28,13 +28,13 @@ from tests.sandbox.greengrass.publishing import SLEEP, Operator
 THINGS = [f"device-{number}" for number in range(8)]
 NUCLEI = (CLASSIC, LITE)
 FOREIGN = "com.example.Foreign"
-BROKEN, MENDED = "0.1.1", "0.1.2"
+BROKEN, MENDED = "1.0.1", "1.0.2"
 FIRST_FAILURE = {"failureType": "ALL", "action": "CANCEL", "thresholdPercentage": 1, "minNumberOfExecutedThings": 1}
 
 
 def other_version(built: BuiltComponent, version: str, directory: Path, *, runs: bool = True) -> BuiltComponent:
     """The same component under another version; one that does not run fails at once."""
-    text = built.recipe.read_text().replace('ComponentVersion: "0.1.0"', f'ComponentVersion: "{version}"')
+    text = built.recipe.read_text().replace('ComponentVersion: "NEXT_PATCH"', f'ComponentVersion: "{version}"')
     recipe = directory / f"{version}.yaml"
     recipe.write_text(text if runs else text.replace("exec env ", "exit 1 # "))
     return BuiltComponent(recipe, built.artifacts)
