@@ -17,7 +17,7 @@ GROUPS := agent training functions sandbox development
 help:
 	@echo 'make demo    set up, then run 10 federated rounds with 8 devices on this machine'
 	@echo 'make test    set up, then run all tests'
-	@echo 'make lint    ruff, mypy, and of the template cfn-lint, checkov and parliament'
+	@echo 'make lint    ruff, mypy, and of the template cfn-lint, sam validate, checkov and parliament'
 	@echo 'make docs    docs/ and a reference of the code as a site, in build/website/site; fails if a link leads nowhere'
 	@echo 'make screenshots    the pictures of what people see, in docs/pictures (needs chromium)'
 	@echo 'make test-aarch64    the tests of what runs on devices, on emulated 64-bit ARM (as root; needs debootstrap and qemu-user)'
@@ -27,6 +27,15 @@ help:
 	@echo 'make bench-peers   before make bench: install Flower and NVIDIA FLARE, to compare with'
 	@echo 'make setup   only set up: leaves .venv/bin/fedgrass; FEDGRASS_TORCH_INDEX=https://download.pytorch.org/whl/cpu spares CUDA'
 	@echo 'make clean   remove what the targets above made (the cache in $(CACHE) stays)'
+
+# $(call installed,NAME,FILE) leaves in $$environment where what FILE pins is installed, once.
+installed = key=$$( { cat $(2); '$(PYTHON)' --version; } | sha256sum | cut -c1-16); environment='$(CACHE)/$(1)-'$$key; \
+	if [ ! -e "$$environment/complete" ]; then \
+	  echo "Installing what $(2) pins into $$environment"; \
+	  rm -rf "$$environment"; '$(PYTHON)' -m venv "$$environment"; \
+	  "$$environment/bin/pip" install --quiet --disable-pip-version-check -r $(2); \
+	  touch "$$environment/complete"; \
+	fi
 
 python:
 	@test -n '$(PYTHON)' && '$(PYTHON)' -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -81,26 +90,13 @@ lint: setup
 	@.venv/bin/python -m ruff format --check .
 	@.venv/bin/python -m mypy
 	@$$(cat .venv/dependencies)/bin/cfn-lint cloud/template.yaml
-	@key=$$( { cat lint/requirements.txt; '$(PYTHON)' --version; } | sha256sum | cut -c1-16); \
-	linters='$(CACHE)/linters-'$$key; \
-	if [ ! -e "$$linters/complete" ]; then \
-	  echo "Installing checkov and parliament into $$linters"; \
-	  rm -rf "$$linters"; '$(PYTHON)' -m venv "$$linters"; \
-	  "$$linters/bin/pip" install --quiet --disable-pip-version-check -r lint/requirements.txt; \
-	  touch "$$linters/complete"; \
-	fi; \
-	"$$linters/bin/python" -W ignore -m lint cloud/template.yaml
+	@$(call installed,linters,lint/requirements.txt); "$$environment/bin/python" -W ignore -m lint cloud/template.yaml
+	@$(call installed,sam,lint/sam-requirements.txt); AWS_DEFAULT_REGION=us-east-1 SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR=build/sam \
+	  "$$environment/bin/sam" validate --lint --template-file cloud/template.yaml
 
 # What makes the site has an environment of its own; nothing is loaded from elsewhere once it is installed.
 docs: setup
-	@key=$$( { cat website/requirements.txt; '$(PYTHON)' --version; } | sha256sum | cut -c1-16); \
-	environment='$(CACHE)/docs-'$$key; \
-	if [ ! -e "$$environment/complete" ]; then \
-	  echo "Installing mkdocs-material into $$environment"; \
-	  rm -rf "$$environment"; '$(PYTHON)' -m venv "$$environment"; \
-	  "$$environment/bin/pip" install --quiet --disable-pip-version-check -r website/requirements.txt; \
-	  touch "$$environment/complete"; \
-	fi; \
+	@$(call installed,docs,website/requirements.txt); \
 	.venv/bin/python -m website pages build/website/pages; \
 	NO_MKDOCS_2_WARNING=1 "$$environment/bin/mkdocs" build --quiet --strict --config-file website/mkdocs.yml; \
 	.venv/bin/python -m website check build/website/site; \

@@ -9,13 +9,12 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import shlex
 import shutil
 import stat
 import sys
 import zipfile
 from pathlib import Path
-from typing import Any, Dict, NamedTuple, Union  # noqa: UP035 - see _Content
+from typing import Dict, NamedTuple, Union  # noqa: UP035 - see _Content
 
 if not __package__:  # run as a script, which finds what lies beside it only
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
@@ -28,9 +27,10 @@ from components import (
     task_folder,
     task_requirements,
 )
+from components.gdk_config import RUNTIME, Config, read_config
 from components.packed_wheelhouse import WheelhouseFolderError
 from components.task_check import is_faulty
-from components.task_folder import ARTIFACT_NAME, BuildError, TaskFolderError
+from components.task_folder import BuildError, TaskFolderError
 from components.text import printable
 
 MAX_RECIPE_BYTES = 16_000
@@ -38,23 +38,13 @@ MAX_RECIPE_BYTES = 16_000
 
 _ARCHITECTURE = re.compile(r" *architecture: (\w+) *")
 _ARTIFACT = re.compile(r"( *- Uri: s3://BUCKET_NAME/COMPONENT_NAME/COMPONENT_VERSION/)([a-zA-Z0-9_.-]+) *")
-_SEMVER = re.compile(  # https://semver.org, and the schema of gdk-config.json
-    r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)"
-    r"(-(0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)(\.(0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*))*)?"
-    r"(\+[0-9a-zA-Z-]+(\.[0-9a-zA-Z-]+)*)?"
-)
 _NAME_IT = "name the task's directory with --task, on the command line or in gdk-config.json's custom_build_command"
-_RUNTIME = "com.fedgrass.Runtime"
 _CHECKOUT = Path(__file__).resolve().parent.parent
 _TIMESTAMP = (1980, 1, 1, 0, 0, 0)
 
 
 _Content = Union[Path, bytes, Dict[str, Path]]  # noqa: UP006, UP007 - this is evaluated, by Python 3.9 too
 """What an artifact is made of: a file to copy, what to write, or files to pack by their names."""
-
-
-class ConfigError(BuildError):
-    """gdk-config.json is missing, or does not say what it must."""
 
 
 class RecipeError(BuildError):
@@ -64,20 +54,6 @@ class RecipeError(BuildError):
 
 class PublishedError(BuildError):
     """The version is in AWS already."""
-
-
-class Config(NamedTuple):
-    """What the build needs of gdk-config.json. `task` is None where the build command names none, and `wheelhouses` is
-    empty; `runtime` is the component with the Python environment that this one runs in; `region` is where it is
-    published, "" if that is not said."""
-
-    name: str
-    version: str
-    author: str
-    task: Path | None
-    runtime: str
-    region: str
-    wheelhouses: tuple[Path, ...] = ()
 
 
 class BuiltComponent(NamedTuple):
@@ -159,45 +135,6 @@ def _cleared(source: Path, output: Path, config: Config) -> tuple[Path, Path]:
         published.unlink()
     shutil.rmtree(artifacts.parent, ignore_errors=True)
     return target, artifacts
-
-
-def read_config(root: Path) -> Config:
-    """What `root`/gdk-config.json says.
-
-    Raises:
-        ConfigError: it is missing, no JSON, lacks a field, or its version is neither a semantic version nor NEXT_PATCH.
-    """
-    path = root / "gdk-config.json"
-    try:
-        components: dict[str, dict[str, Any]] = json.loads(path.read_bytes())["component"]
-        ((name, component),) = components.items()
-        author, version, command = component["author"], component["version"], component["build"]["custom_build_command"]
-        region = component.get("publish", {}).get("region", "")
-        options = _options_of(command)
-    except FileNotFoundError:
-        raise ConfigError(f"{path} is missing: build in the directory of a component's gdk-config.json") from None
-    except json.JSONDecodeError as error:
-        raise ConfigError(f"{path} is not JSON: {error}") from error
-    except (KeyError, TypeError, ValueError, AttributeError, argparse.ArgumentError) as error:
-        raise ConfigError(
-            f"{path} must describe one component, with author, version and build.custom_build_command: {error!r}"
-        ) from error
-    for called in (name, options.runtime):
-        if not ARTIFACT_NAME.fullmatch(called):
-            raise ConfigError(f"{path}: component name {called!r} may only have a-z, A-Z, 0-9, '.', '_' and '-'")
-    if version != "NEXT_PATCH" and not (isinstance(version, str) and _SEMVER.fullmatch(version)):
-        raise ConfigError(f"{path}: version {version!r} is no semantic version like 1.2.3, and not NEXT_PATCH")
-    return Config(name, version, str(author), options.task, options.runtime, str(region), tuple(options.wheelhouse))
-
-
-def _options_of(command: list[str] | str) -> argparse.Namespace:
-    """The --task, --runtime and each --wheelhouse of GDK's build command, so that a build without GDK makes what GDK
-    makes."""
-    parser = argparse.ArgumentParser(exit_on_error=False, allow_abbrev=False)
-    parser.add_argument("--task", type=Path)
-    parser.add_argument("--runtime", default=_RUNTIME)
-    parser.add_argument("--wheelhouse", type=Path, action="append", default=[])
-    return parser.parse_known_args(shlex.split(command) if isinstance(command, str) else command)[0]
 
 
 def _artifact_names(recipe: Path) -> list[str]:
@@ -322,7 +259,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--runtime",
         metavar="NAME",
-        default=_RUNTIME,
+        default=RUNTIME,
         help="the component with the Python environment, if you publish it under a name of your own; what counts is "
         "what gdk-config.json's custom_build_command says (default: %(default)s)",
     )

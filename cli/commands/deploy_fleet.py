@@ -173,7 +173,7 @@ def _group_name(settings: "Federation", given: str | None) -> str:
 
 def _components(project: "Project") -> dict[str, str]:
     """The names of the client and of its runtime, and the command that publishes each."""
-    from components.build import read_config
+    from components.gdk_config import read_config
 
     own = project.directory if (project.directory / "gdk-config.json").exists() else _CHECKOUT
     folders = (own, _CHECKOUT / "components" / "runtime")

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from components import build
+from components import build, gdk_config
 from sandbox.embedded_aws import EmbeddedAws
 from tests.paths import ROOT
 
@@ -23,7 +23,7 @@ def _built(root: Path, task: Path | None) -> tuple[str, dict[str, bytes]]:
 
 def publish(aws: EmbeddedAws, project: Path, version: str) -> str:
     """The client of a project's gdk-config.json in a version; gives its name."""
-    return _publish(aws, build.read_config(project).name, _built(project, project), version)
+    return _publish(aws, gdk_config.read_config(project).name, _built(project, project), version)
 
 
 def publish_runtime(aws: EmbeddedAws, version: str) -> None:

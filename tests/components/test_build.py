@@ -19,7 +19,8 @@ import pytest
 import yaml
 
 from components import client
-from components.build import BuiltComponent, ConfigError, RecipeError, build
+from components.build import BuiltComponent, RecipeError, build
+from components.gdk_config import ConfigError
 from components.task_folder import TaskFolderError
 from components.task_requirements import TaskRequirementsError
 from operations import component_versions
