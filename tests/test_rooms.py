@@ -30,11 +30,12 @@ MAY_IMPORT = {
     "cli": {"sandbox", "simulation", "reporting", "operations", "components", "cloud", "fedgrass", "protocol"},
     "trials": {"cli", "sandbox", "reporting", "operations", "components", "cloud", "fedgrass", "protocol"},
     "benchmarks": {"cli", "sandbox", "simulation", "reporting", "operations", *_BELOW},
-    "website": {"cli", "reporting", "operations", *_BELOW},
+    "website": {"cli", "sandbox", "reporting", "operations", *_BELOW},
     "tests": {"cli", "sandbox", "simulation", "reporting", "operations", *_BELOW},
     "tests.trials": {"trials"},
     "tests.benchmarks": {"benchmarks"},
     "tests.website": {"website"},
+    "tests.cli.dashboard": {"website"},
     "tests.cli.checking": {"benchmarks", "trials"},
 }
 """A room, or a part of one, and which others it may import beside what all of it may."""

@@ -1,58 +1,95 @@
 """python -m website.screenshots FOLDER: takes the pictures of what people see anew. It takes some minutes, and needs
 chromium."""
 
+import json
+import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Any
 
+from website.browser import Browser
 from website.terminal import picture_of, screen_of
 
 RUN = "runs/digits"
+PROJECT = "flowers"
+_FEDGRASS = [sys.executable, "-m", "cli.main"]
+_SANDBOX = ["--name", "screenshots", "--json"]
 _SECRETS = re.compile(r"^export AWS_ENDPOINT_URL=.*")
+_FAR_ENOUGH = r"round +7\b"
 
-_FRAME = """<!doctype html><style>body {{ margin: 0 }} iframe {{ border: 0 }}</style>
-<iframe width="{width}" height="{height}" src="{page}"></iframe>"""
-"""No window of a browser is narrower than 500 pixels, but a frame is."""
-
-VIEWS = {"report.png": (1280, 1500), "report-narrow.png": (390, 1500)}
-"""The pictures of a run's report: how wide and how high."""
-
-
-class NoBrowserError(Exception):
-    """There is no browser to take pictures of pages with."""
+VIEWS = {"": (1280, 1500), "-narrow": (390, 1500)}
+"""The pictures of a page, by what is added to its name: how wide and how high."""
 
 
 def take(folder: Path) -> None:
-    """Take all of them: a demo on a terminal, and the report of its run.
+    """Take all of them: a demo on a terminal, the report of its run, and a federation while it is watched.
 
     Raises:
         NoBrowserError: chromium is not installed.
-        TerminalError: the demo has failed.
+        TerminalError: what is shown has failed.
     """
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        raise NoBrowserError("chromium is not installed (Debian: apt install chromium)")
     with tempfile.TemporaryDirectory() as made:
         directory = Path(made)
-        lines = screen_of([sys.executable, "-m", "cli.main", "demo", "--out", RUN], directory)
-        shown = [_SECRETS.sub("export AWS_ENDPOINT_URL=... AWS_ACCESS_KEY_ID=... ...", line) for line in lines]
-        (folder / "demo.svg").write_text(picture_of(shown, "make demo"))
-        for name, (width, height) in VIEWS.items():
-            photograph(chromium, directory / RUN / "report.html", width, height, folder / name)
+        with Browser(directory / "profile") as browser:
+            lines = screen_of([*_FEDGRASS, "demo", "--out", RUN], directory)
+            shown = [_SECRETS.sub("export AWS_ENDPOINT_URL=... AWS_ACCESS_KEY_ID=... ...", line) for line in lines]
+            (folder / "demo.svg").write_text(picture_of(shown, "make demo"))
+            photograph(browser, (directory / RUN / "report.html").as_uri(), folder, "report")
+            with sandbox(directory) as environment:
+                fedgrass(directory, environment, "start", PROJECT)
+                watching = [*_FEDGRASS, "watch", PROJECT]
+                lines = screen_of(watching, directory, environment, _FAR_ENOUGH)
+                (folder / "watch.svg").write_text(picture_of(lines, f"fedgrass watch {PROJECT}"))
+                with dashboard(directory, environment) as address:
+                    photograph(browser, address, folder, "dashboard")
 
 
-def photograph(chromium: str, page: Path, width: int, height: int, picture: Path) -> None:
-    """A picture of the upper end of a page."""
-    frame = page.with_name("frame.html")
-    frame.write_text(_FRAME.format(width=width, height=height, page=page.name))
-    options = [
-        *("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--user-data-dir={page.parent}/profile"),
-        *(f"--window-size={width},{height}", f"--screenshot={picture.resolve()}"),
-    ]
-    subprocess.run([chromium, *options, frame.as_uri()], check=True, capture_output=True, timeout=300)
+def photograph(browser: Browser, address: str, folder: Path, name: str) -> None:
+    """The views of a page."""
+    browser.open(address)
+    browser.until("document.querySelectorAll('svg').length > 0")
+    for added, (width, height) in VIEWS.items():
+        (folder / f"{name}{added}.png").write_bytes(browser.photograph(width, height))
+
+
+def fedgrass(directory: Path, environment: Mapping[str, str], *words: str) -> dict[str, Any]:
+    """What a command gives."""
+    command = [*_FEDGRASS, *words, *([] if "--json" in words else ["--json"])]
+    ran = subprocess.run(command, cwd=directory, env=dict(environment), check=True, capture_output=True, text=True)
+    envelope: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])
+    return envelope["result"]  # type: ignore[no-any-return]
+
+
+@contextmanager
+def sandbox(directory: Path) -> Iterator[dict[str, str]]:
+    """A sandbox with a new project: the environment in which commands work on it."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    own["XDG_STATE_HOME"] = str(directory / "state")
+    fedgrass(directory, own, "new", PROJECT, "--template", "vision")
+    settings = directory / PROJECT / "federation.yaml"
+    settings.write_text(re.sub(r"^rounds: \d+", "rounds: 60", settings.read_text(), flags=re.MULTILINE))
+    up = fedgrass(directory, own, "sandbox", "up", PROJECT, *_SANDBOX)
+    try:
+        yield own | up["sandbox"]["environment"]
+    finally:
+        fedgrass(directory, own, "sandbox", "down", *_SANDBOX)
+
+
+@contextmanager
+def dashboard(directory: Path, environment: Mapping[str, str]) -> Iterator[str]:
+    """The address of a dashboard."""
+    command = [*_FEDGRASS, "dashboard", PROJECT]
+    with subprocess.Popen(
+        command, cwd=directory, env=dict(environment), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        said: IO[str] = process.stdout  # type: ignore[assignment]
+        yield next(found[0] for line in said if (found := re.search(r"http://127\.0\.0\.1:\d+/?", line)))
+        process.terminate()
 
 
 if __name__ == "__main__":

@@ -4,8 +4,9 @@ import os
 import pty
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 _CONTROL = re.compile(r"\x1b\[([?\d;]*)([A-Za-z])")
 _WIDTH = 110
@@ -15,32 +16,36 @@ class TerminalError(Exception):
     """A program that was to be shown has failed."""
 
 
-def screen_of(command: Sequence[str], directory: Path) -> list[str]:
-    """The lines that a program leaves on a terminal, with their colors as it gave them.
+def screen_of(
+    command: Sequence[str], directory: Path, more: Mapping[str, str] = MappingProxyType({}), until: str | None = None
+) -> list[str]:
+    """The lines that a program leaves on a terminal, with their colors as it gave them. `more` is added to its
+    environment. With `until`, a pattern, they are what it shows when that is in what it has said, and it is ended then.
 
     Raises:
-        TerminalError: it ended with another status than 0.
+        TerminalError: it ended with another status than 0, or before it had said that.
     """
     ours, its = pty.openpty()
-    environment = os.environ | {"TERM": "xterm-256color", "COLUMNS": str(_WIDTH), "LINES": "60"}
+    environment = os.environ | {"TERM": "xterm-256color", "COLUMNS": str(_WIDTH), "LINES": "60"} | dict(more)
     with subprocess.Popen(command, stdin=its, stdout=its, stderr=its, cwd=directory, env=environment) as process:
         os.close(its)
-        told = _all(ours)
+        told = _all(ours, until)
+        if is_far_enough := until is not None and re.search(until, told) is not None:
+            process.terminate()
     os.close(ours)
-    if process.returncode:
+    if not is_far_enough and (process.returncode or until):
         raise TerminalError(f"{' '.join(command)} ended with {process.returncode}: {told[-2000:]}")
     return _left(told)
 
 
-def _all(terminal: int) -> str:
-    parts = []
-    while True:
+def _all(terminal: int, until: str | None) -> str:
+    told = b""
+    while until is None or not re.search(until, told.decode(errors="replace")):
         try:
-            part = os.read(terminal, 1 << 16)
+            told += os.read(terminal, 1 << 16)
         except OSError:  # the other end is closed
             break
-        parts.append(part)
-    return b"".join(parts).decode(errors="replace")
+    return told.decode(errors="replace")
 
 
 def _left(told: str) -> list[str]:

@@ -15,7 +15,7 @@ EXAMPLES = (
 
 
 def init(project: ProjectPath, stack: Stack = "fedgrass", as_json: Json = False) -> Result:
-    """Make a federation: check its folder, upload its first model.
+    """Make a federation: check it, upload its first model.
 
     What is checked: all that `fedgrass check` looks at, and whether the federation's custom functions are deployed and
     its thing group, if there is one already, is large enough.

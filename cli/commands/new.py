@@ -26,7 +26,7 @@ def new(
     data: Annotated[bool, typer.Option("--data/--no-data", help="Make its data at once.")] = True,
     as_json: Json = False,
 ) -> Result:
-    """Make a project: a task, its settings and data to begin with.
+    """Make a project: a task, settings, data to begin with.
 
     It trains as it is: change it piece by piece into yours.
     """

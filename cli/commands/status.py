@@ -27,7 +27,7 @@ def status(
     stack: Stack = "fedgrass",
     as_json: Json = False,
 ) -> Result:
-    """Show federations: how far they are, and their current models."""
+    """Show federations: how far they are, and their models."""
     operations = operations_of(stack)
     records = [operations.federations.get(federation)] if federation else operations.federations.all()
     made_by = {record.federation: operations.made_by(record) for record in records}

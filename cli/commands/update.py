@@ -27,7 +27,7 @@ def update(
     stack: Stack = "fedgrass",
     as_json: Json = False,
 ) -> Result:
-    """Give a federation the settings that federation.yaml has now.
+    """Give a federation the settings of its file as it is now.
 
     Rounds that open from now on have them; one that is open ends as it began. No device is deployed anew. The number of
     rounds may grow after the last one, too. What a federation keeps for life is refused by name.

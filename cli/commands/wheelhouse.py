@@ -28,7 +28,7 @@ def wheelhouse(
     ] = "3.11",
     as_json: Json = False,
 ) -> Result:
-    """Bring the packages of devices together, for those without an index.
+    """Pack what devices without a package index need.
 
     They are what com.fedgrass.Runtime installs, without CUDA, for one kind of device; each has one of the hashes in the
     component's list. Any machine can do it. components/build.py takes the folder along with --wheelhouse, or put it on

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -21,13 +23,17 @@ ROLE = "fleet-token-exchange"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def published_runtime(aws: EmbeddedAws, deployed: Deployment) -> None:
+def published_runtime(aws: EmbeddedAws, deployed: Deployment) -> Iterator[None]:
     """In two versions that the client takes, and one that it does not. And the role of the devices."""
-    for version in ("0.1.0", "0.1.2", "0.2.0"):
+    for version in ("0.1.0", "0.1.2", "2.0.0"):
         publish_runtime(aws, version)
     trust = {"Effect": "Allow", "Principal": {"Service": "credentials.iot.amazonaws.com"}, "Action": "sts:AssumeRole"}
     document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
-    aws.client("iam").create_role(RoleName=ROLE, AssumeRolePolicyDocument=document)
+    iam = aws.client("iam")
+    iam.create_role(RoleName=ROLE, AssumeRolePolicyDocument=document)
+    yield
+    with suppress(iam.exceptions.NoSuchEntityException):
+        iam.detach_role_policy(RoleName=ROLE, PolicyArn=deployed.device_policy_arn)
 
 
 @pytest.fixture(autouse=True)
@@ -202,8 +208,8 @@ def test_what_is_not_published_is_named_with_the_command_that_publishes_it(fleet
         assert (ended.status, ended.envelope["error"]["code"]) == (1, "not_published")
         assert f"{fleet.client} 0.9.0 is not published in us-east-1, which has 0.1.0" in ended.error
         assert f"cd {fleet.path} && gdk component build && gdk component publish" in ended.error
-        ended = fleet.deploy("--runtime-version", "0.2.0", "--yes")
-        assert f"{RUNTIME} 0.2.0 does not fit: >=0.1.0 <0.2.0 is asked for" in ended.error
+        ended = fleet.deploy("--runtime-version", "2.0.0", "--yes")
+        assert f"{RUNTIME} 2.0.0 does not fit: >=0.1.0 <2.0.0 is asked for" in ended.error
         assert fleet.latest() is None
         shutil.copy(fleet.path / "gdk-config.json", fleet.path / "old.json")
         config = fleet.path / "gdk-config.json"
@@ -345,11 +351,11 @@ def test_what_takes_longer_than_it_is_followed_is_told_and_goes_on(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with fleet.devices("a", "b") as devices:
-        devices.silent = [devices.things[1]]
+        devices.silent = devices.things
         monkeypatch.setattr("operations.fleets.following.time.monotonic", iter(range(0, 10**6, 30)).__next__)
         ended = fleet.deploy("--yes", "--json", "--timeout", "1")
     assert (ended.status, ended.envelope["error"]["code"]) == (4, "fleet_unfinished")
-    assert "1 waiting" in ended.envelope["error"]["message"]
+    assert "2 waiting" in ended.envelope["error"]["message"]
     assert fleet.latest()["deploymentStatus"] == "ACTIVE"
 
 

@@ -4,7 +4,6 @@ import contextlib
 import json
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
@@ -15,9 +14,7 @@ from operations.doctoring.case import Case, Patient
 from operations.doctoring.finding import NotCheckedError, Observation
 from operations.doctoring.groups import Group
 from sandbox.embedded_aws import EmbeddedAws
-from sandbox.greengrass.core_devices import CoreDevice, InstalledComponent
-
-CLIENT, RUNTIME = "com.fedgrass.Client", "com.fedgrass.Runtime"
+from tests.operations.core_devices import CLIENT, RUNTIME, report
 
 
 @pytest.fixture
@@ -38,29 +35,6 @@ def thing(aws: EmbeddedAws, group: str) -> str:
     aws.client("iot").create_thing(thingName=name)
     aws.client("iot").add_thing_to_thing_group(thingGroupName=group, thingName=name)
     return name
-
-
-def report(aws: EmbeddedAws, thing: str, *, days_ago: float = 0, **states: str) -> None:
-    """What the nucleus of a device says: the states of our components."""
-    at = datetime.now(UTC) - timedelta(days=days_ago)
-    names = {"client": CLIENT, "runtime": RUNTIME}
-    installed = tuple(
-        InstalledComponent(
-            name=names[which], version="1.2.3", state=state, is_root=which == "client", changed_at=at, deployment="d"
-        )
-        for which, state in states.items()
-    )
-    aws.greengrass.devices.report(
-        CoreDevice(
-            thing=thing,
-            nucleus="2.16.0",
-            runtime="aws_nucleus_classic",
-            platform="linux",
-            architecture="aarch64",
-            reported_at=at,
-            components=installed,
-        )
-    )
 
 
 def deploy(aws: EmbeddedAws, group: str, name: str) -> str:

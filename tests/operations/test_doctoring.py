@@ -26,6 +26,7 @@ from sandbox.nucleus.credentials import ROLE_NAME, TokenExchangeRole
 from sandbox.polling import eventually
 from sandbox.provisioning import register
 from tests.cloud.simulated import SimulatedFederation, invoke
+from tests.operations.core_devices import report
 
 
 @pytest.fixture
@@ -63,8 +64,8 @@ def thing(aws: EmbeddedAws, deployed: Deployment, group: str, tmp_path: Path) ->
 
 @pytest.fixture
 def client(simulated: SimulatedFederation, thing: str, group: str) -> str:
-    """A device that is a client of a federation whose first round is open."""
-    simulated.create([], rounds=2, thing_group=group)
+    """A device that is a client of a federation whose only round is open."""
+    simulated.create([], rounds=1, thing_group=group)
     simulated.greet(thing)
     simulated.start()
     simulated.opened(1)
@@ -207,7 +208,7 @@ def test_federations_that_wait_or_stand_still_are_found(
 # ---- What devices may do
 
 
-def test_a_role_without_the_policy_is_found(case: Case, deployed: Deployment) -> None:
+def test_a_role_without_the_policy_is_found(nowhere: None, case: Case, deployed: Deployment) -> None:
     found = only(permissions.role_policy(case))
     attach = "aws iam attach-role-policy --role-name GreengrassV2TokenExchangeRole --policy-arn "
     assert (found.state, found.remedy) == ("wrong", attach + deployed.device_policy_arn)
@@ -295,8 +296,11 @@ def test_of_a_group_what_is_well_is_told_once_and_what_is_wrong_by_device(
 # ---- A device
 
 
-def test_a_device_with_all_it_needs_is_well(case: Case, client: str, simulated: SimulatedFederation) -> None:
+def test_a_device_with_all_it_needs_is_well(
+    aws: EmbeddedAws, case: Case, client: str, simulated: SimulatedFederation
+) -> None:
     simulated.report_progress(client, 1, "training")
+    report(aws, client, client="RUNNING", runtime="FINISHED")
     found = [one for one in examination.examine(case, thing=client) if one.about == client]
     assert [finding for finding in found if finding.state == "wrong"] == []
     well = {finding.check for finding in found if finding.state == "ok"}

@@ -1,16 +1,13 @@
 """Pictures of what people see: of a program on a terminal, and of a page in a browser."""
 
-import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
+from website.browser import CHROMIUM, Browser
 from website.outside import outside
-from website.screenshots import photograph
 from website.terminal import TerminalError, picture_of, screen_of
-
-CHROMIUM = shutil.which("chromium")
 
 MOVING = """
 from cli.screen import Screen
@@ -45,8 +42,13 @@ def test_a_picture_of_a_terminal_has_its_text_and_loads_nothing(tmp_path: Path) 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed (Debian: apt install chromium)")
 def test_a_page_is_photographed_as_wide_as_it_is_asked_for(tmp_path: Path) -> None:
-    assert CHROMIUM is not None
     (tmp_path / "page.html").write_text("<!doctype html><p>x")
-    photograph(CHROMIUM, tmp_path / "page.html", 600, 300, tmp_path / "page.png")
-    header = (tmp_path / "page.png").read_bytes()[:24]
-    assert (int.from_bytes(header[16:20]), int.from_bytes(header[20:24])) == (600, 300)
+    with Browser(tmp_path / "profile") as browser:
+        browser.open((tmp_path / "page.html").as_uri())
+        header = browser.photograph(390, 300)[:24]
+    assert (int.from_bytes(header[16:20]), int.from_bytes(header[20:24])) == (390, 300)
+
+
+def test_a_program_may_be_ended_when_it_has_said_something(tmp_path: Path) -> None:
+    endless = "import time; print('far enough', flush=True); time.sleep(600)"
+    assert screen_of([sys.executable, "-c", endless], tmp_path, until="far enough")[0] == "far enough"

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.dashboard.browser import CHROMIUM, Browser
 from tests.cli.dashboard.conftest import Served
 from tests.cloud.simulated import SimulatedFederation
 from tests.reporting.pictures.test_report import HOSTILE
+from website.browser import CHROMIUM, Browser
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed (Debian: apt install chromium)")
 

@@ -169,7 +169,7 @@ matrix:
   clients: [4, many]
 cases:
   typo: {training.proximall: 0.001}
-  alone: {selection.cohort: 3}
+  alone: {selection.policy: all, selection.cohort: 3}
 """
     lines = refusal(folder, text)
     told = {line.split(": ")[0].removeprefix("experiment.yaml:") for line in lines}

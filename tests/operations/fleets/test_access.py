@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
@@ -20,10 +21,12 @@ READS = {f"arn:aws:s3:::components/{component.name}/*" for component in (CLIENT,
 
 
 @pytest.fixture
-def role(aws: EmbeddedAws) -> str:
-    name = f"tokens-{uuid4().hex[:8]}"
-    aws.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument=TRUST)
-    return name
+def role(aws: EmbeddedAws, deployed: Deployment, nowhere: None) -> Iterator[str]:
+    name, iam = f"tokens-{uuid4().hex[:8]}", aws.client("iam")
+    iam.create_role(RoleName=name, AssumeRolePolicyDocument=TRUST)
+    yield name
+    with suppress(iam.exceptions.NoSuchEntityException):
+        iam.detach_role_policy(RoleName=name, PolicyArn=deployed.device_policy_arn)
 
 
 @pytest.fixture
@@ -31,18 +34,6 @@ def group(aws: EmbeddedAws) -> Group:
     name = f"group-{uuid4().hex[:8]}"
     aws.client("iot").create_thing_group(thingGroupName=name)
     return Group(aws.client, name)
-
-
-@pytest.fixture
-def nowhere(aws: EmbeddedAws, deployed: Deployment) -> Iterator[None]:
-    """No role has the stack's policy yet."""
-    iam = aws.client("iam")
-    roles = iam.list_entities_for_policy(PolicyArn=deployed.device_policy_arn, EntityFilter="Role")["PolicyRoles"]
-    for each in roles:
-        iam.detach_role_policy(RoleName=each["RoleName"], PolicyArn=deployed.device_policy_arn)
-    yield
-    for each in roles:
-        iam.attach_role_policy(RoleName=each["RoleName"], PolicyArn=deployed.device_policy_arn)
 
 
 def granted(

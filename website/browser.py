@@ -1,5 +1,6 @@
 """A browser without a window, driven through a pipe: what it shows, and what its console says."""
 
+import base64
 import itertools
 import json
 import os
@@ -16,10 +17,24 @@ CHROMIUM = shutil.which("chromium")
 _KEYS = {"Tab": 9, "Enter": 13}
 
 
+class NoBrowserError(Exception):
+    """There is no browser to look at pages with."""
+
+
+class BrowserError(Exception):
+    """The browser does not do what it is asked for, or has ended."""
+
+
 class Browser:
     """Chromium, for the time of a `with` block; its protocol is that of its developer tools, a JSON text to a NUL."""
 
     def __init__(self, profile: Path, width: int = 1280) -> None:
+        """Raises:
+        NoBrowserError: chromium is not installed.
+        """
+        if CHROMIUM is None:
+            raise NoBrowserError("chromium is not installed (Debian: apt install chromium)")
+        self._program = CHROMIUM
         self._profile = profile
         self._width = width
         self._numbers = itertools.count(1)
@@ -28,7 +43,6 @@ class Browser:
         self.complaints: list[str] = []
 
     def __enter__(self) -> Self:
-        assert CHROMIUM is not None
         its_in, self._out = os.pipe()
         self._in, its_out = os.pipe()
         options = (
@@ -36,7 +50,7 @@ class Browser:
             *(f"--window-size={self._width},900", f"--user-data-dir={self._profile}", "about:blank"),
         )
         self._process = subprocess.Popen(
-            ["/bin/bash", "-c", f'exec "$0" "$@" 3<&{its_in} 4>&{its_out}', CHROMIUM, *options],
+            ["/bin/bash", "-c", f'exec "$0" "$@" 3<&{its_in} 4>&{its_out}', self._program, *options],
             pass_fds=(its_in, its_out),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -67,7 +81,8 @@ class Browser:
             answer = self._read()
             self._note(answer)
             if answer.get("id") == number:
-                assert "error" not in answer, answer
+                if "error" in answer:
+                    raise BrowserError(f"{method}: {answer['error']}")
                 return answer["result"]
 
     def open(self, address: str) -> None:
@@ -78,12 +93,18 @@ class Browser:
     def ask(self, expression: str) -> Any:
         """The value of an expression in the page. The page's policy allows no such thing to scripts of its own."""
         found = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
-        assert "exceptionDetails" not in found, found
+        if "exceptionDetails" in found:
+            raise BrowserError(f"{expression}: {found['exceptionDetails']}")
         return found["result"].get("value")
 
     def until(self, expression: str) -> Any:
         """Return when it is true."""
         return eventually(lambda: self.ask(expression), expression)
+
+    def photograph(self, width: int, height: int) -> bytes:
+        """A PNG of the upper end of the page, as it is in a window of this size."""
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+        return base64.b64decode(self.call("Page.captureScreenshot")["data"])
 
     def press(self, key: str) -> None:
         """A key."""
@@ -98,7 +119,8 @@ class Browser:
     def _read(self) -> Any:
         while b"\0" not in self._rest:
             part = os.read(self._in, 1 << 20)
-            assert part, "chromium has ended"
+            if not part:
+                raise BrowserError("chromium has ended")
             self._rest += part
         text, _, self._rest = self._rest.partition(b"\0")
         return json.loads(text)
