@@ -17,18 +17,19 @@ def operator(aws: EmbeddedAws, deployed: Deployment, monkeypatch: pytest.MonkeyP
 
 
 def test_what_is_wrong_is_told_with_what_mends_it_and_ends_with_1(simulated: SimulatedFederation) -> None:
-    simulated.create(["d0"], rounds=1)
+    thing = f"ill-{simulated.name}"  # a doctor sees all federations of a thing, and other tests have things of their own
+    simulated.create([thing], rounds=1)
     simulated.start()
     simulated.opened(1)
-    simulated.report_progress("d0", 1, "failed", HOSTILE)
-    ran = fedgrass("doctor", "--thing", "d0")
+    simulated.report_progress(thing, 1, "failed", HOSTILE)
+    ran = fedgrass("doctor", "--thing", thing)
     assert ran.status == 1
     lines = ran.out.splitlines()
-    told = [line for line in lines if line.startswith("wrong: d0: shadow: ")]
+    told = [line for line in lines if line.startswith(f"wrong: {thing}: shadow: ")]
     assert len(told) == 1
-    assert told[0].startswith(f"wrong: d0: shadow: round 1 of {simulated.name}: failed: ")
-    assert lines[lines.index(told[0]) + 1] == f"    fedgrass logs {simulated.name} --thing d0"
-    assert "ok: d0: registered: AWS IoT has the thing" in lines
+    assert told[0].startswith(f"wrong: {thing}: shadow: round 1 of {simulated.name}: failed: ")
+    assert lines[lines.index(told[0]) + 1] == f"    fedgrass logs {simulated.name} --thing {thing}"
+    assert f"ok: {thing}: registered: AWS IoT has the thing" in lines
     assert all(line.isprintable() for line in lines)
     assert "found something wrong" in ran.error
 
