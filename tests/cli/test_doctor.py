@@ -17,7 +17,7 @@ def operator(aws: EmbeddedAws, deployed: Deployment, monkeypatch: pytest.MonkeyP
 
 
 def test_what_is_wrong_is_told_with_what_mends_it_and_ends_with_1(simulated: SimulatedFederation) -> None:
-    thing = f"ill-{simulated.name}"  # a doctor sees all federations of a thing, and other tests have things of their own
+    thing = f"ill-{simulated.name}"  # what other tests leave of a d0 is told too
     simulated.create([thing], rounds=1)
     simulated.start()
     simulated.opened(1)
