@@ -8,7 +8,7 @@ from sandbox.faults import Fault
 from tests.e2e.conftest import Machine
 
 DEVICES = 6
-ROUNDS = 12
+ROUNDS = 10
 
 
 @pytest.mark.timeout(400)
