@@ -104,7 +104,13 @@ class Publisher:
             raise InvalidComponentError(f"version {version!r}: write three numbers, such as 1.4.0")
         arn = component_versions.component_arn(self._greengrass, self._sts, component)
         versions = component_versions.published(self._greengrass, arn)
-        same = next((one for one in versions if self._said_of(arn, one) == model_component.identity(self._about)), None)
+        said = {one: self._said_of(arn, one) for one in versions}
+        if others := [one for one, model in said.items() if model is None]:
+            raise InvalidComponentError(
+                f"{component} is no component of models, {others[0]} holds none: name another, or none, for "
+                f"{model_component.COMPONENT}{self._about.federation}"
+            )
+        same = next((one for one, model in said.items() if model == model_component.identity(self._about)), None)
         if same is None and version in versions:
             raise VersionTakenError(
                 f"{component} {version} is published already, with another model: leave out --version, for "

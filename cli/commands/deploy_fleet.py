@@ -14,6 +14,7 @@ from cli.commands.options import DryRun, Json, Result, Stack, Yes
 if TYPE_CHECKING:
     from cli.project import Project
     from cloud.settings import Federation
+    from components.gdk_config import Config
 
 EXAMPLES = (
     "fedgrass deploy fleet my-federation --thing-group digit-readers --dry-run",
@@ -102,7 +103,7 @@ def fleet(
     screen = Screen(stderr=as_json)
     found = read(project)
     file = ConfigurationFile(config)
-    publishing = _components(found)
+    publishing = _components(found, str(client_of("greengrassv2").meta.region_name))
     client, runtime = publishing
     asked = rollout.Asked(
         federation=found.settings.name,
@@ -171,13 +172,17 @@ def _group_name(settings: "Federation", given: str | None) -> str:
     return given or own or ""
 
 
-def _components(project: "Project") -> dict[str, str]:
-    """The names of the client and of its runtime, and the command that publishes each."""
+def _components(project: "Project", region: str) -> dict[str, str]:
+    """The names of the client and of its runtime, and the command that publishes each in this Region."""
     from components.gdk_config import read_config
 
     own = project.directory if (project.directory / "gdk-config.json").exists() else _CHECKOUT
-    folders = (own, _CHECKOUT / "components" / "runtime")
-    return {
-        read_config(folder).name: f"cd {shlex.quote(str(folder))} && gdk component build && gdk component publish"
-        for folder in folders
-    }
+    usual = _CHECKOUT / "components" / "runtime"
+    client, runtime = read_config(own), read_config(usual)
+
+    def publish(folder: str, config: "Config") -> str:
+        there = "" if config.region == region else f" --region {region}"
+        return f"cd {folder} && gdk component build && gdk component publish{there}"
+
+    where = shlex.quote(str(usual)) if client.runtime == runtime.name else f"<the folder of {client.runtime}>"
+    return {client.name: publish(shlex.quote(str(own)), client), client.runtime: publish(where, runtime)}

@@ -1,7 +1,7 @@
 """Components that AWS IoT Greengrass has, as `gdk component publish` has put them there."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -29,6 +29,23 @@ class Component(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     version: str
     recipe: Recipe
+
+
+_KEYS = {"client": "bucket", "runtime": "torch"}
+"""A key that the configuration of each kind has, and that of no other."""
+
+
+def check_kind(component: Component, kind: Literal["client", "runtime"], publish: str) -> None:
+    """Pass if a component is what its name stands for: whoever may publish can give its next version to something else.
+
+    Raises:
+        NotPublishedError: it is not.
+    """
+    if _KEYS[kind] not in component.recipe.configuration:
+        raise NotPublishedError(
+            f"{component.name} {component.version} is no {kind} of fedgrass, for its configuration has no "
+            f"{_KEYS[kind]}: name another version by --{kind}-version, or publish one by `{publish}`"
+        )
 
 
 class Registry:

@@ -11,7 +11,7 @@ from operations.fleets.configuration import Update
 from operations.fleets.documents import NUCLEUS, Document, Plan, Present, Rollout, Wanted
 from operations.fleets.following import Following
 from operations.fleets.groups import LITE, Group
-from operations.fleets.published import Component, Registry
+from operations.fleets.published import Component, Registry, check_kind
 
 
 class UninterpolatedError(ValueError):
@@ -63,8 +63,10 @@ def prepare(client: Callable[[str], Any], deployment: Deployment, group: Group, 
         configuration.ACCESS_CONTROL: "that of the component's recipe",
     }
     agent = registry.component(asked.client, asked.client_version, "", asked.publishing[asked.client])
+    check_kind(agent, "client", asked.publishing[asked.client])
     requirement = agent.recipe.dependencies.get(asked.runtime, "")
     environment = registry.component(asked.runtime, asked.runtime_version, requirement, asked.publishing[asked.runtime])
+    check_kind(environment, "runtime", asked.publishing[asked.runtime])
     components = (agent, environment)
     given = configuration.divided(asked.given, components, own)
     given[agent.name] |= {"federation": asked.federation, "bucket": deployment.bucket}

@@ -217,6 +217,38 @@ def test_what_is_not_published_is_named_with_the_command_that_publishes_it(fleet
         assert "com.example.Nothing is not published in us-east-1: publish it" in fleet.deploy("--yes").error
 
 
+@pytest.mark.parametrize("kind", ["client", "runtime"])
+def test_what_is_published_under_its_name_and_is_no_such_component_is_not_deployed(fleet: Fleet, kind: str) -> None:
+    name = {"client": fleet.client, "runtime": f"com.example.Runtime{fleet.id}"}[kind]
+    config = fleet.path / "gdk-config.json"
+    if kind == "runtime":
+        config.write_text(config.read_text().replace('"--task", "."', f'"--task", ".", "--runtime", "{name}"'))
+        fleet.publish("0.1.1")
+    model = {
+        "RecipeFormatVersion": "2020-01-25",
+        "ComponentName": name,
+        "ComponentVersion": "0.1.2",
+        "ComponentConfiguration": {"DefaultConfiguration": {"federation": "f", "round": 1}},
+        "Manifests": [{"Platform": {"os": "linux"}, "Lifecycle": {}}],
+    }
+    fleet.aws.client("greengrassv2").create_component_version(inlineRecipe=json.dumps(model).encode())
+    with fleet.devices():
+        refused = fleet.deploy("--yes", "--json")
+    assert (refused.status, refused.envelope["error"]["code"]) == (1, "not_published")
+    told = refused.envelope["error"]["message"]
+    assert told.startswith(f"{name} 0.1.2 is no {kind} of fedgrass")
+    assert f"--{kind}-version" in told
+    assert fleet.latest() is None
+
+
+def test_the_command_that_publishes_a_component_names_the_region_that_it_is_looked_for_in(fleet: Fleet) -> None:
+    config = fleet.path / "gdk-config.json"
+    config.write_text(config.read_text().replace("us-east-1", "eu-west-1"))
+    with fleet.devices():
+        told = fleet.deploy("--client-version", "7.0.0", "--json").envelope["error"]["message"]
+    assert told.endswith("gdk component publish --region us-east-1`")
+
+
 def test_a_group_that_is_not_there_is_named(fleet: Fleet) -> None:
     ended = fleet.deploy("--yes", "--json")
     assert (ended.status, ended.envelope["error"]["code"]) == (1, "unknown_thing_group")

@@ -153,7 +153,7 @@ def test_a_version_that_has_another_model_is_refused_before_and_in_a_race(
         second.prepare(component, "1.0.0", bucket)
 
 
-def test_a_component_of_the_name_that_is_no_model_is_passed_over(trained: SimulatedFederation, component: str) -> None:
+def test_a_component_that_has_a_version_without_a_model_gets_none(trained: SimulatedFederation, component: str) -> None:
     recipe = {
         "RecipeFormatVersion": "2020-01-25",
         "ComponentName": component,
@@ -161,8 +161,10 @@ def test_a_component_of_the_name_that_is_no_model_is_passed_over(trained: Simula
         "Manifests": [{"Platform": {"os": "linux"}, "Lifecycle": {"run": "true"}}],
     }
     trained.aws.client("greengrassv2").create_component_version(inlineRecipe=json.dumps(recipe).encode())
-    prepared = publisher(trained).prepare(component, None, bucket_of(trained))
-    assert (prepared.version, prepared.is_there) == ("4.0.1", False)
+    told = rf"{component} is no component of models, 4\.0\.0 holds none: name another, or none, for com.fedgrass.Model."
+    for version in (None, "3.0.0"):
+        with pytest.raises(InvalidComponentError, match=told):
+            publisher(trained).prepare(component, version, bucket_of(trained))
 
 
 @pytest.mark.parametrize(
