@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import Iterator, NamedTuple  # noqa: UP035 - collections.abc's can't be subscripted before 3.9.2
 
-from components.task_folder import BuildError
+from components.task_folder import BuildError, TaskFolderError
 
 FILE_NAME = "requirements.txt"
 LISTS = {name: Path(__file__).with_name("runtime") / name for name in (FILE_NAME, "requirements-cuda.txt")}
@@ -107,8 +107,11 @@ def with_those_of(task: Path | None, name: str = FILE_NAME) -> str:
     """A list of com.fedgrass.Runtime with what a task needs besides, if there is one.
 
     Raises:
+        TaskFolderError: the folder has no task.py.
         TaskRequirementsError: see there; or a package has no hash.
     """
+    if task is not None and not (task / "task.py").is_file():
+        raise TaskFolderError(f"{task} has no task.py: name the folder that has it")
     runtime, requirements = LISTS[name].read_text(encoding="utf-8"), read(task) if task else []
     if task is None or not requirements:
         return runtime

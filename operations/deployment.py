@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from botocore.exceptions import ClientError
 
 from operations import buckets, packaging, stacks
 from operations import outlived_tables as tables
 from operations.concurrency import for_account
 from operations.stack_names import StackNames, names_of
-from operations.stack_steps import Step
+from operations.stack_steps import DeploymentError, Step
 from operations.stacks import Outlived
 
 _log = logging.getLogger(__name__)
@@ -168,15 +169,26 @@ def _present(cloudformation: Any, stack: str) -> dict[str, str]:
 
 
 def deployed_policies(client: Callable[[str], Any], stack: str) -> dict[str, bytes]:
-    """Federation -> the policies.py that the functions have now; empty if nothing is deployed."""
+    """Federation -> the policies.py that the functions have now; empty if nothing is deployed.
+
+    Raises:
+        DeploymentError: their package is gone, or another account has its bucket.
+    """
     parameters = _present(client("cloudformation"), stack)
     if "CodeKey" not in parameters:  # no stack; or it was cut off when it had taken over its bucket, and nothing else
         return {}
     account = client("sts").get_caller_identity()["Account"]
     # A stack that an older fedgrass has made names no version.
-    code = buckets.read(
-        client("s3"), parameters["CodeBucket"], account, parameters["CodeKey"], parameters.get("CodeVersion")
-    )
+    bucket, key = parameters["CodeBucket"], parameters["CodeKey"]
+    try:
+        code = buckets.read(client("s3"), bucket, account, key, parameters.get("CodeVersion"))
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in ("NoSuchBucket", "NoSuchKey", "NoSuchVersion"):
+            raise
+        raise DeploymentError(
+            f"{key} in bucket {bucket} is gone, which the functions of stack {stack} were made of: `fedgrass destroy` "
+            "and then `fedgrass deploy cloud`, with the folders that have a policies.py, make all but the models anew"
+        ) from error
     return packaging.policies_in(code)
 
 

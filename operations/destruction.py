@@ -15,6 +15,7 @@ from operations.stack_steps import Change, Deletion, DeploymentError, Step, Wait
 
 _ROLE_POLICY = "AWS::IAM::RolePolicy"
 _IAM_POLICY, _IOT_POLICY = "AWS::IAM::ManagedPolicy", "AWS::IoT::Policy"
+_GONE = ("NoSuchBucket", "ResourceNotFoundException")
 _BUCKET, _TABLE = "AWS::S3::Bucket", "AWS::DynamoDB::Table"
 
 
@@ -143,7 +144,8 @@ class DataRemoval:
                 else:
                     tables.delete(self._dynamodb, change.name)
             except ClientError as error:
-                raise DeploymentError(f"{change.name} can't be deleted: {error}; give the command again") from error
+                if error.response["Error"]["Code"] not in _GONE:  # the same command, given twice at once
+                    raise DeploymentError(f"{change.name} can't be deleted: {error}; give the command again") from error
             tell(ResourceEvent(resource=change.name, kind=change.kind, status="DELETE_COMPLETE", reason=""))
 
     def discard(self) -> None:

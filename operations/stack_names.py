@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 _LONGEST_BUCKET = 63  # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
+_OF_CODE = "-code"
 _RESERVED = ("xn--", "sthree-", "amzn-s3-demo-")
 
 
@@ -36,7 +37,7 @@ def names_of(client: Callable[[str], Any], stack: str) -> StackNames:
         stack=stack,
         account=account,
         bucket=f"{stack}-{account}-{region}",
-        code_bucket=f"{stack}-code-{account}-{region}",
+        code_bucket=f"{stack}{_OF_CODE}-{account}-{region}",
     )
     room = _LONGEST_BUCKET - len(names.code_bucket) + len(stack)
     if len(stack) > room or not re.fullmatch(r"[a-z][a-z0-9-]*", stack) or stack.startswith(_RESERVED):
@@ -44,5 +45,10 @@ def names_of(client: Callable[[str], Any], stack: str) -> StackNames:
             f"a stack {stack!r} can't be made: the bucket {names.code_bucket} is named after it, so it may have a-z, "
             f"0-9 and '-' only, and at most {room} characters here; nor may it begin with {' or '.join(_RESERVED)}, "
             "which S3 keeps for itself"
+        )
+    if stack.endswith(_OF_CODE):
+        raise UnusableStackNameError(
+            f"a stack {stack!r} can't be made: the bucket {names.bucket} would be its own, and it is that of the "
+            f"functions' packages of stack {stack.removesuffix(_OF_CODE)!r}: choose one without {_OF_CODE} at its end"
         )
     return names

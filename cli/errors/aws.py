@@ -43,6 +43,11 @@ _THROTTLED = Kind(
 _UNAVAILABLE = Kind(
     "aws_unavailable", ExitCode.UNREACHABLE, "AWS has failed on its side: wait a minute, and give the command again"
 )
+_MISSING = Kind(
+    "missing_resource",
+    ExitCode.FAILED,
+    "AWS does not have what was asked for: if it is of the stack, `fedgrass doctor` says what mends it",
+)
 _ANY = Kind(
     "aws_error",
     ExitCode.FAILED,
@@ -92,6 +97,7 @@ AWS_KINDS = (
     ),
     _THROTTLED,
     _UNAVAILABLE,
+    _MISSING,
     _ANY,
 )
 
@@ -145,6 +151,16 @@ _BY_AWS_CODE = {
             "TooManyRequestsException",
         ),
         _THROTTLED,
+    ),
+    **dict.fromkeys(
+        (
+            "AWS.SimpleQueueService.NonExistentQueue",
+            "NoSuchBucket",
+            "NoSuchEntity",
+            "QueueDoesNotExist",
+            "ResourceNotFoundException",
+        ),
+        _MISSING,
     ),
 }
 _SERVER_ERROR = 500

@@ -62,7 +62,7 @@ def make(
     """A wheelhouse in `out`, which is new, empty or an earlier one; with what a task needs, if one is named.
 
     Raises:
-        WheelhouseInUseError, WheelhouseError, TaskRequirementsError: see there.
+        WheelhouseInUseError, WheelhouseError, TaskFolderError, TaskRequirementsError: see there.
     """
     if out.exists() and not (out.is_dir() and all(_is_part(path) for path in out.iterdir())):
         raise WheelhouseInUseError(f"{out} has something else in it: name a new folder, or an empty one")

@@ -24,6 +24,7 @@ OF_ACCOUNT: tuple[_Check[Case], ...] = (
 )
 OF_STACK: tuple[_Check[Case], ...] = (
     stack.deployed,
+    stack.resources,
     stack.version,
     stack.functions,
     stack.errors,

@@ -2,20 +2,32 @@
 
 import datetime
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from botocore.exceptions import ClientError
 
 from cloud.state.lifecycle import is_stalled
 from cloud.state.records import CorruptRecordError, FederationRecord
 from cloud.state.rounds import UnknownRoundError
-from operations import deployment, packaging
+from operations import deployment, packaging, stacks
 from operations.doctoring.case import Case
 from operations.doctoring.finding import NotCheckedError, Observation, not_checked, ok, wrong
 from operations.function_logs import errors_of
+from operations.stack_names import names_of
+from operations.stack_steps import DeploymentError
 
 _DAY_S = 86_400
 _STALLED_S = 600.0
 """Two wake-ups: by then what should be open is, if it can be."""
 
+_NOT_THERE = (
+    "404",
+    "NoSuchBucket",
+    "ResourceNotFoundException",
+    "AWS.SimpleQueueService.NonExistentQueue",
+    "QueueDoesNotExist",
+)
 _DEAD_LETTERS = ("UpdatesDeadLetters", "RoundsDeadLetters")
 
 
@@ -30,11 +42,58 @@ def deployed(case: Case) -> Iterator[Observation]:
         yield wrong(f"it is {status}", deploy)
         return
     try:
+        stacks.check_own(case.client("cloudformation"), case.stack, case.stack, deployment.OUTLIVES)
+    except DeploymentError as error:
+        yield wrong(str(error), "aws cloudformation describe-stacks --query Stacks[].StackName")
+        return
+    try:
         _ = case.deployment
     except NotCheckedError:
-        yield wrong("it is none of fedgrass, or one of an earlier version: it lacks outputs", deploy)
+        yield wrong("it is of an earlier version: it lacks outputs", deploy)
         return
     yield ok(f"it is {status}")
+
+
+def resources(case: Case) -> Iterator[Observation]:
+    """What CloudFormation has made is there: it never looks whether somebody has deleted it since."""
+    deployed, names = case.deployment, names_of(case.client, case.stack)
+    s3, dynamodb, sqs = case.client("s3"), case.client("dynamodb"), case.client("sqs")
+    looking: list[tuple[str, Callable[[], object]]] = [
+        *((name, partial(s3.head_bucket, Bucket=name)) for name in (deployed.bucket, names.code_bucket)),
+        *(
+            (name, partial(dynamodb.describe_table, TableName=name))
+            for name in (
+                deployed.federations_table,
+                deployed.clients_table,
+                deployed.rounds_table,
+                deployed.responses_table,
+            )
+        ),
+        *(
+            (url.rpartition("/")[2], partial(sqs.get_queue_attributes, QueueUrl=url, AttributeNames=["QueueArn"]))
+            for url in (deployed.rounds_queue, deployed.control_queue, deployed.updates_queue, deployed.shards_queue)
+        ),
+        *(
+            (name, partial(case.client("lambda").get_function_configuration, FunctionName=name))
+            for name in (deployed.initiator, deployed.averager)
+        ),
+    ]
+    gone = [name for name, look in looking if _is_gone(look)]
+    if gone:
+        anew = f"{case.command('destroy')} && {case.command('deploy cloud')}"
+        yield wrong(f"somebody has deleted {', '.join(gone)}; deploy the fleet again after that", anew)
+    else:
+        yield ok(f"all {len(looking)} buckets, tables, queues and functions are there")
+
+
+def _is_gone(look: Callable[[], object]) -> bool:
+    try:
+        look()
+    except ClientError as error:
+        if error.response["Error"]["Code"] in _NOT_THERE:
+            return True
+        raise
+    return False
 
 
 def version(case: Case) -> Iterator[Observation]:

@@ -141,6 +141,8 @@ def answer(code: str, status: int = 400) -> ClientError:
         (answer("Throttling"), "throttled", 3, "wait"),
         (answer("ServiceUnavailable", 503), "aws_unavailable", 3, "wait"),
         (answer("ValidationError"), "aws_error", 1, "refused"),
+        (answer("ResourceNotFoundException"), "missing_resource", 1, "doctor"),
+        (answer("NoSuchBucket", 404), "missing_resource", 1, "doctor"),
     ],
 )
 def test_what_boto3_raises_is_told_with_a_remedy_and_in_its_own_words(
@@ -160,5 +162,5 @@ def test_errors_that_a_client_has_classes_for_are_those_of_aws(
     iot = client_of("iot")
     with pytest.raises(iot.exceptions.ResourceNotFoundException) as raised:
         iot.describe_thing(thingName="nobody")
-    assert kind_of(raised.value).code == "aws_error"
+    assert kind_of(raised.value).code == "missing_resource"
     assert kind_of(raised.value) is not INTERNAL

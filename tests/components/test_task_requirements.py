@@ -9,6 +9,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from components.runtime.hash_requirements import IncompleteListError, check_complete, requirements_of
+from components.task_folder import TaskFolderError
 from components.task_requirements import LISTS, TaskRequirementsError, read, with_those_of
 from tests.paths import ROOT
 
@@ -28,6 +29,7 @@ def listed(folder: Path, text: str) -> list[str]:
 def test_a_list_that_asks_for_nothing_more_leaves_the_runtime_as_it_is(tmp_path: Path, text: str) -> None:
     assert read(tmp_path) == []
     assert listed(tmp_path, text) == []
+    (tmp_path / "task.py").touch()
     assert with_those_of(tmp_path) == RUNTIME.read_text()
 
 
@@ -57,8 +59,16 @@ def test_what_only_cuda_brings_is_kept_for_the_devices_without(tmp_path: Path) -
     assert listed(tmp_path, f"triton{triton.specifier}\n") == [f"triton{triton.specifier}"]
 
 
+def test_a_folder_that_is_no_tasks_is_refused_and_not_taken_for_one_that_needs_nothing(tmp_path: Path) -> None:
+    (tmp_path / "task.py").touch()
+    for wrong in (tmp_path / "tsak", tmp_path / "task.py", tmp_path.parent):
+        with pytest.raises(TaskFolderError, match=rf"{wrong} has no task\.py: name the folder that has it"):
+            with_those_of(wrong)
+
+
 def test_each_list_of_the_runtime_is_joined_by_those_of_the_task(tmp_path: Path) -> None:
     (tmp_path / "requirements.txt").write_text(f"grass==1.0 --hash=sha256:{HASHES[0]}\n")
+    (tmp_path / "task.py").touch()
     for name, path in LISTS.items():
         own = f"# of the task\ngrass==1.0 \\\n    --hash=sha256:{HASHES[0]}\n"
         assert with_those_of(tmp_path, name) == path.read_text() + own

@@ -61,6 +61,7 @@ def test_it_has_the_wheels_of_one_kind_of_device_and_their_list(
 
 def test_a_task_adds_its_packages(runtime: str, index: PackageIndex, tmp_path: Path) -> None:
     (tmp_path / "task").mkdir()
+    (tmp_path / "task" / "task.py").touch()
     sha256 = index.sha256(index.offer("heather", "2.0"))
     (tmp_path / "task" / "requirements.txt").write_text(f"heather==2.0 --hash=sha256:{sha256}\n")
     make(tmp_path / "out", "aarch64", "3.11", tmp_path / "task", index.url)
@@ -85,6 +86,7 @@ def test_what_else_is_in_the_folder_is_left_alone(runtime: str, index: PackageIn
 
 def test_a_task_that_brings_cuda_is_told(runtime: str, index: PackageIndex, tmp_path: Path) -> None:
     (tmp_path / "task").mkdir()
+    (tmp_path / "task" / "task.py").touch()
     sha256 = index.sha256(index.offer("nvidia", "1.0"))
     (tmp_path / "task" / "requirements.txt").write_text(f"nvidia==1.0 --hash=sha256:{sha256}\n")
     with pytest.raises(WheelhouseError, match=r"this is of CUDA.*nvidia-1.0"):

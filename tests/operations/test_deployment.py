@@ -18,10 +18,11 @@ from cloud.state.clients import BY_PLACE
 from cloud.state.places import PLACES, window
 from cloud.state.records import ClientRecord
 from lint.short_forms import ShortForms
-from operations import deployment, packaging
+from operations import buckets, deployment, packaging
 from operations import outlived_tables as tables
 from operations.deployment import Deployment, NoStackError
-from operations.stack_names import UnusableStackNameError
+from operations.destruction import DataRemoval
+from operations.stack_names import UnusableStackNameError, names_of
 from operations.stack_steps import DeploymentError
 from sandbox.embedded_aws import EmbeddedAws
 from sandbox.many_clients import put_clients
@@ -71,6 +72,36 @@ def test_a_stack_after_which_no_bucket_can_be_named_is_refused_by_name(aws: Embe
     told = f"a stack '{stack}' can't be made: the bucket {stack}-code-.*characters"
     with pytest.raises(UnusableStackNameError, match=told):
         deployment.deploy(aws.client, stack, packaging.code({}), layer)
+
+
+def test_a_stack_whose_bucket_would_be_that_of_another_ones_packages_is_refused(aws: EmbeddedAws) -> None:
+    told = r"the bucket fedgrass-code-\d+-us-east-1 would be its own, and it is that of .* stack 'fedgrass'"
+    with pytest.raises(UnusableStackNameError, match=told):
+        names_of(aws.client, "fedgrass-code")
+
+
+def test_a_package_that_somebody_has_deleted_is_told_with_what_makes_it_anew(aws: EmbeddedAws) -> None:
+    given = {"CodeBucket": "no-such-bucket-of-code", "CodeKey": "code/1.zip"}
+    parameters = ", ".join(f'"{name}": {{"Type": "String"}}' for name in given)
+    aws.client("cloudformation").create_stack(
+        StackName="hollow",
+        TemplateBody=f'{{"Parameters": {{{parameters}}}, "Resources": {{"Queue": {{"Type": "AWS::SQS::Queue"}}}}}}',
+        Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in given.items()],
+    )
+    told = r"code/1\.zip in bucket no-such-bucket-of-code is gone, .* stack hollow were made of: `fedgrass destroy`"
+    with pytest.raises(DeploymentError, match=told):
+        deployment.deployed_policies(aws.client, "hollow")
+
+
+def test_what_another_command_has_removed_meanwhile_is_removed(aws: EmbeddedAws) -> None:
+    names = names_of(aws.client, "twice")
+    s3: Any = aws.client("s3")
+    buckets.make_for_code(s3, names.code_bucket, names.account)
+    removal = DataRemoval(aws.client, names, with_models=False)
+    buckets.delete(s3, names.code_bucket, names.account)
+    told: list[tuple[str, str]] = []
+    removal.carry_out(lambda event: told.append((event.resource, event.status)))
+    assert told == [(names.code_bucket, "DELETE_COMPLETE")]
 
 
 def test_a_stack_of_something_else_is_no_deployment(aws: EmbeddedAws) -> None:

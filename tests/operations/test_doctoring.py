@@ -10,6 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 import boto3
+import msgspec
 import pytest
 from botocore.exceptions import ClientError
 
@@ -120,6 +121,32 @@ def test_a_stack_that_is_not_there_is_found_and_what_needs_it_is_not_checked(aws
     assert (found["deployed"].state, found["deployed"].remedy) == ("wrong", "fedgrass deploy cloud --stack nothing")
     for check in ("version", "functions", "errors", "dead_letters", "alarms", "role_policy", "federations"):
         assert found[check].state == "not checked", check
+
+
+def test_a_stack_of_something_else_is_not_to_be_deployed_to(aws: EmbeddedAws) -> None:
+    body = '{"Resources": {"Queue": {"Type": "AWS::SQS::Queue"}}}'
+    aws.client("cloudformation").create_stack(StackName="somebody-elses", TemplateBody=body)
+    found = only(stack.deployed(Case(aws.client, "somebody-elses", time.time())))
+    assert (found.state, found.text) == (
+        "wrong",
+        "stack somebody-elses is not one of fedgrass, it has Queue: name another by --stack",
+    )
+    assert "deploy cloud" not in found.remedy
+
+
+def test_what_somebody_has_deleted_of_a_stack_is_found(case: Case, deployed: Deployment) -> None:
+    assert only(stack.resources(case)).state == "ok"
+    gone = {
+        "bucket": "no-such-bucket",
+        "clients_table": "no-such-table",
+        "updates_queue": f"{deployed.updates_queue}-gone",
+        "averager": "no-such-function",
+    }
+    case.__dict__["deployment"] = msgspec.structs.replace(deployed, **gone)
+    found = only(stack.resources(case))
+    assert (found.state, found.remedy) == ("wrong", "fedgrass destroy && fedgrass deploy cloud")
+    queue = gone["updates_queue"].rpartition("/")[2]
+    assert f"deleted no-such-bucket, no-such-table, {queue}, no-such-function;" in found.text
 
 
 def test_functions_and_a_template_of_another_version_are_found(aws: EmbeddedAws, deployed: Deployment) -> None:
