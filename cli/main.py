@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from cli.envelope import Call
-from cli.errors.explained import explained, kind_of
+from cli.errors.explained import explained, is_bug
 from cli.errors.kind import ExitCode, ResultError
-from cli.errors.table import INTERNAL
 from cli.interruptions import interruptible
 from cli.registry import command_in
+from cli.screen import Screen, flush
+
+_STANDARD_ERROR = 2
 
 
 def main(words: Sequence[str] | None = None) -> NoReturn:
@@ -21,19 +23,29 @@ def main(words: Sequence[str] | None = None) -> NoReturn:
 
 
 def _run(words: Sequence[str]) -> int:
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # what its encoding does not have
+    _open_streams()
     call = Call(words, command_in(words))
     try:
         with interruptible():
             status = _give(words, call)
             if call.as_json and call.result is not None:
                 call.write()
-            sys.stdout.flush()
+            flush()
     except (Exception, KeyboardInterrupt) as error:  # whatever it is: a command ends in one way
         return _fail(call, error)
     return status
+
+
+def _open_streams() -> None:
+    """What is closed (`>&-`) is read by nobody; and no file that is opened later is to be in its place."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _STANDARD_ERROR:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115 - it is open as long as the process is
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # what its encoding does not have
 
 
 def _give(words: Sequence[str], call: Call) -> int:
@@ -53,13 +65,9 @@ def _give(words: Sequence[str], call: Call) -> int:
 
 
 def _fail(call: Call, error: BaseException) -> int:
-    from cli.screen import Screen
-
-    if isinstance(error, BrokenPipeError):  # Python would complain about what is still to be written
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if isinstance(error, ResultError):
         call.result = error.result
-    if kind_of(error) is INTERNAL:
+    if is_bug(error):
         traceback.print_exception(error)
     failure = explained(error)
     screen = Screen(stderr=True)
@@ -67,8 +75,12 @@ def _fail(call: Call, error: BaseException) -> int:
         screen.line(failure.message)
     else:
         screen.error(failure.message)
-    if call.as_json:
-        call.write(failure)
+    try:
+        if call.as_json:
+            call.write(failure)
+        flush()
+    except OSError:  # Python would try once more to write what is left, and complain
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return failure.exit_code
 
 

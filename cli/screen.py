@@ -4,12 +4,13 @@ What is printed is text, whoever wrote it: nothing in it is markup, and no chara
 are never wrapped or cut; a terminal does that with those that are too long for it.
 """
 
+import contextlib
 import csv
 import json
 import logging
 import math
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
@@ -103,7 +104,8 @@ class Screen:
         self._live.update(Group(*(_text(part) if isinstance(part, str) else part for part in parts)))
 
     def _print(self, text: "Text") -> None:
-        self._console.print(text, soft_wrap=True)
+        with _writing():
+            self._console.print(text, soft_wrap=True)
 
 
 def _text(text: str, style: str = "") -> "Text":
@@ -137,12 +139,31 @@ class LogFormatter(logging.Formatter):
 
 def write_json(value: Any) -> None:
     """One line of JSON on standard output: what is no plain character is escaped, and what is no number is null."""
-    sys.stdout.write(json.dumps(_plain(msgspec.to_builtins(value))) + "\n")
+    with _writing():
+        sys.stdout.write(json.dumps(_plain(msgspec.to_builtins(value))) + "\n")
 
 
 def write_csv(rows: Iterable[Sequence[Any]]) -> None:
     """A table on standard output, for programs: texts in it have been made cells (`reporting.cells`)."""
-    csv.writer(sys.stdout, lineterminator="\n").writerows(rows)
+    with _writing():
+        csv.writer(sys.stdout, lineterminator="\n").writerows(rows)
+
+
+def flush() -> None:
+    """Have all that was printed written."""
+    with _writing():
+        sys.stdout.flush()
+
+
+@contextlib.contextmanager
+def _writing() -> Iterator[None]:
+    """Name what can't be written: the operating system says only why."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OSError(f"what is printed can't be written: {error.strerror}") from error
 
 
 def _plain(value: Any) -> Any:

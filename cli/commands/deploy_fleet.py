@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.commands import aws
-from cli.commands.options import DryRun, Json, Result, Stack, Yes
+from cli.commands.options import DryRun, Json, Result, Stack, Yes, check_group_name, if_given
 
 if TYPE_CHECKING:
     from cli.project import Project
@@ -36,18 +36,35 @@ def _per_minute(text: str) -> int:
     return int(match[1])
 
 
+def _version(text: str) -> str:
+    from operations.fleets.versions import order
+
+    try:
+        order(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no version: write three numbers, such as 1.0.4") from None
+    return text
+
+
 def fleet(
     project: Annotated[
         Path, typer.Argument(metavar="DIR", help="The federation's folder, with federation.yaml and gdk-config.json.")
     ] = Path(),
     thing_group: Annotated[
-        str | None, typer.Option(help="The thing group to deploy to.", show_default="federation.yaml's")
+        str | None,
+        typer.Option(help="The thing group to deploy to.", show_default="federation.yaml's", callback=check_group_name),
     ] = None,
     client_version: Annotated[
-        str | None, typer.Option(help="Of com.fedgrass.Client, or what yours is called.", show_default="newest")
+        str | None,
+        typer.Option(
+            help="Of com.fedgrass.Client, or what yours is called.", show_default="newest", callback=if_given(_version)
+        ),
     ] = None,
     runtime_version: Annotated[
-        str | None, typer.Option(help="Of com.fedgrass.Runtime.", show_default="newest that the client takes")
+        str | None,
+        typer.Option(
+            help="Of com.fedgrass.Runtime.", show_default="newest that the client takes", callback=if_given(_version)
+        ),
     ] = None,
     config: Annotated[
         Path | None,

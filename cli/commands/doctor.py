@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.commands.aws import client_of
-from cli.commands.options import Json, Result, Stack
+from cli.commands.options import Json, Result, Stack, check_group_name
 from cli.errors.kind import ResultError
 from cli.plurals import counted
 from cli.screen import Screen
@@ -29,7 +29,8 @@ class SomethingWrongError(ResultError):
 def doctor(
     thing: Annotated[str | None, typer.Option(help="Look at this device as well.")] = None,
     thing_group: Annotated[
-        str | None, typer.Option(help="Look at this thing group as well, and at 100 of its devices.")
+        str | None,
+        typer.Option(help="Look at this thing group as well, and at 100 of its devices.", callback=check_group_name),
     ] = None,
     stack: Stack = "fedgrass",
     as_json: Json = False,

@@ -1,6 +1,7 @@
 """What several commands are told."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,12 +12,31 @@ from reporting.tracking_process import TrackerName
 
 def _stack_name(name: str) -> str:
     if not re.fullmatch(r"[a-zA-Z][a-zA-Z0-9-]{0,127}", name):
-        raise typer.BadParameter(f"{name!r} is no stack's name: use a-z, A-Z, 0-9 and '-', and begin with a letter")
+        raise typer.BadParameter(
+            f"{name!r} is no stack's name: use 1 to 128 of a-z, A-Z, 0-9 and '-', and begin with a letter"
+        )
     return name
 
 
+def _federation_name(name: str) -> str:
+    from protocol.names import check_federation
+
+    return check_federation(name)
+
+
+def _group_name(name: str) -> str:
+    if not re.fullmatch(r"[a-zA-Z0-9:_-]{1,128}", name):
+        raise typer.BadParameter(f"{name!r} is no thing group's name: use 1 to 128 of a-z, A-Z, 0-9, ':', '_' and '-'")
+    return name
+
+
+def if_given(check: Callable[[str], str]) -> Callable[[str | None], str | None]:
+    """Of what need not be given: an empty text is given, and is not nothing."""
+    return lambda name: None if name is None else check(name)
+
+
 ProjectPath = Annotated[Path, typer.Argument(help="A federation.yaml, or the folder it lies in.")]
-FederationName = Annotated[str, typer.Argument(help="Name of the federation.")]
+FederationName = Annotated[str, typer.Argument(help="Name of the federation.", callback=_federation_name)]
 Stack = Annotated[str, typer.Option(help="Name of the CloudFormation stack.", callback=_stack_name)]
 StackIfGiven = Annotated[
     str | None,
@@ -24,9 +44,13 @@ StackIfGiven = Annotated[
         "--stack",
         help="Name of the CloudFormation stack.",
         show_default="fedgrass",
-        callback=lambda name: name and _stack_name(name),
+        callback=if_given(_stack_name),
     ),
 ]
+FederationIfGiven = Annotated[
+    str | None, typer.Argument(help="Name of a federation; default: all.", callback=if_given(_federation_name))
+]
+check_group_name = if_given(_group_name)
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask whether to go on.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would change, and change nothing.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one line of JSON on standard output, also of an error.")]

@@ -7,7 +7,7 @@ import typer
 
 from cli import best_model, model_warnings
 from cli.commands.aws import operations_of
-from cli.commands.options import FederationName, Json, Result, Stack
+from cli.commands.options import FederationIfGiven, FederationName, Json, Result, Stack
 from cli.screen import Screen
 from cli.table import Table
 from cli.timeline import show_timeline
@@ -23,7 +23,7 @@ EXAMPLES = (
 
 
 def status(
-    federation: Annotated[str | None, typer.Argument(help="Name of a federation; default: all.")] = None,
+    federation: FederationIfGiven = None,
     stack: Stack = "fedgrass",
     as_json: Json = False,
 ) -> Result:

@@ -17,6 +17,11 @@ class Failure(NamedTuple):
     message: str
 
 
+def is_bug(error: BaseException) -> bool:
+    """Whether its trace is of use."""
+    return not isinstance(error, RelayedError) and kind_of(error) is INTERNAL
+
+
 def kind_of(error: BaseException) -> Kind:
     """The kind of an error; INTERNAL, if it is none that a user can do something about."""
     for each in type(error).__mro__:

@@ -101,6 +101,7 @@ _OF_FEDGRASS = (
         "no condition on clients, or no column of theirs",
         ("cli.client_list.InvalidConditionError",),
     ),
+    Kind("unknown_role", USAGE, "the account has no role of this name", ("operations.fleets.access.UnknownRoleError",)),
     Kind("unknown_region", USAGE, "no prices of this Region are known", ("cli.planning.prices.UnknownRegionError",)),
     Kind(
         "invalid_stack_name",

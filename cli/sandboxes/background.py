@@ -1,6 +1,7 @@
 """Starting a sandbox in the background, and ending it."""
 
 import contextlib
+import itertools
 import json
 import os
 import select
@@ -48,7 +49,7 @@ def start(place: Place, words: Sequence[str], tell: Callable[[str], None]) -> Sa
         with place.log.open() as log:
             while (state := place.state()) is None or state.pid != process.pid:
                 ended = process.poll() is not None
-                for line in log:
+                for line in itertools.takewhile(lambda line: not line.startswith("error: "), log):
                     tell(line.rstrip("\n"))
                 if ended:
                     raise _failure(place, process.returncode)

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ParamValidationError
 
 from operations.deployment import Deployment
 from operations.fleets.groups import Group
@@ -25,6 +25,10 @@ def components_policy(stack: str) -> str:
     return f"{stack}-components"
 
 
+class UnknownRoleError(LookupError):
+    """The account has no role of this name."""
+
+
 class GroupAccess:
     """Of a group's devices. `role` is the one that their token exchange service takes, None if it is to be found:
     that of the account's role aliases."""
@@ -37,6 +41,8 @@ class GroupAccess:
         self._group = group
         self._role = role
         self._steps = steps
+        if role is not None:
+            self._check_role(role)
 
     def policies(self, components: Iterable[Component]) -> dict[str, Any]:
         """The policies that devices need, by name: for MQTT, for the bucket, and for what they download."""
@@ -93,6 +99,17 @@ class GroupAccess:
         return self._steps.take(
             what, is_so, lambda: self._iot.attach_policy(policyName=name, target=self._group.arn), by_hand
         )
+
+    def _check_role(self, role: str) -> None:
+        try:
+            self._iam.get_role(RoleName=role)
+        except (ClientError, ParamValidationError) as error:
+            code = error.response["Error"]["Code"] if isinstance(error, ClientError) else "ValidationError"
+            if code in ("NoSuchEntity", "ValidationError"):
+                raise UnknownRoleError(
+                    f"the account has no role {role!r}: see `aws iam list-roles`, or leave out --role"
+                ) from error
+            # whoever may not look at roles is told which steps remain
 
     def _models(self, role: str, is_so: bool) -> Step:
         arn = self._deployment.device_policy_arn

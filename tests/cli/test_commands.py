@@ -88,6 +88,14 @@ def test_an_unknown_federation_is_named_with_the_remedy(fedgrass: Fedgrass, made
     assert "fedgrass init" in told
 
 
+@pytest.mark.parametrize("name", ["", "ä b", "x" * 3000, "UPPER"])
+def test_a_name_that_no_federation_can_have_is_refused_before_anybody_is_asked(name: str) -> None:
+    for words in (["start", name], ["status", name], ["publish-model", name], ["clients", name]):
+        ran = in_this_process(*words, "--json")
+        assert (ran.status, ran.envelope["error"]["code"]) == (2, "invalid_name"), words
+        assert "use 1 to 40 of a-z" in ran.envelope["error"]["message"]
+
+
 def test_an_unknown_stack_is_named_with_the_remedy(fedgrass: Fedgrass) -> None:
     told = refused(fedgrass("status", "--stack", "elsewhere"), 3)
     assert "'elsewhere'" in told

@@ -249,6 +249,27 @@ def test_the_command_that_publishes_a_component_names_the_region_that_it_is_look
     assert told.endswith("gdk component publish --region us-east-1`")
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [
+        ("--thing-group", "", "is no thing group's name"),
+        ("--thing-group", "ü b", "is no thing group's name"),
+        ("--thing-group", "g" * 129, "is no thing group's name"),
+        ("--client-version", "", "is no version"),
+        ("--runtime-version", "", "is no version"),
+        ("--runtime-version", "v1", "is no version"),
+        ("--role", "", "the account has no role ''"),
+        ("--role", "a b", "the account has no role 'a b'"),
+        ("--role", "nobodys", "the account has no role 'nobodys'"),
+    ],
+)
+def test_what_nothing_can_be_called_is_refused(fleet: Fleet, option: str, value: str, told: str) -> None:
+    with fleet.devices():
+        refused = fleet.deploy(option, value, "--yes", "--json")
+    assert refused.status == 2
+    assert told in refused.envelope["error"]["message"]
+
+
 def test_a_group_that_is_not_there_is_named(fleet: Fleet) -> None:
     ended = fleet.deploy("--yes", "--json")
     assert (ended.status, ended.envelope["error"]["code"]) == (1, "unknown_thing_group")

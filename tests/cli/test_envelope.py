@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -199,3 +200,25 @@ def test_a_closed_output_is_no_trace() -> None:
     assert ran.returncode == 1
     assert ran.stderr.startswith("error: ")
     assert len(ran.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_without_an_output_a_command_does_what_it_does(options: list[str]) -> None:
+    command = shlex.join([sys.executable, "-m", "cli.main", "--version", *options])
+    ran = subprocess.run(["/bin/sh", "-c", f"{command} >&-"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_full_output_is_named_without_a_trace(options: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        ran = subprocess.run(
+            [sys.executable, "-m", "cli.main", "--version", *options],
+            cwd=ROOT,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    told = "error: what is printed can't be written: No space left on device\n"
+    assert (ran.returncode, ran.stderr) == (1, told)

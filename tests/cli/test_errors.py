@@ -19,7 +19,8 @@ from botocore.exceptions import (
 )
 
 from cli.commands.aws import client_of
-from cli.errors.explained import explained, kind_of
+from cli.errors.explained import explained, is_bug, kind_of
+from cli.errors.kind import RelayedError
 from cli.errors.table import INTERNAL, KINDS
 from cli.preflight import UnknownGroupError
 from protocol.messages import UnsupportedVersionError
@@ -164,3 +165,9 @@ def test_errors_that_a_client_has_classes_for_are_those_of_aws(
         iot.describe_thing(thingName="nobody")
     assert kind_of(raised.value).code == "missing_resource"
     assert kind_of(raised.value) is not INTERNAL
+
+
+def test_what_another_command_has_failed_with_is_no_bug_of_this_one() -> None:
+    assert is_bug(KeyError("x"))
+    for error in (RelayedError("invalid_client_data", 2, "no"), FileNotFoundError("no")):
+        assert not is_bug(error)
