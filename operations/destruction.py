@@ -67,7 +67,7 @@ class Detachment:
 
     def __init__(self, client: Callable[[str], Any], stack: str, policies: Sequence[Change]) -> None:
         self._iam, self._iot = client("iam"), client("iot")
-        self._downloads = components_policy(stack)
+        self._stack, self._downloads = stack, components_policy(stack)
         self._acts = [act for policy in policies for act in self._of(policy)]
         self.changes: Sequence[Change] = [change for change, _ in self._acts]
 
@@ -101,11 +101,18 @@ class Detachment:
                     name = entity[f"{kind}Name"]
                     yield change(name), detaching(detach, **{f"{kind}Name": name, "PolicyArn": policy.name})
             for role in (role["RoleName"] for role in page["PolicyRoles"]):
-                if self._downloads in self._policies_of(role):
+                if self._downloads in self._policies_of(role) and not self._serves_another(role, policy):
                     removed = Change(
                         action="Remove", resource=policy.resource, kind=_ROLE_POLICY, name=f"{role}/{self._downloads}"
                     )
                     yield removed, detaching(self._iam.delete_role_policy, RoleName=role, PolicyName=self._downloads)
+
+    def _serves_another(self, role: str, policy: Change) -> bool:
+        """Whether a stack of this name in another Region has given the role its policy, too: roles are in no Region."""
+        pages = self._iam.get_paginator("list_attached_role_policies").paginate(RoleName=role)
+        attached = [each for page in pages for each in page["AttachedPolicies"]]
+        prefix = f"{self._stack}-{policy.resource}-"
+        return any(each["PolicyName"].startswith(prefix) and each["PolicyArn"] != policy.name for each in attached)
 
     def _policies_of(self, role: str) -> list[str]:
         pages = self._iam.get_paginator("list_role_policies").paginate(RoleName=role)

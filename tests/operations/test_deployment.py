@@ -21,9 +21,9 @@ from lint.short_forms import ShortForms
 from operations import buckets, deployment, packaging
 from operations import outlived_tables as tables
 from operations.deployment import Deployment, NoStackError
-from operations.destruction import DataRemoval
+from operations.destruction import DataRemoval, Detachment
 from operations.stack_names import UnusableStackNameError, names_of
-from operations.stack_steps import DeploymentError
+from operations.stack_steps import Change, DeploymentError
 from sandbox.embedded_aws import EmbeddedAws
 from sandbox.many_clients import put_clients
 from sandbox.polling import eventually
@@ -91,6 +91,24 @@ def test_a_package_that_somebody_has_deleted_is_told_with_what_makes_it_anew(aws
     told = r"code/1\.zip in bucket no-such-bucket-of-code is gone, .* stack hollow were made of: `fedgrass destroy`"
     with pytest.raises(DeploymentError, match=told):
         deployment.deployed_policies(aws.client, "hollow")
+
+
+def test_what_a_role_may_download_stays_as_long_as_a_stack_of_another_region_has_given_it_its_policy(
+    aws: EmbeddedAws,
+) -> None:
+    iam, role = aws.client("iam"), "shared-token-exchange"
+    denied = {"Effect": "Deny", "Action": "s3:GetObject", "Resource": "*"}
+    anything = json.dumps({"Version": "2012-10-17", "Statement": [denied]})
+    iam.create_role(RoleName=role, AssumeRolePolicyDocument=anything)
+    iam.put_role_policy(RoleName=role, PolicyName="shared-components", PolicyDocument=anything)
+    for name in ("shared-DevicePolicy-HERE", "shared-DevicePolicy-THERE"):
+        arn = iam.create_policy(PolicyName=name, PolicyDocument=anything)["Policy"]["Arn"]
+        iam.attach_role_policy(RoleName=role, PolicyArn=arn)
+    policy = Change(action="Remove", resource="DevicePolicy", kind="AWS::IAM::ManagedPolicy", name=arn)
+    assert [change.name for change in Detachment(aws.client, "shared", [policy]).changes] == [role]
+    iam.detach_role_policy(RoleName=role, PolicyArn=arn.replace("THERE", "HERE"))
+    taken = [change.name for change in Detachment(aws.client, "shared", [policy]).changes]
+    assert taken == [role, f"{role}/shared-components"]
 
 
 def test_what_another_command_has_removed_meanwhile_is_removed(aws: EmbeddedAws) -> None:
