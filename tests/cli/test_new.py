@@ -125,6 +125,9 @@ def test_a_folder_that_is_not_empty_is_left_alone(tmp_path: Path, name: str) -> 
     assert ran.status == 2
     assert f"{tmp_path} is not empty (1 entry: {name})" in ran.error
     assert [path.name for path in tmp_path.iterdir()] == [name]
+    (tmp_path / "other").touch()
+    assert "(2 entries: " in fedgrass("new", str(tmp_path), "--name", "x").error
+    (tmp_path / "other").unlink()
     assert fedgrass("new", str(tmp_path / name), "--name", "x").status == 2
     assert (tmp_path / name).read_text() == "mine"
 
