@@ -202,17 +202,24 @@ Download = Literal["model", "bfloat16"]
 """What devices download: the model, or a copy of it whose float32 numbers are bfloat16."""
 
 
-PacingPolicyName = Literal["at_once", "fixed_rate", "adaptive", "cron", "custom"]
+PacingPolicyName = Literal["at_once", "fixed_rate", "adaptive", "cron", "when_ready", "custom"]
 
 
 class Pacing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """When the next round opens: `at_once`; `fixed_rate`, `interval_s` after the last one opened; `adaptive`, as long
     after that as rounds have taken on average; `cron`, at the next of `times`, which are written as cron has them, in
-    UTC; or `custom` (next_round_delay in policies.py)."""
+    UTC; `when_ready`, as soon as so many of all clients have said that they are `ready`, but not later than `wait_s`
+    after the last one ended; or `custom` (next_round_delay in policies.py)."""
 
     policy: PacingPolicyName = "at_once"
     interval_s: Annotated[float, msgspec.Meta(ge=0, le=MAX_WAIT_S)] = 0.0
     times: str | None = None
+    ready: Amount | None = None
+    wait_s: Annotated[float, msgspec.Meta(gt=0, le=MAX_WAIT_S)] = 86_400.0
+
+    def is_enough(self, ready: int, clients: int) -> bool:
+        """Whether the next round need not wait any longer, if so many of the clients are ready."""
+        return self.ready is not None and 0 < amount_of(self.ready, clients) <= ready
 
 
 class Stop(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -274,7 +281,8 @@ class Federation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     def training_s(self) -> float:
         """How long a client may take from its assignment to its update, until no round can want it any more."""
         round_s = self.deadline_s + self.extension_s
-        return round_s + self.max_staleness * max(round_s, self.pacing.interval_s)
+        waits_s = 0.0 if self.pacing.ready is None else self.pacing.wait_s
+        return round_s + self.max_staleness * (max(round_s, self.pacing.interval_s) + waits_s)
 
     @property
     def custom_functions(self) -> list[str]:

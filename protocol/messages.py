@@ -176,10 +176,11 @@ class RoundNotice(Message, frozen=True, kw_only=True):
 
 
 class Hello(Message, frozen=True, kw_only=True):
-    """A client says that it is there: published on `names.hello_topic` when the agent starts or its data changes.
+    """A client says that it is there: published on `names.hello_topic` when the agent starts, its data changes, or
+    whether it is `ready` does: whether the conditions of its configuration let it train.
 
-    `nucleus` is which Greengrass nucleus runs the component, and its version, such as "classic 2.14.3"; components of
-    earlier versions do not tell.
+    `nucleus` is which Greengrass nucleus runs the component, and its version, such as "classic 2.14.3". Components of
+    earlier versions tell neither.
     """
 
     component_version: str
@@ -188,6 +189,7 @@ class Hello(Message, frozen=True, kw_only=True):
     cpu_count: Count
     examples: Count | None = None
     nucleus: Label | None = None
+    ready: bool | None = None
 
 
 class Timings(msgspec.Struct, frozen=True, kw_only=True):

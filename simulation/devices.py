@@ -61,23 +61,30 @@ class Fleet:
         self._everyone = self._devices.get(EVERYONE, Device(client=EVERYONE))
         self._seed = seed
 
+    def is_available(self, thing: str, round_number: int, look: int = 0) -> bool:
+        """Whether a client is there when a round opens, or when it is looked for the `look`-th time before that."""
+        device = self._devices.get(thing, self._everyone)
+        return self._draws(thing, round_number, look).random() < device.availability
+
     def course(
         self,
         thing: str,
         round_number: int,
         now: float,
         *,
+        look: int = 0,
         training: Training,
         examples: int,
         download_bytes: int,
         upload_bytes: int,
     ) -> Course:
-        """The course of a client's part in a round that selects it now."""
+        """The course of a client's part in a round that selects it now, which was looked for clients `look` times
+        before it opened."""
         device = self._devices.get(thing, self._everyone)
         downloaded_at = now + _seconds(download_bytes, device.download_mbit_per_s, _MBIT)
         train_s = _seconds(trained_on(training, examples), device.examples_per_s)
         trained_at = downloaded_at + train_s
-        draws = random.Random(f"{self._seed}/{round_number}/{thing}")  # noqa: S311 - reproducible, not secret
+        draws = self._draws(thing, round_number, look)
         available, drops_out, share = draws.random(), draws.random(), draws.random()
         return Course(
             hears=available < device.availability,
@@ -91,6 +98,10 @@ class Fleet:
             arrives_at=trained_at + _seconds(upload_bytes, device.upload_mbit_per_s, _MBIT),
             fails_at=downloaded_at + share * train_s if drops_out < device.dropout else None,
         )
+
+    def _draws(self, thing: str, round_number: int, look: int) -> random.Random:
+        again = f"/{look}" if look else ""
+        return random.Random(f"{self._seed}/{round_number}/{thing}{again}")  # noqa: S311 - reproducible, not secret
 
 
 def _seconds(amount: float, rate: float | None, unit: float = 1.0) -> float:

@@ -46,6 +46,7 @@ from simulation.backend import Backend, Done, NotDone, Work
 from simulation.devices import Fleet
 from simulation.in_flight import Arrival, InFlight
 from simulation.model_store import ModelFiles, ModelStore, first_reference
+from simulation.opening import opening
 from simulation.residual_files import ResidualFiles
 from simulation.round_averaging import average
 
@@ -101,6 +102,7 @@ class Simulation:
         self._fleet = fleet
         self.residuals = residuals
         self._policies = policies
+        self._look = 0
         self._answers: dict[str, Done | NotDone] = {}
         self._layout: UpdateLayout = self._layout_of(self._federation)
 
@@ -132,7 +134,7 @@ class Simulation:
 
     def _open(self) -> tuple[RoundRecord, Responses]:
         federation, settings = self._federation, self._federation.settings
-        self._now = max(self._now, federation.next_at)
+        self._now, self._look = opening(federation, self._clients, self._fleet, self._now)
         busy: tuple[CohortMember, ...] = ()
         carried: tuple[Carried, ...] = ()
         if self._ended is not None and settings.carries_over and handed_on(self._ended.record, federation):
@@ -169,6 +171,7 @@ class Simulation:
             thing,
             record.round,
             self._now,
+            look=self._look,
             training=record.settings.training,
             examples=examples,
             download_bytes=record.base.downloaded.bytes,

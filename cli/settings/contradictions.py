@@ -65,6 +65,11 @@ def contradictions(settings: Federation, raw: Mapping[str, Any]) -> Iterator[Pro
         yield Problem(("pacing", "interval_s"), f"is 0: {pacing.policy} needs the seconds between rounds")
     if "times" in pacing_policy_of(pacing.policy).settings:
         yield from _times(pacing.times or "")
+    if "ready" in pacing_policy_of(pacing.policy).settings and pacing.ready is None:
+        yield Problem(
+            ("pacing", "ready"),
+            f"is missing: {pacing.policy} needs how many clients have to be ready, a number or a share such as 60%",
+        )
     yield from _stop(settings.stop)
     if "extension_s" in raw and settings.extension_s > settings.deadline_s:
         yield Problem(

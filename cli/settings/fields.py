@@ -107,7 +107,7 @@ def _first(information: inspect.Type) -> inspect.Type:
 def allowed(information: inspect.Type) -> str:
     """What a field takes, in words."""
     match information:
-        case inspect.UnionType(types=(inspect.IntType(), inspect.StrType())):
+        case inspect.UnionType(types=(inspect.IntType(), inspect.StrType(), *_)):
             return "a number of clients from 1, or a share of them above 0%, up to 100%, such as 80%"
         case inspect.UnionType(types=types):
             return allowed(next(kind for kind in types if not isinstance(kind, inspect.NoneType)))

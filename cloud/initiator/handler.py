@@ -16,6 +16,7 @@ import msgspec
 from cloud import log_lines, metrics, services
 from cloud.initiator.fleet import count
 from cloud.initiator.opening import open_round
+from cloud.initiator.readiness import are_ready
 from cloud.initiator.registration import Greeter
 from cloud.services import Services
 from cloud.state.lenient_reader import Reader
@@ -113,7 +114,7 @@ def _ask_again(outside: Services, federation: FederationRecord, record: RoundRec
     request = federation.next_round
     if record is None:
         # Before its time a request would be sent on until then, one more with every wake-up.
-        if federation.status == "running" and federation.next_at <= now:
+        if federation.status == "running" and (federation.next_at <= now or are_ready(outside, federation, now)):
             outside.notices.ask_for_round(request, now)
         return
     if record.notified_at is None and record.status == "open":

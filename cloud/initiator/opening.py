@@ -8,6 +8,7 @@ from concurrent.futures import wait
 import msgspec
 
 from cloud.initiator.fleet import candidates
+from cloud.initiator.readiness import are_ready
 from cloud.initiator.round_plan import assignment_in, handed_on, planned
 from cloud.initiator.selection.cohort import NotEnoughClientsError, select
 from cloud.log_lines import about
@@ -58,7 +59,7 @@ def open_round(services: Services, request: OpenRound) -> None:
         services.federations.change_status(federation.federation, "finished", ("running",))
         return
     earliest = max(request.not_before, federation.next_at)
-    if earliest > now:
+    if earliest > now and not are_ready(services, federation, now):
         services.notices.ask_for_round(msgspec.structs.replace(request, not_before=earliest), now)
         return
     settings = federation.settings

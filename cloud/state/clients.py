@@ -125,6 +125,13 @@ class Clients:
         pages = self._pages(federation, ProjectionExpression="thing")
         return [item["thing"]["S"] for page in pages for item in page["Items"]]
 
+    def readiness(self, federation: str) -> dict[str, bool]:
+        """Of each client, whether it has said last that it is ready."""
+        pages = self._pages(federation, ProjectionExpression="thing, ready")
+        return {
+            item["thing"]["S"]: item.get("ready", {}).get("BOOL", False) for page in pages for item in page["Items"]
+        }
+
     def census(self, federation: str) -> Census:
         """Count the clients. AWS reads all of their records, but sends only what is to be kept."""
         pages = self._pages(
@@ -169,7 +176,7 @@ class Clients:
     def greet(self, federation: str, thing: str, hello: Hello, now: float, *, expires_at: float | None = None) -> None:
         """Record what a client says of itself; its history stays as it is. With `expires_at`, the record is deleted
         then, unless `keep` or another hello comes before."""
-        values: dict[str, float | str] = {
+        values: dict[str, float | str | bool] = {
             "place": place_of(federation, thing),
             "last_seen": now,
             "component_version": hello.component_version,
@@ -177,7 +184,7 @@ class Clients:
             "memory_bytes": hello.memory_bytes,
             "cpu_count": hello.cpu_count,
         }
-        told = {"examples": hello.examples, "nucleus": hello.nucleus}
+        told = {"examples": hello.examples, "nucleus": hello.nucleus, "ready": hello.ready}
         values |= {name: value for name, value in told.items() if value is not None}
         if expires_at is not None:
             values["expires_at"] = math.ceil(expires_at)

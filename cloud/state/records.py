@@ -99,7 +99,8 @@ class ClientRecord(msgspec.Struct, frozen=True, kw_only=True):
     maybe of which `stratum` its data are; and what its turnaround was made of: `download_s`, `train_s` and `upload_s`
     (`cloud.averager.round.report_claims`).
 
-    Until there is a federation of this name, the record is deleted at `expires_at`.
+    `ready` is what it said last of whether its conditions let it train, None if its component does not tell. Until
+    there is a federation of this name, the record is deleted at `expires_at`.
     """
 
     federation: str
@@ -119,6 +120,7 @@ class ClientRecord(msgspec.Struct, frozen=True, kw_only=True):
     cpu_count: int | None = None
     examples: int | None = None
     nucleus: str | None = None
+    ready: bool | None = None
     last_round: int | None = None
     last_reason: str | None = None
     expires_at: float | None = None

@@ -116,7 +116,7 @@ def _number(path: Path) -> float | None:
         return None
 
 
-def hello(examples: int | None) -> Hello:
+def hello(examples: int | None, *, ready: bool | None = None) -> Hello:
     """This device; `examples` is None until the task's data has been loaded."""
     return Hello(
         component_version=__version__,
@@ -125,6 +125,7 @@ def hello(examples: int | None) -> Hello:
         cpu_count=os.cpu_count() or 1,
         examples=examples,
         nucleus=nucleus_of(os.environ),
+        ready=ready,
     )
 
 

@@ -68,7 +68,7 @@ def render(leaving: Leaving) -> str:
         lines += _upload(leaving.last_sent)
     else:
         lines += ["No update waits, and none was sent yet."]
-    lines += ["", "Published when the agent starts, and when the number of examples changes:"]
+    lines += ["", "Published when the agent starts, and when the number of examples changes, or whether it is ready:"]
     lines += _fields(msgspec.to_builtins(leaving.hello))
     lines += ["", "Reported in the device's shadow, beside a copy of the assignment:"]
     lines += _fields(msgspec.to_builtins(leaving.progress)) if leaving.progress else ["  nothing yet"]

@@ -72,7 +72,7 @@ def test_a_setting_has_the_default_that_its_row_says(name: str) -> None:
 
 def kind_of(information: inspect.Type) -> str:
     match information:
-        case inspect.UnionType(types=(inspect.IntType(), inspect.StrType())):
+        case inspect.UnionType(types=(inspect.IntType(), inspect.StrType(), *_)):
             return "amount"
         case inspect.UnionType(types=types):
             return kind_of(next(kind for kind in types if not isinstance(kind, inspect.NoneType)))

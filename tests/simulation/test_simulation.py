@@ -115,6 +115,28 @@ def test_rounds_open_at_the_times_of_cron(tmp_path: Path) -> None:
     assert [ended.record.opened_at for ended in rounds] == [0.0, 600.0, 1200.0]
 
 
+def test_rounds_open_when_enough_clients_are_there_and_who_was_there_hears_of_them(tmp_path: Path) -> None:
+    pacing = {"policy": "when_ready", "ready": "80%", "wait_s": 1e6}
+    devices = {"*": {"examples_per_s": 100.0, "availability": 0.5}}
+    federation = Federation(tmp_path, devices=devices, pacing=pacing, rounds=4, quorum=1)
+    first, *later = federation.rounds()
+    assert first.record.opened_at == 0.0
+    assert all(ended.record.accepted >= 4 for ended in later), "those that were there"
+    waits = [
+        after.record.opened_at - (before.record.closed_at or 0.0)
+        for before, after in zip((first, *later), later, strict=False)
+    ]
+    assert all(wait_s % 300 == pytest.approx(0.0) for wait_s in waits)
+    assert max(waits) > 0
+
+
+def test_rounds_wait_no_longer_for_clients_than_they_may(tmp_path: Path) -> None:
+    pacing = {"policy": "when_ready", "ready": 5, "wait_s": 700}
+    devices = {"c0": OFFLINE, "*": FAST}
+    rounds = Federation(tmp_path, devices=devices, pacing=pacing, rounds=2).rounds()
+    assert [ended.record.opened_at for ended in rounds] == [0.0, 800.0], "700 s after the deadline"
+
+
 def test_a_stop_rule_ends_the_rounds_and_names_the_best_model(tmp_path: Path) -> None:
     (ended,) = Federation(tmp_path, stop={"metric": "loss", "at": 1e9}).rounds()
     assert ended.record.best is not None

@@ -93,7 +93,8 @@ def _ask_for_next(services: Services, record: RoundRecord) -> None:
             federation=record.federation,
             life=record.life,
             round=record.round + 1,
-            not_before=record.next_at or 0.0,
+            # Who waits for clients to be ready looks at once whether they are.
+            not_before=0.0 if record.settings.pacing.ready is not None else record.next_at or 0.0,
         )
         services.notices.ask_for_round(request, time.time())
 

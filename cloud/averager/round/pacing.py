@@ -46,6 +46,10 @@ CRON = PacingPolicy(
     settings=frozenset({"times"}),
     not_before=lambda pacing, last: cron_of(pacing.times or "").after(last.opened_at + last.round.elapsed_s),
 )
+WHEN_READY = PacingPolicy(
+    settings=frozenset({"ready", "wait_s"}),
+    not_before=lambda pacing, last: last.opened_at + last.round.elapsed_s + pacing.wait_s,
+)
 CUSTOM = PacingPolicy(not_before=_custom)
 
 
@@ -60,6 +64,8 @@ def pacing_policy_of(name: PacingPolicyName) -> PacingPolicy:
             return ADAPTIVE
         case "cron":
             return CRON
+        case "when_ready":
+            return WHEN_READY
         case "custom":
             return CUSTOM
         case _:

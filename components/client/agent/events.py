@@ -42,6 +42,10 @@ class DataLoaded(msgspec.Struct, frozen=True):
     examples: int
 
 
+class ReadinessChanged(msgspec.Struct, frozen=True):
+    """The conditions of the configuration let this device train, or do so no more."""
+
+
 class TrainingAdvanced(msgspec.Struct, frozen=True):
     """How far the training is. In a final phase it has ended."""
 
@@ -58,7 +62,17 @@ class Tick(msgspec.Struct, frozen=True):
     """Time has passed."""
 
 
-Event = Started | Connected | ShadowArrived | ShadowChanged | DataLoaded | TrainingAdvanced | StepEntered | Tick
+Event = (
+    Started
+    | Connected
+    | ShadowArrived
+    | ShadowChanged
+    | DataLoaded
+    | ReadinessChanged
+    | TrainingAdvanced
+    | StepEntered
+    | Tick
+)
 
 
 class Get(msgspec.Struct, frozen=True):

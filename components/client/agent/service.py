@@ -18,6 +18,7 @@ from components.client.agent.deployment_deferral import Deferrals
 from components.client.agent.events import Moment
 from components.client.agent.gate import Gate
 from components.client.agent.ipc import Ipc, IpcError
+from components.client.agent.readiness import Readiness
 from components.client.agent.state_machine import State
 from components.client.agent.supervisor import NotStarted, Supervisor
 from components.client.agent.training_process import Exited, TrainerMessage
@@ -66,6 +67,7 @@ class Service:
             lambda: device.read(work),
             lambda assignment: self._supervisor.train(assignment, time.time(), self._state.cloud_offset_s),
         )
+        self._readiness = Readiness(settings.policy.conditions, lambda: device.read(work))
         self._deferrals = Deferrals(settings.defer_updates_s)
         self._reconfiguration = Reconfiguration(connection, settings, time.monotonic())
         self._state = State(
@@ -109,6 +111,10 @@ class Service:
     def _topic(self, operation: str) -> str:
         return names.shadow_topic(self._federation, self._thing, operation)
 
+    @property
+    def _is_busy(self) -> bool:
+        return self._state.running is not None
+
     def _subscribe(self) -> None:
         for topic in self._handlers:
             wait_s = FIRST_SUBSCRIBE_RETRY_S
@@ -137,7 +143,7 @@ class Service:
 
     def _wait(self) -> None:
         """Takes one event, or lets the time pass until something is due."""
-        parts = (self._gate, self._supervisor, self._line, self._reconfiguration)
+        parts = (self._gate, self._readiness, self._supervisor, self._line, self._reconfiguration)
         wake = min(state_machine.next_wake(self._state), *(part.next_wake() for part in parts))
         with contextlib.suppress(queue.Empty):
             self._take(self._events.get(timeout=max(0.0, wake - time.monotonic())))
@@ -148,6 +154,8 @@ class Service:
             self._subscribe_anew()
         if (new := self._reconfiguration.tick(now)) is not None:
             self._configure(new, now)
+        if self._readiness.tick(now, busy=self._is_busy):
+            self._step(agent_events.ReadinessChanged())
         if now >= state_machine.next_wake(self._state):
             self._step(agent_events.Tick())
 
@@ -197,6 +205,7 @@ class Service:
         self._supervisor.keep_warm_s = new.keep_warm_s
         self._supervisor.reconfigure(self._trainer_configuration(new))
         self._gate.change(new.policy, now)
+        self._readiness.change(new.policy.conditions, now)
         self._deferrals.limit_s = new.defer_updates_s
         self._state = msgspec.structs.replace(self._state, reconcile_s=new.reconcile_s)
 
@@ -240,7 +249,8 @@ class Service:
             case agent_events.Publish(payload):
                 self._line.put(self._topic("update"), payload, now)
             case agent_events.SayHello(examples):
-                message = messages.encode(hello(examples))
+                ready = self._readiness.look(now, busy=self._is_busy)
+                message = messages.encode(hello(examples, ready=ready))
                 self._line.put(names.hello_topic(self._federation, self._thing), message, now)
             case agent_events.Train(assignment):
                 self._tell(self._gate.submit(assignment, now))

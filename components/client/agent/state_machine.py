@@ -21,6 +21,7 @@ from components.client.agent.events import (
     Get,
     Moment,
     Publish,
+    ReadinessChanged,
     Remember,
     SayHello,
     ShadowArrived,
@@ -98,6 +99,8 @@ def step(state: State, event: Event, now: Moment) -> tuple[State, list[Effect]]:
         case DataLoaded(examples) if examples != state.examples:
             effects.append(SayHello(examples))
             state = msgspec.structs.replace(state, examples=examples)
+        case ReadinessChanged():
+            effects.append(SayHello(state.examples))
         case TrainingAdvanced(progress) if state.running and _is_of(state.running, progress):
             if progress.phase in FINAL_PHASES:
                 state = _finish(state, progress.phase, progress.reason, now, effects)

@@ -63,6 +63,12 @@ MINIMAL: dict[str, Any] = {"name": "digits", "training": TRAINING}
         ({"max_staleness": "20%"}, "max_staleness"),
         ({"pacing": {"policy": "hourly"}}, r"pacing\.policy"),
         ({"pacing": {"policy": "fixed_rate"}}, r"pacing\.interval_s"),
+        (
+            {"pacing": {"policy": "when_ready", "ready": "0%"}},
+            r"pacing\.ready: .* use a number of clients",
+        ),
+        ({"pacing": {"policy": "when_ready", "ready": 0}}, r"pacing\.ready: .* use a number of clients"),
+        ({"pacing": {"policy": "when_ready", "ready": 5, "wait_s": 0}}, r"pacing\.wait_s: .* above 0"),
         ({"pacing": {"policy": "fixed_rate", "interval_s": -1}}, r"pacing\.interval_s"),
         ({"pacing": {"policy": "fixed_rate", "interval_s": math.inf}}, r"pacing\.interval_s"),
         ({"training": None}, "training"),
@@ -274,6 +280,8 @@ def test_a_value_of_any_length_is_told_shortened() -> None:
         ({"pacing": {"policy": "fixed_rate"}}, "pacing.interval_s: is 0"),
         ({"pacing": {"policy": "cron", "times": "0 2 * *"}}, "pacing.times: '0 2 * *' has 4 fields"),
         ({"pacing": {"policy": "cron"}}, "pacing.times: '' has 0 fields"),
+        ({"pacing": {"policy": "when_ready"}}, "pacing.ready: is missing: when_ready needs how many clients"),
+        ({"pacing": {"ready": 5}}, "pacing.ready: 5 with pacing.policy at_once, which does not heed it"),
         (
             {"pacing": {"times": "0 2 * * *"}},
             "pacing.times: 0 2 * * * with pacing.policy at_once, which does not heed it",

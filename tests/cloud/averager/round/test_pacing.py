@@ -26,6 +26,29 @@ def test_a_fixed_rate_counts_from_the_opening_of_the_last_round() -> None:
     assert not_before(Pacing(policy="fixed_rate", interval_s=60.0), ENDED) == 1060.0
 
 
+def test_a_round_that_waits_for_clients_opens_some_time_after_the_last_one_ended_at_the_latest() -> None:
+    assert not_before(Pacing(policy="when_ready", ready=5, wait_s=600.0), ENDED) == 1630.0
+
+
+@pytest.mark.parametrize(
+    ("wanted", "ready", "clients", "is_enough"),
+    [
+        ("60%", 5, 10, False),
+        ("60%", 6, 10, True),
+        ("1%", 0, 10, False),
+        (3, 2, 10, False),
+        (3, 3, 10, True),
+        (3, 2, 2, True),
+        ("60%", 0, 0, False),
+        (None, 10, 10, False),
+    ],
+)
+def test_a_share_or_a_number_of_all_clients_is_enough(
+    wanted: str | int | None, ready: int, clients: int, is_enough: bool
+) -> None:
+    assert Pacing(ready=wanted).is_enough(ready, clients) is is_enough
+
+
 def test_custom_pacing_counts_from_the_end_of_the_last_round() -> None:
     seen = []
 

@@ -111,6 +111,7 @@ def test_it_says_hello_and_gets_its_shadow_once_when_there_is_none(nucleus: Nucl
     hello = messages.convert(message, Hello)
     assert (hello.component_version, hello.cpu_count) == ("0.1.0", os.cpu_count())
     assert hello.memory_bytes > 100_000_000
+    assert hello.ready is True
     assert len(nucleus.published) == 2
 
 
@@ -499,6 +500,13 @@ def test_a_changed_configuration_is_taken_up_without_a_restart(
     declined = nucleus.wait_until(lambda n: n.reported("progress", round=2, phase="declined"))
     assert declined["reason"].endswith("(min_disk_mb)")
     assert process.is_running()
+
+
+def test_a_configuration_that_no_longer_lets_it_train_is_told_by_a_hello(nucleus: Nucleus, start: Start) -> None:
+    start()
+    nucleus.wait_until(is_idle)
+    nucleus.configure(min_disk_mb="1e12")
+    nucleus.wait_until(lambda n: [m["ready"] for _, m in n.published if "ready" in m] == [True, False])
 
 
 def test_a_configuration_that_is_wrong_leaves_the_one_that_was(

@@ -17,6 +17,7 @@ from components.client.agent.events import (
     Get,
     Moment,
     Publish,
+    ReadinessChanged,
     Remember,
     SayHello,
     ShadowArrived,
@@ -493,6 +494,13 @@ def test_an_assignment_that_cannot_be_understood_does_not_stop_what_runs() -> No
     assert Cancel not in kinds(device.want(assignment={"v": 1, "round": 4, "model": None}))
     assert device.state.running == assignment(3)
     assert device.progress == Progress(round=3, phase="accepted", at=START)
+
+
+def test_it_says_hello_again_when_it_may_train_or_may_not_any_more() -> None:
+    device = Device()
+    device.feed(Started())
+    device.feed(DataLoaded(500))
+    assert device.feed(ReadinessChanged()) == [SayHello(500)]
 
 
 def test_it_says_hello_again_when_the_number_of_examples_is_known() -> None:
