@@ -1,7 +1,7 @@
 """What a person sees of a federation: a line for each round, and below them, on a terminal, a live picture."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from cli import model_warnings, run_failures
@@ -16,12 +16,10 @@ from reporting.view import View
 
 
 class Display:
-    """Shows federations, one after another, for the time of a `with` block. `dollars` says what the rounds of a view
-    cost in AWS, as far as that is known."""
+    """Shows federations, one after another, for the time of a `with` block."""
 
     def __init__(self, screen: Screen) -> None:
         self.screen = screen
-        self.dollars: Callable[[View], float | None] = lambda _: None
         self._shown = 0
         self._held_by: str | None = None
         self._trouble: str | None = None
@@ -60,7 +58,7 @@ class Display:
         self._trouble = None
         if self.screen.is_terminal:
             has_bars = self.screen.can_show(BARS)
-            self.screen.picture(*picture(view, time.time(), self.dollars(view), has_bars=has_bars))
+            self.screen.picture(*picture(view, time.time(), has_bars=has_bars))
 
     def trouble(self, what: str) -> None:
         """Why nothing is seen at the moment: told once, until something is seen again."""

@@ -32,6 +32,7 @@ class HistoryRow(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
     ended_at: float | None = None
     accepted: int = 0
+    spent_usd: float | None = None
     metrics: Numbers = {}
 
 
@@ -57,6 +58,7 @@ def rows_of_lines(lines: Iterable[RoundLine]) -> Iterator[HistoryRow]:
             reason=line.reason,
             ended_at=line.ended_at,
             accepted=line.accepted,
+            spent_usd=line.spent_usd,
             metrics=held_out | line.metrics,
         )
 
@@ -71,6 +73,7 @@ def rows_of_results(federation: FederationRecord, results: Iterable[RoundResult]
                 reason=result.reason,
                 ended_at=result.closed_at,
                 accepted=result.accepted,
+                spent_usd=result.spent_usd,
                 metrics=dict(result.metrics or {}),
             )
 

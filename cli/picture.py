@@ -39,7 +39,7 @@ _COLORS: dict[DeviceState, str] = {
 _STEP_COLORS = ("grey50", "grey70", "cyan", "blue", "magenta", "dark_cyan", "green", "yellow")
 
 
-def picture(view: View, now: float, dollars: float | None = None, *, has_bars: bool = True) -> list[RenderableType]:
+def picture(view: View, now: float, *, has_bars: bool = True) -> list[RenderableType]:
     """The lines of a picture; none is longer than 80 characters, but for texts of others, which are cut where the
     screen ends. With `has_bars`, the terminal can show those of curves."""
     devices = view.devices()
@@ -51,8 +51,8 @@ def picture(view: View, now: float, dollars: float | None = None, *, has_bars: b
         lines += _time(view.ended[-1])
     failing = [Failing(thing=one.name, state=one.state, reason=one.reason or "") for one in devices if _is_without(one)]
     lines += [Text(f"  {printable(text)}", "red") for text in run_failures.lines(failing)]
-    if dollars is not None:
-        lines.append(_line("dollars in AWS", Text(f"{formats.dollars(dollars)} so far, estimated")))
+    if view.spent_usd is not None:
+        lines.append(_line("dollars in AWS", Text(f"{formats.dollars(view.spent_usd)} so far, estimated")))
     for line in lines:
         line.no_wrap, line.overflow = True, "ellipsis"
     return list(lines)

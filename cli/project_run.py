@@ -16,7 +16,6 @@ from cli.outcome import Outcome
 from cli.project import Project
 from cli.project_sandbox import Teller, project_sandbox, settings_for_elsewhere, shell_line
 from cli.project_trial import tried_out
-from cli.round_prices import dollars_by, price_of_model
 from cli.run_failures import verdict
 from cli.run_options import RunOptions
 from cli.run_report import write_report
@@ -96,7 +95,6 @@ def run(
         teller = Teller(display.say, display.screen.line)
         scratch = stack.enter_context(Scratch()).path
         (folders, holdout), model = tried_out(project, data, scratch, teller)
-        display.dollars = dollars_by(price_of_model(model, project.settings))
         scorer = None
         if holdout is not None:
             (temporary := scratch / "scoring").mkdir()

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from cli.client_data import ClientData
+from cli.planning.region import priced_region
 from cli.project import Project, ProjectError
 from cli.project_data import DataOptions, source_of
 from cli.settings.contradictions import fleet_contradictions
@@ -52,6 +53,7 @@ def run_of(project: Project, options: Options, data: ClientData, identity: dict[
         fleet=Fleet(devices, options.seed),
         policies=custom_policies.load(project.directory, project.settings),
         of=identity,
+        region=priced_region(),
     )
 
 

@@ -16,6 +16,7 @@ from botocore.config import Config
 
 from cloud import custom_policies
 from cloud.averaging.part_sizes import MIN_PART_BYTES
+from cloud.pricing.prices import REGION
 from cloud.settings import Federation
 from cloud.state.clients import Clients
 from cloud.state.federations import Federations
@@ -32,7 +33,8 @@ class Services(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Everything outside an invocation that it may touch. `calls` counts AWS calls by service and operation;
     `left_out` counts records that could not be read, by kind (`cloud/state/lenient_reader.py`); `waited_s` are the
     seconds that averaging stood still for S3, by what for: "read" or "write"; `part_bytes` is the size of a part of a
-    multipart upload, of which S3 takes none that is smaller. The metrics are in the `namespace` of the stack."""
+    multipart upload, of which S3 takes none that is smaller. The metrics are in the `namespace` of the
+    stack, which is in a `region`."""
 
     federations: Federations
     clients: Clients
@@ -47,6 +49,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     left_out: Counter[str] = msgspec.field(default_factory=Counter)
     part_bytes: int = MIN_PART_BYTES
     namespace: str = "fedgrass"
+    region: str = REGION
 
     def policy(self, settings: Federation, name: str) -> Any:
         """The custom function of this name, None where the settings don't ask for it.
@@ -112,4 +115,5 @@ def from_environment(part_bytes: int = MIN_PART_BYTES, cache_bytes: int = CACHE_
         left_out=left_out,
         part_bytes=part_bytes,
         namespace=environment["NAMESPACE"],
+        region=dynamodb.meta.region_name,
     )

@@ -224,12 +224,14 @@ class Pacing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 class Stop(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """When no round follows one that has ended, though there are `rounds` to go: when `metric`, which clients measure
-    of the global model, is as good as `at`, or has not been better for `patience` rounds. The model by which it was
-    best is noted in any case."""
+    of the global model, is as good as `at`, or has not been better for `patience` rounds; or when another round like
+    the last one would cost more in AWS, with those before, than `budget_usd`. The model by which the metric was best is
+    noted in any case."""
 
     metric: Annotated[str, msgspec.Meta(min_length=1, max_length=56)] | None = None
     at: float | None = None
     patience: Positive | None = None
+    budget_usd: Annotated[float, msgspec.Meta(gt=0)] | None = None
 
 
 CompletionName = Literal["target", "custom"]

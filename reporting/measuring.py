@@ -52,6 +52,7 @@ def round_line(
         learning_rate=rate if (rate := record.learning_rate) is not None else record.settings.training.learning_rate,
         bytes_down=asked * record.base.downloaded.bytes,
         bytes_up=sum(response.bytes or 0 for response in (*responses.accepted, *responses.refused)),
+        spent_usd=record.spent_usd,
         model_sha256=(record.model or record.base).sha256,
     )
 

@@ -59,6 +59,7 @@ class RoundLine(msgspec.Struct, frozen=True, kw_only=True):
     learning_rate: float
     bytes_down: int = 0
     bytes_up: int = 0
+    spent_usd: float | None = None
     model_sha256: str
 
 
@@ -157,6 +158,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     model: SavedModel | None = None
     best: BestModel | None = None
     stopped: str = ""
+    spent_usd: float | None = None
     torch_model_missing: str | None = None
     left_out: dict[str, int] = {}
     versions: Versions

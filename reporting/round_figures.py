@@ -26,7 +26,7 @@ class RoundFigures(msgspec.Struct, frozen=True, kw_only=True):
     longest local training. `asked` is the size of the cohort, `failing` who of it failed, `reason` why the round made
     no model; `not_finite` and `warnings` are those of the round's record. `metrics` are those of the global model on
     data that no device has, `client_metrics` those of the devices together: `..._before` of the global model that they
-    got, `..._after` of their local ones."""
+    got, `..._after` of their local ones. `spent_usd` is what the rounds have cost in AWS so far."""
 
     round: int
     status: str
@@ -41,6 +41,7 @@ class RoundFigures(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
     failing: list[Failing] = []
     reason: str | None = None
+    spent_usd: float | None = None
 
 
 def medians(rounds: Iterable[RoundFigures]) -> RoundFigures:
@@ -79,6 +80,7 @@ def figures_of(
         warnings=record.warnings,
         failing=failing_of(record, responses, heard),
         reason=record.reason,
+        spent_usd=record.spent_usd,
     )
 
 

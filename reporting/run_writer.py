@@ -183,7 +183,9 @@ class RunWriter:
             self._rounds.append(msgspec.json.encode(line) + b"\n")
             self._clients.keep()
         self._tally = self._tally.after(line)
-        self._summary = msgspec.structs.replace(self._summary, best=record.best, stopped=record.stopped)
+        self._summary = msgspec.structs.replace(
+            self._summary, best=record.best, stopped=record.stopped, spent_usd=record.spent_usd
+        )
         if model is not None:
             self.set_model(model)
         if self._saved_at is None or time.monotonic() - self._saved_at >= SAVE_S:

@@ -73,9 +73,11 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
             for one in self.ended
         ]
 
-    def clients(self) -> list[int]:
-        """How many clients each round that has ended had; of earlier ones, how many have answered."""
-        return [result.accepted + result.failed for result in self.earlier] + [one.asked for one in self.ended]
+    @property
+    def spent_usd(self) -> float | None:
+        """What the rounds that have ended have cost in AWS, as far as that is known."""
+        spent = [*(one.spent_usd for one in self.earlier), *(one.spent_usd for one in self.ended)]
+        return next((one for one in reversed(spent) if one is not None), None)
 
 
 def _device(thing: str, said: Progress | None) -> Device:

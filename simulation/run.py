@@ -11,6 +11,7 @@ from types import ModuleType
 
 import msgspec
 
+from cloud.pricing.prices import REGION
 from cloud.settings import Federation
 from protocol.encodings import update_layout
 from protocol.messages import Numbers
@@ -44,13 +45,15 @@ class Score(msgspec.Struct, frozen=True):
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be simulated. `of` says what must be the same to go on with it later."""
+    """What is to be simulated. `of` says what must be the same to go on with it later; rounds cost what they would in
+    AWS's `region`."""
 
     settings: Federation
     things: tuple[str, ...]
     fleet: Fleet
     policies: ModuleType | None
     of: dict[str, str]
+    region: str = REGION
 
     def into(
         self,
@@ -113,7 +116,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         header = parse_header(model, len(model))
         layout = update_layout(header, self.settings.encoding)
         residuals = ResidualFiles(state.residuals, self.settings.name, schema_id(header.schema), layout.n_parameters)
-        return Simulation(standing, models, backend, self.fleet, residuals, self.policies, updates)
+        return Simulation(standing, models, backend, self.fleet, residuals, self.policies, updates, self.region)
 
 
 def _scored(simulation: Simulation, score: Score | None) -> Iterator[tuple[EndedRound, Numbers]]:

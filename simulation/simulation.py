@@ -32,6 +32,8 @@ from cloud.averager.work.sources import counting_responses
 from cloud.initiator.round_plan import assignment_in, handed_on, planned
 from cloud.initiator.selection.cohort import select
 from cloud.initiator.selection.drawing import pool_of
+from cloud.pricing.prices import REGION
+from cloud.pricing.round_price import dollars_of
 from cloud.settings import Federation
 from cloud.state.carry_over import busy_after, carried_after, carrying_what_fits, given_up
 from cloud.state.completion import completion_of
@@ -39,7 +41,7 @@ from cloud.state.lifecycle import Checked, Event, Lease, Satisfied, needed, step
 from cloud.state.records import Carried, ClientRecord, CohortMember, FederationRecord, ResponseRecord, RoundRecord
 from cloud.state.rounds import Responses
 from protocol import names
-from protocol.encodings import UpdateLayout, update_layout
+from protocol.encodings import update_layout
 from protocol.names import UpdateName
 from protocol.tensors import parse_header, schema_id
 from simulation.backend import Backend, Done, NotDone, Work
@@ -77,7 +79,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 
 class Simulation:
     """One federation, from where it stands. `policies` is the user's policies.py, if the settings ask for one;
-    `updates` are the files of updates that are carried over, by round and client."""
+    `updates` are the files of updates that are carried over, by round and client. Rounds cost what they would in AWS's
+    `region`."""
 
     def __init__(
         self,
@@ -88,6 +91,7 @@ class Simulation:
         residuals: ResidualFiles,
         policies: ModuleType | None = None,
         updates: dict[tuple[int, str], bytes] | None = None,
+        region: str = REGION,
     ) -> None:
         self._federation = standing.federation
         self._clients = {client.thing: client for client in standing.clients}
@@ -102,9 +106,12 @@ class Simulation:
         self._fleet = fleet
         self.residuals = residuals
         self._policies = policies
+        self._region = region
         self._look = 0
         self._answers: dict[str, Done | NotDone] = {}
-        self._layout: UpdateLayout = self._layout_of(self._federation)
+        model = self.models.model(self._federation.model)
+        self._header = parse_header(model, len(model))
+        self._layout = update_layout(self._header, self._federation.settings.encoding)
 
     @property
     def standing(self) -> Standing:
@@ -302,7 +309,7 @@ class Simulation:
     def _close(self, record: RoundRecord, responses: Responses) -> EndedRound:
         if record.status == "aborted":
             record = msgspec.structs.replace(record, vanished=vanished(record, responses))
-        record = concluded(record)
+        record = concluded(record, dollars_of(record, self._header, self._region))
         next_at = next_round_at(record, responses, self._policy("next_round_delay"))
         record = self._noted(msgspec.structs.replace(record, next_at=next_at))
         for history in histories_of(record.cohort, record, responses):
@@ -316,6 +323,8 @@ class Simulation:
             best=record.best,
             stopped=record.stopped,
             average_s=record.average_s,
+            spent_usd=record.spent_usd,
+            round_usd=record.round_usd,
         )
         self._in_flight.drop(member.thing for member in given_up(record, responses))
         self._answers.clear()
@@ -349,10 +358,6 @@ class Simulation:
             return None
         function: Callable[..., Any] = getattr(self._policies, name)
         return function
-
-    def _layout_of(self, federation: FederationRecord) -> UpdateLayout:
-        model = self.models.model(federation.model)
-        return update_layout(parse_header(model, len(model)), federation.settings.encoding)
 
 
 def beginning(settings: Federation, files: ModelFiles, things: Iterable[str]) -> Standing:

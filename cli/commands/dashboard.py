@@ -31,7 +31,7 @@ def dashboard(
     from cli.dashboard.drawing import Drawing
     from cli.dashboard.server import serve
     from cli.planning.region import priced_region
-    from cli.round_prices import price_in
+    from cli.run_costs import price_in
     from cli.screen import Screen
     from reporting.watching import Tell, Watcher
 

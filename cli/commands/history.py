@@ -38,7 +38,7 @@ def history(
     """
     if as_csv and as_json:
         raise typer.BadParameter("give either --csv or --json")
-    from cli import best_model
+    from cli import course
     from cli import history as shown
 
     if stack is None and shown.is_folder(run):
@@ -46,7 +46,7 @@ def history(
 
         folder = RunFolder(Path(run))
         name, rows = folder.summary.federation, list(shown.rows_of_lines(folder.rounds()))
-        best, stopped = folder.summary.best, folder.summary.stopped
+        best, spent_usd, stopped = folder.summary.best, folder.summary.spent_usd, folder.summary.stopped
     else:
         from cli.commands.aws import operations_of
 
@@ -54,13 +54,14 @@ def history(
         record = operations.federations.get(run)
         results = operations.rounds.results(record.federation, record.life)
         name, rows = record.federation, list(shown.rows_of_results(record, results))
-        best, stopped = record.best, record.ended_by_rule
+        best, spent_usd, stopped = record.best, record.spent_usd, record.ended_by_rule
     chosen = shown.chosen(rows, metrics or ())
     if as_csv:
         write_csv(shown.csv_rows(rows, chosen))
     else:
         screen = Screen(quiet=as_json)
         shown.show(screen, rows, chosen)
-        for line in best_model.lines(best, stopped):
+        for line in course.lines(best, spent_usd, stopped):
             screen.line(line)
-    return {"federation": name, "best": best, "rounds": [shown.narrowed(row, chosen) for row in rows]}
+    told = [shown.narrowed(row, chosen) for row in rows]
+    return {"federation": name, "best": best, "spent_usd": spent_usd, "rounds": told}

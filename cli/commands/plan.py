@@ -7,10 +7,11 @@ import msgspec
 import typer
 
 from cli.commands.options import Json, Result
-from cli.planning.region import REGION, own_region
+from cli.planning.region import own_region
 from cli.screen import Screen
 from cli.table import Table
 from cloud.averaging.part_sizes import MAX_MODEL_BYTES
+from cloud.pricing.prices import REGION
 from cloud.settings import MAX_COHORT, Averaging, Download, RuleName, SelectionPolicyName
 from protocol.messages import Encoding, ModelHeader
 

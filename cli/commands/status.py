@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from cli import best_model, model_warnings
+from cli import course, model_warnings
 from cli.commands.aws import operations_of
 from cli.commands.options import FederationIfGiven, FederationName, Json, Result, Stack
 from cli.screen import Screen
@@ -52,7 +52,7 @@ def status(
         for line in model_warnings.lines(made.not_finite, made.warnings) if made else ():
             screen.line(f"{name}: {line}")
     for record in records:
-        for line in best_model.lines(record.best, record.ended_by_rule):
+        for line in course.lines(record.best, record.spent_usd, record.ended_by_rule):
             screen.line(f"{record.federation}: {line}")
     return {"federations": [_with_warnings(record, made_by[record.federation]) for record in records]}
 

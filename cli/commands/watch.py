@@ -30,7 +30,6 @@ def watch(
     round that ends; with --json a line of JSON, before the one with which every command ends.
     """
     from cli.display import Display
-    from cli.round_prices import dollars_by, price_in
     from cli.screen import Screen, write_json
     from cli.watching import watch as run
     from reporting.round_figures import RoundFigures
@@ -48,7 +47,6 @@ def watch(
     shadows = None
     if screen.is_terminal and not as_json:
         shadows = operations.shadows.progress
-        display.dollars = dollars_by(price_in(operations.models, record))
     watcher = Watcher(record.federation, operations.federations, operations.rounds_reader, shadows)
     try:
         seen = run(watcher, display, tell)

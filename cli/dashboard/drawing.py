@@ -8,8 +8,8 @@ from typing import NamedTuple
 import htpy as h
 import msgspec
 
-from cli.round_prices import Price, dollars_by
 from cli.run_costs import costs_by
+from cloud.pricing.round_price import RoundPrice
 from cloud.state.records import FederationRecord, RoundRecord
 from cloud.state.rounds import Responses
 from reporting.pictures.csv_files import clients_csv, rounds_csv
@@ -38,11 +38,10 @@ class Drawing:
     """Draws a federation as it is. `make` makes what looks at it, by what is told of each round that has ended,
     and how many are wanted."""
 
-    def __init__(self, make: Callable[[Tell, int], Looking], price: Price | None, region: str) -> None:
+    def __init__(self, make: Callable[[Tell, int], Looking], price: RoundPrice | None, region: str) -> None:
         self._lock = threading.Lock()  # of the run, which is read for downloads while it is looked at
         self._price = price
         self._region = region
-        self._dollars = dollars_by(price)
         self._run = RunSoFar("")
         self._drawn: tuple[FederationRecord, int] | None = None
         self._figures: dict[str, DeviceFigures] = {}
@@ -58,7 +57,7 @@ class Drawing:
         record = self._watcher.record
         if record.life != self._run.life:
             self._run = RunSoFar(record.life)
-        sections = {PRESENT: _html(present(view, time.time(), self._dollars(view)))}
+        sections = {PRESENT: _html(present(view, time.time()))}
         state = (record, self._run.last_round)
         if state != self._drawn:
             self._drawn = state

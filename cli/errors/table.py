@@ -102,7 +102,9 @@ _OF_FEDGRASS = (
         ("cli.client_list.InvalidConditionError",),
     ),
     Kind("unknown_role", USAGE, "the account has no role of this name", ("operations.fleets.access.UnknownRoleError",)),
-    Kind("unknown_region", USAGE, "no prices of this Region are known", ("cli.planning.prices.UnknownRegionError",)),
+    Kind(
+        "unknown_region", USAGE, "no prices of this Region are known", ("cloud.pricing.price_list.UnknownRegionError",)
+    ),
     Kind(
         "invalid_stack_name",
         USAGE,

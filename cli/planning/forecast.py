@@ -1,111 +1,48 @@
-"""What a round will take, and a month: sizes times what was measured of rounds. Pure.
-
-It is the round that goes well: each client sends a good update, alone. How a model is shared out and how updates are
-read is asked of the averager's code. tests/cloud/test_planned_calls.py holds the calls against those of real rounds.
-"""
+"""What a round will take, and a month: of the round it is what the cloud reckons with (cloud/pricing). Pure."""
 
 import math
-from collections.abc import Mapping
 
-import msgspec
-
-from cli.planning.prices import GB, Price, Prices, prices_of
 from cloud import metrics
-from cloud.averager.responses.fetching import FETCHED_BYTES
-from cloud.averager.work.file_names import files_of
-from cloud.averager.work.object_reader import ObjectReader
-from cloud.averager.work.sharding import FIXED_MB, MEMORY_MB, READ_BYTES_PER_S, Sharding, read_s, sharding_of
-from cloud.averaging.blocks import Slices, blocks_of
-from cloud.averaging.grid import grid_of
-from cloud.averaging.optimizers import optimizer_of
-from cloud.averaging.rules import rule_of
-from cloud.averaging.update_rows import block_elements
 from cloud.initiator.selection import selection_policy_of
 from cloud.initiator.selection.drawing import DRAWN, SECTORS
 from cloud.initiator.selection.policy import WHOLE_FLEET
+from cloud.pricing.price_list import prices_of
+from cloud.pricing.prices import GB, Price, Prices
+from cloud.pricing.round_forecast import (
+    CALL_S,
+    CLIENT_BYTES,
+    INITIATOR_MB,
+    LOG_BYTES,
+    SHADOW_KB,
+    FleetReads,
+    RoundForecast,
+    forecast_round,
+)
 from cloud.settings import Averaging, SelectionPolicyName
 from cloud.state.clients import COUNTED_S, KEYS_AT_ONCE
-from components.client.trainer.s3.resumable_upload import PART_BYTES
-from components.client.trainer.s3.transfer import IN_PARTS_BYTES
-from protocol.encodings import update_layout
-from protocol.messages import Encoding, ModelHeader, encode
+from protocol.messages import Encoding, ModelHeader
 from protocol.tensors import Header
-
-Amounts = Mapping[str, float]
-
-# Calls by service, measured by `python -m benchmarks.aws_calls` and on rounds of several invocations. What is read of
-# an update at a time is a `piece`; a file of the model that has `parts` is a multipart upload. A round that several
-# invocations average is `shared`: it has a `job` for each, by `stages`, and some are `handed on` to the next one.
-# DynamoDB's units follow from the sizes of items: two for a kB that a transaction writes, one for 4 kB that are read,
-# and each look at the responses reads those of all clients.
-# Of a small fleet that is more than the round's clients, each record is read; of a large one some names, which may be
-# old, and the records of the pool, each as if it had 4 kB.
-CLIENT_BYTES, NAME_BYTES = 250, 100
-_TAKEN: dict[str, Amounts] = {
-    "dynamodb": {"round": 8, "client": 2.01, "job": 3, "stage": 2, "shared": 2, "window": 1, "batch": 1},
-    "iot-data-plane": {"round": 2, "client": 1, "stage": 1},
-    "s3 reads": {"round": 1, "client": 1, "piece": 1, "part": 1, "job": 1, "stage": 1, "handed on": 2},
-    "s3 writes": {"file at once": 1, "file in parts": 3, "part": 1, "in parts": 4, "handed on": 1},
-    "sqs": {"round": 3, "job": 1, "stage": 1, "shared": 1},
-    "write units": {"round": 26, "client": 10.3, "job": 4, "shared": 4},
-    "read units": {
-        "round": 10,
-        "client": 1.1,
-        "job": 2,
-        "stage": 2,
-        "response": 0.36,
-        "other client": CLIENT_BYTES / 4096,
-        "name": NAME_BYTES / 8192,
-        "record": 1,
-    },
-}
-_CALLED = ("dynamodb", "iot-data-plane", "s3 reads", "s3 writes", "sqs")
-
-# What a device does in a round, over MQTT: its shadow's delta, a get and its answer, four reports (accepted, training,
-# uploading, done), another get to see that they have arrived, and a PUBACK for what was delivered. A shadow operation
-# is metered by the kB. The rule for outcomes looks at every update of a shadow.
-_MESSAGES, _SHADOW_OPERATIONS, _SHADOW_KB, _SHADOW_UPDATES = 12, 7, 2, 5
-
-CALL_S = 0.03
-"""How long a call to AWS takes that moves few bytes: as benchmarks.aws_calls has them."""
 
 RECONCILE_S = 300
 """How often a device asks for its shadow, if its configuration does not say otherwise (`reconcile_s`)."""
 
-INITIATOR_MB = 1024
 METRICS = sum(len(metrics.OF_EVERY_INVOCATION) + len(own) for own in metrics.OF_FUNCTION.values())
 FEDERATION_METRICS = len(metrics.OF_FEDERATION)
 ALARMS = 7
 """What cloud/template.yaml has of them; each looks at one metric."""
 
-_PARALLEL_CALLS, _PARALLEL_JOBS, _BATCH = 128, 16, 10
-_INSPECT_BYTES_PER_S = _HASH_BYTES_PER_S = 0.5e9
-_LOG_BYTES = 2000  # of an invocation, with Lambda's own lines
 _MONTH_S, _WAKE_S, _QUEUES, _POLLERS, _POLL_S = 30 * 86_400, 300, 5, 5, 20
 
 
-class Forecast(msgspec.Struct, frozen=True, kw_only=True):
-    """What a round will take. `seconds` is by phase, of averaging and what goes around it, without the devices' own
-    time; `calls` by service; `dollars` by what is paid for. `keep` is what the files of one round's model cost each
-    month that they are kept; `month` what a month costs a `fleet` of so many besides, whether there are rounds or not;
-    and `greengrass_month` what Greengrass asks for its core devices, whatever runs on them."""
+class Forecast(RoundForecast, frozen=True, kw_only=True):
+    """What a round will take, and what is beside it. `keep` is what the files of one round's model cost each month that
+    they are kept; `month` what a month costs a `fleet` of so many besides, whether there are rounds or not; and
+    `greengrass_month` what Greengrass asks for its core devices, whatever runs on them."""
 
     region: str
-    clients: int
     fleet: int
-    model_bytes: int
-    offered_bytes: int
-    update_bytes: int
     rule: str
     encoding: Encoding
-    parts: int
-    sharding: Sharding = msgspec.field(name="plan")
-    invocations: dict[str, int]
-    seconds: dict[str, float]
-    memory_mb: dict[str, float]
-    limit_mb: int
-    calls: dict[str, int]
-    dollars: dict[str, float]
     dollars_a_round: float
     dollars_a_thousand_rounds: float
     keep: float
@@ -126,8 +63,7 @@ def forecast(
     fleet: int | None = None,
     policy: SelectionPolicyName = "all",
 ) -> Forecast:
-    """All that can be said of a round before there is one; `has_bfloat16` if devices download a bfloat16 copy. Its
-    clients are selected from a `fleet`; None if they are all.
+    """As `forecast_round`. The clients are selected from a `fleet`; None if they are all.
 
     Raises:
         TooMuchWorkError: no invocation could do its share in its time.
@@ -135,123 +71,42 @@ def forecast(
     """
     prices = prices_of(region)
     fleet = max(clients, fleet or 0)
-    is_large = fleet > WHOLE_FLEET
-    pool = selection_policy_of(policy).pool(clients) if is_large else 0
-    grid = grid_of(model, about, len(optimizer_of(settings.optimizer).vectors), has_bfloat16=has_bfloat16)
-    layout = update_layout(msgspec.structs.replace(model, message=encode(about).decode()), encoding)
-    update, parts, last = layout.data_bytes, len(grid.parts), grid.parts[-1]
-    shared = sharding_of(settings, parts, update, clients)
-    jobs = {stage: shared.shards * (shared.groups if stage == "sums" else 1) for stage in shared.stages}
-    files = files_of(settings, grid.vectors, has_bfloat16=has_bfloat16)
-    model_bytes = len(grid.model_start(1)) + last.end
-    offered = len(grid.bfloat16_start(1)) + last.bfloat16[1] if has_bfloat16 else model_bytes
-    written = sum(
-        {"optimizer": grid.optimizer_range(last)[1], "bfloat16": offered}.get(file, model_bytes) for file in files
-    )
-    blocks = blocks_of(
-        grid.parts,
-        block_elements(
-            encoding, clients, ObjectReader.block_bytes, of_all_clients=rule_of(settings.rule).sees == "coordinates"
-        ),
-    )
-    pieces = sum(len(Slices(layout, block).ranges) for block in blocks)
-
-    handed_out, stages = (0, 0) if shared.alone else (sum(jobs.values()), len(jobs))
-    in_parts = len(files) if parts > 1 else 0
-    times: Amounts = {
-        "round": 1,
-        "client": clients,
-        "piece": clients * pieces * len(jobs.keys() - {"sums"}),
-        "file at once": len(files) - in_parts,
-        "file in parts": in_parts,
-        "part": in_parts * parts,
-        "in parts": min(in_parts, 1),
-        "shared": min(stages, 1),
-        "stage": stages,
-        "job": handed_out,
-        "handed on": max(0, handed_out - jobs["parts"]),
-        "response": clients * (1 + stages + handed_out),
-        "other client": 0 if is_large else fleet - clients,
-        "name": DRAWN if is_large else 0,
-        "window": SECTORS - 1 if is_large else 0,
-        "record": pool,
-        "batch": math.ceil(pool / KEYS_AT_ONCE),
-    }
-    taken = {what: sum(each * times[of] for of, each in amounts.items()) for what, amounts in _TAKEN.items()}
-    looks = 3 + stages if stages else 2
-    invocations = {"initiator": 1, "averager": clients + handed_out + len(files) + looks}
-
-    seconds = {
-        "open": CALL_S * (4 + is_large + math.ceil(clients / _PARALLEL_CALLS)),
-        "inspect one update": CALL_S * 2 + update / READ_BYTES_PER_S + update / _INSPECT_BYTES_PER_S,
-        "plan": CALL_S * 4 if stages else 0.0,
-    }
-    billed_s = clients * seconds["inspect one update"] + looks * CALL_S
-    for stage, count in jobs.items():
-        job_s = read_s(shared.read_bytes) + CALL_S * (5 if stages else 2)
-        job_s += 2 * written / shared.shards / READ_BYTES_PER_S if stage == "parts" else 0.0
-        seconds[f"average: {stage}"] = math.ceil(count / _PARALLEL_JOBS) * job_s
-        billed_s += count * job_s
-    checked = model_bytes / READ_BYTES_PER_S + model_bytes / _HASH_BYTES_PER_S + CALL_S * 4
-    seconds |= {"complete and check": checked if stages else 0.0, "close": CALL_S * 2}
-    billed_s += sum(seconds[phase] for phase in ("plan", "complete and check", "close"))
-    gb_s = (billed_s * MEMORY_MB + seconds["open"] * INITIATOR_MB) / 1024
-
-    at_once = FETCHED_BYTES // max(1, 4 * layout.n_float + 8 * layout.n_int)
-    inspected = min(_BATCH, clients, max(1, at_once) + 1) * update
-    uploads = clients * (2 + math.ceil(update / PART_BYTES) if update >= IN_PARTS_BYTES else 1)
-    dollars = {
-        "Lambda": prices.lambda_gb_s.of(gb_s) + prices.lambda_request.of(sum(invocations.values())),
-        "S3 requests": prices.s3_write.of(uploads + taken["s3 writes"])
-        + prices.s3_read.of(clients + taken["s3 reads"]),
-        "S3 storage: updates for 30 days, models for a month": prices.s3_gb_month.of((clients * update + written) / GB),
-        "models sent to devices": prices.data_out_gb.of(clients * offered / GB),
-        "DynamoDB": prices.dynamodb_write.of(taken["write units"]) + prices.dynamodb_read.of(taken["read units"]),
-        # A message is sent, received and deleted; S3 sends one for each object. A retained one is metered twice.
-        "SQS": prices.sqs_request.of(3 * (taken["sqs"] + clients + len(files))),
-        "IoT Core": prices.iot_message.of(_MESSAGES * clients + 2 * (taken["iot-data-plane"] - clients))
-        + prices.iot_shadow.of(_SHADOW_OPERATIONS * _SHADOW_KB * clients)
-        + prices.iot_rule.of(_SHADOW_UPDATES * clients),
-        "logs": prices.log_gb.of(sum(invocations.values()) * _LOG_BYTES / GB),
-    }
-    total = math.fsum(dollars.values())
+    reads = _reads(clients, fleet, policy)
+    found = forecast_round(model, about, clients, settings, encoding, prices, has_bfloat16=has_bfloat16, reads=reads)
+    total = math.fsum(found.dollars.values())
     return Forecast(
+        **{name: getattr(found, name) for name in RoundForecast.__struct_fields__},
         region=region,
-        clients=clients,
         fleet=fleet,
-        model_bytes=model_bytes,
-        offered_bytes=offered,
-        update_bytes=update,
         rule=settings.rule,
         encoding=encoding,
-        parts=parts,
-        sharding=shared,
-        invocations=invocations,
-        seconds={phase: phase_s for phase, phase_s in seconds.items() if phase_s},
-        memory_mb={"inspecting": FIXED_MB + inspected / 2**20, "averaging": shared.memory_mb},
-        limit_mb=MEMORY_MB,
-        calls={service: math.ceil(taken[service]) for service in _CALLED},
-        dollars=dollars,
         dollars_a_round=total,
         dollars_a_thousand_rounds=1000 * total,
-        keep=prices.s3_gb_month.of(written / GB),
+        keep=prices.s3_gb_month.of(found.written_bytes / GB),
         month=_month(fleet, prices),
         greengrass_month=prices.greengrass_core.of(fleet),
         price_list=tuple(getattr(prices, name) for name in prices.__struct_fields__),
     )
 
 
+def _reads(clients: int, fleet: int, policy: SelectionPolicyName) -> FleetReads:
+    if fleet <= WHOLE_FLEET:
+        return FleetReads(others=fleet - clients)
+    pool = selection_policy_of(policy).pool(clients)
+    return FleetReads(names=DRAWN, windows=SECTORS - 1, records=pool, batches=math.ceil(pool / KEYS_AT_ONCE))
+
+
 def _month(fleet: int, prices: Prices) -> dict[str, float]:
     asks, wakes, polls = fleet * _MONTH_S / RECONCILE_S, _MONTH_S / _WAKE_S, _QUEUES * _POLLERS * _MONTH_S / _POLL_S
     return {
-        f"devices asking for their shadow every {RECONCILE_S} s": prices.iot_shadow.of(_SHADOW_KB * asks)
+        f"devices asking for their shadow every {RECONCILE_S} s": prices.iot_shadow.of(SHADOW_KB * asks)
         + prices.iot_message.of(3 * asks),
         "devices being connected, which Greengrass is anyway": prices.iot_minute.of(fleet * _MONTH_S / 60),
         f"Lambda polling {_QUEUES} queues": prices.sqs_request.of(polls),
         "the initiator's wake-ups": prices.lambda_request.of(wakes)
         + prices.lambda_gb_s.of(wakes * CALL_S * 3 * INITIATOR_MB / 1024)
         + prices.dynamodb_read.of(4 * wakes)
-        + prices.log_gb.of(wakes * _LOG_BYTES / GB),
+        + prices.log_gb.of(wakes * LOG_BYTES / GB),
         f"{METRICS} metrics of the functions and {ALARMS} alarms": prices.metric.of(METRICS) + prices.alarm.of(ALARMS),
         f"{FEDERATION_METRICS} metrics of a federation": prices.metric.of(FEDERATION_METRICS),
         "the dashboard, which is free if the account has no more than three": prices.dashboard.of(1),

@@ -1,8 +1,7 @@
 """The Region whose prices count, if none is named."""
 
-from cli.planning.prices import by_region
-
-REGION = "us-east-1"
+from cloud.pricing.price_list import BY_REGION
+from cloud.pricing.prices import REGION
 
 
 def own_region() -> str | None:
@@ -24,4 +23,4 @@ def priced_region() -> str:
         region = own_region()
     except BotoCoreError:  # such as a profile that is not there: nothing was to be asked of AWS
         return REGION
-    return region if region in by_region() else REGION
+    return region if region in BY_REGION else REGION

@@ -71,14 +71,16 @@ class _Invocation:
         self._services = outside
         self._properties = properties
         self._records = records
+        schemas = _schemas_of(outside)
         self._loop = RoundLoop(
             outside,
+            schemas,
             str(context.aws_request_id),
             lambda: context.get_remaining_time_in_millis() / 1000,
             comes_again=any(record["attributes"]["ApproximateReceiveCount"] != "1" for record in records),
         )
         self._storage = Storage(outside.models, outside.parallel)
-        self._receiver = Receiver(outside, _schemas_of(outside), self._loop, self._storage)
+        self._receiver = Receiver(outside, schemas, self._loop, self._storage)
         self._responses: dict[AssignedRound, list[Response]] = defaultdict(list)
         self._failed: set[str] = set()
 

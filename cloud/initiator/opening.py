@@ -13,6 +13,7 @@ from cloud.initiator.round_plan import assignment_in, handed_on, planned
 from cloud.initiator.selection.cohort import NotEnoughClientsError, select
 from cloud.log_lines import about
 from cloud.services import Services
+from cloud.state.budget import over_budget
 from cloud.state.carry_over import busy_after, carried_after, carrying_what_fits
 from cloud.state.federations import UnknownFederationError
 from cloud.state.records import Carried, CohortMember, FederationRecord, RoundRecord
@@ -57,6 +58,10 @@ def open_round(services: Services, request: OpenRound) -> None:
         return
     if request.round > federation.settings.rounds:  # fewer than when the round before opened
         services.federations.change_status(federation.federation, "finished", ("running",))
+        return
+    over = over_budget(federation.settings.stop, federation.spent_usd, federation.round_usd)
+    if over:  # by an operator's change: when the last round ended, it was not
+        services.federations.stop(federation, over)
         return
     earliest = max(request.not_before, federation.next_at)
     if earliest > now and not are_ready(services, federation, now):

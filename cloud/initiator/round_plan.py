@@ -39,6 +39,8 @@ def planned(
         deadline=now + settings.deadline_s,
         best=federation.best,
         average_s=federation.average_s,
+        spent_usd=federation.spent_usd,
+        round_usd=federation.round_usd,
     )
 
 

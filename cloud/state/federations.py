@@ -133,6 +133,28 @@ class Federations:
             ) from error
         return from_item(answer["Attributes"], FederationRecord)
 
+    def stop(self, before: FederationRecord, reason: str) -> None:
+        """End the rounds of a federation that runs, by its stop rule. One that has changed meanwhile goes on."""
+        names = {"#status": "status", "#stopped": "stopped", "#round": "round"}
+        values = {
+            ":finished": "finished",
+            ":running": "running",
+            ":reason": reason,
+            ":life": before.life,
+            ":revision": before.revision,
+            ":round": before.round,
+        }
+        with suppress(self._dynamodb.exceptions.ConditionalCheckFailedException):
+            self._dynamodb.update_item(
+                TableName=self._table,
+                Key={"federation": {"S": before.federation}},
+                UpdateExpression="SET #status = :finished, #stopped = :reason",
+                ConditionExpression=f"{same_life(before.life)} AND {same_revision(before.revision)}"
+                " AND #round = :round AND #status = :running",
+                ExpressionAttributeNames=names,
+                ExpressionAttributeValues={name: to_attribute(value) for name, value in values.items()},
+            )
+
     def set_model(self, before: FederationRecord, model: ModelReference) -> FederationRecord:
         """Move the pointer to another model, for the rounds to come; returns the federation as it then is.
 

@@ -57,7 +57,8 @@ class FederationRecord(msgspec.Struct, frozen=True, kw_only=True):
     `fleet` is there when there are too many clients to read all of them for each round.
 
     `best` is the best model so far, if the settings' stop rule names a metric; `stopped` says why that rule has ended
-    the rounds; `average_s` is the moving average of how long rounds took.
+    the rounds; `average_s` is the moving average of how long rounds took; `spent_usd` is what all rounds have cost in
+    AWS, and `round_usd` what the last one has, as far as that is known (`cloud.pricing.round_price`).
     """
 
     federation: str
@@ -76,6 +77,8 @@ class FederationRecord(msgspec.Struct, frozen=True, kw_only=True):
     best: BestModel | None = None
     stopped: str = ""
     average_s: float | None = None
+    spent_usd: float | None = None
+    round_usd: float | None = None
 
     @property
     def ended_by_rule(self) -> str:
@@ -204,8 +207,8 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True):
     `not_finite` is how many had another one, by metric. `warnings` say what is wrong with the new model, or with what
     it was made of (`cloud.state.round_warnings`).
 
-    `best`, `stopped` and `average_s` are those of the federation: before the round while it goes on, and after it when
-    it has ended.
+    `best`, `stopped`, `average_s`, `spent_usd` and `round_usd` are those of the federation: before the round while it
+    goes on, and after it when it has ended.
     """
 
     federation: str
@@ -249,6 +252,8 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True):
     best: BestModel | None = None
     stopped: str = ""
     average_s: float | None = None
+    spent_usd: float | None = None
+    round_usd: float | None = None
 
     @property
     def has_ended(self) -> bool:
@@ -271,6 +276,7 @@ class RoundResult(msgspec.Struct, frozen=True, kw_only=True):
     not_finite: dict[str, int] = {}
     warnings: tuple[str, ...] = ()
     reason: str | None = None
+    spent_usd: float | None = None
 
 
 _KEYS = ("federation", "thing", "round", "response")

@@ -397,12 +397,8 @@ class Rounds:
             pointer["status"] = "finished"
         if record.model is not None:
             pointer["model"] = record.model
-        if record.next_at is not None:
-            pointer["next_at"] = record.next_at
-        if record.best is not None:
-            pointer["best"] = record.best
-        if record.average_s is not None:
-            pointer["average_s"] = record.average_s
+        known = {name: getattr(record, name) for name in ("next_at", "best", "average_s", "spent_usd", "round_usd")}
+        pointer |= {name: value for name, value in known.items() if value is not None}
         return {
             "Update": {
                 "TableName": self._federations,

@@ -49,10 +49,10 @@ def view(**changes: Any) -> View:
     return View(**fields | changes)
 
 
-def drawn(shown: View, dollars: float | None = None, *, width: int = 80, has_bars: bool = True) -> list[str]:
+def drawn(shown: View, *, width: int = 80, has_bars: bool = True) -> list[str]:
     """The lines, as a terminal of this width has them."""
     console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
-    console.print(Group(*picture(shown, 1042.0, dollars, has_bars=has_bars)))
+    console.print(Group(*picture(shown, 1042.0, has_bars=has_bars)))
     assert isinstance(console.file, io.StringIO)
     return [line.rstrip() for line in console.file.getvalue().splitlines()]
 
@@ -64,7 +64,7 @@ def test_it_has_rounds_devices_curves_time_and_dollars() -> None:
         "pi-02": Progress(round=4, phase="uploading"),
     }
     counted = ResponseRecord(thing="pi-03", state="accepted", arrived_at=1.0, inspected_at=1.0)
-    lines = drawn(view(heard=heard, answers=Responses(accepted=(counted,))), 0.0123)
+    lines = drawn(view(heard=heard, answers=Responses(accepted=(counted,))))
     assert lines[0] == "digits  round 4 of 8: open, for 42 s, deadline in 9.3 min"
     assert "devices           asked 6  training 2  uploading 1  counted 1" in lines
 
@@ -82,7 +82,7 @@ def test_training_and_metrics_and_time_and_dollars() -> None:
         "pi-00": Progress(round=4, phase="training", epoch=1, epochs=4),
         "pi-01": Progress(round=4, phase="training", epoch=2, epochs=4),
     }
-    lines = drawn(view(heard=heard), 0.0123)
+    lines = drawn(view(heard=heard, ended=(figures(3, spent_usd=0.0123),)))
     assert [" ".join(line.split()) for line in lines if line.startswith("training")] == [
         "training 38% of it, 2 devices"
     ]
@@ -101,7 +101,7 @@ def test_nothing_is_wider_than_80_columns_or_more_than_a_screen() -> None:
         for thing in THINGS
     ]
     many = view(ended=(figures(3, client_metrics=metrics),), answers=Responses(failed=tuple(failed)))
-    lines = drawn(many, 1e6)
+    lines = drawn(many)
     assert max(map(len, lines)) <= 80
     assert len(lines) <= 24
     assert sum("a_metric" in line for line in lines) == METRICS - 1

@@ -1,22 +1,15 @@
 """Rounds that open when enough clients have said that they are ready."""
 
-from collections.abc import Sequence
+import time
 
 import pytest
 
+from cloud.initiator.readiness import are_ready
+from sandbox.own_services import OwnServices
 from sandbox.polling import eventually
 from tests.cloud.simulated import SimulatedFederation
 
 THINGS = ("d0", "d1", "d2")
-
-
-def after_its_first_round(simulated: SimulatedFederation, things: Sequence[str] = THINGS, **pacing: object) -> None:
-    """A federation whose second round waits for its time."""
-    simulated.create(things, rounds=2, pacing={"policy": "when_ready", "wait_s": 5000.0} | pacing, target=1)
-    simulated.start()
-    simulated.answer(things[0], 1)
-    simulated.ended(1)
-    simulated.settled()
 
 
 def tells(simulated: SimulatedFederation, thing: str, *, ready: bool) -> None:
@@ -24,32 +17,33 @@ def tells(simulated: SimulatedFederation, thing: str, *, ready: bool) -> None:
     eventually(lambda: simulated.client(thing).ready is ready, f"what {thing} tells to be noted")
 
 
-def has_opened(simulated: SimulatedFederation) -> bool:
-    """Whether the second round has, after the schedule's next wake-up."""
-    simulated.wake()
-    simulated.settled()
-    try:
-        simulated.opened(2) if simulated.round(2) else None
-    except LookupError:
-        return False
-    return True
+def is_time(simulated: SimulatedFederation) -> bool:
+    """Whether the next round need not wait, by whatever the initiator finds in its tables."""
+    own = OwnServices(simulated.aws, simulated.deployed)
+    return are_ready(own.services, own.operations.federations.get(simulated.name), time.time())
 
 
 def test_a_round_opens_at_the_wake_up_after_enough_clients_have_said_that_they_are_ready(
     simulated: SimulatedFederation,
 ) -> None:
-    after_its_first_round(simulated, ready="60%")
-    assert not has_opened(simulated), "components of earlier versions do not tell"
+    simulated.create(THINGS, rounds=2, pacing={"policy": "when_ready", "ready": "60%", "wait_s": 5000.0}, target=1)
+    simulated.start()
+    simulated.answer("d0", 1)
+    first = simulated.ended(1)
+    assert not is_time(simulated), "components of earlier versions do not tell"
     tells(simulated, "d0", ready=True)
     tells(simulated, "d1", ready=True)
     tells(simulated, "d1", ready=False)
-    assert not has_opened(simulated)
-    waiting = simulated.delayed(simulated.deployed.rounds_queue)
-    assert not has_opened(simulated)
-    assert simulated.delayed(simulated.deployed.rounds_queue) <= waiting, "wake-ups do not pile up"
+    assert not is_time(simulated)
+    simulated.wake()
+    with pytest.raises(LookupError):
+        simulated.round(2)
     tells(simulated, "d2", ready=True)
-    assert has_opened(simulated)
-    assert len(simulated.round(2).cohort) == 3
+    assert is_time(simulated)
+    simulated.wake()
+    second = simulated.opened(2)
+    assert second.opened_at < (first.next_at or 0.0)
+    assert len(second.cohort) == 3
 
 
 def test_a_round_opens_at_once_if_enough_clients_are_ready_when_the_last_one_ends(
@@ -71,10 +65,17 @@ def test_a_round_waits_no_longer_than_it_may(simulated: SimulatedFederation) -> 
     assert simulated.opened(2).opened_at >= (first.next_at or 0.0)
 
 
-def test_who_was_expelled_is_neither_ready_nor_waited_for(simulated: SimulatedFederation) -> None:
-    after_its_first_round(simulated, ready="100%")
-    tells(simulated, "d0", ready=True)
-    tells(simulated, "d1", ready=True)
-    assert not has_opened(simulated)
-    simulated.operations.federations.set_expelled(simulated.name, "d2", expelled=True)
-    assert has_opened(simulated)
+def test_who_was_expelled_or_has_left_the_group_is_neither_ready_nor_waited_for(
+    simulated: SimulatedFederation,
+) -> None:
+    iot = simulated.aws.client("iot")
+    iot.create_thing_group(thingGroupName=simulated.name)
+    things = [f"{simulated.name}-{thing}" for thing in THINGS]
+    pacing = {"policy": "when_ready", "ready": "100%"}
+    simulated.create(things, thing_group=simulated.name, pacing=pacing)
+    for thing in things[:2]:
+        iot.add_thing_to_thing_group(thingGroupName=simulated.name, thingName=thing)
+    tells(simulated, things[0], ready=True)
+    assert not is_time(simulated)
+    simulated.operations.federations.set_expelled(simulated.name, things[1], expelled=True)
+    assert is_time(simulated)

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from cli import best_model
+from cli import course
 from cloud.settings import Stop
 from cloud.state.rounds import UnknownRoundError
 from operations import settings_update
@@ -30,7 +30,7 @@ def test_a_federation_stops_when_nothing_gets_better_and_goes_on_with_another_ru
     assert names.parse_model_key(record.best.model.key).round == 1
     assert operations.models.get(record.best.model)
     assert record.average_s is not None
-    lines = list(best_model.lines(record.best, record.stopped))
+    lines = list(course.lines(record.best, None, record.stopped))
     assert lines == [f"best by accuracy, 0.7000 in round 2: {record.best.model.key}", f"no more rounds: {stopped}"]
     simulated.settled()
     with pytest.raises(UnknownRoundError):

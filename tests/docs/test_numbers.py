@@ -10,9 +10,9 @@ from cloud.state.transactions import TRANSACTION_ITEMS
 from components.client.agent.configuration import Configuration
 from components.client.agent.state_machine import CONFIRM_S
 from components.client.reasons import MAX_REASON_BYTES
-from components.client.trainer.s3.transfer import IN_PARTS_BYTES
 from protocol.encodings import BLOCK
 from protocol.messages import MAX_MESSAGE_BYTES, MAX_REPORT_BYTES
+from protocol.upload_parts import IN_PARTS_BYTES
 from tests.paths import ROOT
 
 DEVICE = Configuration(federation="f", bucket="b")

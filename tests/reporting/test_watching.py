@@ -112,7 +112,7 @@ def test_who_begins_to_watch_sees_the_last_round_and_the_metrics_of_those_before
     assert [one.round for one in view.ended] == [3]
     assert [one.round for one in view.earlier] == [1, 2]
     assert [one["loss_after"] for one in view.measured()] == [pytest.approx(1 / number) for number in (1, 2, 3)]
-    assert view.clients() == [1, 1, 1]
+    assert view.spent_usd == simulated.round(3).spent_usd
     told: list[int] = []
 
     def tell(record: RoundRecord, responses: Responses) -> None:

@@ -145,6 +145,16 @@ def test_a_stop_rule_ends_the_rounds_and_names_the_best_model(tmp_path: Path) ->
     assert (ended.federation.status, ended.federation.stopped) == ("finished", ended.record.stopped)
 
 
+def test_a_budget_ends_the_rounds_before_they_cost_more(tmp_path: Path) -> None:
+    (first,) = Federation(tmp_path / "one", rounds=1).rounds()
+    cost = first.record.spent_usd
+    assert cost is not None
+    rounds = Federation(tmp_path / "some", rounds=9, stop={"budget_usd": 3.5 * cost}).rounds()
+    assert [ended.record.spent_usd for ended in rounds] == [pytest.approx(number * cost) for number in (1, 2, 3)]
+    assert rounds[-1].federation.status == "finished"
+    assert "stop.budget_usd" in rounds[-1].record.stopped
+
+
 def test_rounds_go_on_while_a_stop_rule_says_nothing(tmp_path: Path) -> None:
     rounds = Federation(tmp_path, stop={"metric": "loss", "at": 1e-9, "patience": 50}).rounds()
     assert [ended.record.stopped for ended in rounds] == ["", "", ""]

@@ -25,7 +25,7 @@ class Schemas:
 
     def of(self, record: RoundRecord) -> UpdateLayout:
         """The layout of an update to the round's base model, in the round's encoding."""
-        return update_layout(self._header(record), record.settings.encoding)
+        return update_layout(self.header(record), record.settings.encoding)
 
     def limit_bytes(self, federation: str, life: str) -> int | None:
         """How many bytes an update of this life of a federation may have, in whatever encoding; None before its schema
@@ -35,9 +35,14 @@ class Schemas:
 
     def limit_of(self, record: FederationRecord | RoundRecord) -> int:
         """As `limit_bytes`, of a federation that is known by its record, or by that of a round."""
-        return _limit_bytes(self._header(record))
+        return _limit_bytes(self.header(record))
 
-    def _header(self, record: FederationRecord | RoundRecord) -> "Header":
+    def header(self, record: FederationRecord | RoundRecord) -> "Header":
+        """The header of a model with these tensors.
+
+        Raises:
+            MissingObjectError: there is none any more.
+        """
         # Of another federation, or in another life, the same tensors may be buffers.
         of_life = record.federation, record.life
         if self._of_schema.get(of_life) != record.schema:

@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from cloud.averager.responses.schemas import Schemas
 from cloud.averager.round.client_histories import histories_of
-from cloud.averager.round.conclusions import concluded
+from cloud.averager.round.conclusions import concluded, reason_to_stop
 from cloud.averager.round.round_end import next_round_at, vanished
 from cloud.averager.work.file_names import key_of
 from cloud.averaging.new_model import FILES
 from cloud.log_lines import about
+from cloud.pricing.round_price import dollars_of
 from cloud.services import Services
 from cloud.state.carry_over import given_up
+from cloud.state.models import MissingObjectError
 from cloud.state.records import CohortMember, RoundRecord
 from cloud.state.rounds import Responses
 from protocol.messages import MAX_MESSAGE_BYTES, OpenRound, RoundCounts, RoundNotice, encode
@@ -43,18 +46,37 @@ def follow_up(services: Services, record: RoundRecord, responses: Responses) -> 
 
 
 def ending(
-    services: Services, record: RoundRecord, responses: Responses, room: int
+    services: Services, schemas: Schemas, record: RoundRecord, responses: Responses, room: int
 ) -> "tuple[RoundRecord, list[TransactWriteItemTypeDef]]":
     """The final record of a round, and at most `room` writes of its clients' histories for the same transaction. The
     other histories of an aborted round are written when this returns."""
     if record.status == "aborted":
         remember(services, record, record.cohort[room:], responses)
         record = msgspec.structs.replace(record, vanished=vanished(record, responses))
-    record = concluded(record)
+    record = concluded(record, _cost_usd(services, schemas, record))
+    if record.stopped:
+        record = msgspec.structs.replace(record, stopped=_reason_to_stop_now(services, record))
     histories = histories_of(record.cohort[:room], record, responses)
     writes = services.clients.history_writes(record.federation, histories)
     next_round_delay = services.policy(record.settings, "next_round_delay")
     return msgspec.structs.replace(record, next_at=next_round_at(record, responses, next_round_delay)), writes
+
+
+def _cost_usd(services: Services, schemas: Schemas, record: RoundRecord) -> float | None:
+    try:
+        header = schemas.header(record)
+    except MissingObjectError:  # someone has deleted the models
+        return None
+    return dollars_of(record, header, services.region)
+
+
+def _reason_to_stop_now(services: Services, record: RoundRecord) -> str:
+    """By the stop rule as it is now: an operator may have changed it while the round went on."""
+    present = services.federations.get(record.federation)
+    if present.life != record.life:
+        return record.stopped
+    settings = msgspec.structs.replace(record.settings, stop=present.settings.stop)
+    return reason_to_stop(msgspec.structs.replace(record, settings=settings))
 
 
 def remember(services: Services, record: RoundRecord, members: Sequence[CohortMember], responses: Responses) -> None:

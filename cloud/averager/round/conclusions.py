@@ -1,15 +1,20 @@
-"""What a round that ends adds to its federation's course: the best model so far, how long rounds take, and whether it
-was the last one. Pure functions of the round."""
+"""What a round that ends adds to its federation's course: the best model so far, how long rounds take, what they cost,
+and whether it was the last one. Pure functions of the round."""
 
 import msgspec
 
+from cloud.state.budget import over_budget
 from cloud.state.metric_direction import direction
 from cloud.state.records import BestModel, RoundRecord
 
 
-def concluded(record: RoundRecord) -> RoundRecord:
-    """A round that has ended, with what follows from it for the federation."""
+def concluded(record: RoundRecord, cost_usd: float | None) -> RoundRecord:
+    """A round that has ended, with what follows from it for the federation. `cost_usd` is what it has cost, if that is
+    known."""
     record = msgspec.structs.replace(record, average_s=_average_s(record), best=best_after(record))
+    if cost_usd is not None:
+        spent_usd = (record.spent_usd or 0.0) + cost_usd
+        record = msgspec.structs.replace(record, spent_usd=spent_usd, round_usd=cost_usd)
     return msgspec.structs.replace(record, stopped=reason_to_stop(record))
 
 
@@ -29,8 +34,12 @@ def best_after(record: RoundRecord) -> BestModel | None:
 
 def reason_to_stop(record: RoundRecord) -> str:
     """Why no round follows one that has ended, by the settings' stop rule; "" if it says nothing. `best` is known."""
+    return _good_enough(record) or over_budget(record.settings.stop, record.spent_usd, record.round_usd)
+
+
+def _good_enough(record: RoundRecord) -> str:
     stop, best = record.settings.stop, record.best
-    if stop.metric is None or best is None:
+    if stop.metric is None or best is None or best.metric != stop.metric:
         return ""
     sign = direction(stop.metric)
     if stop.at is not None and sign * best.value >= sign * stop.at:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from cloud.averager.responses.schemas import Schemas
 from cloud.averager.round.averaging_step import average
 from cloud.averager.round.closing import ending, follow_up
 from cloud.averager.round.counting import Counting
@@ -91,8 +92,17 @@ class RoundLoop:
     `comes_again` some of its messages have been delivered before. `aborted_rounds` counts those that it has ended
     without a model."""
 
-    def __init__(self, services: Services, owner: str, remaining_s: Callable[[], float], *, comes_again: bool) -> None:
+    def __init__(
+        self,
+        services: Services,
+        schemas: Schemas,
+        owner: str,
+        remaining_s: Callable[[], float],
+        *,
+        comes_again: bool,
+    ) -> None:
         self._services = services
+        self._schemas = schemas
         self._owner = owner
         self._remaining_s = remaining_s
         self._comes_again = comes_again
@@ -195,7 +205,7 @@ class RoundLoop:
         histories: list[TransactWriteItemTypeDef] = []
         if after.has_ended:
             responses = (responses or self._responses_to(before)).including(new)
-            after, histories = ending(services, after, responses, ROOM_AT_END - len(new))
+            after, histories = ending(services, self._schemas, after, responses, ROOM_AT_END - len(new))
         last = after.has_ended and (bool(after.stopped) or self._is_last(before))
         recovered = turn.writing.recovered if turn.writing else ()
         after = services.rounds.write(before, after, new, recovered, histories, last=last)

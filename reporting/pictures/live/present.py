@@ -14,7 +14,7 @@ from reporting.view import STATES, WITHOUT_UPDATE, View
 _LISTED = 100
 
 
-def present(view: View, now: float, dollars: float | None) -> h.Node:
+def present(view: View, now: float) -> h.Node:
     """Of a moment."""
     pairs: list[tuple[str, Cell]] = [
         ("round", f"{view.round:,} of {view.rounds:,}"),
@@ -25,8 +25,8 @@ def present(view: View, now: float, dollars: float | None) -> h.Node:
         if record.status == "open":
             pairs.append(("deadline in", formats.seconds(max(0.0, record.deadline - now))))
         pairs.append(("updates that count", f"{record.accepted:,} of {record.target:,} that it waits for"))
-    if dollars is not None:
-        pairs.append(("dollars in AWS, estimated", formats.dollars(dollars)))
+    if view.spent_usd is not None:
+        pairs.append(("dollars in AWS, estimated", formats.dollars(view.spent_usd)))
     return [
         h.p(".problem")[printable(view.held_by)] if view.held_by else None,
         facts(pairs),

@@ -5,7 +5,7 @@ from typing import Any
 
 import htpy as h
 
-from cloud.state.records import ResponseRecord
+from cloud.state.records import ResponseRecord, RoundResult
 from cloud.state.rounds import Responses
 from protocol.messages import Progress
 from reporting.pictures.device_figures import DeviceFigures
@@ -28,8 +28,8 @@ def view(**changes: Any) -> View:
     return View(**fields | changes)
 
 
-def drawn(shown: View, now: float = 1020.0, dollars: float | None = None) -> Element:
-    return parsed(str(h.fragment[present(shown, now, dollars)]))
+def drawn(shown: View, now: float = 1020.0) -> Element:
+    return parsed(str(h.fragment[present(shown, now)]))
 
 
 def facts(page: Element) -> dict[str, str]:
@@ -39,7 +39,8 @@ def facts(page: Element) -> dict[str, str]:
 
 def test_the_present_round_is_told_with_its_times_its_devices_and_dollars() -> None:
     heard = {"b": Progress(round=3, phase="training")}
-    page = drawn(view(heard=heard, answers=Responses(accepted=(response("a", "accepted"),))), dollars=0.25)
+    before = RoundResult(round=2, status="closed", opened_at=0.0, spent_usd=0.25)
+    page = drawn(view(heard=heard, earlier=(before,), answers=Responses(accepted=(response("a", "accepted"),))))
     assert facts(page) == {
         "round": "3 of 9",
         "state": "open",

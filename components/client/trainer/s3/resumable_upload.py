@@ -13,15 +13,13 @@ import msgspec
 from botocore.exceptions import ClientError
 
 from components.client import durable
+from protocol.upload_parts import PART_BYTES
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
     from types_boto3_s3.type_defs import CompletedPartTypeDef
 
 log = logging.getLogger(__name__)
-
-PART_BYTES = 8 << 20
-"""S3 wants 5 MiB or more, but for the last part."""
 
 
 class _Part(msgspec.Struct, frozen=True, kw_only=True):

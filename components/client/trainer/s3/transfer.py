@@ -12,10 +12,11 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from components.client.trainer.s3.download import Download, InvalidModelError
 from components.client.trainer.s3.partial_download import Partial
-from components.client.trainer.s3.resumable_upload import PART_BYTES, ResumableUpload
+from components.client.trainer.s3.resumable_upload import ResumableUpload
 from components.client.trainer.s3.s3_client import CloudClock
 from components.client.trainer.s3.token_exchange import TokenExchangeError
 from protocol.messages import ModelReference
+from protocol.upload_parts import IN_PARTS_BYTES
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -27,8 +28,6 @@ MAX_RETRY_S = 60.0
 FIRST_CREDENTIALS_RETRY_S = 60.0
 MAX_CREDENTIALS_RETRY_S = 300.0
 """The token exchange service remembers for one to five minutes that it got no credentials."""
-
-IN_PARTS_BYTES = 2 * PART_BYTES
 
 _OLD_CREDENTIALS = ("ExpiredToken", "InvalidToken", "TokenRefreshRequired", "InvalidAccessKeyId")
 

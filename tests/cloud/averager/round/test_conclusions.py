@@ -12,7 +12,13 @@ from tests.cloud.examples import BASE, federation, round_record
 OLD = msgspec.structs.replace(BASE, sha256="d" * 64)
 
 
-def ended(number: int, value: float | None = None, before: BestModel | None = None, **changes: Any) -> RoundRecord:
+def ended(
+    number: int,
+    value: float | None = None,
+    before: BestModel | None = None,
+    cost_usd: float | None = None,
+    **changes: Any,
+) -> RoundRecord:
     """A round that has ended, in which clients measured this accuracy of the global model, if any."""
     stop = {"metric": "accuracy", "at": 0.9, "patience": 3} | changes.pop("stop", {})
     metrics = {} if value is None else {"accuracy_before": value, "accuracy_after": 1.0}
@@ -26,7 +32,7 @@ def ended(number: int, value: float | None = None, before: BestModel | None = No
         opened_at=1000.0,
         closed_at=1010.0,
     )
-    return concluded(msgspec.structs.replace(record, **changes))
+    return concluded(msgspec.structs.replace(record, **changes), cost_usd)
 
 
 def best(value: float, number: int) -> BestModel:
@@ -86,5 +92,36 @@ def test_concluding_twice_gives_the_same_once_it_is_written() -> None:
     """The step that ends a round is taken from the round as it was before, however often."""
     before = round_record("a", round=4, status="averaging", average_s=20.0, best=best(0.4, 3))
     after = {"status": "closed", "closed_at": 1010.0, "metrics": {"accuracy_before": 0.5}}
-    first = concluded(msgspec.structs.replace(before, **after))
-    assert concluded(msgspec.structs.replace(before, **after)) == first
+    first = concluded(msgspec.structs.replace(before, **after), 0.5)
+    assert concluded(msgspec.structs.replace(before, **after), 0.5) == first
+
+
+ANY_METRIC = {"metric": None, "at": None, "patience": None}
+
+
+@pytest.mark.parametrize(
+    ("spent", "cost", "budget", "goes_on"),
+    [
+        (None, 0.1, 0.3, True),
+        (0.1, 0.1, 0.3, True),
+        (0.1 + 0.1, 0.1, 0.3, False),
+        (0.1, 0.1, 0.299, False),
+        (None, 0.2, 0.3, False),
+        (5.0, None, 0.3, True),
+        (5.0, 0.1, None, True),
+    ],
+)
+def test_no_round_follows_that_would_take_the_cost_over_the_budget(
+    spent: float | None, cost: float | None, budget: float | None, goes_on: bool
+) -> None:
+    found = ended(3, cost_usd=cost, spent_usd=spent, stop=ANY_METRIC | {"budget_usd": budget})
+    assert (found.stopped == "") is goes_on
+    if cost is not None:
+        assert (found.spent_usd, found.round_usd) == ((spent or 0.0) + cost, cost)
+
+
+def test_a_budget_that_ends_the_rounds_tells_the_dollars() -> None:
+    found = ended(3, cost_usd=0.1, spent_usd=0.1, stop=ANY_METRIC | {"budget_usd": 0.25})
+    assert found.stopped == (
+        "the rounds have cost $0.200000, and another would cost about $0.100000: stop.budget_usd is 0.25"
+    )

@@ -1,0 +1,1 @@
+"""What AWS asks for rounds, in dollars."""
