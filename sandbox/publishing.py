@@ -9,8 +9,7 @@ from typing import Any
 import msgspec
 import yaml
 
-from sandbox.embedded_aws import ACCOUNT
-from sandbox.greengrass.versions import Version
+from operations import component_versions
 from sandbox.nucleus.credentials import ROLE_NAME
 
 BUCKET = "fedgrass-sandbox-components"
@@ -43,7 +42,11 @@ def publish(client: Client, recipe: Path, artifacts: Path) -> Published:
     name = str(document["ComponentName"])
     version = str(document["ComponentVersion"])
     if version == _NEXT_PATCH:
-        version = document["ComponentVersion"] = _next_patch(client("greengrassv2"), name)
+        greengrass = client("greengrassv2")
+        present = component_versions.published(
+            greengrass, component_versions.component_arn(greengrass, client("sts"), name)
+        )
+        version = document["ComponentVersion"] = component_versions.next_patch(present)
     prefix, files = f"{name}/{version}", {path.name: path for path in artifacts.iterdir()}
     for manifest in document.get("Manifests", ()):
         for artifact in manifest.get("Artifacts", ()):
@@ -72,12 +75,3 @@ def deploy(client: Client, group: str, components: Mapping[Published, Mapping[st
     }
     made = client("greengrassv2").create_deployment(targetArn=target, components=specified)
     return str(made["deploymentId"])
-
-
-def _next_patch(greengrass: Any, name: str) -> str:
-    arn = f"arn:aws:greengrass:{greengrass.meta.region_name}:{ACCOUNT}:components:{name}"
-    versions = greengrass.list_component_versions(arn=arn)["componentVersions"]
-    if not versions:
-        return "1.0.0"
-    major, minor, patch = Version(versions[0]["componentVersion"]).numbers
-    return f"{major}.{minor}.{patch + 1}"

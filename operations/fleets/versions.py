@@ -3,7 +3,9 @@
 import re
 from collections.abc import Callable, Iterable
 
-_VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?")
+_VERSION = re.compile(
+    r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(?:-([0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*))?(?:\+[0-9A-Za-z.-]+)?"
+)
 _COMPARATOR = re.compile(r"(>=|<=|>|<|=|)\s*([^\s<>=]+)")
 
 Order = tuple[int, int, int, tuple[int, ...], tuple[tuple[int, int, str], ...]]
@@ -26,7 +28,7 @@ def order(version: str) -> Order:
     """
     match = _VERSION.fullmatch(version)
     if match is None:
-        raise ValueError(f"{version!r} is no version like 1.2.3")
+        raise ValueError(f"{version!r} is no semantic version, such as 1.2.3")
     parts = [] if match[4] is None else match[4].split(".")
     before = tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts)
     return int(match[1]), int(match[2]), int(match[3]), () if parts else (1,), before

@@ -3,9 +3,8 @@
 import functools
 import re
 
-_VERSION = re.compile(
-    r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(?:-([0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*))?(?:\+[0-9A-Za-z.-]+)?"
-)
+from operations.fleets.versions import order
+
 _PARTIAL = re.compile(r"(\d+|[xX*])(?:\.(\d+|[xX*])(?:\.(\d+|[xX*])(-[0-9A-Za-z.-]+)?)?)?")
 _COMPARISON = re.compile(r"(>=|<=|>|<|=|\^|~)?\s*([0-9A-Za-z.*+-]+)")
 
@@ -23,19 +22,16 @@ class Version:
         Raises:
             VersionError: it is none.
         """
-        match = _VERSION.fullmatch(text)
-        if match is None:
-            raise VersionError(f"{text!r} is no semantic version, such as 1.2.3")
+        try:
+            self._order = order(text)
+        except ValueError as error:
+            raise VersionError(str(error)) from error
         self.text = text
-        self.numbers = (int(match[1]), int(match[2]), int(match[3]))
-        self.pre_release = match[4]
 
     @property
-    def _order(self) -> tuple[object, ...]:
-        if self.pre_release is None:
-            return (self.numbers, 1)
-        parts = tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in self.pre_release.split("."))
-        return (self.numbers, 0, parts)
+    def is_pre_release(self) -> bool:
+        """Whether it comes before the release of its numbers."""
+        return "-" in self.text.partition("+")[0]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Version) and self._order == other._order
@@ -110,7 +106,7 @@ def _after(known: list[int], place: int, low: Version) -> Version:
     """The first version that is past these numbers: for whole versions, the very next one."""
     if len(known) < 3:
         return _bumped(known, place)
-    return Version(f"{low.text}.0") if low.pre_release else Version(f"{known[0]}.{known[1]}.{known[2] + 1}-0")
+    return Version(f"{low.text}.0") if low.is_pre_release else Version(f"{known[0]}.{known[1]}.{known[2] + 1}-0")
 
 
 def _bumped(known: list[int], place: int) -> Version:

@@ -27,7 +27,7 @@ def test_versions_are_in_the_order_of_semver() -> None:
 
 @pytest.mark.parametrize("text", ["", "1", "1.0", "01.0.0", "v1.0.0", "1.0.0-", "NEXT_PATCH"])
 def test_what_is_no_version_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="is no version like"):
+    with pytest.raises(ValueError, match="is no semantic version"):
         versions.order(text)
 
 
