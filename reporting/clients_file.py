@@ -98,12 +98,18 @@ def read(path: Path, last_round: int) -> Iterator[ClientRow]:
     """
     with path.open(newline="\n", encoding="utf-8") as file:
         cells = csv.reader(line for line in file if line.endswith("\n"))
-        header = next(cells, [])
-        metrics = _metrics_of(header)
-        for number, row in enumerate(cells, 2):
+        header: list[str] | None = None
+        for number in itertools.count(1):
             try:
+                row = next(cells, None)
+                if header is None:
+                    header = row or []
+                    metrics = _metrics_of(header)
+                    continue
+                if row is None:
+                    return
                 found = _row(dict(zip(header, row, strict=True)), metrics)
-            except ValueError as error:
+            except (ValueError, csv.Error) as error:
                 raise ValueError(f"{path}:{number}: no row of a client: {error}") from error
             if found.round > last_round:
                 return

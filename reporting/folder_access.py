@@ -85,7 +85,7 @@ def locked(path: Path) -> Iterator[AppendedFile]:
 
 @contextmanager
 def telling(path: Path) -> Iterator[None]:
-    """Say what can't be written, and what to do.
+    """Say what of a run can't be written, and what to do.
 
     Raises:
         RunFolderWriteError: see there.
@@ -93,8 +93,27 @@ def telling(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        what = error.strerror or str(error)
-        remedy = "make room" if error.errno in _NO_ROOM else "mend that, or name another folder"
+        what, remedy = _what_and_remedy(error, "mend that, or name another folder")
         raise RunFolderWriteError(
             f"the run folder {path} can't be written: {what}; what it has is whole: {remedy}, and go on with the run"
         ) from error
+
+
+@contextmanager
+def telling_of_report(report: Path) -> Iterator[None]:
+    """Say why a report can't be written, and what to do.
+
+    Raises:
+        RunFolderWriteError: see there.
+    """
+    try:
+        yield
+    except OSError as error:
+        what, remedy = _what_and_remedy(error, "mend that, or copy the folder to where you may write")
+        raise RunFolderWriteError(
+            f"the report {report} can't be written: {what}: {remedy}, and give `fedgrass report {report.parent}`"
+        ) from error
+
+
+def _what_and_remedy(error: OSError, otherwise: str) -> tuple[str, str]:
+    return error.strerror or str(error), "make room" if error.errno in _NO_ROOM else otherwise

@@ -1,5 +1,6 @@
 """`fedgrass report`: a page of a run folder, or of a federation in AWS."""
 
+import json
 import re
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from cli.planning.forecast import forecast
 from cli.planning.models import headers_of
 from cli.run_costs import costs_of
 from reporting.pictures.recorded_run import read
-from reporting.records import MODEL, REPORT
+from reporting.records import CLIENTS, CONFIG, MODEL, REPORT, ROUNDS, SUMMARY
 from tests.cli.running import Ran, fedgrass
 from tests.cloud.examples import federation
 from tests.cloud.simulated import SimulatedFederation
@@ -126,3 +127,67 @@ def test_a_federation_is_fetched_and_reported(
     assert page.section("learning").table("Every round's metrics")[1:] == [["1", "1"], ["2", "0.5"]]
     assert fedgrass("report", path, "--json").result["rounds"] == 2
     assert fedgrass("report", path, "--stack", "nowhere", "--json").status == 3
+
+
+@pytest.mark.parametrize("name", [CONFIG, ROUNDS, CLIENTS, SUMMARY, MODEL])
+@pytest.mark.parametrize("damage", ["missing", "empty", "cut", "binary", "null bytes", "a folder"])
+def test_a_damaged_file_of_a_run_folder_is_named_with_a_remedy(folder: Path, name: str, damage: str) -> None:
+    file = folder / name
+    data = file.read_bytes()
+    file.unlink()
+    if damage == "a folder":
+        file.mkdir()
+    elif damage != "missing":
+        changed = {
+            "empty": b"",
+            "cut": data[: len(data) // 3],
+            "binary": b"\xf2\xff\n" * 50,
+            "null bytes": b"\0\n" * 50,
+        }
+        file.write_bytes(changed[damage])
+    ran = fedgrass("report", str(folder), "--json")
+    if (name, damage) in HARMLESS:
+        assert ran.status == 0
+        return
+    code = "no_run_folder" if (name, damage) == (SUMMARY, "missing") else "corrupt_run_folder"
+    assert ran.envelope["error"]["code"] == code
+    message = ran.envelope["error"]["message"]
+    assert name in message
+    assert re.search("put back|name the folder", message)
+
+
+HARMLESS = {(ROUNDS, "empty"), (ROUNDS, "cut"), (MODEL, "missing")}
+"""A run that was killed as it began, a line that was not finished, and a fetch that could not read the model."""
+
+
+@pytest.mark.parametrize("command", ["report", "history"])
+@pytest.mark.parametrize("name", [ROUNDS, CLIENTS, SUMMARY])
+def test_a_folder_of_a_newer_version_is_refused_with_the_version_that_can_read_it(
+    folder: Path, command: str, name: str
+) -> None:
+    summary = json.loads((folder / SUMMARY).read_bytes())
+    summary["schemas"][name] = 9
+    summary["versions"]["fedgrass"] = "7.0.1"
+    del summary["status"]  # nothing is known of what such a version means
+    (folder / SUMMARY).write_text(json.dumps(summary))
+    ran = fedgrass(command, str(folder), "--json")
+    assert ran.envelope["error"]["code"] == "corrupt_run_folder"
+    message = ran.envelope["error"]["message"]
+    assert message.startswith(f"{folder / name} is of version 9, and this fedgrass reads 1: ")
+    assert "7.0.1" in message
+
+
+def test_a_report_that_can_not_be_written_is_named(folder: Path) -> None:
+    (folder / REPORT).mkdir()
+    ran = fedgrass("report", str(folder))
+    assert ran.status == 1
+    assert ran.error.startswith(f"error: the report {folder / REPORT} can't be written: Is a directory: ")
+    assert f"fedgrass report {folder}" in ran.error
+
+
+def test_a_folder_that_is_not_there_is_said_not_to_be(tmp_path: Path) -> None:
+    ran = fedgrass("report", str(tmp_path / "june"))
+    assert (ran.status, ran.error) == (
+        2,
+        f"error: {tmp_path / 'june'} is not there: name the folder that a run has written\n",
+    )
