@@ -65,6 +65,12 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
             found[response.thing] = Device(name=response.thing, state="counted")
         return list(found.values())
 
+    @property
+    def counting(self) -> int:
+        """How many updates count in the present round: by the answers that were read, as the states of `devices`, so
+        that both tell of the same moment. The round's record was read at another."""
+        return len(self.answers.accepted)
+
     def measured(self) -> list[Numbers]:
         """The metrics of each round that has ended, those on data that no device has first."""
         before: list[Numbers] = [dict(result.metrics or {}) for result in self.earlier]

@@ -54,6 +54,15 @@ def test_the_present_round_is_told_with_its_times_its_devices_and_dollars() -> N
     assert bar.attributes["aria-label"] == "1 asked, 1 training, 1 counted"
 
 
+def test_the_number_of_updates_is_that_of_the_devices_beside_it_though_the_record_was_read_at_another_moment() -> None:
+    for things in ((), ("a", "b"), ("a", "b", "c")):
+        answers = Responses(accepted=tuple(response(thing, "accepted") for thing in things))
+        page = drawn(view(answers=answers))
+        assert facts(page)["updates that count"] == f"{len(things)} of 2 that it waits for"
+        told = [one.text for one in page.of_class("legend")[0].all("li")]
+        assert (f"{len(things)} counted" in told) == bool(things)
+
+
 def test_a_device_that_failed_is_told_with_its_reason_as_text() -> None:
     failing = Responses(failed=(response("b", "failed", HOSTILE),), refused=(response("c", "refused", "not finite"),))
     page = drawn(view(answers=failing))
