@@ -24,13 +24,16 @@ def watch(
 ) -> Result:
     """Show a federation live: rounds, devices, curves, failures.
 
-    It begins with the last round that has ended, and ends when the federation is over, or by Ctrl-C, which does nothing
-    to the federation. On a terminal there is a picture below the rounds: what each device is at, curves of metrics,
-    what the time of the last round went to, failures with reasons, dollars so far. Elsewhere there is a line for each
-    round that ends; with --json a line of JSON, before the one with which every command ends.
+    It begins with the last round that has ended, and ends when the federation is over, when the run or sandbox on this
+    machine that it is in has ended, or by Ctrl-C, which does nothing to the federation. On a terminal there is a
+    picture below the rounds: what each device is at, curves of metrics, what the time of the last round went to,
+    failures with reasons, dollars so far. Elsewhere there is a line for each round that ends; with --json a line of
+    JSON, before the one with which every command ends.
     """
     from cli.display import Display
+    from cli.gone_sandbox import ENDED
     from cli.screen import Screen, write_json
+    from cli.watching import GONE
     from cli.watching import watch as run
     from reporting.round_figures import RoundFigures
     from reporting.watching import Watcher
@@ -52,5 +55,8 @@ def watch(
         seen = run(watcher, display, tell)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"interrupted: {record.federation} goes on") from None
-    screen.line(f"{record.federation} is over, after {seen.round:,} of {seen.rounds:,} rounds")
+    if seen.state == GONE:
+        screen.line(f"{record.federation} is gone: {ENDED}; last seen: round {seen.round:,} of {seen.rounds:,}")
+    else:
+        screen.line(f"{record.federation} is over, after {seen.round:,} of {seen.rounds:,} rounds")
     return {"federation": record.federation, "round": seen.round, "rounds": seen.rounds, "status": seen.state}

@@ -20,6 +20,7 @@ from cli.dashboard.board import Board
 from cli.dashboard.drawing import Drawing, Drawn
 from cli.dashboard.page import SCRIPT, page, style
 from cli.errors.explained import explained
+from cli.gone_sandbox import ENDED, is_gone
 from cloud.state.federations import UnknownFederationError
 from cloud.state.records import CorruptRecordError
 from reporting.watching import REFRESH_S
@@ -80,7 +81,7 @@ class Dashboard:
             try:
                 drawn = await run_in_threadpool(self._drawing.draw)
             except (BotoCoreError, ClientError, UnknownFederationError, CorruptRecordError) as error:
-                await self._tell(explained(error).message)
+                await self._tell(f"{ENDED}: this was last seen of it" if is_gone(error) else explained(error).message)
             else:
                 await self._tell("")
                 await self._show(drawn)
