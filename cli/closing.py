@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cli.model_warnings import named_value
 from cloud.state.metric_direction import direction
+from reporting.cells import short
 from reporting.pictures import formats
 from reporting.pictures.device_figures import device_figures
 from reporting.pictures.recorded_run import RecordedRun
@@ -43,7 +44,7 @@ def _metrics(run: RecordedRun) -> Iterator[Row]:
         of = "of the devices' models"
     label = "metrics"
     for name, one in list(found.items())[:_METRICS]:
-        yield label, f"{name} {of} {named_value(name, one.last.value)}{_best(name, one)}"
+        yield label, f"{short(name)} {of} {named_value(name, one.last.value)}{_best(name, one)}"
         label = ""
 
 
@@ -62,7 +63,7 @@ def _worst(run: RecordedRun) -> Iterator[Row]:
     last = {one.name: value for one in device_figures(run.clients) if (value := one.metrics.get(metric)) is not None}
     (name, value), *_ = worst_first(last, metric)
     median = named_value(metric, statistics.median(last.values()))
-    yield "worst device", f"{name}: {metric} {named_value(metric, value)}; the median is {median}"
+    yield "worst device", f"{name}: {short(metric)} {named_value(metric, value)}; the median is {median}"
 
 
 def _failures(run: RecordedRun) -> Iterator[Row]:

@@ -13,7 +13,7 @@ from cloud.state.metric_direction import direction
 from cloud.state.records import FederationRecord, RoundResult
 from protocol import names
 from protocol.messages import Numbers
-from reporting.cells import cell
+from reporting.cells import cell, short
 from reporting.records import SUMMARY, RoundLine
 
 _BARS_WIDE = 20
@@ -107,7 +107,7 @@ def show(screen: Screen, rows: Sequence[HistoryRow], metrics: Sequence[str]) -> 
         (str(row.round), row.status, str(row.accepted), *(_shown(row, name) for name in metrics), row.reason or "")
         for row in rows
     ]
-    columns = ("round", "status", "updates", *metrics, "reason")
+    columns = ("round", "status", "updates", *map(short, metrics), "reason")
     if not any(row.reason for row in rows):
         columns, cells = columns[:-1], [row[:-1] for row in cells]
     screen.table(Table(columns=columns, rows=cells, texts=frozenset({"status", "reason"})))
@@ -126,9 +126,9 @@ def _shown(row: HistoryRow, name: str) -> str:
 def _curve(rows: Sequence[HistoryRow], name: str) -> tuple[str, ...]:
     found = [(value, row.round) for row in rows if (value := row.metrics.get(name)) is not None]
     if not found:
-        return (name, "not finite", "", "", "", "")
+        return (short(name), "not finite", "", "", "", "")
     bars = sparkline([row.metrics.get(name) for row in rows], _BARS_WIDE)
-    curve = (name, number(found[0][0]), bars, number(found[-1][0]))
+    curve = (short(name), number(found[0][0]), bars, number(found[-1][0]))
     better = _BEST.get(direction(name))
     if better is None:
         return (*curve, "", "")

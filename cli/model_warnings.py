@@ -1,8 +1,13 @@
 """What is wrong with a round's model, in lines for people."""
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 
 from cli.plurals import counted
+from reporting.cells import short
+
+_ON_A_LINE = 8
+"""So many metrics stand on the line of a round."""
 
 _LARGE, _SMALL = 1e9, 1e-3
 """From here on, and below, a metric is written with an exponent."""
@@ -12,13 +17,24 @@ _SHARES = frozenset({"accuracy", "acc", "precision", "recall"})
 
 def lines(not_finite: Mapping[str, int], warnings: Sequence[str]) -> list[str]:
     """The warnings of a round; and which metrics were no finite numbers, of how many clients."""
-    of_metrics = [f"{name} was not finite on {counted(count, 'client')}" for name, count in sorted(not_finite.items())]
+    ranked = sorted(not_finite.items())
+    of_metrics = [f"{short(name)} was not finite on {counted(count, 'client')}" for name, count in ranked[:_ON_A_LINE]]
+    if more := len(ranked) - len(of_metrics):
+        of_metrics.append(f"{counted(more, 'more metric')} not finite")
     return [f"warning: {text}" for text in (*warnings, *of_metrics)]
 
 
 def text_of(metrics: Mapping[str, float | None]) -> str:
     """Metrics by name."""
-    return " ".join(f"{name} {number(value)}" for name, value in metrics.items())
+    return told(metrics, number, " ")
+
+
+def told(metrics: Mapping[str, float | None], shown: Callable[[float | None], str], gap: str) -> str:
+    """The first metrics by name, and how many more there are: what follows on the line is to be seen, too."""
+    first = [f"{short(name)} {shown(value)}" for name, value in itertools.islice(metrics.items(), _ON_A_LINE)]
+    if more := len(metrics) - len(first):
+        first.append(f"and {counted(more, 'more metric')}")
+    return gap.join(first)
 
 
 def number(value: float | None) -> str:

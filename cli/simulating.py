@@ -12,6 +12,7 @@ import msgspec
 from cli.checking.checks import check_loaded_by
 from cli.checking.trial_here import TrialHere
 from cli.errors.kind import ResultError
+from cli.model_warnings import told
 from cli.plurals import counted
 from cli.project import Project
 from cli.project_data import data_of
@@ -171,6 +172,4 @@ class _Teller:
 
 
 def _told(metrics: Numbers) -> str:
-    return "  ".join(
-        f"{name} {'not finite' if value is None else format(value, '.4g')}" for name, value in sorted(metrics.items())
-    )
+    return told(dict(sorted(metrics.items())), lambda value: "not finite" if value is None else f"{value:.4g}", "  ")

@@ -1,6 +1,7 @@
 """Texts of others where people read them: in tables that spreadsheets open, and on pages."""
 
 _MAX_TEXT = 1000
+_MAX_NAME = 80
 _MARKED = ("=", "+", "-", "@", "'")
 
 
@@ -10,6 +11,12 @@ def printable(text: str) -> str:
     if shown.isprintable():
         return shown
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
+
+
+def short(name: str) -> str:
+    """A name that a task has given something, where it stands among others: bounded, and to be seen if it is empty."""
+    shown = printable(name) or "''"
+    return shown if len(shown) <= _MAX_NAME else f"{shown[: _MAX_NAME - 3]}..."
 
 
 def cell(text: str) -> str:

@@ -99,3 +99,12 @@ def test_one_client_is_no_clients() -> None:
 )
 def test_only_a_share_by_name_is_in_percent(name: str, value: float | None, told: str) -> None:
     assert named_value(name, value) == told
+
+
+def test_metrics_of_any_number_and_length_leave_room_for_what_follows_them_on_the_line() -> None:
+    many = {f"m{number}": 1.0 for number in range(1000)}
+    assert text_of(many).endswith(" m7 1.0000 and 992 more metrics")
+    assert text_of({"x" * 5000: 1.0, "": 2.0}) == f"{'x' * 77}... 1.0000 '' 2.0000"
+    told = lines(dict.fromkeys(many, 3), ())
+    assert (len(told), told[-1]) == (9, "warning: 992 more metrics not finite")
+    assert len(text_of(dict.fromkeys(("y" * 5000 + str(number) for number in range(1000)), 1.0))) < 1000

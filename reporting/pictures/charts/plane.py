@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import htpy as h
 
-from reporting.cells import printable
+from reporting.cells import printable, short
 from reporting.pictures.charts.scale import LENGTH, Scale
 
 COLORS = 9
@@ -42,7 +42,7 @@ def chart(
 ) -> h.Element:
     """A chart of what is `drawn`, with a text for each place. `told` is what it shows, for who can't see it."""
     return h.figure(".chart")[
-        h.figcaption[printable(title)],
+        h.figcaption[short(title)],
         h.div(".plane")[
             _labels(up, upright=True),
             h.svg(viewBox=f"0 0 {LENGTH} {LENGTH}", preserveAspectRatio="none", role="img", aria_label=printable(told))[

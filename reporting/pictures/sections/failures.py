@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 import htpy as h
 
-from reporting.cells import printable
+from reporting.cells import printable, short
 from reporting.pictures import formats
 from reporting.pictures.recorded_run import RecordedRun
 from reporting.pictures.tables import table
@@ -23,6 +23,8 @@ _MEANT: dict[ClientState, str] = {
 
 def failures(run: RecordedRun) -> h.Node:
     """Reasons of clients, of rounds without a model, and of warnings; the most frequent first."""
+    if not run.rounds:
+        return h.p["No round has ended."]
     ranked = groups_of(run)
     if not ranked:
         return h.p[
@@ -76,7 +78,7 @@ def _all(run: RecordedRun) -> Iterator[tuple[str, str, str | None, int]]:
         for text in line.warnings:
             yield "warning", text, None, line.round
         for metric in line.not_finite:
-            yield "warning", f"{metric} was not finite on some devices", None, line.round
+            yield "warning", f"{short(metric)} was not finite on some devices", None, line.round
 
 
 def _named(clients: Iterable[str], most: int = 5) -> str:

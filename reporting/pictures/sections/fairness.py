@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import htpy as h
 
+from reporting.cells import short
 from reporting.pictures import formats
 from reporting.pictures.across import by_round
 from reporting.pictures.charts.curves import Curve, curves
@@ -51,7 +52,9 @@ def _worst(run: RecordedRun, metric: str) -> h.Element:
         (name, formats.number(value), "" if (n := figures[name].examples) is None else f"{n:,}")
         for name, value in worst_first(last, metric)[:_WORST_DEVICES]
     )
-    return table(f"The devices with the worst {metric}, by their last value", ("device", metric, "examples"), rows)
+    return table(
+        f"The devices with the worst {short(metric)}, by their last value", ("device", short(metric), "examples"), rows
+    )
 
 
 def _table(run: RecordedRun, found: Mapping[str, Mapping[int, Spread]]) -> h.Element:
@@ -59,7 +62,7 @@ def _table(run: RecordedRun, found: Mapping[str, Mapping[int, Spread]]) -> h.Ele
     rows = (
         (f"{line.round:,}", *(cell for _, of in listed for cell in _cells(of.get(line.round)))) for line in run.drawn
     )
-    columns = ("round", *(f"{metric}: {figure}" for metric, _ in listed for figure in _FIGURES))
+    columns = ("round", *(f"{short(metric)}: {figure}" for metric, _ in listed for figure in _FIGURES))
     return table("Every round's spread over its devices", columns, rows)
 
 

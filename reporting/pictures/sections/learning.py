@@ -3,6 +3,7 @@
 import htpy as h
 
 from cloud.state.metric_direction import direction
+from reporting.cells import short
 from reporting.pictures import formats
 from reporting.pictures.across import by_round, by_time
 from reporting.pictures.charts.curves import Curve, curves
@@ -33,7 +34,7 @@ def learning(run: RecordedRun) -> h.Node:
         drawn = of_task[metric]
         charts.append(curves(metric, rounds, drawn))
         if time is not None:
-            charts.append(curves(f"{metric} over time", time, drawn))
+            charts.append(curves(f"{short(metric)} over time", time, drawn))
     rows = (
         (f"{line.round:,}", *(formats.number(of[name]) if name in (of := metrics_of(line)) else "" for name in values))
         for line in run.drawn
@@ -47,7 +48,7 @@ def learning(run: RecordedRun) -> h.Node:
         if time is None
         else None,
         h.div(".charts")[charts],
-        behind("Every round's metrics", table("Every round's metrics", ("round", *values), rows)),
+        behind("Every round's metrics", table("Every round's metrics", ("round", *map(short, values)), rows)),
     ]
 
 

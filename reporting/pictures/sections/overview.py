@@ -4,7 +4,7 @@ import math
 
 import htpy as h
 
-from reporting.cells import printable
+from reporting.cells import printable, short
 from reporting.pictures import formats
 from reporting.pictures.recorded_run import RecordedRun
 from reporting.pictures.sections.learning import HELD_OUT
@@ -42,8 +42,8 @@ def overview(run: RecordedRun) -> h.Node:
 
 def _metrics(run: RecordedRun) -> h.Node:
     metrics = run.summary.metrics
-    rows = [(f"{HELD_OUT}{name}", *_values(found)) for name, found in metrics.held_out.items()]
-    rows += [(name, *_values(found)) for name, found in metrics.clients.items()]
+    rows = [(short(f"{HELD_OUT}{name}"), *_values(found)) for name, found in metrics.held_out.items()]
+    rows += [(short(name), *_values(found)) for name, found in metrics.clients.items()]
     if not rows:
         return None
     return [

@@ -16,6 +16,8 @@ _OTHER = "no update"
 def time(run: RecordedRun) -> h.Node:
     """A bar a round, of its steps on the way of the client whose update came last."""
     lines = run.drawn
+    if not lines:
+        return h.p["No round has ended."]
     if not any(line.round_s for line in lines):
         return h.p["The rounds take no time: the simulation was given no devices."]
     found = [Part(step, number, [_of(line, step) for line in lines]) for number, step in enumerate((*STEPS, _OTHER))]

@@ -254,9 +254,19 @@ def test_a_table_in_the_page_has_no_formula() -> None:
     assert (header[-1], cells[2]) == ("'=y_after", "'+1")
 
 
-def test_a_run_without_rounds_has_all_sections() -> None:
+def test_a_run_without_rounds_has_all_sections_and_claims_nothing_of_rounds() -> None:
     page = parsed(report(of_records([], [], model=None)))
     assert len(list(page.all("section"))) == len(SECTIONS)
+    for name in ("time", "traffic", "failures"):
+        assert "No round has ended." in page.section(name).text
+
+
+def test_a_name_of_any_length_is_bounded_where_it_stands_among_others() -> None:
+    long = "x" * 5000
+    page = parsed(report(of_records([line(1, 1.0, {}, metrics={f"{long}_after": 1.0}, held_out={long: 2.0})], [])))
+    for section in ("overview", "learning"):
+        assert "x" * 81 not in page.section(section).text
+        assert "x" * 60 + "x" in page.section(section).text
 
 
 def test_a_later_round_changes_only_what_it_belongs_to() -> None:
