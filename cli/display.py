@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cli import model_warnings, run_failures
 from cli.outcome import Outcome
@@ -13,6 +14,9 @@ from cli.sparkline import BARS
 from cli.table import Table
 from reporting.round_figures import RoundFigures
 from reporting.view import View
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 
 class Display:
@@ -47,7 +51,7 @@ class Display:
     def show(self, view: View) -> None:
         """The state of the federation."""
         for figures in view.ended[self._shown :]:
-            self.screen.line(_line(figures))
+            self.screen.sentence(_line(figures))
             warned = model_warnings.lines(figures.not_finite, figures.warnings)
             for line in (*warned, *run_failures.lines(figures.failing)):
                 self.screen.line(f"  {line}")
@@ -57,8 +61,15 @@ class Display:
             self.screen.line(view.held_by or "it goes on")
         self._trouble = None
         if self.screen.is_terminal:
-            has_bars = self.screen.can_show(BARS)
-            self.screen.picture(*picture(view, time.time(), has_bars=has_bars))
+            self.screen.picture(*self._picture(view))
+
+    def leave(self, view: View) -> None:
+        """What there was to see at last, to stay on the terminal when nothing moves any more."""
+        if self.screen.is_terminal:
+            self.screen.leave(*self._picture(view))
+
+    def _picture(self, view: View) -> list["RenderableType"]:
+        return picture(view, time.time(), has_bars=self.screen.can_show(BARS))
 
     def trouble(self, what: str) -> None:
         """Why nothing is seen at the moment: told once, until something is seen again."""

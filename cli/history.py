@@ -1,16 +1,21 @@
 """What every round of a run measured, from a run folder or from a deployment."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
+from botocore.exceptions import BotoCoreError, ClientError
 
+from cli.fetching import RUNS
 from cli.model_warnings import number
 from cli.screen import Screen
 from cli.sparkline import BARS, sparkline
 from cli.table import Table
+from cloud.state.federations import UnknownFederationError
 from cloud.state.metric_direction import direction
 from cloud.state.records import FederationRecord, RoundResult
+from operations.deployment import NoStackError
 from protocol import names
 from protocol.messages import Numbers
 from reporting.cells import cell, short
@@ -46,6 +51,19 @@ def is_folder(name: str) -> bool:
     except names.InvalidNameError:
         return True
     return False
+
+
+@contextmanager
+def taken_for_a_federation(run: str, stack: str | None) -> Iterator[None]:
+    """If nothing comes of it, say that a name was not taken for that of a run folder, and where there is one."""
+    try:
+        yield
+    except (BotoCoreError, ClientError, NoStackError, UnknownFederationError) as error:
+        if stack is None:
+            there = RUNS / run
+            meant = f"is {there} meant?" if (there / SUMMARY).is_file() else "name one with its path, such as runs/june"
+            error.add_note(f"a run folder {run} is not here, so a federation was looked for; {meant}")
+        raise
 
 
 def rows_of_lines(lines: Iterable[RoundLine]) -> Iterator[HistoryRow]:
@@ -103,6 +121,9 @@ def _is_of(name: str, asked: str) -> bool:
 
 def show(screen: Screen, rows: Sequence[HistoryRow], metrics: Sequence[str]) -> None:
     """A table, and on a terminal a curve of each metric."""
+    if not rows:
+        screen.line("no round has ended yet")
+        return
     cells = [
         (str(row.round), row.status, str(row.accepted), *(_shown(row, name) for name in metrics), row.reason or "")
         for row in rows

@@ -1,6 +1,11 @@
 """How many there are of something, in words."""
 
+_VOWELS = "aeiou"
 
-def counted(number: int, noun: str, plural: str = "") -> str:
-    """Such as "1 round" or "1,000 clients"; `plural` is that of a noun that takes more than an s."""
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+def counted(number: int, noun: str) -> str:
+    """Such as "1 round", "1,000 clients" or "2 entries"."""
+    if number == 1:
+        return f"1 {noun}"
+    ends_in_y = noun.endswith("y") and noun[-2:-1] not in _VOWELS
+    return f"{number:,} {noun.removesuffix('y')}ies" if ends_in_y else f"{number:,} {noun}s"

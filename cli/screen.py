@@ -1,7 +1,7 @@
 """What the fedgrass command says, and how: everything that it prints goes through here.
 
 What is printed is text, whoever wrote it: nothing in it is markup, and no character of it controls a terminal. Lines
-are never wrapped or cut; a terminal does that with those that are too long for it.
+are never wrapped or cut, sentences aside; a terminal does that with those that are too long for it.
 """
 
 import contextlib
@@ -10,6 +10,7 @@ import json
 import logging
 import math
 import sys
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
@@ -50,6 +51,15 @@ class Screen:
     def line(self, text: str, style: str = "") -> None:
         """One line."""
         self._print(_text(text, style))
+
+    def sentence(self, text: str) -> None:
+        """One line, which a terminal that is too narrow shows on some, cut between words."""
+        shown = printable(text)
+        if self._console.file.isatty():
+            for line in textwrap.wrap(shown, self._console.width, subsequent_indent="    ", break_on_hyphens=False):
+                self._print(_text(line))
+        else:
+            self.line(shown)
 
     def lines(self, text: str) -> None:
         """A text of more than one line."""
@@ -102,6 +112,11 @@ class Screen:
         from rich.console import Group
 
         self._live.update(Group(*(_text(part) if isinstance(part, str) else part for part in parts)))
+
+    def leave(self, *parts: "RenderableType") -> None:
+        """What rich draws, to stay where it is."""
+        for part in parts:
+            self._console.print(part)
 
     def _print(self, text: "Text") -> None:
         with _writing():

@@ -40,7 +40,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
         return cells
 
     def _block(self, row: tuple[str, ...], width: int) -> list[str]:
-        lines = [row[0]]
+        lines = [f"{self.columns[0]} {row[0]}" if row[0].isdigit() else row[0]]
         for name, cell in zip(self.columns[1:], row[1:], strict=False):
             said = f"{name} {cell}".strip()
             if not cell:

@@ -50,8 +50,9 @@ def history(
     else:
         from cli.commands.aws import operations_of
 
-        operations = operations_of(stack or "fedgrass")
-        record = operations.federations.get(run)
+        with shown.taken_for_a_federation(run, stack):
+            operations = operations_of(stack or "fedgrass")
+            record = operations.federations.get(run)
         results = operations.rounds.results(record.federation, record.life)
         name, rows = record.federation, list(shown.rows_of_results(record, results))
         best, spent_usd, stopped = record.best, record.spent_usd, record.ended_by_rule

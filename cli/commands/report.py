@@ -31,7 +31,7 @@ def report(
     fetched first, into runs/NAME.
     """
     from cli.fetching import RUNS, fetch
-    from cli.history import is_folder
+    from cli.history import is_folder, taken_for_a_federation
     from cli.run_report import write_report
     from cli.screen import Screen
 
@@ -40,7 +40,8 @@ def report(
         folder = Path(run)
     else:
         folder = RUNS / run
-        fetch(run, folder, stack or "fedgrass", screen)
+        with taken_for_a_federation(run, stack):
+            fetch(run, folder, stack or "fedgrass", screen)
     written = write_report(folder)
     screen.line(written.path)
     return written

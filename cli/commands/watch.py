@@ -55,6 +55,7 @@ def watch(
         seen = run(watcher, display, tell)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"interrupted: {record.federation} goes on") from None
+    display.leave(seen)
     if seen.state == GONE:
         screen.line(f"{record.federation} is gone: {ENDED}; last seen: round {seen.round:,} of {seen.rounds:,}")
     else:

@@ -37,7 +37,7 @@ def explained(error: BaseException) -> Failure:
     if isinstance(error, RelayedError):
         return Failure(error.code, error.exit_code, str(error))
     kind = kind_of(error)
-    return Failure(kind.code, kind.exit_code, _message(error, kind))
+    return Failure(kind.code, kind.exit_code, "; ".join([_message(error, kind), *getattr(error, "__notes__", ())]))
 
 
 def _message(error: BaseException, kind: Kind) -> str:

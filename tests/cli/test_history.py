@@ -174,3 +174,28 @@ def test_what_can_not_be_fetched_is_refused_before_anything_is_written(
     assert code(simulated.name, "--track", "aim") == "wrong_usage"
     assert code("unheard-of") == "unknown_federation"
     assert not any(tmp_path.iterdir())
+
+
+def test_a_name_without_a_federation_is_said_not_to_be_a_run_folder_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    with create(tmp_path / "runs" / "june") as writer:
+        writer.finish("finished")
+    for command in ("history", "report"):
+        error = fedgrass(command, "june", "--json").envelope["error"]
+        assert error["code"] == "no_region"
+        assert error["message"].endswith(
+            "; a run folder june is not here, so a federation was looked for; is runs/june meant?"
+        )
+        assert "name one with its path" in fedgrass(command, "july").error
+        assert "run folder" not in fedgrass(command, "july", "--stack", "s").error
+
+
+def test_a_run_without_rounds_is_said_to_have_none(tmp_path: Path) -> None:
+    with create(tmp_path / "f") as writer:
+        writer.finish("finished")
+    assert history(str(tmp_path / "f")) == "no round has ended yet\n"

@@ -99,6 +99,15 @@ def test_a_terminal_has_a_picture_of_80_columns_with_dollars_so_far(over: Simula
     assert f"{over.name}  round 2 of 2: finished" in written
     assert "so far, estimated" in written
     assert written.rstrip().endswith(f"{over.name} is over, after 2 of 2 rounds")
+    stays = written[written.rindex("\x1b[?25h") :]
+    assert "loss_after" in stays, "the curves do not vanish with the end"
+    assert "so far, estimated" in stays
+
+
+def test_a_line_of_a_round_is_cut_between_words_where_the_terminal_ends(over: SimulatedFederation) -> None:
+    written = on_a_terminal(40, sys.executable, "-m", "cli.main", "watch", over.name)
+    assert "round   2 closed: 1 of 2 updates,\n" in written
+    assert "    loss_after 0.2500, " in written
 
 
 def test_the_only_federation_needs_no_name_and_one_of_several_does(over: SimulatedFederation) -> None:
