@@ -172,7 +172,7 @@ def _check_free(directory: Path, source: Source) -> None:
     if directory.is_dir() and (there := sorted(path.name for path in directory.iterdir())):
         some = ", ".join(there[:3]) + (", ..." if len(there) > 3 else "")
         raise OutputInUseError(
-            f"{directory} is not empty ({counted(len(there), 'entry', 'entries')}: {some}): name another "
+            f"{directory} is not empty ({counted(len(there), 'entry')}: {some}): name another "
             "folder, or remove it"
         )
     if source.path.is_dir() and directory.resolve().is_relative_to(source.path.resolve()):

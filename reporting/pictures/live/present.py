@@ -24,7 +24,7 @@ def present(view: View, now: float) -> h.Node:
         pairs.append(("open for", formats.seconds(max(0.0, now - record.opened_at))))
         if record.status == "open":
             pairs.append(("deadline in", formats.seconds(max(0.0, record.deadline - now))))
-        pairs.append(("updates that count", f"{view.counting:,} of {record.target:,} that it waits for"))
+        pairs.append(("updates that count", f"{view.counting:,}, with a target of {record.target:,}"))
     if view.spent_usd is not None:
         pairs.append(("dollars in AWS, estimated", formats.dollars(view.spent_usd)))
     return [

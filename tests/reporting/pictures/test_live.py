@@ -46,7 +46,7 @@ def test_the_present_round_is_told_with_its_times_its_devices_and_dollars() -> N
         "state": "open",
         "open for": "20 s",
         "deadline in": "40 s",
-        "updates that count": "1 of 2 that it waits for",
+        "updates that count": "1, with a target of 2",
         "dollars in AWS, estimated": "$0.25",
     }
     assert [one.text for one in page.of_class("legend")[0].all("li")] == ["1 asked", "1 training", "1 counted"]
@@ -58,7 +58,7 @@ def test_the_number_of_updates_is_that_of_the_devices_beside_it_though_the_recor
     for things in ((), ("a", "b"), ("a", "b", "c")):
         answers = Responses(accepted=tuple(response(thing, "accepted") for thing in things))
         page = drawn(view(answers=answers))
-        assert facts(page)["updates that count"] == f"{len(things)} of 2 that it waits for"
+        assert facts(page)["updates that count"] == f"{len(things)}, with a target of 2"
         told = [one.text for one in page.of_class("legend")[0].all("li")]
         assert (f"{len(things)} counted" in told) == bool(things)
 
