@@ -38,6 +38,7 @@ ELSEWHERE = {
     "cloud.initiator": "in functions",
     "cloud.state": "in functions",
     "operations.doctoring.finding.NotCheckedError": "is made a finding",
+    "cli.watching.GoneError": "is made the end of watching",
     "sandbox.nucleus": "in stand-ins of devices",
     "sandbox.greengrass": "are answered, or met in stand-ins of devices",
     "sandbox.recipe_keys.RecipeError": "is answered, or met in stand-ins of devices",
