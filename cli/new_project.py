@@ -109,8 +109,7 @@ def _check_free(directory: Path) -> None:
     if directory.is_dir() and (there := sorted(path.name for path in directory.iterdir())):
         some = ", ".join(there[:5]) + (", ..." if len(there) > 5 else "")
         raise ProjectFolderInUseError(
-            f"{directory} is not empty ({counted(len(there), 'entry')}: {some}): name a folder "
-            "that is not there yet"
+            f"{directory} is not empty ({counted(len(there), 'entry')}: {some}): name a folder that is not there yet"
         )
 
 

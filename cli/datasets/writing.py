@@ -172,8 +172,7 @@ def _check_free(directory: Path, source: Source) -> None:
     if directory.is_dir() and (there := sorted(path.name for path in directory.iterdir())):
         some = ", ".join(there[:3]) + (", ..." if len(there) > 3 else "")
         raise OutputInUseError(
-            f"{directory} is not empty ({counted(len(there), 'entry')}: {some}): name another "
-            "folder, or remove it"
+            f"{directory} is not empty ({counted(len(there), 'entry')}: {some}): name another folder, or remove it"
         )
     if source.path.is_dir() and directory.resolve().is_relative_to(source.path.resolve()):
         raise OutputInUseError(f"{directory} lies in {source.path}, which it would be part of: name a folder beside it")
