@@ -270,8 +270,9 @@ def _take_loopback_for_tls() -> None:
 def _pass_greengrass_on(service: dict[str, Any]) -> None:
     """Make ministack authorize the calls of greengrassv2, which it does not have, and pass them on to what has: `port`
     on loopback, where `headers` are asked for."""
+    import botocore.session
     from ministack import app
-    from ministack.core import iam_actions
+    from ministack.core import iam_actions, router
 
     def pass_on(method: str, target: str, body: bytes) -> tuple[int, dict[str, str], bytes]:
         connection = http.client.HTTPConnection(LOOPBACK, service["port"])
@@ -291,6 +292,9 @@ def _pass_greengrass_on(service: dict[str, Any]) -> None:
     iam_actions.SERVICE_TO_IAM_NAMESPACE["greengrass"] = "greengrass"
     iam_actions._BOTOCORE_SERVICE_MAP["greengrass"] = ["greengrassv2"]
     app.SERVICE_HANDLERS["greengrass"] = handle
+    # What ministack has no handler of it would look for in the models of all services, which takes seconds to read.
+    services = botocore.session.get_session().get_available_services()
+    router._KNOWN_AWS_SERVICE_NAMES = frozenset([*services, "greengrass"])
 
 
 def _roll_out_by(minute_s: float) -> None:
