@@ -14,6 +14,7 @@ from typing import Any, Self
 import boto3
 from botocore.config import Config
 
+from operations import aws_sessions
 from sandbox import python_environment
 from sandbox.greengrass.server import GreengrassServer
 from sandbox.greengrass.service import Greengrass
@@ -145,7 +146,7 @@ class EmbeddedAws:
 
     def session(self) -> boto3.Session:
         """The administrator's session. Its clients need `endpoint_url=aws.endpoint`."""
-        return boto3.Session(
+        return aws_sessions.session(
             aws_access_key_id=self.environment["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=self.environment["AWS_SECRET_ACCESS_KEY"],
             region_name=self.region,

@@ -8,10 +8,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import boto3
 import msgspec
 from botocore.config import Config
 
+from operations import aws_sessions
 from sandbox import provisioning, python_environment
 from sandbox.background_loop import BackgroundLoop
 from sandbox.built_component import BuiltComponent
@@ -204,8 +204,11 @@ class Fleet:
         return [group["groupName"] for page in pages for group in page["thingGroups"]]
 
     def _s3(self, credentials: Credentials) -> Any:
-        session: Any = boto3.Session(
-            credentials.access_key_id, credentials.secret_access_key, credentials.token, self._aws.region
+        session: Any = aws_sessions.session(
+            aws_access_key_id=credentials.access_key_id,
+            aws_secret_access_key=credentials.secret_access_key,
+            aws_session_token=credentials.token,
+            region_name=self._aws.region,
         )
         return session.client("s3", endpoint_url=self._aws.endpoint, config=Config(max_pool_connections=_DOWNLOADS))
 

@@ -1,13 +1,10 @@
 """Your AWS account, and a stack in it, as commands reach them."""
 
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from botocore.loaders import Loader
-
     from cloud.state.records import FederationRecord
     from operations.control import Operations
 
@@ -22,27 +19,17 @@ def client_of(service: str) -> Any:
     Raises:
         InvalidEndpointError: see there.
     """
-    import boto3
-    import botocore.session
     from botocore.exceptions import BotoCoreError
 
-    core = botocore.session.Session()
-    core.register_component("data_loader", _what_is_known_of_services())
-    session: Any = boto3.Session(botocore_session=core)  # its stubs take literal service names only
+    from operations.aws_sessions import session
+
+    configured: Any = session()  # its stubs take literal service names only
     try:
-        return session.client(service)
+        return configured.client(service)
     except BotoCoreError:  # some are ValueErrors, too
         raise
     except ValueError as error:
         raise InvalidEndpointError(str(error)) from error
-
-
-@cache
-def _what_is_known_of_services() -> "Loader":
-    """To read it takes most of the time that a client takes to make, and a command makes some."""
-    from botocore.loaders import create_loader
-
-    return create_loader()
 
 
 def operations_of(stack: str) -> "Operations":

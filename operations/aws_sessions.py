@@ -1,0 +1,21 @@
+"""Sessions of AWS's SDK."""
+
+from functools import cache
+from typing import Any
+
+import boto3
+import botocore.session
+from botocore.loaders import Loader, create_loader
+
+
+def session(**credentials: Any) -> boto3.Session:
+    """With these credentials and this Region, as `boto3.Session` has them; by default the configuration's."""
+    core = botocore.session.Session()
+    core.register_component("data_loader", _what_is_known_of_services())
+    return boto3.Session(**credentials, botocore_session=core)
+
+
+@cache
+def _what_is_known_of_services() -> Loader:
+    """To read it takes most of the time that a client takes to make; a session of its own would read it anew."""
+    return create_loader()
