@@ -50,7 +50,8 @@ class MemoryReader:
 class Round:
     """Updates to a model, each with its data, and how they are averaged: in blocks of so many elements, in parts of so
     many bytes. `before` are the other files of the model; `bases` are other models that some updates were trained from,
-    from 1 on. `custom_average` is the user's `average`, for the rule that calls it."""
+    from 1 on. `custom_average` is the user's `average`, for the rule that calls it. `number` is the round's, the one
+    after the base's if it is None: rounds without a new model lie between the two."""
 
     def __init__(
         self,
@@ -65,8 +66,10 @@ class Round:
         has_bfloat16: bool = False,
         bases: Sequence[Buffer] = (),
         custom_average: Callable[..., Any] | None = None,
+        number: int | None = None,
     ) -> None:
         self.custom_average = custom_average
+        self._number = number
         self.settings = settings
         self.header: Header = parse_header(base, len(base))
         about = decode(self.header.message, ModelHeader)
@@ -130,7 +133,7 @@ class Round:
                 self.saturated |= new.saturated
                 for file, data in new.data.items():
                     made.setdefault(file, bytearray()).extend(data)
-        number = self.grid.about.round + 1
+        number = self._number or self.grid.about.round + 1
         starts = {"model": self.grid.model_start(number), "optimizer": self.grid.optimizer_start(number)}
         starts["bfloat16"] = self.grid.bfloat16_start(number)
         return {file: bytes(starts.get(file, starts["model"]) + data) for file, data in made.items()}

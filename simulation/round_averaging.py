@@ -58,5 +58,6 @@ def average(
         has_bfloat16=settings.has_bfloat16_copy,
         bases=[models.downloaded(bases[number].base) for number in others.values()],
         custom_average=custom_average,
+        number=record.round,
     )
     return Averaged(a_round.average(), a_round.warnings)
