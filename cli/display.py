@@ -1,7 +1,6 @@
 """What a person sees of a federation: a line for each round, and below them, on a terminal, a live picture."""
 
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from cli.run_report import show_closing
 from cli.screen import Screen
 from cli.sparkline import BARS
 from cli.table import Table
+from protocol.messages import Numbers
 from reporting.round_figures import RoundFigures
 from reporting.view import View
 
@@ -110,14 +110,22 @@ class Display:
 def _line(figures: RoundFigures) -> str:
     split = " ".join(f"{step} {seconds:.2f}" for step, seconds in figures.split.items())
     parts = [
-        f"{figures.accepted} of {figures.asked} updates",
-        model_warnings.text_of(figures.metrics or _after(figures.client_metrics)),
+        f"{figures.accepted} of {figures.asked} {'evaluations' if figures.evaluates else 'updates'}",
+        model_warnings.text_of(_telling(figures)),
+        _worst(figures) if figures.evaluates else "",
         f"{figures.round_s:.2f} s" + (f" ({split})" if split else ""),
         figures.reason or "",
     ]
     return f"round {figures.round:3d} {figures.status}: {', '.join(filter(None, parts))}"
 
 
-def _after(metrics: Mapping[str, float]) -> dict[str, float]:
-    """Of the local models."""
-    return {name: value for name, value in metrics.items() if name.endswith("_after")}
+def _worst(figures: RoundFigures) -> str:
+    worst = {name: spread.worst for name, spread in figures.spreads.items()}
+    return f"the worst tenth {model_warnings.text_of(worst)}" if worst else ""
+
+
+def _telling(figures: RoundFigures) -> Numbers:
+    """What was evaluated; or else the new model's metrics, or those of the local ones."""
+    if figures.evaluates:
+        return dict(figures.client_metrics)
+    return figures.metrics or {n: value for n, value in figures.client_metrics.items() if n.endswith("_after")}

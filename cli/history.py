@@ -15,9 +15,10 @@ from cli.table import Table
 from cloud.state.federations import UnknownFederationError
 from cloud.state.metric_direction import direction
 from cloud.state.records import FederationRecord, RoundResult
+from cloud.state.spread import Spread
 from operations.deployment import NoStackError
 from protocol import names
-from protocol.messages import Numbers
+from protocol.messages import MEASURED, Numbers
 from reporting.cells import cell, short
 from reporting.records import SUMMARY, RoundLine
 
@@ -30,7 +31,8 @@ class UnknownMetricError(LookupError):
 
 
 class HistoryRow(msgspec.Struct, frozen=True, kw_only=True):
-    """What is shown of a round. Of `metrics`, those on held-out data have names that begin with `held_out_`."""
+    """What is shown of a round. Of `metrics`, those on held-out data have names that begin with `held_out_`; of the
+    others `spreads` has how they differ between the devices."""
 
     round: int
     status: str
@@ -39,6 +41,7 @@ class HistoryRow(msgspec.Struct, frozen=True, kw_only=True):
     accepted: int = 0
     spent_usd: float | None = None
     metrics: Numbers = {}
+    spreads: dict[str, Spread] = {}
 
 
 def is_folder(name: str) -> bool:
@@ -78,6 +81,7 @@ def rows_of_lines(lines: Iterable[RoundLine]) -> Iterator[HistoryRow]:
             accepted=line.accepted,
             spent_usd=line.spent_usd,
             metrics=held_out | line.metrics,
+            spreads=line.spreads,
         )
 
 
@@ -93,6 +97,7 @@ def rows_of_results(federation: FederationRecord, results: Iterable[RoundResult]
                 accepted=result.accepted,
                 spent_usd=result.spent_usd,
                 metrics=dict(result.metrics or {}),
+                spreads=result.spreads,
             )
 
 
@@ -112,20 +117,29 @@ def chosen(rows: Sequence[HistoryRow], metrics: Sequence[str]) -> list[str]:
 
 def narrowed(row: HistoryRow, metrics: Sequence[str]) -> HistoryRow:
     """A round with no other metrics than these."""
-    return msgspec.structs.replace(row, metrics={name: row.metrics[name] for name in metrics if name in row.metrics})
+    return msgspec.structs.replace(
+        row,
+        metrics={name: row.metrics[name] for name in metrics if name in row.metrics},
+        spreads={name: row.spreads[name] for name in metrics if name in row.spreads},
+    )
 
 
 def _is_of(name: str, asked: str) -> bool:
-    return asked in (name, name.removeprefix("held_out_"), name.removesuffix("_before"), name.removesuffix("_after"))
+    return asked in (name, name.removeprefix("held_out_"), *(name.removesuffix(f"_{when}") for when in MEASURED))
 
 
-def show(screen: Screen, rows: Sequence[HistoryRow], metrics: Sequence[str]) -> None:
-    """A table, and on a terminal a curve of each metric."""
+def show(screen: Screen, rows: Sequence[HistoryRow], metrics: Sequence[str], *, has_worst: bool = False) -> None:
+    """A table, and on a terminal a curve of each metric; with the worst tenth of the devices, if it is to have that."""
     if not rows:
         screen.line("no round has ended yet")
         return
+
+    def told(row: HistoryRow, name: str) -> str:
+        spread = row.spreads.get(name) if has_worst else None
+        return _shown(row, name) + (f", worst tenth {number(spread.worst)}" if spread else "")
+
     cells = [
-        (str(row.round), row.status, str(row.accepted), *(_shown(row, name) for name in metrics), row.reason or "")
+        (str(row.round), row.status, str(row.accepted), *(told(row, name) for name in metrics), row.reason or "")
         for row in rows
     ]
     columns = ("round", "status", "updates", *map(short, metrics), "reason")

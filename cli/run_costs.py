@@ -38,7 +38,10 @@ def price_in(models: Models, record: FederationRecord) -> RoundPrice | None:
 def costs_by(price: RoundPrice, run: RecordedRun, region: str) -> Costs | None:
     """The same as `costs_of`, by the price of a round."""
     try:
-        by_round = {line.round: price(paid_clients(run.settings, line.cohort, line.target)) for line in run.rounds}
+        by_round = {
+            line.round: price(paid_clients(run.settings, line.cohort, line.target), line.evaluates)
+            for line in run.rounds
+        }
     except TooMuchWorkError:
         return None
     return Costs(region=region, by_round=by_round)

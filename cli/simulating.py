@@ -152,11 +152,12 @@ class _Teller:
     def tell(self, line: RoundLine, ended: EndedRound) -> None:
         """A round has ended."""
         now = time.monotonic()
-        metrics = line.held_out or {name: value for name, value in line.metrics.items() if name.endswith("_after")}
+        after = {name: value for name, value in line.metrics.items() if name.endswith("_after")}
+        metrics = line.metrics if line.evaluates else line.held_out or after
         parts = [
             f"round {line.round} of {self._rounds}",
             *([_told(metrics)] if metrics else []),
-            f"{line.accepted} of {counted(line.cohort, 'client')}",
+            f"{line.accepted} of {counted(line.cohort, 'client')}{' evaluated' if line.evaluates else ''}",
             *([f"{line.round_s:,.1f} s simulated"] if self._shows_time else []),
             f"{now - self._at:.2f} s",
         ]

@@ -18,8 +18,9 @@ def show_timeline(screen: Screen, record: RoundRecord, responses: Responses) -> 
     opened = datetime.datetime.fromtimestamp(record.opened_at, datetime.UTC)
     reason = f" {record.reason}" if record.reason else ""
     rate = "" if record.learning_rate is None else f", learning rate {record.learning_rate:g}"
+    what = ", in which clients evaluate" if record.evaluates else rate
     screen.line(
-        f"round {record.round} of {record.federation}: {record.status}{reason}, opened {opened:%F %T} UTC{rate}"
+        f"round {record.round} of {record.federation}: {record.status}{reason}, opened {opened:%F %T} UTC{what}"
     )
     for line in model_warnings.lines(record.not_finite, record.warnings):
         screen.line(line)

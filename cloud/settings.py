@@ -234,6 +234,18 @@ class Stop(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     budget_usd: Annotated[float, msgspec.Meta(gt=0)] | None = None
 
 
+class Evaluation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Rounds in which nobody trains: each round whose number is a multiple of `every_rounds` has a `cohort`, drawn at
+    random, evaluate the model instead, and the moving average if one is kept. None is no such round."""
+
+    every_rounds: Annotated[int, msgspec.Meta(ge=2, le=MAX_ROUND)] | None = None
+    cohort: Amount = "100%"
+
+    def is_due(self, round_number: int) -> bool:
+        """Whether a round evaluates."""
+        return self.every_rounds is not None and round_number % self.every_rounds == 0
+
+
 CompletionName = Literal["target", "custom"]
 
 
@@ -268,6 +280,14 @@ class Federation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     download: Download = "model"
     pacing: Pacing = Pacing()
     stop: Stop = Stop()
+    evaluation: Evaluation = Evaluation()
+
+    def selection_in(self, round_number: int) -> Selection:
+        """Who takes part in a round."""
+        if not self.evaluation.is_due(round_number):
+            return self.selection
+        own = self.selection
+        return Selection(policy="random", cohort=self.evaluation.cohort, minimum=own.minimum, seed=own.seed)
 
     @property
     def has_bfloat16_copy(self) -> bool:

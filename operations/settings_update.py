@@ -23,6 +23,7 @@ CHANGEABLE = (
     "averaging",
     "pacing",
     "stop",
+    "evaluation",
 )
 """Settings that a round reads when it opens, and that nothing else depends on; with all that is in them."""
 

@@ -187,6 +187,10 @@ def _in_file(tensors: Iterable[TensorSpec]) -> tuple[TensorSpec, ...]:
     return tuple(placed)
 
 
+EVALUATION = update_layout(Header(tensors=(), length=0, message=""), "float32")
+"""What clients send that evaluate: a report, and no tensors."""
+
+
 def blocks(coordinates: int) -> int:
     """How many blocks so many float coordinates are."""
     return math.ceil(coordinates / BLOCK)

@@ -8,7 +8,12 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import msgspec
 
+from protocol import names
+
 VERSION = 1
+
+EVALUATING = 3
+"""The version of assignments from which on they may ask for an evaluation."""
 
 MAX_MESSAGE_BYTES = 4096
 """Greengrass nucleus lite silently drops larger MQTT messages on their way to a component."""
@@ -29,6 +34,9 @@ Seconds = Annotated[float, msgspec.Meta(ge=0)]
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 Label = Annotated[str, msgspec.Meta(pattern=r"^[ -~]{1,64}\Z")]
 """A short text of printable ASCII."""
+
+MEASURED = ("before", "after", "average")
+"""So the names of a round's metrics end: of the global model, of local ones, of the global models' moving average."""
 
 Numbers = dict[str, float | None]
 """What a task measures, by name; None is a number that is not finite."""
@@ -62,17 +70,19 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelReference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A global model in S3; `copy` is its bfloat16 copy, which devices download in its place, if there is one."""
+    """A global model in S3; `copy` is its bfloat16 copy, which devices download in its place, if there is one;
+    `average` is the moving average of the models up to it, if one is kept."""
 
     key: str
     sha256: Sha256
     bytes: Positive
     copy: "ModelReference | None" = None
+    average: "ModelReference | None" = None
 
     @property
     def downloaded(self) -> "ModelReference":
         """What devices download."""
-        return self.copy or self
+        return self.copy or msgspec.structs.replace(self, average=None)
 
 
 class Training(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,25 +104,57 @@ class Training(msgspec.Struct, frozen=True, kw_only=True):
     seed: Seed = 0
 
 
+class Average(msgspec.Struct, frozen=True, kw_only=True):
+    """The moving average of the global models up to one. Its key follows from that model's: a shadow has no room for
+    both."""
+
+    sha256: Sha256
+    bytes: Positive
+
+
+class Evaluate(msgspec.Struct, frozen=True, kw_only=True):
+    """Asks for an evaluation of the model, and of the moving `average` if there is one, instead of training."""
+
+    average: Average | None = None
+
+
 class Assignment(Message, frozen=True, kw_only=True):
-    """What one client is asked to do in one round: `desired.assignment` of its shadow.
+    """What one client is asked to do in one round: `desired.assignment` of its shadow. It trains, or it evaluates if
+    there is `evaluate`.
 
     `deadline` and all other times in messages are seconds since 1970-01-01 UTC. `v` is what `assignment_version` says:
-    a component that would not heed the training's settings refuses it, instead of training otherwise than it is asked.
+    a component that would not heed all that is asked refuses it, instead of doing something else.
     """
 
-    SPOKEN: ClassVar[tuple[int, ...]] = (VERSION, 2)
+    SPOKEN: ClassVar[tuple[int, ...]] = (VERSION, 2, EVALUATING)
 
     round: Positive
     life: Life = ""
     model: ModelReference
     training: Training
+    # None has to travel: in a shadow it removes what an earlier round had there.
+    evaluate: Evaluate | None = None
     encoding: Encoding = "float32"
     deadline: float
 
+    @property
+    def average(self) -> ModelReference | None:
+        """The moving average that is to be evaluated, if one is."""
+        average = None if self.evaluate is None else self.evaluate.average
+        if average is None:
+            return None
+        return ModelReference(key=names.average_beside(self.model.key), sha256=average.sha256, bytes=average.bytes)
 
-def assignment_version(training: Training) -> int:
-    """The first version of assignments whose readers heed all that these settings ask for."""
+    @property
+    def download_bytes(self) -> int:
+        """How much the client downloads."""
+        return self.model.bytes + (0 if self.average is None else self.average.bytes)
+
+
+def assignment_version(training: Training, evaluate: Evaluate | None = None) -> int:
+    """The first version of assignments whose readers heed all that is asked for."""
+    if evaluate is not None:
+        return EVALUATING
     return 2 if training.weight_decay or training.clip_norm is not None else VERSION
 
 
@@ -205,9 +247,10 @@ class Timings(msgspec.Struct, frozen=True, kw_only=True):
 class Report(Message, frozen=True, kw_only=True):
     """What a client says of its update; it travels in the header of the update's safetensors file.
 
-    `base` is the SHA-256 of the global model that it trained from. `before` and `after` are metrics on the client's
-    own hold-out data, of the global model and of the locally trained one; `describe` is the task's own numbers. One
-    that is not finite, which JSON can't carry, is None.
+    `base` is the SHA-256 of the global model that it trained from, or evaluated: then there were no `steps`. `before`,
+    `after` and `average` are metrics on the client's own hold-out data, of the global model, of the locally trained
+    one and of the global models' moving average; `describe` is the task's own numbers. One that is not finite, which
+    JSON can't carry, is None.
     """
 
     federation: str
@@ -217,11 +260,17 @@ class Report(Message, frozen=True, kw_only=True):
     base: Sha256
     encoding: Encoding
     examples: Positive
-    steps: Positive
+    steps: Count
     before: Numbers = {}
     after: Numbers = {}
+    average: Numbers = {}
     describe: Numbers = {}
     timings: Timings
+
+    @property
+    def measured(self) -> dict[str, Numbers]:
+        """The metrics by the model that they are of, as in MEASURED."""
+        return {when: getattr(self, when) for when in MEASURED}
 
 
 class ModelHeader(Message, frozen=True, kw_only=True):

@@ -17,6 +17,7 @@ _LIFE = re.compile(r"[0-9a-f]{8}")
 _UPDATE_KEY = re.compile(r"updates/([^/]+)/(?:([0-9a-f]{8})/)?([0-9]{8})/([^/]+)\.safetensors")
 _FORMER_UPDATE_KEY = re.compile(r"federations/([^/]+)/(?:([0-9a-f]{8})/)?updates/([0-9]{8})/([^/]+)\.safetensors")
 _MODEL_KEY = re.compile(r"federations/[^/]+/(?:([0-9a-f]{8})/)?models/([0-9]{8})\.safetensors")
+_DOWNLOADED_KEY = re.compile(r"(federations/[^/]+/(?:[0-9a-f]{8}/)?)models/([0-9]{8})(?:\.bfloat16)?\.safetensors")
 
 MAX_ROUND = 99_999_999
 
@@ -107,6 +108,18 @@ def optimizer_key(federation: str, round_number: int, life: str = "") -> str:
 def ema_key(federation: str, round_number: int, life: str = "") -> str:
     """S3 key of the moving average of the global models up to that of this round."""
     return f"{_folder(federation, life)}ema/{_round_digits(round_number)}.safetensors"
+
+
+def average_beside(downloaded_key: str) -> str:
+    """The `ema_key` of the average that belongs to a model, by the key of the model or of its bfloat16 copy.
+
+    Raises:
+        InvalidNameError: the key is neither.
+    """
+    match = _DOWNLOADED_KEY.fullmatch(downloaded_key)
+    if match is None:
+        raise InvalidNameError(f"{downloaded_key!r} is not the key of a model")
+    return f"{match[1]}ema/{match[2]}.safetensors"
 
 
 def partial_key(federation: str, round_number: int, name: str, life: str = "") -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from protocol.messages import MEASURED
 from reporting.cells import cell, text_of
 from reporting.files import AppendedFile, replacing
 from reporting.records import ClientRow
@@ -22,7 +23,7 @@ MAX_METRICS = 64
 
 _FIELDS = tuple(field for field in ClientRow.__struct_fields__ if field != "metrics")
 _TEXTS = {"client", "state", "reason"}
-_WHEN = ("_before", "_after")
+_WHEN = tuple(f"_{when}" for when in MEASURED)
 
 
 class ClientsFile:

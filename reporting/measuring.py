@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
+from cloud.initiator.round_plan import assignment_in
 from cloud.state.records import CohortMember, ResponseRecord, RoundRecord
 from cloud.state.rounds import Responses
 from protocol.messages import Numbers, Report
@@ -45,12 +46,14 @@ def round_line(
         refused=record.refused,
         vanished=len(record.vanished),
         examples=sum(report.examples for report in reports),
+        evaluates=record.evaluates,
         metrics=finite(record.metrics or {}),
+        spreads=record.spreads,
         held_out=finite(held_out or {}),
         not_finite=record.not_finite,
         warnings=tuple(map(encodable, record.warnings)),
         learning_rate=rate if (rate := record.learning_rate) is not None else record.settings.training.learning_rate,
-        bytes_down=asked * record.base.downloaded.bytes,
+        bytes_down=asked * assignment_in(record).download_bytes,
         bytes_up=sum(response.bytes or 0 for response in (*responses.accepted, *responses.refused)),
         spent_usd=record.spent_usd,
         model_sha256=(record.model or record.base).sha256,
@@ -134,8 +137,8 @@ _STATES: dict[str, ClientState] = {
 
 def _metrics(report: Report) -> Numbers:
     """As those of a round are called."""
-    both = (("before", report.before), ("after", report.after))
-    return finite({f"{name}_{when}": value for when, values in both for name, value in values.items()})
+    measured = report.measured.items()
+    return finite({f"{name}_{when}": value for when, values in measured for name, value in values.items()})
 
 
 def _notified_at(member: CohortMember | None, thing: str, responses: Responses) -> float | None:

@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from cloud.state.records import BestModel
+from cloud.state.spread import Spread
 from protocol.messages import Numbers
 
 CONFIG, ROUNDS, CLIENTS, SUMMARY = "config.yaml", "rounds.jsonl", "clients.csv", "summary.json"
@@ -32,7 +33,7 @@ STEPS = ("open", "notify", "download", "train", "upload", "inspect", "average", 
 
 
 class RoundLine(msgspec.Struct, frozen=True, kw_only=True):
-    """A round that has ended."""
+    """A round that has ended. If it `evaluates`, nobody trained in it."""
 
     round: int
     status: Literal["closed", "aborted"]
@@ -52,7 +53,9 @@ class RoundLine(msgspec.Struct, frozen=True, kw_only=True):
     refused: int = 0
     vanished: int = 0
     examples: int = 0
+    evaluates: bool = False
     metrics: Numbers = {}
+    spreads: dict[str, Spread] = {}
     held_out: Numbers = {}
     not_finite: dict[str, int] = {}
     warnings: tuple[str, ...] = ()

@@ -7,6 +7,7 @@ import msgspec
 
 from cloud.state.records import RoundRecord
 from cloud.state.rounds import Responses
+from cloud.state.spread import Spread
 from protocol.messages import Numbers, Progress
 from reporting.measuring import round_line
 from reporting.records import STEPS
@@ -21,22 +22,26 @@ class Failing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RoundFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """What was measured of one round. `split` is the time of each of STEPS on the way of the client that answered last;
-    their sum is `round_s`, from the end of the round before to the end of this one. `overhead_s` is that less the
-    longest local training. `asked` is the size of the cohort, `failing` who of it failed, `reason` why the round made
-    no model; `not_finite` and `warnings` are those of the round's record. `metrics` are those of the global model on
-    data that no device has, `client_metrics` those of the devices together: `..._before` of the global model that they
-    got, `..._after` of their local ones. `spent_usd` is what the rounds have cost in AWS so far."""
+    """What was measured of one round. If it `evaluates`, nobody trained in it. `split` is the time of each of STEPS on
+    the way of the client that answered last; their sum is `round_s`, from the end of the round before to the end of
+    this one. `overhead_s` is that less the longest local training. `asked` is the size of the cohort, `failing` who of
+    it failed, `reason` why the round made no model; `not_finite` and `warnings` are those of the round's record.
+    `metrics` are those of the global model on data that no device has, `client_metrics` those of the devices together:
+    `..._before` of the global model that they got, `..._after` of their local ones, `..._average` of the global models'
+    moving average; `spreads` is how these differ between devices. `spent_usd` is what the rounds have cost in AWS so
+    far."""
 
     round: int
     status: str
     asked: int
     accepted: int
+    evaluates: bool = False
     round_s: float
     overhead_s: float
     split: dict[str, float]
     metrics: Numbers
     client_metrics: dict[str, float] = {}
+    spreads: dict[str, Spread] = {}
     not_finite: dict[str, int] = {}
     warnings: tuple[str, ...] = ()
     failing: list[Failing] = []
@@ -71,11 +76,13 @@ def figures_of(
         status=record.status,
         asked=line.cohort,
         accepted=record.accepted,
+        evaluates=record.evaluates,
         round_s=line.round_s,
         overhead_s=line.round_s - line.training_s,
         split=line.split,
         metrics={},
         client_metrics=record.metrics or {},
+        spreads=record.spreads,
         not_finite=record.not_finite,
         warnings=record.warnings,
         failing=failing_of(record, responses, heard),

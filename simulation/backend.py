@@ -19,7 +19,8 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True, tag="done"):
-    """A client's update: the file that a device would upload, and the residual of a lossy encoding."""
+    """A client's update, or its evaluation: the file that a device would upload, and the residual of a lossy
+    encoding."""
 
     thing: str
     update: bytes
@@ -49,6 +50,13 @@ class Backend(Protocol):
     def train(self, assignment: Assignment, model: bytes, work: Sequence[Work]) -> Iterator[Done | NotDone]:
         """What becomes of each client's work for an assignment, in any order. `model` is the file that the assignment
         refers to."""
+        ...
+
+    def evaluate(
+        self, assignment: Assignment, model: bytes, average: bytes, work: Sequence[Work]
+    ) -> Iterator[Done | NotDone]:
+        """As `train`, for an assignment to evaluate: `average` is the file of the moving average, empty if there is
+        none."""
         ...
 
     def close(self) -> None:

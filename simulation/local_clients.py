@@ -1,6 +1,7 @@
 """Clients' local updates, computed in this process: by what computes them on a device."""
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
@@ -21,6 +22,18 @@ from simulation.networks import ReusedNetworks
 
 Train: TypeAlias = Callable[[nn.Module], Metrics]
 """Trains a model in place."""
+
+
+class Evaluated(msgspec.Struct, frozen=True):
+    """The models that clients evaluate: the global one, and the moving average if there is one."""
+
+    model: GlobalModel
+    average: GlobalModel | None
+
+    @classmethod
+    def of(cls, model: bytes, average: bytes) -> "Evaluated":
+        """From their files; no bytes are no average."""
+        return cls(GlobalModel(bytearray(model)), GlobalModel(bytearray(average)) if average else None)
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,23 +98,37 @@ class LocalClients:
         except Exception as error:
             return not_done(work.thing, error)
 
-    def _train(self, assignment: Assignment, model: GlobalModel, work: Work, train: Train | None) -> Done:
-        data = self.data(work.thing)
-        client = Client(thing=work.thing, federation=self._setup.federation)
+    def evaluate(self, assignment: Assignment, models: Evaluated, work: Work) -> Done | NotDone:
+        """As `train`, for an assignment to evaluate."""
         try:
-            local = LocalUpdate(self.task, client, data, assignment, model, self._make_network)
+            with self._local(assignment, models.model, work) as local:
+                evaluated = local.evaluate(models.average)
+            return Done(thing=work.thing, update=local.evaluation(evaluated, work.timings))
+        except Exception as error:
+            return not_done(work.thing, error)
+
+    def _train(self, assignment: Assignment, model: GlobalModel, work: Work, train: Train | None) -> Done:
+        with self._local(assignment, model, work) as local:
             before = local.evaluate_global()
             network = local.network()
             trained = local.measure(network, (train or local.train)(network))
+        report = local.report(before, trained, work.timings)
+        residual = np.frombuffer(work.residual, np.float32) if work.residual else None
+        update, residual = local.encode(trained, report, residual)
+        return Done(thing=work.thing, update=update, residual=b"" if residual is None else residual.tobytes())
+
+    @contextlib.contextmanager
+    def _local(self, assignment: Assignment, model: GlobalModel, work: Work) -> Iterator[LocalUpdate]:
+        """A client's work, whose errors are those of its data if this has changed meanwhile."""
+        data = self.data(work.thing)
+        client = Client(thing=work.thing, federation=self._setup.federation)
+        try:
+            yield LocalUpdate(self.task, client, data, assignment, model, self._make_network)
         except TaskError as error:
             change = self._loaders[work.thing].change()
             if change is None:
                 raise
             raise DataError(f"{error}; {change}") from error
-        report = local.report(before, trained, work.timings)
-        residual = np.frombuffer(work.residual, np.float32) if work.residual else None
-        update, residual = local.encode(trained, report, residual)
-        return Done(thing=work.thing, update=update, residual=b"" if residual is None else residual.tobytes())
 
 
 def not_done(thing: str, error: Exception) -> NotDone:

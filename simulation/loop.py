@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from components.client.trainer.local_update import GlobalModel
 from protocol.messages import Assignment
 from simulation.backend import Done, NotDone, Work
-from simulation.local_clients import LocalClients, Setup
+from simulation.local_clients import Evaluated, LocalClients, Setup
 
 
 class LoopBackend:
@@ -25,6 +25,14 @@ class LoopBackend:
         parsed = GlobalModel(bytearray(model))
         for one in work:
             yield self.clients.train(assignment, parsed, one)
+
+    def evaluate(
+        self, assignment: Assignment, model: bytes, average: bytes, work: Sequence[Work]
+    ) -> Iterator[Done | NotDone]:
+        """See `Backend`."""
+        models = Evaluated.of(model, average)
+        for one in work:
+            yield self.clients.evaluate(assignment, models, one)
 
     def close(self) -> None:
         """There is nothing to end."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from cloud.averager.work.file_names import key_of
+from cloud.averager.work.file_names import files_beside, key_of
 from cloud.averaging.bfloat16_copy import bfloat16_copy_of
 from cloud.averaging.new_model import File
 from cloud.settings import Federation
@@ -40,14 +40,19 @@ class ModelStore:
         """What devices download of it."""
         return self._models[round_of(reference)]["model" if reference.copy is None else "bfloat16"]
 
+    def average(self, reference: ModelReference) -> bytes:
+        """The moving average that a model is referred to with; nothing if there is none."""
+        return b"" if reference.average is None else self._models[round_of(reference)]["ema"]
+
     def add(self, record: RoundRecord, files: ModelFiles) -> ModelReference:
         """Keeps what a round has made; returns how to refer to it."""
         self._models[record.round] = files
+        beside = {
+            field: _reference(key_of(file, record, record.round), files[file])
+            for file, field in files_beside(record.settings).items()
+        }
         model = _reference(key_of("model", record, record.round), files["model"])
-        if "bfloat16" not in files:
-            return model
-        copy = _reference(key_of("bfloat16", record, record.round), files["bfloat16"])
-        return msgspec.structs.replace(model, copy=copy)
+        return msgspec.structs.replace(model, **beside)
 
     def keep(self, references: Iterable[ModelReference]) -> None:
         """Drops all models but these."""

@@ -11,8 +11,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from protocol.messages import Assignment
 from simulation.backend import Done, NotDone, Work
 from simulation.local_clients import Setup
-from simulation.worker_messages import Begin, CountExamples, Examples, Model, Ready, Result, Train, Unusable
+from simulation.worker_messages import (
+    Begin,
+    CountExamples,
+    Evaluate,
+    Examples,
+    Model,
+    Ready,
+    Result,
+    Train,
+    Unusable,
+)
 from simulation.worker_process import WorkerProcess
+
+_Request = CountExamples | Train | Evaluate
 
 
 class WorkersError(Exception):
@@ -29,7 +41,7 @@ class ProcessesBackend:
     def __init__(self, setup: Setup, workers: int) -> None:
         self._setup = setup
         self.workers = [WorkerProcess() for _ in range(workers)]
-        self._model: bytes | None = None
+        self._model: Model | None = None
         try:
             for worker in self.workers:
                 worker.say(Begin(setup))
@@ -55,20 +67,29 @@ class ProcessesBackend:
 
     def train(self, assignment: Assignment, model: bytes, work: Sequence[Work]) -> Iterator[Done | NotDone]:
         """See `Backend`."""
-        if model is not self._model:
-            self._model = model
-            for worker in self.workers:
-                worker.has_model = False
-        for answer in self._spread({one.thing: Train(assignment, one) for one in work}):
-            if not isinstance(answer, Examples):
-                yield answer
+        return self._work(Model(model), {one.thing: Train(assignment, one) for one in work})
+
+    def evaluate(
+        self, assignment: Assignment, model: bytes, average: bytes, work: Sequence[Work]
+    ) -> Iterator[Done | NotDone]:
+        """See `Backend`."""
+        return self._work(Model(model, average), {one.thing: Evaluate(assignment, one) for one in work})
 
     def close(self) -> None:
         """Ends the processes."""
         for worker in self.workers:
             worker.end()
 
-    def _spread(self, requests: Mapping[str, CountExamples | Train]) -> Iterator[Result]:
+    def _work(self, model: Model, requests: Mapping[str, _Request]) -> Iterator[Done | NotDone]:
+        if self._model is None or model.file is not self._model.file or model.average is not self._model.average:
+            self._model = model
+            for worker in self.workers:
+                worker.has_model = False
+        for answer in self._spread(requests):
+            if not isinstance(answer, Examples):
+                yield answer
+
+    def _spread(self, requests: Mapping[str, _Request]) -> Iterator[Result]:
         """Has the processes serve these requests, one of each at a time: best by one that has the client's data."""
         waiting = deque(requests)
         with selectors.DefaultSelector() as selector:
@@ -88,7 +109,7 @@ class ProcessesBackend:
                     self._give(worker, waiting, requests)
                     yield answer
 
-    def _give(self, worker: WorkerProcess, waiting: deque[str], requests: Mapping[str, CountExamples | Train]) -> None:
+    def _give(self, worker: WorkerProcess, waiting: deque[str], requests: Mapping[str, _Request]) -> None:
         thing = next((thing for thing in waiting if thing in worker.loaded), None) or next(
             (thing for thing in waiting if not any(thing in other.loaded for other in self.workers)), None
         )
@@ -97,8 +118,8 @@ class ProcessesBackend:
                 return
             thing = waiting[-1]
         waiting.remove(thing)
-        if isinstance(requests[thing], Train) and not worker.has_model and self._model is not None:
-            worker.say(Model(self._model))
+        if not isinstance(requests[thing], CountExamples) and not worker.has_model and self._model is not None:
+            worker.say(self._model)
             worker.has_model = True
         worker.ask(thing, requests[thing])
 

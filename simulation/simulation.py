@@ -22,6 +22,7 @@ from cloud.averager.round.counting import Counting
 from cloud.averager.round.round_end import (
     HOPELESS,
     averaged,
+    evaluated,
     given_up_on,
     is_satisfied,
     may_be_satisfied,
@@ -36,12 +37,11 @@ from cloud.pricing.prices import REGION
 from cloud.pricing.round_price import dollars_of
 from cloud.settings import Federation
 from cloud.state.carry_over import busy_after, carried_after, carrying_what_fits, given_up
-from cloud.state.completion import completion_of
-from cloud.state.lifecycle import Checked, Event, Lease, Satisfied, needed, step
+from cloud.state.lifecycle import Checked, Event, Lease, Satisfied, ends_at_target, needed, step
 from cloud.state.records import Carried, ClientRecord, CohortMember, FederationRecord, ResponseRecord, RoundRecord
 from cloud.state.rounds import Responses
 from protocol import names
-from protocol.encodings import update_layout
+from protocol.encodings import EVALUATION, UpdateLayout, update_layout
 from protocol.names import UpdateName
 from protocol.tensors import parse_header, schema_id
 from simulation.backend import Backend, Done, NotDone, Work
@@ -150,7 +150,13 @@ class Simulation:
         found = pool_of(self._clients, settings, federation.round + 1, {member.thing for member in busy})
         choose = self._policy("choose_clients")
         cohort = select(
-            found.clients, settings.selection, federation.round + 1, choose, busy, found.known, settings.averaging
+            found.clients,
+            settings.selection_in(federation.round + 1),
+            federation.round + 1,
+            choose,
+            busy,
+            found.known,
+            settings.averaging,
         )
         record = carrying_what_fits(planned(federation, found.known, cohort, carried, (), self._now))
         record = msgspec.structs.replace(record, notified_at=self._now)
@@ -174,15 +180,16 @@ class Simulation:
                 self._send_to_work(record, thing, examples)
 
     def _send_to_work(self, record: RoundRecord, thing: str, examples: int) -> None:
+        assignment, layout = assignment_in(record), self._layout_in(record)
         course = self._fleet.course(
             thing,
             record.round,
             self._now,
             look=self._look,
             training=record.settings.training,
-            examples=examples,
-            download_bytes=record.base.downloaded.bytes,
-            upload_bytes=self._layout.header_bytes + self._layout.data_bytes,
+            examples=0 if record.evaluates else examples,  # what an evaluation takes is not simulated
+            download_bytes=assignment.download_bytes,
+            upload_bytes=layout.header_bytes + layout.data_bytes,
         )
         if not course.hears:
             self._in_flight.drop([thing])
@@ -242,7 +249,7 @@ class Simulation:
 
     def _wanted(self, record: RoundRecord) -> int:
         """How many updates the round is sure to look at still, if all are good."""
-        if completion_of(record.settings.completion).ends_at_target:
+        if ends_at_target(record):
             return max(record.target, needed(record)) - record.accepted
         return max(self._backend.at_once, needed(record) - record.accepted)
 
@@ -255,8 +262,12 @@ class Simulation:
             residual = self.residuals.before(arrival.thing, assigned.round)
             left = b"" if residual is None else residual.tobytes()
             work.append(Work(thing=arrival.thing, timings=arrival.timings, residual=left))
-        model = self.models.downloaded(assigned.base)
-        for answer in self._backend.train(assignment_in(assigned), model, work):
+        assignment, model = assignment_in(assigned), self.models.downloaded(assigned.base)
+        if assigned.evaluates:
+            answers = self._backend.evaluate(assignment, model, self.models.average(assigned.base), work)
+        else:
+            answers = self._backend.train(assignment, model, work)
+        for answer in answers:
             self._answers[answer.thing] = answer
 
     def _response(self, answer: Done | NotDone, assigned: RoundRecord) -> ResponseRecord:
@@ -282,7 +293,7 @@ class Simulation:
         if answer.residual:
             self.residuals.keep(answer.thing, assigned.round, np.frombuffer(answer.residual, np.float32))
         try:
-            inspected = inspect(answer.update, name, assigned, self._layout)
+            inspected = inspect(answer.update, name, assigned, self._layout_in(assigned))
         except RefusedError as error:
             return refusal(update, str(error), self._now)
         self.updates[assigned.round, answer.thing] = answer.update
@@ -291,6 +302,8 @@ class Simulation:
     # ---- A round ends
 
     def _average(self, record: RoundRecord, responses: Responses) -> RoundRecord:
+        if record.evaluates:
+            return self._step(record, evaluated(record, responses, _OWNER, self._now))
         carried = Responses(accepted=tuple(self._carried))
         counting = counting_responses(record, responses, lambda _: carried)
         updates = {
@@ -325,6 +338,7 @@ class Simulation:
             average_s=record.average_s,
             spent_usd=record.spent_usd,
             round_usd=record.round_usd,
+            evaluation=record.evaluation,
         )
         self._in_flight.drop(member.thing for member in given_up(record, responses))
         self._answers.clear()
@@ -334,7 +348,8 @@ class Simulation:
 
     def _forget(self, record: RoundRecord, responses: Responses) -> None:
         """Drops what no round needs any more."""
-        known = {response.thing: response for response in (*self._carried, *responses.accepted)}
+        new = () if record.evaluates else responses.accepted
+        known = {response.thing: response for response in (*self._carried, *new)}
         self._carried = [known[carried.thing] for carried in carried_after(record, responses)]
         kept = {(r.report.round, r.thing) for r in self._carried if r.report is not None}
         self.updates = {key: update for key, update in self.updates.items() if key in kept}
@@ -358,6 +373,9 @@ class Simulation:
             return None
         function: Callable[..., Any] = getattr(self._policies, name)
         return function
+
+    def _layout_in(self, record: RoundRecord) -> UpdateLayout:
+        return EVALUATION if record.evaluates else self._layout
 
 
 def beginning(settings: Federation, files: ModelFiles, things: Iterable[str]) -> Standing:

@@ -3,15 +3,15 @@
 import msgspec
 
 from components.client.trainer.failures import explain
-from components.client.trainer.local_update import GlobalModel
 from components.client.trainer.parent import die_with_the_parent
 from components.client.trainer.task.loading import TaskError
 from simulation.frames import read, taken_streams, write
-from simulation.local_clients import LocalClients
+from simulation.local_clients import Evaluated, LocalClients
 from simulation.worker_messages import (
     Answer,
     Begin,
     CountExamples,
+    Evaluate,
     Examples,
     Model,
     Ready,
@@ -34,10 +34,11 @@ def main() -> None:
 
 
 class _Worker:
-    """The task is loaded by the first request, `Begin`, and the model is there before the first `Train`."""
+    """The task is loaded by the first request, `Begin`, and the models are there before the first `Train` or
+    `Evaluate`."""
 
     _clients: LocalClients
-    _model: GlobalModel
+    _models: Evaluated
 
     def serve(self, request: Request) -> Answer | None:
         match request:
@@ -50,11 +51,13 @@ class _Worker:
             case CountExamples(thing):
                 found = self._clients.examples(thing)
                 return Examples(thing, found) if isinstance(found, int) else found
-            case Model(file):
-                self._model = GlobalModel(bytearray(file))
+            case Model(file, average):
+                self._models = Evaluated.of(file, average)
                 return None
             case Train(assignment, work):
-                return self._clients.train(assignment, self._model, work)
+                return self._clients.train(assignment, self._models.model, work)
+            case Evaluate(assignment, work):
+                return self._clients.evaluate(assignment, self._models, work)
 
 
 if __name__ == "__main__":

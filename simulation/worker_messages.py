@@ -20,9 +20,10 @@ class CountExamples(msgspec.Struct, frozen=True, tag="count"):
 
 
 class Model(msgspec.Struct, frozen=True, tag="model"):
-    """Train from this global model, from now on. There is no answer."""
+    """Train from this global model, or evaluate it and the moving average, from now on. There is no answer."""
 
     file: bytes
+    average: bytes = b""
 
 
 class Train(msgspec.Struct, frozen=True, tag="train"):
@@ -32,7 +33,14 @@ class Train(msgspec.Struct, frozen=True, tag="train"):
     work: Work
 
 
-Request = Begin | CountExamples | Model | Train
+class Evaluate(msgspec.Struct, frozen=True, tag="evaluate"):
+    """As `Train`, for an assignment to evaluate."""
+
+    assignment: Assignment
+    work: Work
+
+
+Request = Begin | CountExamples | Model | Train | Evaluate
 
 
 class Ready(msgspec.Struct, frozen=True, tag="ready"):

@@ -61,7 +61,7 @@ def history(
         write_csv(shown.csv_rows(rows, chosen))
     else:
         screen = Screen(quiet=as_json)
-        shown.show(screen, rows, chosen)
+        shown.show(screen, rows, chosen, has_worst=bool(metrics))
         for line in course.lines(best, spent_usd, stopped):
             screen.line(line)
     told = [shown.narrowed(row, chosen) for row in rows]

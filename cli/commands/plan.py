@@ -43,6 +43,9 @@ def plan(
     ] = "fedavg",
     ema: Annotated[float, typer.Option(min=0, max=0.999999, help="averaging.ema: above 0, an average is kept.")] = 0.0,
     download: Annotated[Download, typer.Option(help="download of federation.yaml.")] = "model",
+    evaluates: Annotated[
+        bool, typer.Option("--evaluates", help="A round in which clients evaluate, and nobody trains.")
+    ] = False,
     shards: Annotated[int | None, typer.Option(min=1, help="averaging.shards; default: as the sizes ask for.")] = None,
     region: Annotated[
         str | None,
@@ -87,6 +90,7 @@ def plan(
         has_bfloat16=download == "bfloat16",
         fleet=fleet,
         policy=policy,
+        evaluates=evaluates,
     )
     screen = Screen(quiet=as_json)
     for part in tables(found):

@@ -62,6 +62,7 @@ def forecast(
     has_bfloat16: bool = False,
     fleet: int | None = None,
     policy: SelectionPolicyName = "all",
+    evaluates: bool = False,
 ) -> Forecast:
     """As `forecast_round`. The clients are selected from a `fleet`; None if they are all.
 
@@ -72,7 +73,17 @@ def forecast(
     prices = prices_of(region)
     fleet = max(clients, fleet or 0)
     reads = _reads(clients, fleet, policy)
-    found = forecast_round(model, about, clients, settings, encoding, prices, has_bfloat16=has_bfloat16, reads=reads)
+    found = forecast_round(
+        model,
+        about,
+        clients,
+        settings,
+        encoding,
+        prices,
+        has_bfloat16=has_bfloat16,
+        reads=reads,
+        evaluates=evaluates,
+    )
     total = math.fsum(found.dollars.values())
     return Forecast(
         **{name: getattr(found, name) for name in RoundForecast.__struct_fields__},

@@ -16,6 +16,7 @@ from cloud.settings import (
     DEFAULT_QUORUM,
     MAX_COHORT,
     Amount,
+    Evaluation,
     Federation,
     PacingPolicyName,
     RuleName,
@@ -71,6 +72,7 @@ def contradictions(settings: Federation, raw: Mapping[str, Any]) -> Iterator[Pro
             f"is missing: {pacing.policy} needs how many clients have to be ready, a number or a share such as 60%",
         )
     yield from _stop(settings.stop)
+    yield from _evaluation(settings)
     if "extension_s" in raw and settings.extension_s > settings.deadline_s:
         yield Problem(
             ("extension_s",),
@@ -123,6 +125,26 @@ def _stop(stop: Stop) -> Iterator[Problem]:
     for name, value in (("at", stop.at), ("patience", stop.patience)):
         if stop.metric is None and value is not None:
             yield Problem(("stop", name), f"{value:g} without stop.metric: name what is measured, such as accuracy")
+
+
+def _evaluation(settings: Federation) -> Iterator[Problem]:
+    evaluation, place = settings.evaluation, ("evaluation",)
+    if isinstance(evaluation.cohort, int) and evaluation.cohort > MAX_COHORT:
+        yield Problem(
+            (*place, "cohort"),
+            f"{evaluation.cohort} is more than the {MAX_COHORT} clients that a round can have: ask for fewer, who are "
+            "others each time",
+        )
+    if evaluation.every_rounds is None and evaluation.cohort != Evaluation().cohort:
+        yield Problem(
+            (*place, "cohort"), f"{evaluation.cohort} without evaluation.every_rounds: say which rounds evaluate"
+        )
+    if evaluation.every_rounds is not None and settings.max_staleness:
+        yield Problem(
+            (*place, "every_rounds"),
+            f"{evaluation.every_rounds} with max_staleness {settings.max_staleness}: where clients train on from round "
+            "to round, there is none in which nobody trains: leave one of them out",
+        )
 
 
 def _schedule(settings: Federation) -> Iterator[Problem]:

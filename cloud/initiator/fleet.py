@@ -80,7 +80,7 @@ def _drawn(
         )
         return itertools.chain.from_iterable(found)
 
-    selection = federation.settings.selection
+    selection = federation.settings.selection_in(federation.round + 1)
     return draw(
         max(1, fleet.clients), selection, federation.round + 1, names_in, records_of, takes_part, frozenset(busy)
     )

@@ -85,7 +85,8 @@ def open_round(services: Services, request: OpenRound) -> None:
         expiring = [client for client in found.clients if client.expires_at is not None]
         list(services.parallel.map(services.clients.keep, expiring))
         choose = services.policy(settings, "choose_clients")
-        cohort = select(found.clients, settings.selection, request.round, choose, busy, found.known, settings.averaging)
+        selection = settings.selection_in(request.round)
+        cohort = select(found.clients, selection, request.round, choose, busy, found.known, settings.averaging)
     except NotEnoughClientsError as error:
         _log.warning("%s; the next hello tries again", error, extra=about(federation.federation, request.round))
         services.federations.set_waiting(federation.federation, True)

@@ -60,6 +60,9 @@ _CALLED = ("dynamodb", "iot-data-plane", "s3 reads", "s3 writes", "sqs")
 # is metered by the kB. The rule for outcomes looks at every update of a shadow.
 _MESSAGES, _SHADOW_OPERATIONS, SHADOW_KB, _SHADOW_UPDATES = 12, 7, 2, 5
 
+EVALUATION_BYTES = 1000
+"""How long the file of an evaluation is: about one metric more or less makes no difference."""
+
 CALL_S = 0.03
 """How long a call to AWS takes that moves few bytes: as benchmarks.aws_calls has them."""
 
@@ -114,21 +117,23 @@ def forecast_round(
     *,
     has_bfloat16: bool = False,
     reads: FleetReads = _COHORT_ALONE,
+    evaluates: bool = False,
 ) -> RoundForecast:
     """All that can be said of a round with so many clients before there is one; `has_bfloat16` if devices download a
-    bfloat16 copy of the model.
+    bfloat16 copy of the model. If it `evaluates`, they don't train.
 
     Raises:
         TooMuchWorkError: no invocation could do its share in its time.
     """
     grid = grid_of(model, about, len(optimizer_of(settings.optimizer).vectors), has_bfloat16=has_bfloat16)
     layout = update_layout(msgspec.structs.replace(model, message=encode(about).decode()), encoding)
-    update, parts, last = layout.data_bytes, len(grid.parts), grid.parts[-1]
-    shared = sharding_of(settings, parts, update, clients)
+    update, parts, last = EVALUATION_BYTES if evaluates else layout.data_bytes, len(grid.parts), grid.parts[-1]
+    shared = sharding_of(Averaging() if evaluates else settings, parts, update, clients)
     jobs = {stage: shared.shards * (shared.groups if stage == "sums" else 1) for stage in shared.stages}
-    files = files_of(settings, grid.vectors, has_bfloat16=has_bfloat16)
+    files = () if evaluates else files_of(settings, grid.vectors, has_bfloat16=has_bfloat16)
     model_bytes = len(grid.model_start(1)) + last.end
     offered = len(grid.bfloat16_start(1)) + last.bfloat16[1] if has_bfloat16 else model_bytes
+    downloaded = offered + (model_bytes if evaluates and settings.ema else 0)
     written = sum(
         {"optimizer": grid.optimizer_range(last)[1], "bfloat16": offered}.get(file, model_bytes) for file in files
     )
@@ -138,7 +143,7 @@ def forecast_round(
             encoding, clients, ObjectReader.block_bytes, of_all_clients=rule_of(settings.rule).sees == "coordinates"
         ),
     )
-    pieces = sum(len(Slices(layout, block).ranges) for block in blocks)
+    pieces = 0 if evaluates else sum(len(Slices(layout, block).ranges) for block in blocks)
 
     handed_out, stages = (0, 0) if shared.alone else (sum(jobs.values()), len(jobs))
     in_parts = len(files) if parts > 1 else 0
@@ -189,7 +194,7 @@ def forecast_round(
         "S3 requests": prices.s3_write.of(uploads + taken["s3 writes"])
         + prices.s3_read.of(clients + taken["s3 reads"]),
         "S3 storage: updates for 30 days, models for a month": prices.s3_gb_month.of((clients * update + written) / GB),
-        "models sent to devices": prices.data_out_gb.of(clients * offered / GB),
+        "models sent to devices": prices.data_out_gb.of(clients * downloaded / GB),
         "DynamoDB": prices.dynamodb_write.of(taken["write units"]) + prices.dynamodb_read.of(taken["read units"]),
         # A message is sent, received and deleted; S3 sends one for each object. A retained one is metered twice.
         "SQS": prices.sqs_request.of(3 * (taken["sqs"] + clients + len(files))),
@@ -201,7 +206,7 @@ def forecast_round(
     return RoundForecast(
         clients=clients,
         model_bytes=model_bytes,
-        offered_bytes=offered,
+        offered_bytes=downloaded,
         update_bytes=update,
         written_bytes=written,
         parts=parts,

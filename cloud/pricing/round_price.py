@@ -13,8 +13,8 @@ from cloud.state.records import RoundRecord
 from protocol.messages import ModelHeader, decode
 from protocol.tensors import Header
 
-RoundPrice = Callable[[int], dict[str, float]]
-"""What a round with so many clients costs, by what is paid for."""
+RoundPrice = Callable[[int, bool], dict[str, float]]
+"""What a round with so many clients costs, by what is paid for: one that evaluates, or one that trains."""
 
 
 def price_of(header: Header, about: ModelHeader, settings: Federation, region: str) -> RoundPrice | None:
@@ -26,7 +26,7 @@ def price_of(header: Header, about: ModelHeader, settings: Federation, region: s
     prices = prices_of(region)
 
     @cache
-    def price(clients: int) -> dict[str, float]:
+    def price(clients: int, evaluates: bool) -> dict[str, float]:
         found = forecast_round(
             header,
             about,
@@ -35,11 +35,12 @@ def price_of(header: Header, about: ModelHeader, settings: Federation, region: s
             settings.encoding,
             prices,
             has_bfloat16=settings.has_bfloat16_copy,
+            evaluates=evaluates,
         )
         return {name: amount for name, amount in found.dollars.items() if amount}
 
     try:
-        price(1)
+        price(1, False)
     except TooMuchWorkError:
         return None
     return price
@@ -57,7 +58,7 @@ def dollars_of(record: RoundRecord, header: Header, region: str) -> float | None
     settings = record.settings
     price = price_of(header, decode(header.message, ModelHeader), settings, region if region in BY_REGION else REGION)
     try:
-        found = price and price(paid_clients(settings, len(record.cohort), record.target))
+        found = price and price(paid_clients(settings, len(record.cohort), record.target), record.evaluates)
     except TooMuchWorkError:
         return None
     return math.fsum(found.values()) if found else None

@@ -33,9 +33,11 @@ def busy_after(record: RoundRecord, responses: Responses) -> tuple[CohortMember,
     These are the clients without a response whose assignment will not be older than `max_staleness` then. One whose
     update was refused, or that was never notified, is not busy. If no notifications are recorded, all clients count as
     notified: whoever opens the next round notifies them. A round that was aborted for another reason than its quorum
-    hands over nothing, nor does one that no other follows.
+    hands over nothing, nor does one that evaluates, or that no other follows.
     """
-    if record.round >= record.settings.rounds or record.stopped or (record.status == "aborted" and not record.carry):
+    if record.evaluates or record.round >= record.settings.rounds or record.stopped:
+        return ()
+    if record.status == "aborted" and not record.carry:
         return ()
     refused = {response.thing for response in responses.refused}
     is_noted = record.notified_at is not None or bool(responses.notified)
@@ -63,8 +65,8 @@ def given_up(record: RoundRecord, responses: Responses) -> list[CohortMember]:
 
 def carried_after(record: RoundRecord, responses: Responses) -> tuple[Carried, ...]:
     """The accepted updates that neither this round nor an earlier one could use. In a buffered federation none is older
-    than `max_staleness`."""
-    if not record.carry:
+    than `max_staleness`. A round that evaluates uses none, and has none to add."""
+    if not record.carry and not record.evaluates:
         return ()
     older = {c.thing: msgspec.structs.replace(c, age=c.age + 1) for c in record.carried}
     inclusions = {member.thing: member.inclusion for member in record.cohort}
@@ -76,7 +78,7 @@ def carried_after(record: RoundRecord, responses: Responses) -> tuple[Carried, .
             inclusion=inclusions.get(r.thing),
         )
         for r in responses.accepted
-        if r.report is not None
+        if r.report is not None and not record.evaluates
     }
     carried = older | new
     limit = record.settings.max_staleness or record.round

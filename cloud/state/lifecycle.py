@@ -31,6 +31,7 @@ from cloud.averaging.rules import least_updates
 from cloud.state.completion import completion_of
 from cloud.state.records import FederationRecord, ResponseState, RoundRecord, Work
 from cloud.state.round_warnings import merged
+from cloud.state.spread import Spread
 from protocol.messages import ModelReference
 
 MAX_ATTEMPTS = 5
@@ -91,11 +92,12 @@ class JobDone(msgspec.Struct, frozen=True):
 
 
 class Averaged(msgspec.Struct, frozen=True, kw_only=True):
-    """The owner of the lease has written the new model."""
+    """The owner of the lease has written the new model, or taken the clients' evaluations of the old one together."""
 
     owner: str
     model: ModelReference
     metrics: dict[str, float]
+    spreads: dict[str, Spread] = {}
     not_finite: dict[str, int] = {}
     warnings: tuple[str, ...] = ()
     averaged_at: float
@@ -135,6 +137,7 @@ def step(record: RoundRecord, event: Event, now: float, lease: Lease) -> RoundRe
                 status="closed",
                 model=event.model,
                 metrics=event.metrics,
+                spreads=event.spreads,
                 not_finite=event.not_finite,
                 warnings=merged(record.warnings, event.warnings),
                 averaged_at=event.averaged_at,
@@ -159,7 +162,12 @@ def lease_s(bytes_to_read: float, limit_s: float) -> float:
 
 def needed(record: RoundRecord) -> int:
     """How many updates a round has to have, whatever ends it: its quorum, or more if its rule takes no fewer."""
-    return max(record.quorum, least_updates(record.settings.averaging))
+    return max(record.quorum, _least(record))
+
+
+def ends_at_target(record: RoundRecord) -> bool:
+    """Whether its target ends a round; else the user's `is_complete` does, which looks at updates."""
+    return record.evaluates or completion_of(record.settings.completion).ends_at_target
 
 
 def next_check(record: RoundRecord) -> float | None:
@@ -199,9 +207,7 @@ def _expel(record: RoundRecord, event: Expelled) -> RoundRecord:
 
 def _settle(record: RoundRecord, now: float, lease: Lease) -> RoundRecord:
     """Ends an open round that has its target, or that no more can come to."""
-    least = least_updates(record.settings.averaging)
-    at_target = completion_of(record.settings.completion).ends_at_target
-    if at_target and record.accepted >= max(record.target, least):
+    if ends_at_target(record) and record.accepted >= max(record.target, _least(record)):
         return _average(record, now, lease)
     if record.accepted + record.failed < len(record.cohort):
         return record
@@ -258,6 +264,11 @@ def _abort(record: RoundRecord, reason: str, now: float, *, carry: bool = False)
         lease_owner=None,
         lease_until=None,
     )
+
+
+def _least(record: RoundRecord) -> int:
+    """What a round could not make anything of less."""
+    return 1 if record.evaluates else least_updates(record.settings.averaging)
 
 
 def _below_quorum(record: RoundRecord) -> str:

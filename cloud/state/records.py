@@ -12,6 +12,7 @@ import msgspec
 from cloud.settings import Federation
 from cloud.state.known_fields import known_fields
 from cloud.state.settings_history import ModelFile, SettingsChange
+from cloud.state.spread import Spread
 from protocol.messages import ModelReference, OpenRound, Report, RoundStatus
 
 Item = dict[str, dict[str, Any]]
@@ -45,6 +46,16 @@ class BestModel(msgspec.Struct, frozen=True, kw_only=True):
     model: ModelReference
 
 
+class ModelEvaluation(msgspec.Struct, frozen=True, kw_only=True):
+    """What the clients of a `round` that evaluates have measured of a `model`: the metrics together, and how each
+    differs between them, as a `RoundRecord` has them."""
+
+    round: int
+    model: str
+    metrics: dict[str, float]
+    spreads: dict[str, Spread]
+
+
 class FederationRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One federation. `round` is the last one that ended; `model` is the current global model.
 
@@ -58,7 +69,8 @@ class FederationRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     `best` is the best model so far, if the settings' stop rule names a metric; `stopped` says why that rule has ended
     the rounds; `average_s` is the moving average of how long rounds took; `spent_usd` is what all rounds have cost in
-    AWS, and `round_usd` what the last one has, as far as that is known (`cloud.pricing.round_price`).
+    AWS, and `round_usd` what the last one that trained has, as far as that is known (`cloud.pricing.round_price`).
+    `evaluation` is what the last round that evaluates has measured.
     """
 
     federation: str
@@ -79,6 +91,7 @@ class FederationRecord(msgspec.Struct, frozen=True, kw_only=True):
     average_s: float | None = None
     spent_usd: float | None = None
     round_usd: float | None = None
+    evaluation: ModelEvaluation | None = None
 
     @property
     def ended_by_rule(self) -> str:
@@ -187,7 +200,8 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RoundRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One round. Times are seconds since 1970-01-01 UTC.
+    """One round. Times are seconds since 1970-01-01 UTC. Its clients train, or if it `evaluates` they do no more than
+    that, and its model is its base: an update is what they send in either case.
 
     The FIXED_FIELDS are written when the round opens and never change; they are an item of their own, so that what
     changes stays small however large the cohort is. The settings are the federation's as they were then: a round is
@@ -204,11 +218,11 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True):
     of them counts.
 
     `metrics` are means, or medians if the rule is robust, over the clients whose metric was a finite number;
-    `not_finite` is how many had another one, by metric. `warnings` say what is wrong with the new model, or with what
-    it was made of (`cloud.state.round_warnings`).
+    `not_finite` is how many had another one, by metric; `spreads` is how they differ between the clients. `warnings`
+    say what is wrong with the new model, or with what it was made of (`cloud.state.round_warnings`).
 
-    `best`, `stopped`, `average_s`, `spent_usd` and `round_usd` are those of the federation: before the round while it
-    goes on, and after it when it has ended.
+    `best`, `stopped`, `average_s`, `spent_usd`, `round_usd` and `evaluation` are those of the federation: before the
+    round while it goes on, and after it when it has ended.
     """
 
     federation: str
@@ -224,6 +238,7 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True):
     opened_at: float
     life: str = ""
     learning_rate: float | None = None
+    evaluates: bool = False
     carried: tuple[Carried, ...] = ()
     expelled: tuple[str, ...] = ()
     revision: int = 0
@@ -243,6 +258,7 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True):
     closed_at: float | None = None
     model: ModelReference | None = None
     metrics: dict[str, float] | None = None
+    spreads: dict[str, Spread] = {}
     not_finite: dict[str, int] = {}
     warnings: tuple[str, ...] = ()
     reason: str | None = None
@@ -254,6 +270,7 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True):
     average_s: float | None = None
     spent_usd: float | None = None
     round_usd: float | None = None
+    evaluation: ModelEvaluation | None = None
 
     @property
     def has_ended(self) -> bool:
@@ -273,6 +290,7 @@ class RoundResult(msgspec.Struct, frozen=True, kw_only=True):
     refused: int = 0
     closed_at: float | None = None
     metrics: dict[str, float] | None = None
+    spreads: dict[str, Spread] = {}
     not_finite: dict[str, int] = {}
     warnings: tuple[str, ...] = ()
     reason: str | None = None
@@ -288,6 +306,7 @@ FIXED_FIELDS = (
     "lacking",
     "schema",
     "learning_rate",
+    "evaluates",
     "cohort",
     "target",
     "quorum",

@@ -397,7 +397,8 @@ class Rounds:
             pointer["status"] = "finished"
         if record.model is not None:
             pointer["model"] = record.model
-        known = {name: getattr(record, name) for name in ("next_at", "best", "average_s", "spent_usd", "round_usd")}
+        names = ("next_at", "best", "average_s", "spent_usd", "round_usd", "evaluation")
+        known = {name: getattr(record, name) for name in names}
         pointer |= {name: value for name, value in known.items() if value is not None}
         return {
             "Update": {

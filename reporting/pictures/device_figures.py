@@ -5,8 +5,8 @@ from collections.abc import Iterable
 
 import msgspec
 
+from cloud.state.spread import mean
 from protocol.messages import Numbers
-from reporting.pictures.spread import mean
 from reporting.records import ClientRow, ClientState
 
 PHASES = ("wait", "download", "train", "upload")

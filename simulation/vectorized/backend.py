@@ -11,7 +11,7 @@ from components.client.trainer.task.loading import TaskError
 from fedgrass.task import Metrics
 from protocol.messages import Assignment
 from simulation.backend import Done, NotDone, Work
-from simulation.local_clients import LocalClients, Setup
+from simulation.local_clients import Evaluated, LocalClients, Setup
 from simulation.vectorized.together import Apart, Client, Together
 from simulation.vectorized.training import Trained
 
@@ -47,6 +47,14 @@ class VectorizedBackend:
                 yield self.clients.train(assignment, parsed, one)
             else:
                 yield self.clients.train(assignment, parsed, one, _putting_in(outcome))
+
+    def evaluate(
+        self, assignment: Assignment, model: bytes, average: bytes, work: Sequence[Work]
+    ) -> Iterator[Done | NotDone]:
+        """See `Backend`."""
+        models = Evaluated.of(model, average)
+        for one in work:
+            yield self.clients.evaluate(assignment, models, one)
 
     def close(self) -> None:
         """Ends its threads."""

@@ -198,3 +198,16 @@ def test_a_cohort_that_is_larger_than_its_fleet_is_refused() -> None:
     ran = fedgrass("plan", "--model-bytes", "1000", "--clients", "100", "--fleet", "99", "--json")
     assert ran.status == 2
     assert "can't be selected from a --fleet of 99" in ran.error
+
+
+def test_a_round_that_evaluates_uploads_next_to_nothing_and_downloads_the_moving_average_as_well() -> None:
+    header, averaging = model_of(RESNET18), Averaging(ema=0.9)
+    trains = forecast(header, ABOUT, 40, averaging, "float32", REGION)
+    evaluates = forecast(header, ABOUT, 40, averaging, "float32", REGION, evaluates=True)
+    assert evaluates.update_bytes < 0.001 * trains.update_bytes
+    assert evaluates.offered_bytes == 2 * trains.offered_bytes
+    assert evaluates.sharding.alone
+    assert evaluates.keep == 0
+    assert forecast(header, ABOUT, 40, Averaging(), "float32", REGION, evaluates=True).dollars_a_round < (
+        trains.dollars_a_round
+    )

@@ -23,7 +23,7 @@ def cost_of_a_round(simulated: SimulatedFederation) -> float:
     """As `fedgrass plan` has it."""
     price = price_in(simulated.operations.models, simulated.operations.federations.get(simulated.name))
     assert price is not None
-    return math.fsum(price(1).values())
+    return math.fsum(price(1, False).values())
 
 
 def test_a_federation_stops_within_its_budget_and_goes_on_with_a_larger_one(simulated: SimulatedFederation) -> None:

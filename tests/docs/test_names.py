@@ -106,7 +106,7 @@ OF_AWS = {
     *("AttachPolicy", "AttachRolePolicy", "DescribeThingGroup"),
     *("runWith", "systemResourceLimits"),
 }
-PUT_TOGETHER = {"loss_before", "accuracy_before", "accuracy_after", "held_out_accuracy"}
+PUT_TOGETHER = {"loss_before", "accuracy_before", "accuracy_after", "accuracy_average", "held_out_accuracy"}
 
 
 @each_document

@@ -23,7 +23,7 @@ from protocol.messages import MAX_INTEGER, Assignment, Hello, ModelReference, Ph
 from tests.docs.markdown import spans, table
 from tests.paths import ROOT
 
-ROOMS = ("training", "selection", "averaging", "pacing", "stop")
+ROOMS = ("training", "selection", "averaging", "pacing", "stop", "evaluation")
 WITHOUT_VALUE = {
     "averaging.max_examples": "10 x the median",
     "averaging.shards": "by size",
@@ -240,7 +240,9 @@ def test_the_contract_has_the_fields_of_assignments_and_hellos_and_the_phases_of
     assert model is not None
     listed = assignment.replace(model[0], " model").split(", ")
     assert listed == list(Assignment.__struct_fields__)
-    assert model[1].split(", ") == [name for name in ModelReference.__struct_fields__ if name != "copy"]
+    assert model[1].split(", ") == [
+        name for name in ModelReference.__struct_fields__ if name not in ("copy", "average")
+    ]
     assert rows["hello"].partition("{")[2].partition("}")[0].split(", ") == list(Hello.__struct_fields__)
     phases = rows["progress"].partition("phase: ")[2].partition(", reason")[0]
     assert tuple(phases.replace(" or ", ", ").split(", ")) == get_args(Phase)

@@ -14,6 +14,7 @@ from protocol.messages import (
     AbortRound,
     Assignment,
     CheckRound,
+    Evaluate,
     Hello,
     InvalidMessageError,
     Message,
@@ -60,7 +61,7 @@ EXAMPLES: list[Message] = [
     AbortRound(federation="f", round=1, reason="bad data"),
     Outcome(thing="t", shadow="fedgrass-f", round=1, phase="failed", reason="out of memory"),
 ]
-NUMBERS_BY_NAME = ("before", "after", "describe", "metrics", "not_finite")
+NUMBERS_BY_NAME = ("before", "after", "average", "describe", "metrics", "not_finite")
 """Fields whose own fields are no struct's."""
 
 each_message = pytest.mark.parametrize("message", EXAMPLES, ids=lambda message: type(message).__name__)
@@ -79,7 +80,7 @@ def test_a_message_comes_back_as_it_was(message: Message) -> None:
 
 
 @each_message
-@pytest.mark.parametrize("version", [0, 3, 99, -1])
+@pytest.mark.parametrize("version", [0, 4, 99, -1])
 def test_another_version_is_refused_with_both_versions_named(message: Message, version: int) -> None:
     with pytest.raises(UnsupportedVersionError, match=rf"{type(message).__name__} has version {version}.*version 1"):
         convert(fields_of(message) | {"v": version}, type(message))
@@ -88,6 +89,7 @@ def test_another_version_is_refused_with_both_versions_named(message: Message, v
 def test_an_assignment_that_older_components_would_not_heed_has_a_version_that_they_refuse() -> None:
     training = Training(batch_size=8, learning_rate=0.1, epochs=1, momentum=0.9, proximal=0.1)
     assert messages.assignment_version(training) == 1
+    assert messages.assignment_version(training, Evaluate()) == 3
     for changes in ({"weight_decay": 0.1}, {"clip_norm": 1.0}):
         changed = msgspec.structs.replace(training, **changes)
         assignment = Assignment(
@@ -175,7 +177,7 @@ def test_text_that_utf8_cannot_hold_is_refused_as_such() -> None:
         ("round", 2**53 + 1),
         ("examples", 0),
         ("examples", 10**400),
-        ("steps", 0),
+        ("steps", -1),
         ("base", "0" * 63),
         ("base", "0" * 64 + "\n"),
         ("base", "G" * 64),

@@ -152,6 +152,12 @@ class Watched:
         self.computed.setdefault(assignment.round, []).extend(one.thing for one in work)
         return self._inner.train(assignment, model, work)
 
+    def evaluate(
+        self, assignment: Assignment, model: bytes, average: bytes, work: Sequence[Work]
+    ) -> Iterator[Done | NotDone]:
+        self.computed.setdefault(assignment.round, []).extend(one.thing for one in work)
+        return self._inner.evaluate(assignment, model, average, work)
+
     def close(self) -> None:
         self._inner.close()
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import psutil
@@ -23,9 +24,16 @@ TIMINGS = Timings(accepted_at=0.0, downloaded_at=0.0, trained_at=0.0, uploading_
 @pytest.mark.parametrize("workers", [1, 2, 3])
 def test_any_number_of_processes_gives_the_bits_of_one_loop(tmp_path: Path, workers: int) -> None:
     does = {"c1": "fails", "c2": "raises"}
-    federation = Federation(tmp_path / "a", does=does, encoding="int8", target=3, quorum=1)
+    settings: dict[str, Any] = {
+        "encoding": "int8",
+        "target": 3,
+        "quorum": 1,
+        "averaging": {"ema": 0.5},
+        "evaluation": {"every_rounds": 3},
+    }
+    federation = Federation(tmp_path / "a", does=does, **settings)
     expected = digests(federation.rounds())
-    again = Federation(tmp_path / "b", does=does, encoding="int8", target=3, quorum=1)
+    again = Federation(tmp_path / "b", does=does, **settings)
     backend = ProcessesBackend(again.setup, workers)
     try:
         rounds = again.rounds(backend)

@@ -8,6 +8,7 @@ import numpy as np
 
 from cli.settings.parsing import parse
 from protocol import messages, names, tensors
+from protocol.encodings import EVALUATION
 from sandbox.example_updates import report
 from sandbox.sandbox import Sandbox
 from sandbox.simulated_clients import SimulatedDevices
@@ -144,7 +145,12 @@ class Run:
             examples=10 + number,
             before={"loss": 1.0 / (1 + number)},
         )
-        body = b"no update at all" if kind == "malformed" else self._file(assignment.round, about, 1 + number)
+        if kind == "malformed":
+            body = b"no update at all"
+        elif assignment.evaluate is not None:
+            body = tensors.encode_header(EVALUATION.tensors, messages.encode(about).decode())
+        else:
+            body = self._file(assignment.round, about, 1 + number)
         key = names.update_key(self._federation, assignment.round, thing, assignment.life)
         self._versions[self._devices.put_object(key, body)] = assignment.round
 

@@ -79,6 +79,13 @@ def scenarios(clients: int) -> tuple[Scenario, ...]:
             settings={"quorum": clients - 3, "rounds": 1},
         ),
         Scenario(
+            name="evaluated",
+            responses=(*(both,) * (clients - 2), ("update", "decline"), ("update", "malformed")),
+            accepted=clients - 2,
+            last=2,
+            settings={"quorum": 1, "evaluation": {"every_rounds": 2}},
+        ),
+        Scenario(
             name="buffered",
             responses=(*(both,) * (clients - 3), update, late, ()),
             accepted=clients - 2,

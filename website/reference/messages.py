@@ -3,7 +3,9 @@
 from protocol import names
 from protocol.messages import (
     Assignment,
+    Average,
     Desired,
+    Evaluate,
     Hello,
     ModelReference,
     Progress,
@@ -37,6 +39,8 @@ _IN_MESSAGES = (
     Assignment,
     ModelReference,
     Training,
+    Evaluate,
+    Average,
     Reported,
     Progress,
     Report,

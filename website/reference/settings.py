@@ -4,7 +4,17 @@ from collections.abc import Iterator
 
 import msgspec
 
-from cloud.settings import Averaging, Federation, LocalTraining, Pacing, Schedule, Selection, ServerOptimizer, Stop
+from cloud.settings import (
+    Averaging,
+    Evaluation,
+    Federation,
+    LocalTraining,
+    Pacing,
+    Schedule,
+    Selection,
+    ServerOptimizer,
+    Stop,
+)
 from website.markdown import docstring
 from website.reference.documents import meanings
 from website.reference.fields import listed, of_struct
@@ -15,6 +25,7 @@ _BELOW: dict[str, type[msgspec.Struct]] = {
     "averaging": Averaging,
     "pacing": Pacing,
     "stop": Stop,
+    "evaluation": Evaluation,
 }
 _ABOUT = {
     key: meaning.replace("see below", "[more](../tasks.md#federationyaml)")

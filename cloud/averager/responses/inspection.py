@@ -102,6 +102,8 @@ def inspect(data: bytes, name: UpdateName, round_record: RoundRecord, expected: 
         raise RefusedError(f"sender mismatch: the report says {claimed}")
     if report.base != round_record.base.downloaded.sha256:
         raise RefusedError(f"wrong base: trained from a model with SHA-256 {report.base}")
+    if not report.steps and not round_record.evaluates:
+        raise RefusedError("malformed: the report says that there were no steps")
     body = memoryview(data)[length:]
     norm = _norm(body, expected)
     _check_buffers(body, expected)

@@ -6,7 +6,7 @@ from cloud.averager.responses.inspection import max_bytes
 from cloud.state.federations import Federations
 from cloud.state.models import MissingObjectError, Models
 from cloud.state.records import FederationRecord, RoundRecord
-from protocol.encodings import UpdateLayout, update_layout
+from protocol.encodings import EVALUATION, UpdateLayout, update_layout
 from protocol.messages import Encoding
 
 if TYPE_CHECKING:
@@ -24,7 +24,9 @@ class Schemas:
         self._of_federation: dict[tuple[str, str], Header] = {}
 
     def of(self, record: RoundRecord) -> UpdateLayout:
-        """The layout of an update to the round's base model, in the round's encoding."""
+        """The layout of an update to the round's base model, in the round's encoding; or of an evaluation of it."""
+        if record.evaluates:
+            return EVALUATION
         return update_layout(self.header(record), record.settings.encoding)
 
     def limit_bytes(self, federation: str, life: str) -> int | None:

@@ -13,8 +13,11 @@ def histories_of(members: Iterable[CohortMember], record: RoundRecord, responses
     """The histories of these clients of its cohort after a round, those that the round says something about.
 
     They are written with the step that ends the round, and those that do not fit into its transaction before it: so
-    that the next selection sees them. They are absolute values: writing them again is harmless.
+    that the next selection sees them. They are absolute values: writing them again is harmless. A round that evaluates
+    says nothing about how its clients train.
     """
+    if record.evaluates:
+        return []
     found = (history_of(member, record, responses) for member in members)
     return [history for history in found if history is not None]
 

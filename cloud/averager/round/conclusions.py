@@ -1,20 +1,29 @@
 """What a round that ends adds to its federation's course: the best model so far, how long rounds take, what they cost,
-and whether it was the last one. Pure functions of the round."""
+what was evaluated, and whether it was the last one. Pure functions of the round."""
 
 import msgspec
 
+from cloud.averager.round.drift import drifts
 from cloud.state.budget import over_budget
 from cloud.state.metric_direction import direction
-from cloud.state.records import BestModel, RoundRecord
+from cloud.state.records import BestModel, ModelEvaluation, RoundRecord
+from cloud.state.round_warnings import merged
 
 
 def concluded(record: RoundRecord, cost_usd: float | None) -> RoundRecord:
     """A round that has ended, with what follows from it for the federation. `cost_usd` is what it has cost, if that is
     known."""
-    record = msgspec.structs.replace(record, average_s=_average_s(record), best=best_after(record))
+    record = msgspec.structs.replace(
+        record,
+        warnings=merged(record.warnings, drifts(record)),
+        average_s=_average_s(record),
+        best=best_after(record),
+        evaluation=_evaluation_after(record),
+    )
     if cost_usd is not None:
         spent_usd = (record.spent_usd or 0.0) + cost_usd
-        record = msgspec.structs.replace(record, spent_usd=spent_usd, round_usd=cost_usd)
+        next_usd = record.round_usd if record.evaluates else cost_usd  # an evaluation is cheap, and the next one trains
+        record = msgspec.structs.replace(record, spent_usd=spent_usd, round_usd=next_usd)
     return msgspec.structs.replace(record, stopped=reason_to_stop(record))
 
 
@@ -24,7 +33,7 @@ def best_after(record: RoundRecord) -> BestModel | None:
     metric = record.settings.stop.metric
     before = record.best if record.best is not None and record.best.metric == metric else None
     value = (record.metrics or {}).get(f"{metric}_before")
-    if metric is None or value is None:
+    if metric is None or value is None or not _judges(record):
         return before
     sign = direction(metric)
     if before is not None and sign * value <= sign * before.value:
@@ -39,7 +48,7 @@ def reason_to_stop(record: RoundRecord) -> str:
 
 def _good_enough(record: RoundRecord) -> str:
     stop, best = record.settings.stop, record.best
-    if stop.metric is None or best is None or best.metric != stop.metric:
+    if stop.metric is None or best is None or best.metric != stop.metric or not _judges(record):
         return ""
     sign = direction(stop.metric)
     if stop.at is not None and sign * best.value >= sign * stop.at:
@@ -49,9 +58,21 @@ def _good_enough(record: RoundRecord) -> str:
     return ""
 
 
+def _judges(record: RoundRecord) -> bool:
+    """Whether what a round measures says how good a model is: if some rounds evaluate, only these do. Others measure
+    clients that were selected because they are fast, say, and each round others."""
+    return record.evaluates or record.settings.evaluation.every_rounds is None
+
+
+def _evaluation_after(record: RoundRecord) -> ModelEvaluation | None:
+    if not record.evaluates or not record.metrics:
+        return record.evaluation
+    return ModelEvaluation(round=record.round, model=record.base.key, metrics=record.metrics, spreads=record.spreads)
+
+
 def _average_s(record: RoundRecord) -> float | None:
-    """The moving average of how long rounds with a model took, as that of turnarounds."""
-    if record.status != "closed" or record.closed_at is None:
+    """The moving average of how long rounds with a new model took, as that of turnarounds."""
+    if record.status != "closed" or record.closed_at is None or record.evaluates:
         return record.average_s
     took_s = record.closed_at - record.opened_at
     if record.average_s is None:

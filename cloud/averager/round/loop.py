@@ -16,7 +16,7 @@ from cloud.averager.round.closing import ending, follow_up
 from cloud.averager.round.counting import Counting
 from cloud.averager.round.end_line import tell_of_end
 from cloud.averager.round.expelling import Expelling
-from cloud.averager.round.round_end import HOPELESS, given_up_on, is_satisfied, may_be_satisfied
+from cloud.averager.round.round_end import HOPELESS, evaluated, given_up_on, is_satisfied, may_be_satisfied
 from cloud.averager.work.inputs import fetch_head, gather
 from cloud.averager.work.jobs import Averager
 from cloud.averager.work.sharding import INVOCATION_S, TooMuchWorkError
@@ -201,7 +201,8 @@ class RoundLoop:
         new = list(turn.writing.responses.values()) if turn.writing else []
         reading = head = None
         if after.status == "averaging" and after.work is None and responses is None:
-            reading, head = services.parallel.submit(self._responses_to, before), fetch_head(services, before)
+            reading = services.parallel.submit(self._responses_to, before)
+            head = None if before.evaluates else fetch_head(services, before)
         histories: list[TransactWriteItemTypeDef] = []
         if after.has_ended:
             responses = (responses or self._responses_to(before)).including(new)
@@ -244,11 +245,16 @@ class RoundLoop:
 
     def _average(self, written: _Written) -> _Turn:
         """Go on with averaging, under the lease that the step has taken."""
-        record = written.after
+        record, responses = written.after, written.responses
         scheduling = self._services.parallel.submit(self._schedule_check, record)
+        event: Event | None
         try:
-            inputs = gather(self._services, record, written.responses, written.head)
-            event = average(self._services, inputs, self._owner)
+            if record.evaluates:
+                responses = responses or self._responses_to(record)
+                event = evaluated(record, responses, self._owner, time.time())
+            else:
+                inputs = gather(self._services, record, responses, written.head)
+                event, responses = average(self._services, inputs, self._owner), inputs.responses
             scheduling.result()
         except _HOPELESS as error:
             return _Turn(record, given_up_on(record, error))
@@ -258,7 +264,7 @@ class RoundLoop:
             reason = f"{type(error).__name__}: {error}"[:_MAX_REASON]
             _log.warning("is left to others: %s", reason, extra=about(record.federation, record.round))
             return _Turn(record, LetGo(self._owner, reason), failure=error)
-        return _Turn(record, event, responses=inputs.responses)
+        return _Turn(record, event, responses=responses)
 
     def _is_last(self, record: RoundRecord) -> bool:
         """Whether no round follows this one. It began as the last one; but rounds may have been added since."""

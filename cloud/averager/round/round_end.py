@@ -11,8 +11,7 @@ from cloud.averaging.new_model import NotFiniteModelError
 from cloud.custom_policies import InvalidPolicyError, call
 from cloud.log_lines import about
 from cloud.state.carry_over import given_up
-from cloud.state.completion import completion_of
-from cloud.state.lifecycle import Aborted, Averaged, needed
+from cloud.state.lifecycle import Aborted, Averaged, ends_at_target, needed
 from cloud.state.records import RoundRecord
 from cloud.state.rounds import Responses
 from cloud.state.views import round_view
@@ -26,7 +25,7 @@ _MAX_REASON = 1000
 def may_be_satisfied(before: RoundRecord, after: RoundRecord) -> bool:
     """Whether `is_satisfied` is to be asked after a step: there is a new update, and there are enough."""
     is_news = after.accepted > before.accepted and after.accepted >= needed(after)
-    return is_news and not completion_of(after.settings.completion).ends_at_target
+    return is_news and not ends_at_target(after)
 
 
 def is_satisfied(record: RoundRecord, responses: Responses, is_complete: Callable[..., Any], now: float) -> bool:
@@ -52,16 +51,22 @@ def averaged(
     reports = [response.report for response in responses.accepted if response.report is not None]
     inclusions = inclusions_of(record)
     included = [inclusions.get((report.thing, report.round), 1.0) for report in reports]
-    metrics, not_finite = pooled_metrics(record.settings.averaging, reports, included)
+    pooled = pooled_metrics(record.settings.averaging, reports, included)
     return Averaged(
         owner=owner,
         model=model,
-        metrics=metrics,
-        not_finite=not_finite,
+        metrics=pooled.metrics,
+        spreads=pooled.spreads,
+        not_finite=pooled.not_finite,
         warnings=warnings,
         averaged_at=averaged_at,
         vanished=vanished(record, responses),
     )
+
+
+def evaluated(record: RoundRecord, responses: Responses, owner: str, now: float) -> Averaged:
+    """What the owner of the lease says of a round that evaluates: its model stays what it was."""
+    return averaged(record, responses, owner=owner, model=record.base, warnings=(), averaged_at=now)
 
 
 HOPELESS = (InvalidPolicyError, NotFiniteModelError)

@@ -1,7 +1,7 @@
 """Which files there are of each model, and where they lie."""
 
 from cloud.averaging.new_model import File
-from cloud.settings import Averaging
+from cloud.settings import Averaging, Federation
 from cloud.state.records import RoundRecord
 from protocol import names
 
@@ -16,6 +16,16 @@ def files_of(settings: Averaging, vectors: int, *, has_bfloat16: bool = False) -
     if has_bfloat16:
         found.append("bfloat16")
     return tuple(found)
+
+
+def files_beside(settings: Federation) -> dict[File, str]:
+    """The files that a reference to a model refers to as well, and as what: what devices may have to download."""
+    found: dict[File, str] = {}
+    if settings.has_bfloat16_copy:
+        found["bfloat16"] = "copy"
+    if settings.averaging.ema and settings.evaluation.every_rounds is not None:
+        found["ema"] = "average"
+    return found
 
 
 def key_of(file: File, record: RoundRecord, round_number: int) -> str:

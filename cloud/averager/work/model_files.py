@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from cloud.averager.work.file_names import key_of
+from cloud.averager.work.file_names import files_beside, key_of
 from cloud.averager.work.object_reader import ObjectReader, waiting
 from cloud.averaging.accepted_updates import Request, S3Object, read_whole
 from cloud.averaging.grid import Grid
@@ -19,8 +19,6 @@ from protocol.messages import ModelReference
 
 PIECE_BYTES = 8 << 20
 """A model that several invocations have written is read again by so much at a time."""
-
-_REFERRED_TO: tuple[File, ...] = ("model", "bfloat16")
 
 _UNDER_WAY = 4
 """How many parts may be on their way to S3 at once, before more are made."""
@@ -62,7 +60,8 @@ class ModelWriter:
         self._uploads = uploads
         self._waited_s = waited_s
         self._under_way: deque[Future[Any]] = deque()
-        self._written: dict[File, _Written] = {file: _Written() for file in _REFERRED_TO}
+        self._beside = files_beside(record.settings)
+        self._written: dict[File, _Written] = {file: _Written() for file in ("model", *self._beside)}
         self._model_at_once: bytes | None = None
 
     def write(self, new: NewPart) -> None:
@@ -79,12 +78,14 @@ class ModelWriter:
     def finish(self) -> ModelReference:
         """Return when all is written: how to refer to the model, if all of its parts were written here."""
         self._wait(0)
-        model, copy = (
-            self._written[file].reference(key_of(file, self._record, self._record.round)) for file in _REFERRED_TO
-        )
+        model = self._reference("model")
         if self._model_at_once is not None:
             self._models.cache_model(model, self._model_at_once)  # the next round starts from it
-        return msgspec.structs.replace(model, copy=copy) if self._grid.has_bfloat16 else model
+        beside = {field: self._reference(file) for file, field in self._beside.items()}
+        return msgspec.structs.replace(model, **beside)
+
+    def _reference(self, file: File) -> ModelReference:
+        return self._written[file].reference(key_of(file, self._record, self._record.round))
 
     def _wait(self, until: int) -> None:
         with waiting(self._waited_s, "write"):
@@ -111,14 +112,15 @@ def read_back(services: Services, record: RoundRecord, grid: Grid) -> ModelRefer
     Raises:
         MissingObjectError: it isn't there.
     """
-    model = _read_back(services, record, "model", len(grid.model_start(record.round)) + grid.parts[-1].end)
-    if not grid.has_bfloat16:
-        return model
-    size = len(grid.bfloat16_start(record.round)) + grid.parts[-1].bfloat16[1]
-    return msgspec.structs.replace(model, copy=_read_back(services, record, "bfloat16", size))
+    beside = {field: _read_back(services, record, grid, file) for file, field in files_beside(record.settings).items()}
+    return msgspec.structs.replace(_read_back(services, record, grid, "model"), **beside)
 
 
-def _read_back(services: Services, record: RoundRecord, file: File, size: int) -> ModelReference:
+def _read_back(services: Services, record: RoundRecord, grid: Grid, file: File) -> ModelReference:
+    last = grid.parts[-1]
+    size = len(grid.model_start(record.round)) + last.end
+    if file == "bfloat16":
+        size = len(grid.bfloat16_start(record.round)) + last.bfloat16[1]
     key = key_of(file, record, record.round)
     ranges = [Request(0, start, min(start + PIECE_BYTES, size)) for start in range(0, size, PIECE_BYTES)]
     reader = ObjectReader(services.models, [S3Object(key=key, data_start=0)], services.parallel, services.waited_s)

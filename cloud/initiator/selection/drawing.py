@@ -78,7 +78,7 @@ def pool_of(
         return Drawn(clients=list(clients.values()), known=len(clients))
     return draw(
         len(clients),
-        settings.selection,
+        settings.selection_in(round_number),
         round_number,
         names_in=lambda windows: within(settings.name, clients, windows),
         records_of=lambda things: [clients[thing] for thing in things],

@@ -108,7 +108,9 @@ def read_assignment(raw: Mapping[str, Any]) -> Assignment:
     Raises:
         InvalidMessageError: it is malformed, or of a version that this component does not speak.
     """
-    return messages.convert(raw, Assignment)
+    assignment = messages.convert(raw, Assignment)
+    # A stack that was set back to a version without evaluations does not remove what an earlier round had there.
+    return assignment if assignment.v >= messages.EVALUATING else msgspec.structs.replace(assignment, evaluate=None)
 
 
 def read_life(raw: Mapping[str, Any]) -> str:

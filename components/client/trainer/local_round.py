@@ -1,4 +1,4 @@
-"""One client's part in a round: download, evaluate, train, evaluate, upload."""
+"""One client's part in a round: download, evaluate, train, evaluate, upload; or download, evaluate, upload."""
 
 import contextlib
 import logging
@@ -127,7 +127,8 @@ class LocalTrainer:
         self._entered("the upload")
         self._advance("uploading")
         self._transfer.upload(update.state.key, update.body)
-        self._note(update)
+        if assignment.evaluate is None:  # an evaluation has less in it: who asks what leaves the device means updates
+            self._note(update)
         if update.residual:
             residual = np.frombuffer(update.residual, np.float32)
             self._residuals(assignment, update.state.schema, len(residual)).keep(assignment.round, residual)
@@ -152,6 +153,8 @@ class LocalTrainer:
         downloaded_at = time.time()
         model = GlobalModel(file)
         local = LocalUpdate(task, self._client, data, assignment, model, fresh_networks(task))
+        if assignment.evaluate is not None:
+            return self._evaluate(assignment, accepted_at, model, local, files)
         found = checkpoints.find()
         if found is not None:
             before, downloaded_at = found.before, found.downloaded_at
@@ -178,6 +181,32 @@ class LocalTrainer:
             raise StoppedError
         return update
 
+    def _evaluate(
+        self,
+        assignment: Assignment,
+        accepted_at: float,
+        model: GlobalModel,
+        local: LocalUpdate,
+        files: RoundFiles,
+    ) -> Update:
+        average = None
+        if assignment.average is not None:
+            average = GlobalModel(self._transfer.download(assignment.average, "average"))
+        downloaded_at = time.time()
+        evaluated = local.evaluate(average)
+        evaluated_at = time.time()
+        timings = Timings(
+            accepted_at=accepted_at,
+            downloaded_at=downloaded_at,
+            trained_at=evaluated_at,
+            uploading_at=evaluated_at,
+            train_s=0.0,
+        )
+        body = local.evaluation(evaluated, timings)
+        update = Update(self._state_of(assignment, model, body), body, b"")
+        files.save_update(update)
+        return update
+
     def _encode(
         self, assignment: Assignment, model: GlobalModel, local: LocalUpdate, trained: Trained, report: Report
     ) -> Update:
@@ -186,15 +215,17 @@ class LocalTrainer:
         if traits_of(assignment.encoding).is_lossy:
             residual = self._residuals(assignment, schema, local.layout.n_parameters).before(assignment.round)
         body, residual = local.encode(trained, report, residual)
-        state = UpdateState(
-            bucket=self._configuration.bucket,
-            key=names.update_key(
-                self._configuration.federation, assignment.round, self._configuration.thing, assignment.life
-            ),
-            schema=schema,
+        state = self._state_of(assignment, model, body)
+        return Update(state, body, b"" if residual is None else residual.tobytes())
+
+    def _state_of(self, assignment: Assignment, model: GlobalModel, body: bytes) -> UpdateState:
+        mine = self._configuration
+        return UpdateState(
+            bucket=mine.bucket,
+            key=names.update_key(mine.federation, assignment.round, mine.thing, assignment.life),
+            schema=tensors.schema_id(model.header.schema),
             update_bytes=len(body),
         )
-        return Update(state, body, b"" if residual is None else residual.tobytes())
 
     def _note(self, update: Update) -> None:
         """Keeps what was sent, for those who ask what leaves the device."""

@@ -1,4 +1,5 @@
-"""What one client computes in a round: from a global model's bytes and its own data to the bytes of its update.
+"""What one client computes in a round: from a global model's bytes and its own data to the bytes of its update, or of
+its evaluation.
 
 A device does this between a download and an upload, with checkpoints (`local_round.py`); simulation does it for many
 clients in one process. Both get the same bits.
@@ -7,18 +8,19 @@ clients in one process. Both get the same bits.
 import contextlib
 import math
 from collections.abc import Callable, Iterator
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 from torch import nn
 
 from components.client.trainer.learning import randomness
+from components.client.trainer.learning.local_data import DataError
 from components.client.trainer.model import state_dict
 from components.client.trainer.model.placing import CPU, place
 from components.client.trainer.task.loading import Task, TaskError, reportable
 from fedgrass.task import Client, Data, Metrics, Training
 from protocol import tensors
-from protocol.encodings import Floats, Integers, UpdateLayout, update_layout
+from protocol.encodings import EVALUATION, Floats, Integers, UpdateLayout, update_layout
 from protocol.local_steps import count_steps
 from protocol.messages import (
     MAX_INTEGER,
@@ -80,8 +82,16 @@ class Trained(msgspec.Struct, frozen=True, eq=False):
     describe: Numbers
 
 
+class Evaluated(msgspec.Struct, frozen=True, kw_only=True):
+    """What a client has measured of the global model, and of the moving average."""
+
+    before: Numbers
+    average: Numbers
+
+
 class LocalUpdate:
-    """One client's work for an assignment, in its order: `evaluate_global`, `train`, `measure`, `report`, `encode`.
+    """One client's work for an assignment, in its order: `evaluate_global`, `train`, `measure`, `report`, `encode`; or
+    `evaluate`, `evaluation`.
 
     Raises:
         TaskError, InvalidModelError, SchemaMismatchError, InvalidTensorsError, UnsupportedModelError, DivergedError:
@@ -108,13 +118,33 @@ class LocalUpdate:
 
     def network(self) -> nn.Module:
         """A model with the global one's numbers; the random number generators are seeded."""
-        network = self._make_network(self._model, self._assignment.training.seed)
-        randomness.seed(self._seed)
-        return network
+        return self._network_of(self._model)
 
     def evaluate_global(self) -> Numbers:
         """The global model's metrics on this client's test set, if it has one."""
         return reportable(self._evaluate(self.network())) if self._data.has_test else {}
+
+    def evaluate(self, average: GlobalModel | None) -> Evaluated:
+        """What both models are like on this client's test set.
+
+        Raises:
+            DataError: it has none.
+        """
+        if not self._data.has_test:
+            raise DataError("there is no test set to evaluate on: have load_data() give one, or set held_out above 0")
+        of_average = {} if average is None else reportable(self._evaluate(self._network_of(average)))
+        return Evaluated(before=self.evaluate_global(), average=of_average)
+
+    def evaluation(self, evaluated: Evaluated, timings: Timings) -> bytes:
+        """The file of an evaluation: a report, and no tensors."""
+        report = self._report(
+            encoding=EVALUATION.encoding,
+            steps=0,
+            before=evaluated.before,
+            average=evaluated.average,
+            timings=timings,
+        )
+        return tensors.encode_header(EVALUATION.tensors, encode(report).decode())
 
     def train(self, network: nn.Module) -> Metrics:
         """Trains in place; the model is on the CPU then."""
@@ -141,19 +171,24 @@ class LocalUpdate:
 
     def report(self, before: Numbers, trained: Trained, timings: Timings) -> Report:
         """What goes with the update."""
+        return self._report(
+            encoding=self._assignment.encoding,
+            steps=trained.steps,
+            before=before,
+            after=trained.after,
+            describe=trained.describe,
+            timings=timings,
+        )
+
+    def _report(self, **own: Any) -> Report:
         report = Report(
             federation=self._client.federation,
             life=self._assignment.life,
             round=self._assignment.round,
             thing=self._client.thing,
             base=self._assignment.model.sha256,
-            encoding=self._assignment.encoding,
             examples=self._data.examples,
-            steps=trained.steps,
-            before=before,
-            after=trained.after,
-            describe=trained.describe,
-            timings=timings,
+            **own,
         )
         report_bytes = len(encode(report))
         if report_bytes > MAX_REPORT_BYTES:
@@ -167,6 +202,11 @@ class LocalUpdate:
         """The update's file, and the residual that a lossy encoding leaves, as `residual` was left by the update
         before."""
         return state_dict.dump_change(trained.change, self.layout, report, residual)
+
+    def _network_of(self, model: GlobalModel) -> nn.Module:
+        network = self._make_network(model, self._assignment.training.seed)
+        randomness.seed(self._seed)
+        return network
 
     def _evaluate(self, network: nn.Module) -> Metrics:
         if not self._data.has_test:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import htpy as h
 
+from cloud.state.spread import Spread
 from reporting.cells import short
 from reporting.pictures import formats
 from reporting.pictures.across import by_round
@@ -11,7 +12,7 @@ from reporting.pictures.charts.curves import Curve, curves
 from reporting.pictures.device_figures import device_figures
 from reporting.pictures.recorded_run import RecordedRun
 from reporting.pictures.sections.learning import DRAWN_METRICS
-from reporting.pictures.spread import Spread, shared_first, spreads, worst_first
+from reporting.pictures.spread import shared_first, spreads, worst_first
 from reporting.pictures.tables import behind, table
 
 _WORST_DEVICES = 10

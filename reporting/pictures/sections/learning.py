@@ -3,6 +3,7 @@
 import htpy as h
 
 from cloud.state.metric_direction import direction
+from protocol.messages import MEASURED
 from reporting.cells import short
 from reporting.pictures import formats
 from reporting.pictures.across import by_round, by_time
@@ -15,7 +16,7 @@ DRAWN_METRICS = 12
 """A task's further metrics are in the table only."""
 
 HELD_OUT = "held_out_"
-_SAID = ("held out", "before", "after")
+_SAID = ("held out", *MEASURED)
 
 
 def learning(run: RecordedRun) -> h.Node:
@@ -42,7 +43,7 @@ def learning(run: RecordedRun) -> h.Node:
     return [
         h.p(".note")[
             "Held out: the new model, on data that no device has. Before and after: on the devices' own data, the ",
-            "global model that they got, and their local ones after training.",
+            "global model that they got, their local ones after training, and the moving average of the global models.",
         ],
         h.p(".note")["The rounds take no time: the simulation was given no devices, so there is no curve by time."]
         if time is None
@@ -66,4 +67,5 @@ def _parted(name: str) -> tuple[str, int]:
     """The task's own metric, and where in _SAID is what it is of."""
     if name.startswith(HELD_OUT):
         return name.removeprefix(HELD_OUT), 0
-    return (name.removesuffix("_before"), 1) if name.endswith("_before") else (name.removesuffix("_after"), 2)
+    when = next((when for when in MEASURED if name.endswith(f"_{when}")), MEASURED[1])
+    return name.removesuffix(f"_{when}"), _SAID.index(when)

@@ -292,6 +292,12 @@ def test_a_value_of_any_length_is_told_shortened() -> None:
         ),
         ({"stop": {"patience": 3}}, "stop.patience: 3 without stop.metric"),
         ({"stop": {"at": 0.9}}, "stop.at: 0.9 without stop.metric"),
+        ({"evaluation": {"cohort": "20%"}}, "evaluation.cohort: 20% without evaluation.every_rounds"),
+        ({"evaluation": {"every_rounds": 9, "cohort": 2000}}, "evaluation.cohort: 2000 is more than the 1500 clients"),
+        (
+            {"evaluation": {"every_rounds": 9}, "max_staleness": 2, "target": 3, "selection": {"cohort": 9}},
+            "evaluation.every_rounds: 9 with max_staleness 2: where clients train on",
+        ),
         ({"pacing": {"interval_s": 60}}, "pacing.interval_s: 60.0 with pacing.policy at_once, which does not heed it"),
         ({"averaging": {"rule": "median", "trim": 0.2}}, "averaging.trim: 0.2 with averaging.rule median"),
         ({"averaging": {"byzantine": 0}}, "averaging.byzantine: 0 with averaging.rule weighted"),
@@ -333,6 +339,8 @@ def test_settings_that_make_no_sense_together_are_told_with_both_values(changes:
         {"selection": {"policy": "fastest", "cohort": "50%", "dropout": 0.2}},
         {"training": TRAINING | {"seed": 2**63 - 1}},
         {"thing_group": "Fleet:north_1-2"},
+        {"evaluation": {"every_rounds": 20, "cohort": 100}, "rounds": 5},
+        {"evaluation": {"cohort": "100%"}, "max_staleness": 1, "target": 3, "selection": {"cohort": 9}},
     ],
     ids=repr,
 )

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import settings as of_hypothesis
 from hypothesis import strategies as st
 
-from cloud.averager.round.pooled_metrics import MAX_METRIC_NAME, MAX_METRICS, pooled_metrics
+from cloud.averager.round.pooled_metrics import MAX_METRIC_NAME, MAX_METRICS, Pooled, pooled_metrics
 from cloud.averaging.new_model import NotFiniteModelError, store
 from cloud.averaging.rules.custom import WholeChange
 from cloud.averaging.sums import GROUP
@@ -403,10 +403,10 @@ def test_metrics_are_averaged_by_examples() -> None:
         report("b", examples=3, before={"loss": 8.0}, after={"loss": 2.0}),
     ]
     expected = {"loss_before": 7.0, "loss_after": 1.75, "accuracy_after": 0.5}
-    means, not_finite = pooled_metrics(Averaging(), reports)
-    assert means == pytest.approx(expected)
-    assert not_finite == {}
-    assert pooled_metrics(Averaging(), []) == ({}, {})
+    pooled = pooled_metrics(Averaging(), reports)
+    assert pooled.metrics == pytest.approx(expected)
+    assert pooled.not_finite == {}
+    assert pooled_metrics(Averaging(), []).metrics == {}
 
 
 def test_metrics_that_are_not_finite_are_counted_beside_the_mean_of_those_that_are() -> None:
@@ -415,20 +415,19 @@ def test_metrics_that_are_not_finite_are_counted_beside_the_mean_of_those_that_a
         report("b", examples=3, before={"loss": None}, after={"loss": 2.0}),
         report("c", examples=1, before={"loss": None}, after={"loss": 6.0}),
     ]
-    assert pooled_metrics(Averaging(), reports) == (
-        {"accuracy_after": 0.5, "loss_after": 3.0},
-        {"loss_before": 3, "loss_after": 1},
-    )
+    pooled = pooled_metrics(Averaging(), reports)
+    assert pooled.metrics == {"accuracy_after": 0.5, "loss_after": 3.0}
+    assert pooled.not_finite == {"loss_before": 3, "loss_after": 1}
 
 
 def test_the_mean_of_metrics_near_the_largest_float_is_one_that_can_be_recorded() -> None:
     largest = float(np.finfo(np.float64).max)
     for values in ([largest] * 3, [largest, -largest, largest], [1e308]):
         reports = [report(f"t{n}", examples=7, after={"loss": value}) for n, value in enumerate(values)]
-        metrics, not_finite = pooled_metrics(Averaging(), reports)
-        assert min(values) <= metrics["loss_after"] <= max(values)
-        assert not_finite == {}
-        assert msgspec.json.decode(msgspec.json.encode(metrics), type=dict[str, float]) == metrics
+        pooled = pooled_metrics(Averaging(), reports)
+        assert min(values) <= pooled.metrics["loss_after"] <= max(values)
+        assert pooled.not_finite == {}
+        assert msgspec.json.decode(msgspec.json.encode(pooled), type=Pooled) == pooled
 
 
 def test_made_up_metrics_do_not_displace_those_that_most_clients_report_nor_make_a_round_large() -> None:
@@ -436,7 +435,8 @@ def test_made_up_metrics_do_not_displace_those_that_most_clients_report_nor_make
     made_up += [report("nan", after={f"nan-{m:0>50}": None for m in range(500)})]
     long = report("long", after={"x" * (MAX_METRIC_NAME + 1): 1.0})
     good = [report(f"good{n}", before={"loss": None}, after={"loss": 0.5}) for n in range(2)]
-    metrics, not_finite = pooled_metrics(Averaging(), [*made_up, long, *good])
+    pooled = pooled_metrics(Averaging(), [*made_up, long, *good])
+    metrics, not_finite = pooled.metrics, pooled.not_finite
     assert (not_finite["loss_before"], metrics["loss_after"]) == (2, 0.5)
     assert len(metrics.keys() | not_finite.keys()) == MAX_METRICS
     assert len(msgspec.json.encode((metrics, not_finite))) < MAX_MESSAGE_BYTES

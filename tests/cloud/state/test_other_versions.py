@@ -21,12 +21,14 @@ from cloud.state.records import (
     FederationRecord,
     FleetCount,
     Item,
+    ModelEvaluation,
     ResponseRecord,
     Work,
     from_item,
     to_item,
 )
 from cloud.state.settings_history import Difference, SettingsChange
+from cloud.state.spread import spread_of
 from protocol.messages import ModelReference
 from tests.cloud.examples import BASE, TRAINING, federation, report, round_record
 
@@ -37,6 +39,9 @@ CHANGES: dict[str, Any] = {
 SETTINGS = federation(**CHANGES)
 MODEL = ModelReference(key="federations/f/models/00000001.safetensors", sha256="c" * 64, bytes=10, copy=BASE)
 BEST = BestModel(metric="accuracy", value=0.5, round=2, model=MODEL)
+EVALUATION = ModelEvaluation(
+    round=2, model=MODEL.key, metrics={"loss_before": 1.0}, spreads={"loss_before": spread_of([1.0, 2.0], "loss")}
+)
 RECORDS: dict[str, Any] = {
     "FederationRecord": FederationRecord(
         federation="f",
@@ -49,6 +54,7 @@ RECORDS: dict[str, Any] = {
         changes=(SettingsChange(at=1.0, first_round=2, differences=(Difference("rounds", 3, 4),)),),
         fleet=FleetCount(clients=5_000, counted_at=1.0, placed=True),
         best=BEST,
+        evaluation=EVALUATION,
     ),
     "ClientRecord": ClientRecord(federation="f", thing="a", turnaround_s=2.5),
     "RoundRecord": round_record(
@@ -59,7 +65,9 @@ RECORDS: dict[str, Any] = {
         work=Work(stages=("parts",), shards=2, uploads={"k": "u"}),
         model=MODEL,
         metrics={"loss_before": 1.0},
+        spreads=EVALUATION.spreads,
         best=BEST,
+        evaluation=EVALUATION,
     ),
     "ResponseRecord": ResponseRecord(thing="a", state="accepted", arrived_at=1.0, inspected_at=2.0, report=report()),
 }
@@ -72,6 +80,7 @@ IN_SETTINGS = (
     "settings.averaging.optimizer",
     "settings.pacing",
     "settings.stop",
+    "settings.evaluation",
 )
 PLACES = {
     "FederationRecord": (
@@ -83,6 +92,8 @@ PLACES = {
         "changes.0.differences.0",
         "fleet",
         "best",
+        "evaluation",
+        "evaluation.spreads.loss_before",
     ),
     "ClientRecord": ("",),
     "RoundRecord": (
@@ -95,7 +106,9 @@ PLACES = {
         "carried.0",
         "work",
         "model.copy",
+        "spreads.loss_before",
         "best",
+        "evaluation",
     ),
     "ResponseRecord": ("", "report", "report.timings"),
 }
@@ -144,7 +157,10 @@ def test_every_place_where_a_record_has_fields_is_tried() -> None:
         for place in PLACES[kind]:
             value = record
             for step in filter(None, place.split(".")):
-                value = value[int(step)] if step.isdigit() else getattr(value, step)
+                if step.isdigit():
+                    value = value[int(step)]
+                else:
+                    value = value[step] if isinstance(value, dict) else getattr(value, step)
             tried.add(type(value))
         known = set(structs_of(inspect.type_info(type(record)), set()))
         if FedAdam in tried:  # it stands for all optimizers
@@ -163,6 +179,7 @@ def test_what_a_user_writes_is_still_read_strictly(place: str) -> None:
         "averaging": {"optimizer": {"name": "fedadam"}},
         "pacing": {},
         "stop": {},
+        "evaluation": {},
     }
     parse(copy.deepcopy(raw))
     within = raw

@@ -10,13 +10,14 @@ from urllib.parse import unquote
 import msgspec
 import pytest
 
+from cloud.state.spread import spread_of
 from reporting.pictures import formats
 from reporting.pictures.csv_files import clients_csv, rounds_csv
 from reporting.pictures.device_figures import device_figures
 from reporting.pictures.report import report
 from reporting.pictures.sections import SECTIONS
 from reporting.pictures.sections.participation import STATES
-from reporting.pictures.spread import spread_of, spreads
+from reporting.pictures.spread import spreads
 from reporting.records import STEPS, ClientRow
 from tests.reporting.pictures.examples import METRICS, line, measured, of_records, run_of, with_costs
 from tests.reporting.pictures.pages import Element, parsed

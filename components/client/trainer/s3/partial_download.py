@@ -25,16 +25,16 @@ class _About(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Partial:
-    """The beginning of one model in `directory`, which is made if it is missing.
+    """The beginning of one model in `directory`, which is made if it is missing. Its files have this `name`.
 
     A disk that takes nothing costs no more than a download from the beginning after the next restart, so that is
     logged, and the download goes on.
     """
 
-    def __init__(self, directory: Path, model: ModelReference) -> None:
+    def __init__(self, directory: Path, model: ModelReference, name: str = "model") -> None:
         self._directory = directory
-        self._path = directory / "model.part"
-        self._about = directory / "model.json"
+        self._path = directory / f"{name}.part"
+        self._about = directory / f"{name}.json"
         self._model = model
         self._file: BinaryIO | None = None
         self._unforced = 0

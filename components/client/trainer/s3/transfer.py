@@ -55,13 +55,13 @@ class Transfer:
         self._on_failure = on_failure
         self._sleep = sleep
 
-    def download(self, model: ModelReference) -> bytearray:
-        """The bytes of a model; what an earlier process got of them is not asked for again.
+    def download(self, model: ModelReference, name: str = "model") -> bytearray:
+        """The bytes of a model; what an earlier process got of them, by this name, is not asked for again.
 
         Raises:
             InvalidModelError: there is no such object, or it has another length or SHA-256.
         """
-        download = Download(self._bucket, model, Partial(self._directory, model))
+        download = Download(self._bucket, model, Partial(self._directory, model, name))
         while True:
             self._persist(download.attempt, f"cannot download {model.key}", lambda: download.position)
             digest = hashlib.sha256(download.data).hexdigest()

@@ -125,3 +125,34 @@ def test_a_budget_that_ends_the_rounds_tells_the_dollars() -> None:
     assert found.stopped == (
         "the rounds have cost $0.200000, and another would cost about $0.100000: stop.budget_usd is 0.25"
     )
+
+
+def test_where_rounds_evaluate_only_they_say_how_good_a_model_is() -> None:
+    def after(number: int, value: float, *, evaluates: bool) -> RoundRecord:
+        settings = federation(
+            stop={"metric": "accuracy", "at": 0.9, "patience": 3}, evaluation={"every_rounds": 5}, rounds=50
+        )
+        return ended(number, value, best(0.5, 5), settings=settings, evaluates=evaluates)
+
+    trained = after(9, 0.95, evaluates=False)
+    assert (trained.best, trained.stopped, trained.evaluation) == (best(0.5, 5), "", None)
+    evaluated = after(10, 0.6, evaluates=True)
+    assert evaluated.best == BestModel(metric="accuracy", value=0.6, round=10, model=BASE)
+    assert evaluated.evaluation is not None
+    assert (evaluated.evaluation.round, evaluated.evaluation.model) == (10, BASE.key)
+    assert "stop.patience" in after(10, 0.4, evaluates=True).stopped
+    assert "stop.at" in after(10, 0.92, evaluates=True).stopped
+
+
+def test_how_long_rounds_take_is_learned_from_those_that_train() -> None:
+    assert ended(4, average_s=8.0).average_s != 8.0
+    assert ended(4, average_s=8.0, evaluates=True).average_s == 8.0
+
+
+def test_a_budget_reckons_with_another_round_that_trains_after_one_that_evaluates() -> None:
+    budget = {"metric": None, "at": None, "patience": None, "budget_usd": 0.3}
+    found = ended(4, cost_usd=0.01, spent_usd=0.1, round_usd=0.1, stop=budget, evaluates=True)
+    assert found.spent_usd == pytest.approx(0.11)
+    assert found.round_usd == 0.1
+    assert found.stopped == ""
+    assert ended(4, cost_usd=0.01, spent_usd=0.2, round_usd=0.1, stop=budget, evaluates=True).stopped != ""

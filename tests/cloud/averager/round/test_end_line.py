@@ -58,7 +58,7 @@ def test_a_round_without_a_model_has_no_time_of_averaging_and_no_metrics_of_one(
 
 def test_no_device_can_make_up_a_metric_that_is_paid_for() -> None:
     made_up = dict.fromkeys((*OF_FEDERATION, *(f"m{number}" for number in range(99))), 9.0) | {"loss": 1.0}
-    metrics, _ = pooled_metrics(Averaging(), [report(before=made_up, after=made_up)])
+    metrics = pooled_metrics(Averaging(), [report(before=made_up, after=made_up)]).metrics
     closed = msgspec.structs.replace(CLOSED, metrics=metrics)
     figures = figures_of(closed, RESPONSES)
     assert figures.keys() <= OF_FEDERATION.keys()

@@ -9,6 +9,8 @@ from protocol import names
 from protocol.messages import (
     MAX_MESSAGE_BYTES,
     Assignment,
+    Average,
+    Evaluate,
     InvalidMessageError,
     ModelReference,
     Progress,
@@ -39,6 +41,12 @@ LARGEST_ASSIGNMENT = Assignment(
     ),
     deadline=1234567890.1234567,
 )
+LARGEST_TO_EVALUATE = msgspec.structs.replace(
+    LARGEST_ASSIGNMENT,
+    v=3,
+    training=Training(batch_size=LARGEST, learning_rate=1.2345678901234567e-300, seed=2**63 - 1),
+    evaluate=Evaluate(average=Average(sha256="b" * 64, bytes=LARGEST)),
+)
 LARGEST_PROGRESS = Progress(
     round=names.MAX_ROUND,
     life=LIFE,
@@ -51,8 +59,9 @@ LARGEST_PROGRESS = Progress(
 )
 
 
-def test_the_largest_document_and_update_fit_into_a_message() -> None:
-    raw = msgspec.to_builtins(LARGEST_ASSIGNMENT)
+@pytest.mark.parametrize("assignment", [LARGEST_ASSIGNMENT, LARGEST_TO_EVALUATE])
+def test_the_largest_document_and_update_fit_into_a_message(assignment: Assignment) -> None:
+    raw = msgspec.to_builtins(assignment)
     service = Shadow()
     service.update({"desired": {"assignment": raw, "withdrawn": names.MAX_ROUND, "withdrawn_life": LIFE}})
     largest = Reported(assignment=raw, withdrawn=names.MAX_ROUND, withdrawn_life=LIFE, progress=LARGEST_PROGRESS)
@@ -171,3 +180,17 @@ def test_the_life_and_the_round_of_a_refused_assignment_are_read_if_they_can_be(
     assert shadow.read_round({"v": 2, "round": 7}) == 7
     assert shadow.read_round({"round": "7"}) is None
     assert shadow.read_round({}) is None
+
+
+def test_an_assignment_to_train_is_none_to_evaluate_whatever_an_earlier_round_has_left_in_the_shadow() -> None:
+    raw = msgspec.to_builtins(LARGEST_TO_EVALUATE)
+    assert shadow.read_assignment(raw) == LARGEST_TO_EVALUATE
+    service = Shadow()
+    service.update({"desired": {"assignment": raw}})
+    training = msgspec.to_builtins(LARGEST_ASSIGNMENT)
+    service.update({"desired": {"assignment": training}})
+    merged = shadow.parse(service.document()).assignment
+    assert merged is not None
+    assert "evaluate" not in merged
+    assert shadow.read_assignment(merged).evaluate is None
+    assert shadow.read_assignment(raw | {"v": 1}).evaluate is None  # from a cloud that knows of no evaluations
