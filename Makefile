@@ -74,11 +74,11 @@ setup: python
 demo: setup
 	@.venv/bin/fedgrass demo
 
-# Much of a test's time is waiting, so there is one process more than there are processors; in the order in which they
+# Much of a test's time is waiting, so there are two processes more than processors; in the order in which they
 # are collected, or the few long tests would come last, and one after the other. Each computes with one thread: more
 # would spend most of their time waiting for each other, for a processor each.
 test: setup
-	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n $$(($$(nproc) + 1)) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n $$(($$(nproc) + 2)) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # The device's side, with the wheels that a Raspberry Pi gets. Not for CI: it needs root, and takes long.
 test-aarch64: setup
