@@ -22,7 +22,7 @@ from reporting.tracking import tracking
 from reporting.tracking_process import TrackerName
 from simulation.backend import Backend
 from simulation.devices import Fleet
-from simulation.model_store import ModelFiles, ModelStore
+from simulation.model_store import ModelFiles, ModelStore, round_of
 from simulation.residual_files import ResidualFiles
 from simulation.saved_state import SavedState
 from simulation.simulation import EndedRound, Simulation, Standing, beginning
@@ -31,17 +31,24 @@ from simulation.stopping import Stop
 STATE = "state"
 SAVE_S = 1.0
 
+OF_AVERAGE = "ema_"
+"""So begin the names of metrics of the moving average of the models."""
+
 
 class Score(msgspec.Struct, frozen=True):
-    """How each `every`-th model, and the last one, is scored on held-out data."""
+    """How each `every`-th model, and the last one, is scored on held-out data; and the moving average of the models, if
+    there is one."""
 
     score: Callable[[bytes], Numbers]
     every: int = 1
 
-    def of(self, ended: EndedRound, model: bytes) -> Numbers:
+    def of(self, ended: EndedRound, files: ModelFiles) -> Numbers:
         """The metrics of the model after a round; none, if it is not its turn."""
         is_last = ended.federation.status == "finished"
-        return self.score(model) if is_last or ended.record.round % self.every == 0 else {}
+        if not is_last and ended.record.round % self.every:
+            return {}
+        average = self.score(files["ema"]) if "ema" in files else {}
+        return self.score(files["model"]) | {f"{OF_AVERAGE}{name}": value for name, value in average.items()}
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,5 +129,5 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 def _scored(simulation: Simulation, score: Score | None) -> Iterator[tuple[EndedRound, Numbers]]:
     """The rounds, and the metrics of their models on held-out data."""
     for ended in simulation.run():
-        model = simulation.models.model(ended.federation.model)
-        yield ended, score.of(ended, model) if score else {}
+        files = simulation.models.files(round_of(ended.federation.model))
+        yield ended, score.of(ended, files) if score else {}

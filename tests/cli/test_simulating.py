@@ -108,6 +108,7 @@ def test_a_simulation_says_each_round_and_what_is_set_and_why_clients_have_faile
     devices = tmp_path / "devices.jsonl"
     devices.write_text('{"client": "*", "examples_per_s": 45}\n')
     given = ["--rounds", 2, "--set", "selection.policy=all", "--set", "selection.cohort=100%", "--devices", devices]
+    given += ["--set", "averaging.ema=0.5"]
     ran = run(project, *given, "--out", tmp_path / "out", "--evaluate-every", 2)
     assert ran.returncode == 0, ran.stderr
     lines = ran.stdout.splitlines()
@@ -126,7 +127,8 @@ def test_a_simulation_says_each_round_and_what_is_set_and_why_clients_have_faile
     assert all(reason.startswith("train() of task.py: ValueError: the sensor is wet") for reason in told)
     first, second = RunFolder(tmp_path / "out").rounds()
     assert first.held_out == {}
-    assert set(second.held_out) == {"accuracy", "loss"}
+    assert set(second.held_out) == {"accuracy", "loss", "ema_accuracy", "ema_loss"}
+    assert second.held_out["ema_loss"] != second.held_out["loss"]
 
 
 @pytest.mark.timeout(300)
