@@ -95,8 +95,9 @@ def group(clients: int, model: nn.Module) -> Group:
     ]
     plans = [plan(one, settings) for one in examples]
     start = start_of(model)
-    inputs, shares, _ = Batches(plans, BATCH, 10).at(0)
-    program = record(model, cross_entropy, start.stack(clients), [inputs, shares], MOMENTUM)
+    batches = Batches(plans, BATCH, 10, settings.logit_calibration)
+    inputs, shares, _ = batches.at(0)
+    program = record(model, cross_entropy, start.stack(clients), [inputs, shares, batches.margins], MOMENTUM)
     steps = clients * STEPS
     step_s = median_s(lambda: train(program, start, plans, settings, BATCH, 10)) / steps
     weights, gathered = torch.randn(clients, 128, 784), torch.zeros(clients, 128, 784)

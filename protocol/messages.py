@@ -89,8 +89,8 @@ class Training(msgspec.Struct, frozen=True, kw_only=True):
     """How to train locally: for whole epochs, or for a number of optimizer steps.
 
     `proximal` is FedProx's mu (Li et al., 2020, eq. 2); `weight_decay` that of an L2 penalty, as torch.optim.SGD has
-    it; gradients of a larger L2 norm than `clip_norm`, over all parameters, are scaled down to it; `seed` makes local
-    training deterministic.
+    it; gradients of a larger L2 norm than `clip_norm`, over all parameters, are scaled down to it; `logit_calibration`
+    is FedLC's tau (Zhang et al., ICML 2022), of a classifier's loss; `seed` makes local training deterministic.
     """
 
     batch_size: Positive
@@ -99,6 +99,7 @@ class Training(msgspec.Struct, frozen=True, kw_only=True):
     proximal: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     weight_decay: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     clip_norm: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    logit_calibration: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     epochs: Positive | None = None
     steps: Positive | None = None
     seed: Seed = 0
@@ -153,7 +154,7 @@ class Assignment(Message, frozen=True, kw_only=True):
 
 def assignment_version(training: Training, evaluate: Evaluate | None = None) -> int:
     """The first version of assignments whose readers heed all that is asked for."""
-    if evaluate is not None:
+    if evaluate is not None or training.logit_calibration:
         return EVALUATING
     return 2 if training.weight_decay or training.clip_norm is not None else VERSION
 

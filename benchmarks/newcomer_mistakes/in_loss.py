@@ -1,11 +1,13 @@
 """Mistakes in loss() and parameters()."""
 
-from benchmarks.newcomer_mistakes.mistake import TASK, Mistake, more
+from benchmarks.newcomer_mistakes.mistake import TASK, Mistake, more, settings
 
 _OWN_LOSS = """def loss(model, batch):
     images, labels = batch
     return nn.functional.cross_entropy(model(images), labels)
 """
+
+_CALIBRATED = settings("  epochs: 2\n", "  epochs: 2\n  logit_calibration: 1\n")
 
 
 def _loss(old: str, new: str) -> dict[str, str | bytes | None]:
@@ -58,6 +60,26 @@ LOSS: list[Mistake] = [
         more("loss = nn.CrossEntropyLoss()\n"),
         ("must be Tensor, not Net", "loss is given the model and a batch"),
         "loss = nn.CrossEntropyLoss()",
+    ),
+    Mistake(
+        "a classifier's setting beside a loss",
+        more(_OWN_LOSS) | _CALIBRATED,
+        (
+            "training.logit_calibration shifts the scores of a classifier",
+            "has a loss() or a train() of its own",
+            "leave it",
+        ),
+        file="federation.yaml",
+    ),
+    Mistake(
+        "a classifier's setting beside a train",
+        more("def train(model, data, settings):\n    return {}\n") | _CALIBRATED,
+        (
+            "training.logit_calibration shifts the scores of a classifier",
+            "has a loss() or a train() of its own",
+            "leave it",
+        ),
+        file="federation.yaml",
     ),
     Mistake(
         "a number under this name",

@@ -16,6 +16,7 @@ from cli.checking.opened_files import OpenedFiles
 from cli.checking.telling import Teller
 from cli.initial_model import InitialModelError, initial_model
 from components.client import device
+from components.client.trainer.learning.objectives import CALIBRATES_NOTHING
 from components.client.trainer.model.travelling_tensors import UnsupportedModelError
 from components.client.trainer.task.loading import Task, TaskError, load_task
 from fedgrass.task import Client, Data
@@ -54,6 +55,9 @@ class TaskTrial:
         task = self._load()
         if task is None:
             return
+        if self._settings.training.logit_calibration and not task.classifies:
+            file = str(self._request.directory / "federation.yaml")
+            self._teller.tell(Finding(text=CALIBRATES_NOTHING, remedy="leave it out", file=file))
         builds = self._build(task)
         things = list(self._request.clients)
         data = self._first_data(task, things[0]) if things else None

@@ -16,6 +16,7 @@ _ELSEWHERE = {
     "group": "thing_group",
     "min_clients": "selection.minimum",
     "mu": "training.proximal",
+    "fedlc": "training.logit_calibration",
     "server_optimizer": "averaging.optimizer",
     "strategy": "averaging.rule",
     "timeout": "deadline_s",

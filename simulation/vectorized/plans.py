@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, TensorDataset
 
 from components.client.trainer.learning.batches import underlying
-from components.client.trainer.learning.classification import IGNORED
+from components.client.trainer.learning.classification import IGNORED, class_counts, margins
 from fedgrass.task import Training
 from protocol.local_steps import limits
 
@@ -64,11 +64,16 @@ def _epoch(indices: Tensor, size: int, generator: torch.Generator) -> Iterator[T
         yield part
 
 
+def _margins(examples: Examples, calibration: float, classes: int) -> Tensor:
+    return margins(class_counts(examples.targets[examples.indices]), calibration, classes)
+
+
 class Batches:
     """Batches of many clients, one of each. Where a client has fewer examples than others in a step, or none any more,
-    there are others in their place, which don't count."""
+    there are others in their place, which don't count. `margins`, [clients, classes], are those of a logit
+    `calibration`; without one there are none, [clients, 0]."""
 
-    def __init__(self, plans: Sequence[Plan], size: int, classes: int) -> None:
+    def __init__(self, plans: Sequence[Plan], size: int, classes: int, calibration: float) -> None:
         inputs, targets, _ = plans[0].examples
         self._plans = plans
         self._numbers = not targets.is_floating_point()
@@ -76,6 +81,9 @@ class Batches:
         self._targets = targets.new_full((len(plans), size, *targets.shape[1:]), IGNORED if self._numbers else 0)
         self._slots = list(zip(self._inputs.unbind(), self._targets.unbind(), strict=True))
         self._shares = torch.zeros(len(plans), size, classes, *targets.shape[1:]) if self._numbers else self._targets
+        self.margins = torch.zeros(len(plans), 0)
+        if calibration:
+            self.margins = torch.stack([_margins(one.examples, calibration, classes) for one in plans])
 
     def at(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
         """Inputs, [clients, examples, ...]; for each class the share of the targets that it is, [clients, examples,

@@ -51,6 +51,7 @@ _KNOWN = frozenset(
         "proximal",
         "weight_decay",
         "clip_norm",
+        "logit_calibration",
         "epochs",
         "steps",
         "seed",
@@ -129,7 +130,8 @@ class Together:
         size = max(len(step) for one in plans for step in one.steps[:1])
         shapes = tuple((name, value.shape, value.dtype) for name, value in start.parameters.items())
         are_whole = all(len(step) == size for one in plans for step in one.steps)
-        key = (shapes, plans[0].examples.kind, len(plans), size, are_whole, decay_of(settings))
+        is_calibrated = settings.logit_calibration > 0
+        key = (shapes, plans[0].examples.kind, len(plans), size, are_whole, decay_of(settings), is_calibrated)
         if key not in self._methods:
             found = _find_method(make_network, start, plans, settings, size)
             if found is None:
@@ -157,10 +159,12 @@ def _find_method(
     """None if these clients' data do not tell."""
     try:
         classes = _classes(make_network(), plans[0].examples)
-        inputs, shares, _ = Batches(plans, size, classes).at(0)
+        batches = Batches(plans, size, classes, settings.logit_calibration)
+        inputs, shares, _ = batches.at(0)
         network = make_network()
         network.train()
-        program = record(network, cross_entropy, start.stack(len(plans)), [inputs, shares], decay_of(settings))
+        examples = [inputs, shares, batches.margins]
+        program = record(network, cross_entropy, start.stack(len(plans)), examples, decay_of(settings))
         method = _Method(program, size, classes)
         away = _largest_deviation(method, make_network, start, plans, settings)
     except (

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from components.client.trainer.learning.classification import calibrated
 from fedgrass.task import Metrics, Training
 from simulation.vectorized.plans import Batches, Plan
 from simulation.vectorized.program import Program, Stack, Start, Tensors
@@ -18,9 +19,11 @@ class Trained(NamedTuple):
     metrics: Metrics
 
 
-def cross_entropy(outputs: Tensor, shares: Tensor) -> Tensor:
-    """Of the classes' scores, [examples, classes, ...], and `shares` of that shape: see `Batches`."""
-    return -(outputs.log_softmax(1) * shares).sum()
+def cross_entropy(outputs: Tensor, shares: Tensor, margins: Tensor) -> Tensor:
+    """Of the classes' scores, [examples, classes, ...], and `shares` of that shape: see `Batches`. `margins` are taken
+    from the scores, unless there are none."""
+    scores = calibrated(outputs, margins) if margins.numel() else outputs
+    return -(scores.log_softmax(1) * shares).sum()
 
 
 def decay_of(settings: Training) -> float:
@@ -41,14 +44,14 @@ def train(
     """
     stack = start.stack(len(plans))
     sgd = _StackedSgd(stack, start, settings)
-    batches = Batches(plans, size, classes)
+    batches = Batches(plans, size, classes, settings.logit_calibration)
     values: list[Tensors] = [{} for _ in plans]
     losses, counts = [], []
     longest = max(len(one.steps) for one in plans)
     with torch.no_grad():
         for step in range(longest):
             inputs, shares, counted = batches.at(step)
-            losses.append(program(*stack.tensors, inputs, shares, *sgd.gathered))
+            losses.append(program(*stack.tensors, inputs, shares, batches.margins, *sgd.gathered))
             counts.append(counted)
             sgd.step()
             for client, one in enumerate(plans):

@@ -90,14 +90,21 @@ def test_an_assignment_that_older_components_would_not_heed_has_a_version_that_t
     training = Training(batch_size=8, learning_rate=0.1, epochs=1, momentum=0.9, proximal=0.1)
     assert messages.assignment_version(training) == 1
     assert messages.assignment_version(training, Evaluate()) == 3
-    for changes in ({"weight_decay": 0.1}, {"clip_norm": 1.0}):
+    for changes, version in (
+        ({"weight_decay": 0.1}, 2),
+        ({"clip_norm": 1.0}, 2),
+        ({"logit_calibration": 1.0}, 3),
+        ({"logit_calibration": 1.0, "clip_norm": 1.0}, 3),
+    ):
         changed = msgspec.structs.replace(training, **changes)
         assignment = Assignment(
             v=messages.assignment_version(changed), round=1, model=MODEL, training=changed, deadline=1e9
         )
-        assert assignment.v == 2
+        assert assignment.v == version
         assert decode(encode(assignment), Assignment) == assignment
-        with pytest.raises(UnsupportedVersionError, match=r"version 2; this side speaks version 1: update the older"):
+        with pytest.raises(
+            UnsupportedVersionError, match=rf"version {version}; this side speaks version 1: update the older"
+        ):
             decode(encode(assignment), Hello)  # as one that knows the first version alone
 
 
@@ -253,6 +260,7 @@ def test_an_assignment_with_long_names_fits_a_message() -> None:
             proximal=0.1234567890123456,
             weight_decay=0.1234567890123456,
             clip_norm=0.1234567890123456,
+            logit_calibration=0.1234567890123456,
             epochs=messages.MAX_INTEGER,
             steps=messages.MAX_INTEGER,
             seed=messages.MAX_INTEGER,

@@ -141,6 +141,8 @@ def test_clients_with_unlike_numbers_of_examples_get_the_models_that_they_get_al
         {"proximal": 0.5, "momentum": 0.9},
         {"weight_decay": 0.1, "momentum": 0.9},
         {"clip_norm": 0.3},
+        {"logit_calibration": 1.0},
+        {"logit_calibration": 0.3, "momentum": 0.9},
         {"proximal": 0.5, "clip_norm": 0.3, "weight_decay": 0.1, "momentum": 0.5},
         {"steps": 4},
         {"steps": 5, "epochs": 2},

@@ -4,11 +4,17 @@ Outputs are scores of classes, [examples, classes, ...]; targets are class numbe
 classes, of the outputs' shape. A class number of IGNORED does not count, as for torch's cross_entropy.
 """
 
+from collections import Counter
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 IGNORED = -100
+
+_LACKING = 1e-8
+"""For so many targets a class counts that a client has none of: its margin is 100 times `calibration`."""
 
 _OWN = "give your task a loss(), or its own train() and evaluate()"
 
@@ -57,6 +63,28 @@ def count_targets(targets: Tensor) -> int:
     if targets.is_floating_point():
         return targets.numel() // targets.shape[1]
     return int((_numbers(targets) != IGNORED).sum())
+
+
+def class_counts(targets: Tensor) -> Counter[int]:
+    """How many targets are of each class that there is among them; of probabilities, their sums."""
+    if targets.is_floating_point() and targets.ndim > 1:
+        sums = targets.transpose(0, 1).flatten(1).sum(1, dtype=torch.float64)
+        return Counter(dict(enumerate(sums.tolist())))
+    numbers, counts = torch.unique(targets.long(), return_counts=True)
+    return Counter(dict(zip(numbers.tolist(), counts.tolist(), strict=True)))
+
+
+def margins(counts: Mapping[int, float], calibration: float, classes: int) -> Tensor:
+    """What FedLC takes from the score of each class where a client has so many targets of it: `calibration` *
+    n^(-1/4) (Zhang et al., ICML 2022, eq. 8). So the classes that it has few of are learned with a larger margin, and
+    those that it lacks are not pushed down."""
+    known = torch.tensor([max(counts.get(number, 0), _LACKING) for number in range(classes)])
+    return calibration * known.pow(-0.25)
+
+
+def calibrated(outputs: Tensor, margins: Tensor) -> Tensor:
+    """Scores without these margins of the classes."""
+    return outputs - margins.to(outputs).view(1, -1, *[1] * (outputs.ndim - 2))
 
 
 def right_answers(outputs: Tensor, targets: Tensor) -> int:

@@ -9,7 +9,7 @@ from torch.utils.data import Subset
 from components.client.trainer.learning.batches import batches
 from components.client.trainer.learning.classification import IGNORED
 from components.client.trainer.learning.isolation import without_trace
-from components.client.trainer.learning.objectives import CLASSIFICATION, Objective
+from components.client.trainer.learning.objectives import CLASSIFICATION, Objective, trained_objective
 from components.client.trainer.learning.sgd import Sgd
 from components.client.trainer.model.chosen_tensors import set_to_training
 from components.client.trainer.model.placing import CPU, place
@@ -30,14 +30,14 @@ def train(model: nn.Module, data: Data, settings: Training, objective: Objective
 
     Raises:
         TypeError, TaskError: the objective cannot be measured on these examples.
-        ValueError: no target counts.
+        ValueError: no target counts, or the settings ask for what the objective has not.
         DivergedError: the loss is not a finite number.
     """
     device = best_device()
     place(model, device)
     set_to_training(model)
     try:
-        return _train(model, data, settings, objective, device)
+        return _train(model, data, settings, trained_objective(objective, data.train, settings), device)
     finally:
         if device != CPU:
             model.cpu()

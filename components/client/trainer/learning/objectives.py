@@ -1,15 +1,27 @@
 """What the default training lowers and the default evaluation measures: a classifier's cross-entropy, or a loss of the
 task's own."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from components.client.trainer.learning import classification
-from components.client.trainer.learning.batches import Batch, move
+from components.client.trainer.learning.batches import Batch, batches, move
 from components.client.trainer.task.returned_values import ValueRefusedError, metrics
+from fedgrass.task import Training
+
+if TYPE_CHECKING:
+    from torch.utils.data import Dataset
+
+COUNTED_AT_ONCE = 512
+
+CALIBRATES_NOTHING = (
+    "training.logit_calibration shifts the scores of a classifier that the default training trains, and this task has "
+    "a loss() or a train() of its own"
+)
 
 
 class Measured(NamedTuple):
@@ -39,13 +51,16 @@ class _Classification:
 
     def measure(self, model: nn.Module, batch: Batch, device: torch.device) -> Measured:
         inputs, targets = pair(batch.content)
-        outputs = model(move(inputs, device))
-        classification.check(outputs, targets)
+        outputs = self._scores(model(move(inputs, device)), targets)
         return Measured(
             classification.loss_of(outputs, targets),
             classification.count_targets(targets),
             lambda: {"accuracy": classification.right_answers(outputs, targets)},
         )
+
+    def _scores(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        classification.check(outputs, targets)
+        return outputs
 
     def try_out(self, model: nn.Module, batch: Batch, name: str) -> None:
         inputs, targets = pair(batch.content)
@@ -63,6 +78,38 @@ class _Classification:
 
 
 CLASSIFICATION = _Classification()
+
+
+class _CalibratedClassification(_Classification):
+    """As FedLC has it: see `classification.margins`."""
+
+    def __init__(self, counts: Mapping[int, float], calibration: float) -> None:
+        self._counts = counts
+        self._calibration = calibration
+
+    def _scores(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        scores = super()._scores(outputs, targets)
+        return classification.calibrated(
+            scores, classification.margins(self._counts, self._calibration, scores.shape[1])
+        )
+
+
+def trained_objective(objective: Objective, dataset: "Dataset[Any]", settings: Training) -> Objective:
+    """What these settings have training lower on a training set, whose targets no one else is told of.
+
+    Raises:
+        ValueError: they ask for what this objective has not.
+        TypeError: examples are not those of a classifier.
+    """
+    if not settings.logit_calibration:
+        return objective
+    if objective is not CLASSIFICATION:
+        raise ValueError(CALIBRATES_NOTHING)
+    counts: Counter[int] = Counter()
+    for batch in batches(dataset, COUNTED_AT_ONCE, None):
+        counts.update(classification.class_counts(pair(batch.content)[1]))
+    return _CalibratedClassification(counts, settings.logit_calibration)
+
 
 Loss: TypeAlias = tuple[Tensor, Mapping[str, float]]
 """The mean of a batch, and those of other metrics."""

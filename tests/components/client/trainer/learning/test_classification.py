@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,7 @@ from torch.utils.data import TensorDataset
 
 from components.client.trainer.learning import default_training
 from components.client.trainer.learning.classification import IGNORED
+from components.client.trainer.learning.objectives import OwnLoss
 from fedgrass.task import Data, Training
 
 PAIRS = TensorDataset(torch.randn(4, 2), torch.zeros(4).long())
@@ -144,3 +146,79 @@ def test_sparse_gradients_train_as_dense_ones_do(changes: dict[str, float]) -> N
         default_training.train(model, Data(TensorDataset(words, words[:, 0] % 2)), settings)
         trained.append(model.state_dict())
     assert all(torch.allclose(value, trained[1][name], atol=1e-6) for name, value in trained[0].items())
+
+
+class Biased(nn.Module):
+    """The same scores for whatever it is given."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.scores = nn.Parameter(torch.linspace(-1, 1, classes))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.scores.expand(len(inputs), -1)
+
+
+CALIBRATED = Training(batch_size=64, learning_rate=0.1, steps=1, logit_calibration=0.5)
+
+
+def trained_scores(targets: Tensor, settings: Training = CALIBRATED, classes: int = 4) -> Tensor:
+    model = Biased(classes)
+    default_training.train(model, Data(TensorDataset(torch.zeros(len(targets), 1), targets)), settings)
+    return model.scores.detach()
+
+
+def expected_scores(counts: list[float], shares: list[float]) -> Tensor:
+    """One step down FedLC's loss, as the paper has it."""
+    scores = torch.linspace(-1, 1, len(counts), requires_grad=True)
+    shifted = torch.exp(scores - 0.5 * torch.tensor(counts) ** -0.25)
+    loss = -(torch.tensor(shares) * torch.log(shifted / shifted.sum())).sum()
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert scores.grad is not None
+    return (scores - 0.1 * scores.grad).detach()
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.uint8, torch.int32])
+def test_a_calibrated_loss_is_lowered_with_the_margins_of_the_clients_own_counts(dtype: torch.dtype) -> None:
+    targets = torch.tensor([0] * 2 + [1] * 30 + [2] * 32, dtype=dtype)
+    torch.testing.assert_close(
+        trained_scores(targets), expected_scores([2, 30, 32, 1e-8], [2 / 64, 30 / 64, 32 / 64, 0])
+    )
+
+
+def test_targets_that_do_not_count_have_no_part_in_a_calibration() -> None:
+    targets = torch.tensor([0] * 2 + [1] * 6 + [2] * 8 + [IGNORED] * 16)
+    torch.testing.assert_close(trained_scores(targets), expected_scores([2, 6, 8, 1e-8], [2 / 16, 6 / 16, 8 / 16, 0]))
+
+
+def test_probabilities_are_calibrated_by_their_sums() -> None:
+    targets = torch.tensor([[0.5, 0.5, 0.0, 0.0]] * 16)
+    torch.testing.assert_close(trained_scores(targets), expected_scores([8, 8, 1e-8, 1e-8], [0.5, 0.5, 0, 0]))
+
+
+def test_a_calibration_counts_more_than_are_looked_at_at_once() -> None:
+    settings = msgspec.structs.replace(CALIBRATED, batch_size=700)
+    found = trained_scores(torch.tensor([0] * 600 + [1] * 100), settings)
+    torch.testing.assert_close(found, expected_scores([600, 100, 1e-8, 1e-8], [6 / 7, 1 / 7, 0, 0]))
+
+
+def test_each_pixel_counts_in_a_calibration() -> None:
+    scores, targets = torch.zeros(2, 3, 4), torch.tensor([[0, 0, 0, 1], [0, 0, 1, 2]])
+    model = nn.Conv1d(3, 3, 1)
+    settings = msgspec.structs.replace(CALIBRATED, batch_size=2)
+    before = model.bias.detach().clone() if model.bias is not None else torch.empty(0)
+    reference = before.clone().requires_grad_()
+    margins = 0.5 * torch.tensor([5.0, 2.0, 1.0]) ** -0.25
+    functional.cross_entropy((reference - margins).view(1, 3, 1).expand(2, 3, 4), targets).backward()  # type: ignore[no-untyped-call]
+    default_training.train(model, Data(TensorDataset(scores, targets)), settings)
+    assert reference.grad is not None
+    assert model.bias is not None
+    torch.testing.assert_close(model.bias.detach(), before - 0.1 * reference.grad)
+
+
+def test_what_is_no_classifier_cannot_be_calibrated() -> None:
+    data = Data(TensorDataset(torch.randn(4, 2), torch.rand(4)))
+    with pytest.raises(TypeError, match="class numbers"):
+        default_training.train(Given(), data, CALIBRATED)
+    with pytest.raises(ValueError, match=r"training\.logit_calibration .* a loss\(\) or a train\(\) of its own"):
+        default_training.train(Given(), data, CALIBRATED, OwnLoss(lambda model, batch: (model(batch[0]).sum(), {})))

@@ -236,6 +236,7 @@ class Disk:
         {"proximal": 0.5, "momentum": 0.5},
         {"epochs": None, "steps": 45},
         {"momentum": 0.9, "weight_decay": 0.1, "clip_norm": 0.2},
+        {"logit_calibration": 1.0},
     ],
 )
 def test_training_that_was_cut_off_goes_on_with_the_same_bits(changes: dict[str, Any], every: int, slow: bool) -> None:
