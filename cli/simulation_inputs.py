@@ -21,7 +21,7 @@ from simulation.run import Run
 
 BackendName = Literal["auto", "loop", "processes", "vectorized"]
 
-_NO_MATTER = ("task", "thing_group", "initial_model", "averaging.shards")
+_NO_MATTER = ("preset", "task", "thing_group", "initial_model", "averaging.shards")
 """Settings that change no bit of a simulation that has begun."""
 
 

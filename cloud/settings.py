@@ -249,8 +249,12 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 CompletionName = Literal["target", "custom"]
 
 
+PresetName = Literal["iid", "label-skew"]
+
+
 class Federation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All that federation.yaml may say. `task`, `initial_model` and policies.py are paths beside that file.
+    """All that federation.yaml may say. A `preset` has given fields their values that the file left out: it says no
+    more than that. `task`, `initial_model` and policies.py are paths beside that file.
 
     A round ends when `target` updates were accepted (or is_complete in policies.py says so, with completion `custom`),
     or at its deadline with at least `quorum`; below that it is extended once, by `extension_s`, and then aborted.
@@ -264,6 +268,7 @@ class Federation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     name: str
     training: LocalTraining
+    preset: PresetName | None = None
     thing_group: str | None = None
     task: str = "."
     initial_model: str | None = None

@@ -12,6 +12,7 @@ from cloud.state.settings_history import Difference, SettingsChange, differences
 from operations.control import Operations
 
 CHANGEABLE = (
+    "preset",
     "rounds",
     "training",
     "selection",

@@ -15,6 +15,7 @@ from cli.client_data import ClientDataError
 from cli.datasets.dataset import DatasetError
 from cli.errors.kind import ResultError
 from cli.project import Project, ProjectError, read
+from cli.settings.presets import given
 from cloud.settings import Federation, LocalTraining
 from components import task_folder, task_requirements
 from components.task_folder import TaskFolder, TaskFolderError
@@ -36,7 +37,8 @@ class Packed(msgspec.Struct, frozen=True):
 class Checked(msgspec.Struct, frozen=True, kw_only=True):
     """What a check has found. `not_checked` says what could not be looked at, and why; `packed` is what of the task
     goes to devices, and `left_out` what does not; `printed` is what the task has printed, the middle left out if it is
-    much. `seconds` are by step. `model` is model 0, empty if there is none."""
+    much. `seconds` are by step. `preset` is what the settings have in the fields that theirs knows. `model` is model 0,
+    empty if there is none."""
 
     findings: tuple[Finding, ...]
     not_checked: tuple[str, ...]
@@ -46,6 +48,7 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
     left_out: dict[str, str]
     printed: str
     seconds: dict[str, float]
+    preset: dict[str, object]
     model: bytes
 
     def told(self) -> dict[str, object]:
@@ -267,5 +270,6 @@ class _Check:
             left_out=self._folder.left_out,
             printed=self._trial.printed,
             seconds=self._trial.seconds,
+            preset=given(self._settings),
             model=model.read_bytes() if model.exists() else b"",
         )

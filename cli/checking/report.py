@@ -27,6 +27,8 @@ def counts(checked: Checked) -> str:
 
 def _facts(checked: Checked) -> Iterator[str]:
     facts = checked.facts
+    if checked.preset:
+        yield "with its preset: " + ", ".join(f"{name} {_shown(value)}" for name, value in checked.preset.items())
     if checked.packed:
         total = sum(each.size_bytes for each in checked.packed)
         yield f"to devices go {counted(len(checked.packed), 'file')}, {total:,} bytes:"
@@ -54,6 +56,13 @@ def _facts(checked: Checked) -> Iterator[str]:
     if checked.round_time is not None:
         guess = checked.round_time
         yield f"a round would take a device about {_duration(guess.total_s)}: a guess, from {guess.how}"
+
+
+def _shown(value: object) -> str:
+    """A setting, as federation.yaml has it."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name}: {_shown(item)}" for name, item in value.items()) + "}"
+    return str(value)
 
 
 def _duration(seconds: float) -> str:

@@ -14,12 +14,14 @@ if TYPE_CHECKING:
 EXAMPLES = (
     "fedgrass experiment rates.yaml",
     "fedgrass experiment rates.yaml --dry-run",
+    "fedgrass experiment rates.yaml --data people.csv",
     "fedgrass experiment rates.yaml --jobs 4 --json",
 )
 
 
 def experiment(
     file: Annotated[Path, typer.Argument(metavar="FILE.yaml", help="What to compare: docs/experiments.md.")],
+    data: Annotated[Path | None, typer.Option("--data", help="Data in the place of the file's own.")] = None,
     jobs: Annotated[
         int | None, typer.Option(min=1, max=256, help="How many runs at a time; default: one a core.")
     ] = None,
@@ -37,8 +39,8 @@ def experiment(
 
     screen = Screen(stderr=as_json)
     if not rehearsal:
-        return run(file, jobs, screen)
-    found = rehearse(file, jobs)
+        return run(file, data, jobs, screen)
+    found = rehearse(file, data, jobs)
     _show(screen, found)
     return found
 

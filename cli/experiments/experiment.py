@@ -48,13 +48,13 @@ class Rehearsal(msgspec.Struct, frozen=True, kw_only=True):
     guess_s: float
 
 
-def rehearse(file: Path, jobs: int | None) -> Rehearsal:
+def rehearse(file: Path, data: Path | None, jobs: int | None) -> Rehearsal:
     """What `experiment` would do. Imports torch, to see how long an update takes.
 
     Raises:
         As `experiment`.
     """
-    experiment = read(file)
+    experiment = read(file, data)
     planned = runs_of(experiment)
     states = states_of(planned)
     to_do = [run for run in planned if states[run.out] != "done"]
@@ -73,8 +73,8 @@ def rehearse(file: Path, jobs: int | None) -> Rehearsal:
     return Rehearsal(runs=tuple(listed), to_do=len(to_do), jobs=jobs, guess_s=guess_s)
 
 
-def experiment(file: Path, jobs: int | None, screen: Screen) -> Results:
-    """Runs what is not done yet, and writes what all runs come to.
+def experiment(file: Path, data: Path | None, jobs: int | None, screen: Screen) -> Results:
+    """Runs what is not done yet, and writes what all runs come to. `data` takes the place of the file's own.
 
     Raises:
         ExperimentFileError: something is wrong with it, or with a combination.
@@ -83,7 +83,7 @@ def experiment(file: Path, jobs: int | None, screen: Screen) -> Results:
         RunsFailedError: see there; all others are done, and the results are written.
         KeyboardInterrupt: runs are left; the text says how to go on.
     """
-    found = read(file)
+    found = read(file, data)
     planned = runs_of(found)
     with locked(found.out):
         states = states_of(planned)

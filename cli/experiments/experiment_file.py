@@ -88,8 +88,8 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
         return _located(self.file, self.yaml, problem)
 
 
-def read(path: Path) -> Experiment:
-    """The experiment of a file.
+def read(path: Path, data: Path | None = None) -> Experiment:
+    """The experiment of a file; `data` takes the place of its own.
 
     Raises:
         ExperimentFileError: see there.
@@ -103,6 +103,8 @@ def read(path: Path) -> Experiment:
         raise ExperimentFileError(printable(f"{where}: {error}")) from error
     found: list[Problem] = []
     fields = _Fields(**_checked(yaml.value, found))
+    if data is not None:
+        fields = msgspec.structs.replace(fields, data=str(data.absolute()))
     experiment = Experiment(
         file=path,
         fields=fields,

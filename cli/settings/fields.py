@@ -156,11 +156,11 @@ def _hint(raw: Any, information: inspect.Type) -> str:
         return f"; did you mean {100 * raw:g}%?"
     if isinstance(raw, bool | int | float) and isinstance(kinds[0], inspect.StrType):
         return "; put it in quotes"
-    if isinstance(information, inspect.LiteralType):
+    if isinstance(kinds[0], inspect.LiteralType):
         former = FORMER_NAMES.get(raw) if isinstance(raw, str) else None
-        if former in information.values:
+        if former in kinds[0].values:
             return f"; {raw} is now {former}"
-        values = [str(value) for value in information.values]
+        values = [str(value) for value in kinds[0].values]
         close = meant.value(str(raw), values)
         others = [".".join(path) for path, names in _names(Federation, ()) if raw in names]
         optimizer = f"; as {others[0]} it is {{name: {raw}}}" if others else ""

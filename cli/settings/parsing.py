@@ -7,6 +7,7 @@ import msgspec
 
 from cli.settings.contradictions import contradictions
 from cli.settings.fields import checked
+from cli.settings.presets import completed
 from cli.settings.problems import Problem, shown
 from cloud.settings import Federation, InvalidSettingsError
 
@@ -34,6 +35,7 @@ def validate(raw: Any) -> tuple[Federation | None, list[Problem]]:
             )
         ]
     found: list[Problem] = []
+    raw = completed(raw)
     values = checked(raw, found)
     if not found:
         settings = msgspec.convert(values, Federation)

@@ -10,6 +10,7 @@ import pytest
 import yaml
 from msgspec import inspect
 
+from cli.settings.presets import PRESETS
 from cloud import settings
 from cloud.settings import MAX_WAIT_S, Federation, ServerOptimizer
 from components.client.agent.configuration import DAY_S, Configuration, parse
@@ -246,3 +247,24 @@ def test_the_contract_has_the_fields_of_assignments_and_hellos_and_the_phases_of
     assert rows["hello"].partition("{")[2].partition("}")[0].split(", ") == list(Hello.__struct_fields__)
     phases = rows["progress"].partition("phase: ")[2].partition(", reason")[0]
     assert tuple(phases.replace(" or ", ", ").split(", ")) == get_args(Phase)
+
+
+def test_each_preset_has_the_values_that_its_table_says() -> None:
+    found = table("docs/policies.md", "field", "`iid`", "`label-skew`")
+    said = {
+        title.strip("`"): {
+            name: yaml.safe_load(value.strip("`"))
+            for (name, *values) in rows_of(found.rows)
+            if (value := values[place])
+        }
+        for place, title in enumerate(found.columns[1:])
+    }
+    given = {
+        preset: {f"{part}.{name}": value for part, fields in parts.items() for name, value in fields.items()}
+        for preset, parts in PRESETS.items()
+    }
+    assert said == given
+
+
+def rows_of(rows: tuple[tuple[str, ...], ...]) -> list[tuple[str, ...]]:
+    return [(spans(field)[0], *values) for field, *values in rows]

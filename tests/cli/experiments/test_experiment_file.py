@@ -220,3 +220,13 @@ def test_splits_that_the_data_can_t_have_are_told_with_their_combinations(folder
     text = "project: project\ndata: source/people.csv\nseeds: 1\nmetrics: {accuracy: max}\nclients: 2\n"
     lines = refusal(folder, text + "matrix: {split: [iid, 'labels:9', 'by:nobody', sideways]}\n")
     assert [line.rpartition(" (in ")[2] for line in lines] == ["split=labels-9)", "split=by-nobody)", "split=sideways)"]
+
+
+def test_data_of_the_command_take_the_place_of_the_file_s_but_not_of_a_combination_s(folder: Path) -> None:
+    path = written(
+        folder,
+        "project: project\ndata: none\nseeds: [0]\nmetrics: {accuracy: max}\n"
+        "cases: {plain: {}, of_its_own: {data: data}}",
+    )
+    runs = runs_of(read(path, folder / "data" / ".." / "data"))
+    assert [run.options.data for run in runs if run.options.data] == [folder / "data" / ".." / "data", folder / "data"]
