@@ -44,9 +44,17 @@ def accepted_report(record: RoundRecord, response: ResponseRecord) -> Report:
 
 def inclusions_of(record: RoundRecord) -> dict[tuple[str, int], float]:
     """With which probability the clients were selected whose updates a round averages, by their things and the rounds
-    of their assignments."""
-    carried = {(one.thing, record.round - one.age): one.inclusion or 1.0 for one in record.carried}
-    return carried | {(one.thing, one.assigned_in or record.round): one.inclusion or 1.0 for one in record.cohort}
+    of their assignments.
+
+    If rounds do not wait, a client that is drawn with the probability p can't be drawn again while it trains, for as
+    many rounds as its update is late by: one update comes of 1/p + age rounds, and p is the inverse of that. Else the
+    slower a client is the less it would count. Of draws of equals no probabilities are known.
+    """
+    found = {(one.thing, record.round - one.age): one.inclusion for one in record.carried}
+    found |= {(one.thing, one.assigned_in or record.round): one.inclusion for one in record.cohort}
+    if not record.settings.max_staleness or all(inclusion is None for inclusion in found.values()):
+        return {key: inclusion or 1.0 for key, inclusion in found.items()}
+    return {key: 1 / (1 / (inclusion or 1.0) + record.round - key[1]) for key, inclusion in found.items()}
 
 
 def accepted_updates(
