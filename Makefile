@@ -135,6 +135,8 @@ bench: setup
 	@.venv/bin/python -m benchmarks.sharding
 	@.venv/bin/python -m benchmarks.simulate
 	@.venv/bin/python -m benchmarks.stacked_training
+	@if [ -n '$(DIGITS)' ]; then .venv/bin/python -m benchmarks.learning '$(DIGITS)'; \
+	else echo 'without benchmarks.learning: DIGITS=FOLDER names a folder with the IDX files of MNIST for it'; fi
 	@.venv/bin/python -m benchmarks.device
 	@.venv/bin/python -m benchmarks.resumed_install
 

@@ -39,6 +39,7 @@ NOT_RUN = {
     r"python3 components/build\.py": "tests/components/test_build.py builds tasks of many kinds",
     r"aws ": "AWS's own command line; tests/docs/test_examples.py reads what is JSON in it",
     r"sudo |curl |unzip |[A-Z]+=": "on a device",
+    r"\.venv/bin/fedgrass experiment benchmarks/": "needs all of MNIST: tests/benchmarks/test_learning.py plans these",
     r"export ": "tests/e2e/test_sandbox_command.py pastes such a line into a shell",
     r"\.venv/bin/fedgrass (run|sandbox)": "a fleet: tests/e2e/test_run.py, test_sandbox_command.py",
     r"\.venv/bin/fedgrass start my-(federation|watches)": "in a sandbox: tests/e2e/test_sandbox_command.py",
