@@ -13,7 +13,7 @@ from protocol import names
 VERSION = 1
 
 EVALUATING = 3
-"""The version of assignments from which on they may ask for an evaluation."""
+"""The version of assignments from which on they may ask for an evaluation, and for calibrated logits."""
 
 MAX_MESSAGE_BYTES = 4096
 """Greengrass nucleus lite silently drops larger MQTT messages on their way to a component."""
