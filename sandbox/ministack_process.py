@@ -338,19 +338,23 @@ def _take_saved_queries() -> None:
 
 
 def _shut_down_with_parent() -> None:
-    signal.signal(signal.SIGTERM, _shut_down)
+    signal.signal(signal.SIGTERM, _on_terminate)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def wait_for_end() -> None:
         while os.read(0, 4096):
             pass
-        os.kill(os.getpid(), signal.SIGTERM)
+        _shut_down()  # the main thread may sleep through a signal that comes as it lies down
 
     threading.Thread(target=wait_for_end, name="parent-watch", daemon=True).start()
 
 
-def _shut_down(_signal: int, _frame: FrameType | None) -> None:
+def _on_terminate(_signal: int, _frame: FrameType | None) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    _shut_down()
+
+
+def _shut_down() -> None:
     os.killpg(0, signal.SIGTERM)
     # From here on no worker can start: it would need a folder in TMPDIR.
     shutil.rmtree(os.environ["TMPDIR"], ignore_errors=True)
