@@ -46,7 +46,7 @@ class ConfigurationFile:
         Raises:
             ConfigurationFileError: always.
         """
-        raise ConfigurationFileError(self._told(error.key, str(error))) from error
+        raise ConfigurationFileError(self._told(error.path, str(error))) from error
 
     def check(self, client_configuration: Mapping[str, Any]) -> None:
         """Whether the client would take a configuration.
@@ -59,9 +59,9 @@ class ConfigurationFile:
         except ConfigurationError as error:
             text = str(error.__cause__ or error)
             key = text.rpartition("$.")[2].split("`")[0]
-            raise ConfigurationFileError(self._told(key, text)) from error
+            raise ConfigurationFileError(self._told((key,), text)) from error
 
-    def _told(self, key: str, text: str) -> str:
+    def _told(self, path: tuple[str, ...], text: str) -> str:
         if self._path is None:
             return f"{text}: an earlier deployment has it so; give another value by --config"
-        return str(Fault(self._path, self._file.line_of((key,)), text))
+        return str(Fault(self._path, self._file.line_of(path), text))

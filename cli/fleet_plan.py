@@ -10,6 +10,7 @@ from cli.screen import Screen
 from cli.table import Table
 
 if TYPE_CHECKING:
+    from operations.fleets.documents import KeyChange
     from operations.fleets.groups import Group
     from operations.fleets.rollout import Prepared
     from operations.steps import Step
@@ -26,7 +27,7 @@ def show(screen: Screen, group: "Group", prepared: "Prepared", again: Sequence[s
         rows: list[tuple[str, ...]] = [(each.component, each.before or "none", each.after) for each in plan.versions]
         screen.table(Table(columns=columns, rows=rows, texts=frozenset(columns)))
     if plan.keys:
-        rows = [(each.component, each.key, _shown(each.before), _shown(each.after)) for each in plan.keys]
+        rows = [(each.component, each.key, _before(each), _shown(each.after)) for each in plan.keys]
         columns = ("configuration of", "key", "now", "then")
         screen.table(Table(columns=columns, rows=rows, texts=frozenset(columns)))
     if again:
@@ -55,6 +56,11 @@ def show_documents(screen: Screen, documents: Sequence[Any], policies: Mapping[s
     for name, policy in policies.items():
         screen.line(f"policy {name}", "bold")
         screen.lines(json.dumps(policy, indent=2))
+
+
+def _before(change: "KeyChange") -> str:
+    is_unknown = change.before is None and change.after is None
+    return "what a device has" if is_unknown else _shown(change.before)
 
 
 def _shown(value: object) -> str:

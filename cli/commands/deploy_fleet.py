@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,11 +21,14 @@ EXAMPLES = (
     "fedgrass deploy fleet my-federation --thing-group digit-readers --dry-run",
     "fedgrass deploy fleet my-federation --thing-group digit-readers --config devices.yaml",
     "fedgrass deploy fleet my-federation --thing-group digit-readers --canary 2 --rate 50/minute --yes",
+    "fedgrass deploy fleet my-federation --component com.fedgrass.Inference --config devices.yaml",
     "fedgrass deploy fleet my-federation --client-version 0.1.4 --yes --json",
 )
 
 _MOST_PER_MINUTE = 1000
 """AWS IoT takes no larger rate, and has this one where none is given."""
+
+_COMPONENT = re.compile(r"[a-zA-Z0-9_.-]{1,128}")
 
 _CHECKOUT = Path(__file__).parent.parent.parent
 
@@ -37,13 +41,22 @@ def _per_minute(text: str) -> int:
 
 
 def _version(text: str) -> str:
+    if not _is_version(text):
+        raise typer.BadParameter(f"{text!r} is no version: {_A_VERSION}")
+    return text
+
+
+_A_VERSION = "write three numbers, such as 1.0.4"
+
+
+def _is_version(text: str) -> bool:
     from operations.fleets.versions import order
 
     try:
         order(text)
     except ValueError:
-        raise typer.BadParameter(f"{text!r} is no version: write three numbers, such as 1.0.4") from None
-    return text
+        return False
+    return True
 
 
 def fleet(
@@ -64,6 +77,14 @@ def fleet(
         str | None,
         typer.Option(
             help="Of com.fedgrass.Runtime.", show_default="newest that the client takes", callback=if_given(_version)
+        ),
+    ] = None,
+    component: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[=VERSION]",
+            help="Another component, such as one that runs the model (docs/models.md), in the newest version or this "
+            "one. More than once for more.",
         ),
     ] = None,
     config: Annotated[
@@ -101,6 +122,9 @@ def fleet(
     then it is told what becomes of it on each device. Ctrl-C does not stop a deployment, and the same command follows
     it again. Policies that devices need are attached to the group, and to their role. If nothing would change, that is
     said.
+
+    With a --component, the devices get that one as well, and the newest models that it depends on: the same command,
+    given again, brings those that were published since.
     """
     from cli import fleet_plan
     from cli.agreement import agrees
@@ -122,6 +146,7 @@ def fleet(
     file = ConfigurationFile(config)
     publishing = _components(found, str(client_of("greengrassv2").meta.region_name))
     client, runtime = publishing
+    additions = _additions(component or (), (client, runtime))
     asked = rollout.Asked(
         federation=found.settings.name,
         client=client,
@@ -129,6 +154,7 @@ def fleet(
         publishing=publishing,
         client_version=client_version,
         runtime_version=runtime_version,
+        additions=additions,
         given=file.given,
         rollout=Rollout(per_minute=rate),
         canaries=canary,
@@ -144,7 +170,7 @@ def fleet(
     def access(*, rehearsal: bool) -> GroupAccess:
         return GroupAccess(client_of, deployed, group, role, Steps(rehearsal=rehearsal))
 
-    steps = list(access(rehearsal=True).grant(prepared.components))
+    steps = list(access(rehearsal=True).grant(prepared.downloaded))
     again = [] if prepared.plan.changes else rollout.failed(client_of, group, prepared, prepared.present)
     fleet_plan.show_steps(screen, steps)
     fleet_plan.show(screen, group, prepared, again)
@@ -161,7 +187,7 @@ def fleet(
     is_new = prepared.plan.changes or bool(again)
     if rehearsal:
         documents = [document for document in (prepared.canary_document, prepared.document) if document and is_new]
-        policies = access(rehearsal=True).policies(prepared.components)
+        policies = access(rehearsal=True).policies(prepared.downloaded)
         fleet_plan.show_documents(screen, documents, policies)
         return result | {"documents": documents, "policies": policies}
     to_do = any(step.outcome == "to do" for step in steps)
@@ -170,10 +196,30 @@ def fleet(
     elif not yes and not agrees("Do this?", as_json=as_json):
         return result
     else:
-        taken = list(access(rehearsal=False).grant(prepared.components))
+        taken = list(access(rehearsal=False).grant(prepared.downloaded))
         fleet_plan.show_steps(screen, taken)
         result |= {"changed": True, "steps": taken}
     return roll_out(client_of, screen, group, prepared, result, is_new=is_new, limit_s=60.0 * timeout)
+
+
+def _additions(named: Sequence[str], ours: Sequence[str]) -> dict[str, str | None]:
+    found: dict[str, str | None] = {}
+    for text in named:
+        name, has_version, version = text.partition("=")
+        problem = None
+        if not _COMPONENT.fullmatch(name):
+            problem = f"{name!r} is no component's name: use 1 to 128 of a-z, A-Z, 0-9, '.', '_' and '-'"
+        elif name in ours:
+            option = ("--client-version", "--runtime-version")[ours.index(name)]
+            problem = f"{name} is deployed in any case: leave it out, and give its version by {option}"
+        elif name in found:
+            problem = f"{name} is named twice: name it once, with the version that devices shall have"
+        elif has_version and not _is_version(version):
+            problem = f"{version!r} is no version of {name}: {_A_VERSION}, or none, for the newest"
+        if problem:
+            raise typer.BadParameter(problem, param_hint="--component")
+        found[name] = version if has_version else None
+    return found
 
 
 def _group_name(settings: "Federation", given: str | None) -> str:

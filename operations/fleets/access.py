@@ -82,9 +82,9 @@ class GroupAccess:
     def _resources(self, components: Iterable[Component]) -> set[str]:
         partition = self._deployment.device_policy_arn.split(":")[1]
         return {
-            f"arn:{partition}:s3:::{bucket}/{component.name}/*"
+            f"arn:{partition}:s3:::{_readable_for(component.name, artifact)}"
             for component in components
-            for bucket in component.recipe.buckets
+            for artifact in component.recipe.artifacts
         }
 
     def _messages(self) -> Step:
@@ -157,6 +157,12 @@ class GroupAccess:
         aliases = [alias for page in pages for alias in page["roleAliases"]]
         described = [self._iot.describe_role_alias(roleAlias=alias)["roleAliasDescription"] for alias in aliases]
         return {one["roleArn"].rpartition("/")[2] for one in described}
+
+
+def _readable_for(component: str, artifact: str) -> str:
+    """All that lies in a folder of the component's name, so that its next version needs no more; else the artifact."""
+    before, is_below, _ = artifact.partition(f"/{component}/")
+    return f"{before}/{component}/*" if is_below else artifact
 
 
 def _parsed(document: Any) -> Any:

@@ -16,11 +16,12 @@ _VARIABLE = re.compile(r"\{[a-zA-Z]+:[^{}]+\}")
 
 
 class UnknownKeyError(ValueError):
-    """No component has such a key in its configuration, or nobody but fedgrass sets it; the text names it."""
+    """No component has such a key in its configuration, or nobody but fedgrass sets it; the text names it. `path` is
+    where it is in what was given."""
 
-    def __init__(self, key: str, text: str) -> None:
+    def __init__(self, text: str, *path: str) -> None:
         super().__init__(text)
-        self.key = key
+        self.path = path
 
 
 class Update(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,29 +68,58 @@ def changed(present: Update, given: Mapping[str, Any], defaults: Mapping[str, An
 
 
 def divided(
-    given: Mapping[str, Any], components: Sequence[Component], own: Mapping[str, str]
+    given: Mapping[str, Any],
+    components: Sequence[Component],
+    own: Mapping[str, str],
+    additions: Sequence[Component] = (),
 ) -> dict[str, dict[str, Any]]:
-    """Component -> which of the keys that a user gives are its: those that its recipe has. `own` are keys that are not
-    for users to give, and where they come from.
+    """Component -> which of the keys that a user gives are its: those that its recipe has. Those of `additions`, which
+    may have any, are below the component's name. `own` are keys that are not for users to give, and where they come
+    from.
 
     Raises:
         UnknownKeyError: see there.
     """
     keys = {key: component.name for component in reversed(components) for key in component.recipe.configuration}
-    result: dict[str, dict[str, Any]] = {component.name: {} for component in components}
+    result: dict[str, dict[str, Any]] = {component.name: {} for component in (*components, *additions)}
+    configurable = {component.name: component for component in additions if not component.recipe.is_model}
     for key, value in given.items():
         if key in own:
-            raise UnknownKeyError(key, f"{key} is not to be set: it is {own[key]}")
-        if key not in keys:
+            raise UnknownKeyError(f"{key} is not to be set: it is {own[key]}", key)
+        if key in configurable:
+            result[key] = _of_addition(configurable[key], value, own[ACCESS_CONTROL])
+        elif key in keys:
+            result[keys[key]][key] = value
+        elif havers := [name for name, component in configurable.items() if key in component.recipe.configuration]:
+            raise UnknownKeyError(f"{key} is a key of {havers[0]}: write it below that name", key)
+        elif any(key == component.name for component in additions):
+            raise UnknownKeyError(f"{key} is a model, and has no keys to set", key)
+        elif isinstance(value, Mapping):
+            raise UnknownKeyError(f"{key} is not deployed by this command: name it by --component {key}", key)
+        else:
             near = _near(key, keys.keys() - own)
-            raise UnknownKeyError(key, f"no component has a key {key} in its configuration: {near}")
-        result[keys[key]][key] = value
+            raise UnknownKeyError(f"no component has a key {key} in its configuration: {near}", key)
     return result
+
+
+def _of_addition(component: Component, given: object, access: str) -> dict[str, Any]:
+    if not isinstance(given, Mapping):
+        raise UnknownKeyError(f"{component.name} needs keys of its configuration, with values", component.name)
+    known = component.recipe.configuration.keys() - {ACCESS_CONTROL}
+    for key in given:
+        if key == ACCESS_CONTROL:
+            raise UnknownKeyError(f"{key} is not to be set: it is {access}", component.name, key)
+        if key not in known:
+            near = _near(key, known)
+            raise UnknownKeyError(
+                f"{component.name} has no key {key} in its configuration: {near}", component.name, key
+            )
+    return dict(given)
 
 
 def _near(key: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(key, sorted(known), n=1)
-    return f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(known))}"
+    return f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(known)) or 'none'}"
 
 
 def _pointer(key: str) -> str:

@@ -91,7 +91,8 @@ class VersionChange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KeyChange(msgspec.Struct, frozen=True, kw_only=True):
-    """Of a key in a component's configuration. None is what the recipe has."""
+    """Of a key in a component's configuration. None is what the recipe has; before, where both are, what a device may
+    have kept of earlier deployments."""
 
     component: str
     key: str
@@ -126,7 +127,7 @@ def planned(present: Present, wanted: Sequence[Wanted], nucleus: str | None = No
             return
         if present_version != version:
             versions.append(VersionChange(component=name, before=present_version, after=version))
-        keys.extend(_key_changes(name, before, after))
+        keys.extend(_key_changes(name, before, after, is_new=not entry))
         entries[name] = {key: value for key, value in entry.items() if key != "configurationUpdate"} | {
             "componentVersion": version
         }
@@ -174,13 +175,15 @@ def canary(document: Document, canary_arn: str) -> Document:
     }
 
 
-def _key_changes(component: str, before: Update, after: Update) -> list[KeyChange]:
+def _key_changes(component: str, before: Update, after: Update, *, is_new: bool) -> list[KeyChange]:
     named = sorted(before.merge.keys() | after.merge.keys())
     found = [
         KeyChange(component=component, key=key, before=before.merge.get(key), after=after.merge.get(key))
         for key in named
         if before.merge.get(key) != after.merge.get(key)
     ]
+    if is_new:  # no device has anything that could go back
+        return found
     told = {f"/{change.key}" for change in found}
     return found + [
         KeyChange(component=component, key=pointer.removeprefix("/"), before=None, after=None)

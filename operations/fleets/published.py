@@ -1,12 +1,13 @@
 """Components that AWS IoT Greengrass has, as `gdk component publish` has put them there."""
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 import msgspec
 from botocore.exceptions import ClientError
 
+from operations import model_component
 from operations.fleets import versions
 
 
@@ -16,11 +17,13 @@ class NotPublishedError(LookupError):
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     """What a deployment has to know of a recipe: the configuration that a device has if nobody says otherwise, the
-    ranges of other components' versions that it asks for, and the buckets that its artifacts lie in."""
+    ranges of other components' versions that it asks for, where in S3 its artifacts lie, as bucket/key, and whether it
+    is one of a model that was published."""
 
     configuration: Mapping[str, Any] = {}
     dependencies: Mapping[str, str] = {}
-    buckets: frozenset[str] = frozenset()
+    artifacts: frozenset[str] = frozenset()
+    is_model: bool = False
 
 
 class Component(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,6 +33,8 @@ class Component(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     recipe: Recipe
 
+
+_ADDRESS = re.compile(r"s3://([^/]+/.+)", re.IGNORECASE)
 
 _KEYS = {"client": "bucket", "runtime": "torch"}
 """A key that the configuration of each kind has, and that of no other."""
@@ -56,6 +61,7 @@ class Registry:
         partition = str(identity["Arn"]).split(":")[1]
         self._region = str(self._greengrass.meta.region_name)
         self._owned = f"arn:{partition}:greengrass:{self._region}:{identity['Account']}:components:"
+        self._of_aws = f"arn:{partition}:greengrass:{self._region}:aws:components:"
 
     def component(self, name: str, version: str | None, requirement: str, publish: str) -> Component:
         """This version of a component; None for the newest one in the range. `publish` is the command that would
@@ -64,7 +70,7 @@ class Registry:
         Raises:
             NotPublishedError: see there.
         """
-        there = self._versions(name)
+        there = self._versions(self._owned + name)
         chosen = versions.latest(there, requirement) if version is None else version
         if chosen not in there:
             found = ", ".join(sorted(there, key=versions.order, reverse=True)[:5])
@@ -78,8 +84,12 @@ class Registry:
         answer = self._greengrass.get_component(arn=f"{self._owned}{name}:versions:{chosen}", recipeOutputFormat="JSON")
         return Component(name=name, version=chosen, recipe=read_recipe(answer["recipe"]))
 
-    def _versions(self, name: str) -> list[str]:
-        pages = self._greengrass.get_paginator("list_component_versions").paginate(arn=self._owned + name)
+    def is_of_aws(self, name: str) -> bool:
+        """Whether AWS has published a component of this name, for all accounts, and this one has not."""
+        return not self._versions(self._owned + name) and bool(self._versions(self._of_aws + name))
+
+    def _versions(self, arn: str) -> list[str]:
+        pages = self._greengrass.get_paginator("list_component_versions").paginate(arn=arn)
         try:
             return [each["componentVersion"] for page in pages for each in page["componentVersions"]]
         except ClientError as error:
@@ -94,11 +104,12 @@ def read_recipe(recipe: bytes) -> Recipe:
     dependencies = found.get("componentdependencies") or {}
     manifests = map(_lowered, found.get("manifests") or [])
     artifacts = [_lowered(each) for manifest in manifests for each in manifest.get("artifacts") or []]
-    addresses = [urlsplit(str(each.get("uri", ""))) for each in artifacts]
+    addresses = [_ADDRESS.fullmatch(str(each.get("uri", ""))) for each in artifacts]
     return Recipe(
         configuration=_lowered(found.get("componentconfiguration") or {}).get("defaultconfiguration") or {},
         dependencies={name: str(_lowered(each).get("versionrequirement", "")) for name, each in dependencies.items()},
-        buckets=frozenset(each.netloc for each in addresses if each.scheme == "s3"),
+        artifacts=frozenset(each[1] for each in addresses if each),
+        is_model=model_component.read_identity(recipe) is not None,
     )
 
 

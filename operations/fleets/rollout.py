@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from operations.deployment import Deployment
-from operations.fleets import canaries, configuration, documents, groups
+from operations.fleets import additions, canaries, configuration, documents, groups
 from operations.fleets.configuration import Update
 from operations.fleets.documents import NUCLEUS, Document, Plan, Present, Rollout, Wanted
 from operations.fleets.following import Following
@@ -20,8 +20,9 @@ class UninterpolatedError(ValueError):
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """What an operator wants a group to have. `client` and `runtime` are names of components, of the newest published
-    versions where none is given; `publishing` is the command that publishes each. `given` are keys of their
-    configuration, None for one that goes back to what the recipe has."""
+    versions where none is given; `publishing` is the command that publishes each. `additions` are other components, by
+    name, and their versions, None for the newest. `given` are keys of the configuration of all, None for one that goes
+    back to what the recipe has; those of an addition are below its name."""
 
     federation: str
     client: str
@@ -29,16 +30,19 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     publishing: Mapping[str, str]
     client_version: str | None = None
     runtime_version: str | None = None
+    additions: Mapping[str, str | None] = {}
     given: Mapping[str, Any] = {}
     rollout: Rollout = Rollout()
     canaries: int = 0
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
-    """What is going to be done. `canaries` are the devices that get it first."""
+    """What is going to be done with `components`, which the deployment names; devices `download` what these need, too.
+    `canaries` are the devices that get it first."""
 
     present: Present
     components: Sequence[Component]
+    downloaded: Sequence[Component]
     plan: Plan
     document: Document
     canary_document: Document | None
@@ -64,11 +68,14 @@ def prepare(client: Callable[[str], Any], deployment: Deployment, group: Group, 
     }
     agent = registry.component(asked.client, asked.client_version, "", asked.publishing[asked.client])
     check_kind(agent, "client", asked.publishing[asked.client])
-    requirement = agent.recipe.dependencies.get(asked.runtime, "")
-    environment = registry.component(asked.runtime, asked.runtime_version, requirement, asked.publishing[asked.runtime])
+    added = additions.find(registry, asked.additions, asked.publishing)
+    ranges = dict.fromkeys((agent.recipe.dependencies.get(asked.runtime, ""), *added.ranges.get(asked.runtime, ())))
+    environment = registry.component(
+        asked.runtime, asked.runtime_version, " ".join(ranges).strip(), asked.publishing[asked.runtime]
+    )
     check_kind(environment, "runtime", asked.publishing[asked.runtime])
-    components = (agent, environment)
-    given = configuration.divided(asked.given, components, own)
+    components = (agent, environment, *added.deployed)
+    given = configuration.divided(asked.given, (agent, environment), own, added.deployed)
     given[agent.name] |= {"federation": asked.federation, "bucket": deployment.bucket}
     present = group.present()
     wanted = [Wanted(component=component, given=given[component.name]) for component in components]
@@ -83,6 +90,7 @@ def prepare(client: Callable[[str], Any], deployment: Deployment, group: Group, 
     return Prepared(
         present=present,
         components=components,
+        downloaded=(*components, *added.needed),
         plan=plan,
         document=document,
         canary_document=canary_document,

@@ -21,9 +21,10 @@ def _built(root: Path, task: Path | None) -> tuple[str, dict[str, bytes]]:
         return built.recipe.read_text(), {file.name: file.read_bytes() for file in built.artifacts.iterdir()}
 
 
-def publish(aws: EmbeddedAws, project: Path, version: str) -> str:
-    """The client of a project's gdk-config.json in a version; gives its name."""
-    return _publish(aws, gdk_config.read_config(project).name, _built(project, project), version)
+def publish(aws: EmbeddedAws, project: Path, version: str, task: Path | None = None) -> str:
+    """The component of a folder's gdk-config.json in a version, with the task that lies there, or with another; gives
+    its name."""
+    return _publish(aws, gdk_config.read_config(project).name, _built(project, task or project), version)
 
 
 def publish_runtime(aws: EmbeddedAws, version: str) -> None:

@@ -12,12 +12,15 @@ import pytest
 import typer
 
 from cli.new_project import new_project
+from operations import model_component
 from operations.deployment import Deployment
+from operations.model_component import Metadata
 from sandbox.embedded_aws import EmbeddedAws
 from sandbox.greengrass.core_devices import CoreDevice
 from tests.cli.acted_fleets import ActedFleet
 from tests.cli.published import BUCKET, RUNTIME, publish, publish_runtime
 from tests.cli.running import Ran, fedgrass
+from tests.sandbox.greengrass.publishing import Operator
 
 ROLE = "fleet-token-exchange"
 
@@ -258,6 +261,14 @@ def test_the_command_that_publishes_a_component_names_the_region_that_it_is_look
         ("--client-version", "", "is no version"),
         ("--runtime-version", "", "is no version"),
         ("--runtime-version", "v1", "is no version"),
+        ("--component", "", "'' is no component's name"),
+        ("--component", "ü", "'ü' is no component's name"),
+        ("--component", "a" * 129, "is no component's name"),
+        ("--component", "=1.0.0", "'' is no component's name"),
+        ("--component", "com.example.A=", "'' is no version of com.example.A"),
+        ("--component", "com.example.A=1.0", "'1.0' is no version of com.example.A"),
+        ("--component", "com.example.A==1.0.0", "'=1.0.0' is no version of com.example.A"),
+        ("--component", RUNTIME, f"{RUNTIME} is deployed in any case: leave it out, and give its version by --runtime"),
         ("--role", "", "the account has no role ''"),
         ("--role", "a b", "the account has no role 'a b'"),
         ("--role", "nobodys", "the account has no role 'nobodys'"),
@@ -268,6 +279,62 @@ def test_what_nothing_can_be_called_is_refused(fleet: Fleet, option: str, value:
         refused = fleet.deploy(option, value, "--yes", "--json")
     assert refused.status == 2
     assert told in refused.envelope["error"]["message"]
+
+
+def test_another_component_comes_with_the_models_that_it_needs_and_what_is_newer_by_the_same_command(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    operator, inference, model = Operator(fleet.aws), f"com.example.Infer{fleet.id}", f"com.fedgrass.Model.{fleet.id}"
+    needs = {
+        model: {"VersionRequirement": "^1.0.0", "DependencyType": "SOFT"},
+        RUNTIME: {"VersionRequirement": "<0.1.1"},
+    }
+    files = {"infer.py": b""}
+    operator.publish(inference, "1.0.0", artifacts=files, configuration={"inputs": "/in"}, dependencies=needs)
+    config = written(tmp_path / "devices.yaml", f"dataset: /data\n{inference}:\n  inputs: /elsewhere\n")
+
+    def publish_model(version: str) -> None:
+        about = Metadata(federation="f", life="", round=1, metrics={}, model=model_component.file_of(version.encode()))
+        recipe = model_component.recipe(model, version, about, [f"s3://models/published/{model}/{version}/model.json"])
+        fleet.aws.client("s3").create_bucket(Bucket="models")
+        fleet.aws.client("s3").put_object(Bucket="models", Key=f"published/{model}/{version}/model.json", Body=b"{}")
+        fleet.aws.client("greengrassv2").create_component_version(inlineRecipe=recipe)
+
+    with fleet.devices("a"):
+        missing = fleet.deploy("--component", inference, "--yes", "--json")
+        assert (missing.status, missing.envelope["error"]["code"]) == (1, "not_published")
+        assert f"publish it by `fedgrass publish-model {fleet.id}`" in missing.envelope["error"]["message"]
+        publish_model("1.0.0")
+
+        shown = fleet.deploy("--component", inference, "--config", config, "--dry-run", "--json")
+        assert shown.status == 0, shown.error
+        assert {each["component"]: each["after"] for each in shown.result["versions"]} == {
+            fleet.client: "0.1.0",
+            inference: "1.0.0",
+            model: "1.0.0",
+            RUNTIME: "0.1.0",  # what both take
+        }
+        (statement,) = shown.result["policies"]["fedgrass-components"]["Statement"]
+        assert {
+            f"arn:aws:s3:::{operator.bucket}/{inference}/*",
+            f"arn:aws:s3:::models/published/{model}/*",
+        } <= set(statement["Resource"])
+        made = fleet.deploy("--component", inference, "--config", config, "--yes", "--json")
+        assert made.status == 0, made.error
+        update = fleet.latest()["components"][inference]["configurationUpdate"]
+        assert json.loads(update["merge"]) == {"inputs": "/elsewhere"}
+        assert fleet.merged()["dataset"] == "/data"
+
+        publish_model("1.0.1")
+        assert fleet.deploy("--runtime-version", "0.1.0", "--json").result["versions"] == []
+        newer = fleet.deploy("--component", inference, "--yes", "--json")
+        assert newer.result["versions"] == [{"component": model, "before": "1.0.0", "after": "1.0.1"}]
+        back = fleet.deploy("--component", inference, "--component", f"{model}=1.0.0", "--yes", "--json")
+        assert back.result["versions"] == [{"component": model, "before": "1.0.1", "after": "1.0.0"}]
+    twice = fleet.deploy("--component", inference, "--component", f"{inference}=1.0.0", "--json")
+    assert (twice.status, f"{inference} is named twice" in twice.error) == (2, True)
+    ours = fleet.deploy("--component", f"{fleet.client}=0.1.0", "--json")
+    assert (ours.status, "give its version by --client-version" in ours.error) == (2, True)
 
 
 def test_a_group_that_is_not_there_is_named(fleet: Fleet) -> None:

@@ -1,5 +1,6 @@
 """The examples in the documents work as they stand there."""
 
+import json
 import re
 import runpy
 import sys
@@ -27,6 +28,8 @@ from components.client.trainer.files.round_files import Belonging, RoundFiles
 from components.client.trainer.task.loading import load_task
 from fedgrass.policies import Update
 from fedgrass.task import Client, Training, use_checkpoints
+from operations.fleets import configuration
+from operations.fleets.published import Component, read_recipe
 from protocol.messages import ModelHeader
 from tests.cloud.examples import report, round_record
 from tests.docs.markdown import DOCUMENTS, blocks, prose, spans, table
@@ -41,7 +44,7 @@ def python(beginning: str) -> str:
     return found
 
 
-SETTINGS = [block for block in blocks("yaml") if block.document != "experiments.md"]
+SETTINGS = [block for block in blocks("yaml") if block.document not in ("experiments.md", "models.md")]
 
 
 @pytest.mark.parametrize("block", SETTINGS, ids=lambda block: block.document)
@@ -49,6 +52,20 @@ def test_settings_are_taken(block: Any) -> None:
     settings, problems = validate(yaml.safe_load(block.text))
     assert problems == []
     assert settings is not None
+
+
+def test_the_configuration_of_devices_is_taken_by_the_components() -> None:
+    (block,) = [block for block in blocks("yaml") if block.document == "models.md"]
+
+    def component(name: str, recipe: Path) -> Component:
+        return Component(
+            name=name, version="1.0.0", recipe=read_recipe(json.dumps(yaml.safe_load(recipe.read_text())).encode())
+        )
+
+    client = component("com.fedgrass.Client", ROOT / "recipe.yaml")
+    inference = component("com.fedgrass.Inference", ROOT / "components" / "inference" / "recipe.yaml")
+    divided = configuration.divided(yaml.safe_load(block.text), (client,), {"accessControl": ""}, (inference,))
+    assert all(divided.values())
 
 
 def settings_in_passing() -> list[str]:

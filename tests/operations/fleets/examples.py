@@ -13,13 +13,16 @@ CLIENT = Component(
     recipe=Recipe(
         configuration={"federation": "", "bucket": "", "dataset": "", "threads": 0, "accessControl": {"a": {}}},
         dependencies={"com.fedgrass.Runtime": ">=0.1.0 <0.2.0"},
-        buckets=frozenset({"components"}),
+        artifacts=frozenset({"components/com.fedgrass.Client/0.2.0/client.zip"}),
     ),
 )
 RUNTIME = Component(
     name="com.fedgrass.Runtime",
     version="0.1.3",
-    recipe=Recipe(configuration={"index_url": "https://pypi.org/simple"}, buckets=frozenset({"components"})),
+    recipe=Recipe(
+        configuration={"index_url": "https://pypi.org/simple"},
+        artifacts=frozenset({f"components/com.fedgrass.Runtime/0.1.3/{file}" for file in ("a.txt", "b.py")}),
+    ),
 )
 
 FOREIGN: dict[str, Any] = {

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from operations.fleets import configuration, documents
 from operations.fleets.configuration import UnknownKeyError, Update
 from operations.fleets.documents import INTERPOLATION, NUCLEUS, Present, Rollout
+from operations.fleets.published import Component, Recipe
 from tests.operations.fleets.examples import CLIENT, FOREIGN, GROUP_ARN, RUNTIME, present, wanted
 
 MODEL = botocore.session.get_session().get_service_model("greengrassv2")
@@ -181,4 +182,61 @@ def test_each_key_goes_to_the_component_whose_recipe_has_it() -> None:
 def test_a_key_that_is_not_to_be_set_is_refused_by_name(key: str, told: str) -> None:
     with pytest.raises(UnknownKeyError, match=told.replace("?", r"\?")) as refused:
         configuration.divided({"dataset": "/data", key: 1}, (CLIENT, RUNTIME), OWN)
-    assert refused.value.key == key
+    assert refused.value.path == (key,)
+
+
+INFERENCE = Component(
+    name="com.example.Inference",
+    version="1.0.0",
+    recipe=Recipe(configuration={"inputs": "/inputs", "dataset": "", "accessControl": {}}),
+)
+MODEL_COMPONENT = Component(
+    name="com.fedgrass.Model.digits", version="1.0.0", recipe=Recipe(configuration={"round": 1}, is_model=True)
+)
+
+
+def test_keys_of_another_component_are_below_its_name() -> None:
+    given = {"dataset": "/data", INFERENCE.name: {"dataset": "/other", "inputs": None}}
+    divided = configuration.divided(given, (CLIENT, RUNTIME), OWN, (INFERENCE, MODEL_COMPONENT))
+    assert divided == {
+        CLIENT.name: {"dataset": "/data"},
+        RUNTIME.name: {},
+        INFERENCE.name: {"dataset": "/other", "inputs": None},
+        MODEL_COMPONENT.name: {},
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "told", "path"),
+    [
+        ({"inputs": "/a"}, "inputs is a key of com.example.Inference: write it below that name", ("inputs",)),
+        (
+            {INFERENCE.name: {"inptus": "/a"}},
+            "com.example.Inference has no key inptus in its configuration: did you mean inputs?",
+            (INFERENCE.name, "inptus"),
+        ),
+        (
+            {INFERENCE.name: {"accessControl": {}}},
+            "accessControl is not to be set: it is the recipe's",
+            (INFERENCE.name, "accessControl"),
+        ),
+        ({INFERENCE.name: "/a"}, "com.example.Inference needs keys of its configuration", (INFERENCE.name,)),
+        ({INFERENCE.name: None}, "com.example.Inference needs keys of its configuration", (INFERENCE.name,)),
+        ({"com.example.Other": {"a": 1}}, "name it by --component com.example.Other", ("com.example.Other",)),
+        ({MODEL_COMPONENT.name: {"round": 2}}, "is a model, and has no keys to set", (MODEL_COMPONENT.name,)),
+    ],
+)
+def test_a_key_that_another_component_does_not_take_is_refused_with_its_place(
+    given: dict[str, Any], told: str, path: tuple[str, ...]
+) -> None:
+    with pytest.raises(UnknownKeyError) as refused:
+        configuration.divided(given, (CLIENT, RUNTIME), OWN, (INFERENCE, MODEL_COMPONENT))
+    assert told in str(refused.value)
+    assert refused.value.path == path
+
+
+def test_what_goes_back_to_the_recipe_is_told_only_where_a_device_may_have_something_else() -> None:
+    assert not [each for each in documents.planned(Present(), wanted()).keys if each.key == "accessControl"]
+    deployed_by_other_means = present(**{CLIENT.name: {"componentVersion": "0.2.0"}})
+    plan = documents.planned(deployed_by_other_means, wanted())
+    assert [(each.key, each.before, each.after) for each in plan.keys] == [("accessControl", None, None)]

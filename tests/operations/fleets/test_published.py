@@ -13,29 +13,30 @@ from tests.paths import ROOT
 RECIPES = (ROOT / "recipes" / "com.fedgrass.Client.yaml", ROOT / "components" / "runtime" / "recipe.yaml")
 
 
-def test_the_keys_the_dependencies_and_the_buckets_of_a_recipe_are_found() -> None:
+def test_the_keys_the_dependencies_and_the_artifacts_of_a_recipe_are_found() -> None:
     written = yaml.safe_load(RECIPES[0].read_text())
     text = json.dumps(written).replace("BUCKET_NAME", "components-1")
     recipe = read_recipe(text.encode())
     assert recipe.configuration["reconcile_s"] == 300
     assert recipe.dependencies["{RUNTIME_NAME}"].startswith(">=")
-    assert recipe.buckets == {"components-1"}
+    assert {artifact.partition("/")[0] for artifact in recipe.artifacts} == {"components-1"}
+    assert "components-1/COMPONENT_NAME/COMPONENT_VERSION/client.zip" in recipe.artifacts
 
 
 def test_the_keys_of_a_recipe_may_be_in_any_case() -> None:
     recipe = read_recipe(
         b'{"componentconfiguration": {"defaultConfiguration": {"accessControl": {"A": 1}, "Key": 2}}, '
         b'"COMPONENTDEPENDENCIES": {"com.Some.One": {"versionRequirement": "^1.0.0"}}, '
-        b'"manifests": [{"artifacts": [{"URI": "s3://b/c/d.zip"}, {"Uri": "greengrass:x"}]}]}'
+        b'"manifests": [{"artifacts": [{"URI": "s3://b/c/d.zip"}, {"uri": "S3://b/e.zip"}, {"Uri": "greengrass:x"}]}]}'
     )
     assert recipe.configuration == {"accessControl": {"A": 1}, "Key": 2}
     assert recipe.dependencies == {"com.Some.One": "^1.0.0"}
-    assert recipe.buckets == {"b"}
+    assert recipe.artifacts == {"b/c/d.zip", "b/e.zip"}
 
 
 def test_a_recipe_without_configuration_has_none() -> None:
     recipe = read_recipe(b'{"RecipeFormatVersion": "2020-01-25", "ComponentConfiguration": null}')
-    assert (recipe.configuration, recipe.dependencies, recipe.buckets) == ({}, {}, frozenset())
+    assert (recipe.configuration, recipe.dependencies, recipe.artifacts) == ({}, {}, frozenset())
 
 
 def test_no_key_is_of_two_components() -> None:
