@@ -8,6 +8,7 @@ from typing import TypeVar
 from botocore.exceptions import BotoCoreError, ClientError
 
 from operations.doctoring import account, components, device, groups, permissions, progress, stack
+from operations.doctoring.answers import is_not_there
 from operations.doctoring.case import Case, Patient
 from operations.doctoring.finding import Finding, NotCheckedError, Observation, not_checked
 from operations.doctoring.groups import Group
@@ -117,4 +118,5 @@ def _observed(check: _Check[_Subject], subject: _Subject) -> list[Observation]:
     except NotCheckedError as error:
         return [not_checked(str(error))]
     except (ClientError, BotoCoreError, DeploymentError) as error:
-        return [not_checked(f"AWS gives no answer: {error}")]
+        begin = "what this asks for is not there" if is_not_there(error) else "AWS gives no answer"
+        return [not_checked(f"{begin}: {error}")]

@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,6 +20,14 @@ _HEARD_S = 900.0
 _MISSED = 3
 _DELAY_S = 86_400.0
 """So long what a device says may be on its way, while it is offline: its clock need not be slow."""
+
+
+_AS_ASKED = re.compile(
+    r"withdrawn: .*|not ready, says the task|"
+    r"(?!this device does not ).*\((hours|max_temperature_c|min_battery_percent|mains_only|unmetered_only)\)"
+)
+"""Reasons to decline a round with which nothing is wrong: it ended meanwhile, or a condition that passes did not hold.
+What a device lacks, or can't tell, does not pass."""
 
 
 class _State(msgspec.Struct):
@@ -77,6 +86,8 @@ def shadow(patient: Patient) -> Iterator[Observation]:
                 yield ok(f"it was told of round {wanted.round} of {name} {told_s:,.0f} s ago")
         elif progress is None:
             yield ok(f"it has said nothing of {name} yet")
+        elif progress.phase == "declined" and _AS_ASKED.fullmatch(progress.reason or ""):
+            yield ok(f"round {progress.round} of {name}: declined, as it is to: {progress.reason}")
         elif progress.phase in ("failed", "declined"):
             text = f"round {progress.round} of {name}: {progress.phase}: {progress.reason or 'no reason'}"
             yield wrong(text, show)

@@ -11,6 +11,7 @@ from cloud.state.lifecycle import is_stalled
 from cloud.state.records import CorruptRecordError, FederationRecord
 from cloud.state.rounds import UnknownRoundError
 from operations import deployment, packaging, stacks
+from operations.doctoring.answers import is_not_there
 from operations.doctoring.case import Case
 from operations.doctoring.finding import NotCheckedError, Observation, not_checked, ok, wrong
 from operations.function_logs import errors_of
@@ -21,13 +22,6 @@ _DAY_S = 86_400
 _STALLED_S = 600.0
 """Two wake-ups: by then what should be open is, if it can be."""
 
-_NOT_THERE = (
-    "404",
-    "NoSuchBucket",
-    "ResourceNotFoundException",
-    "AWS.SimpleQueueService.NonExistentQueue",
-    "QueueDoesNotExist",
-)
 _DEAD_LETTERS = ("UpdatesDeadLetters", "RoundsDeadLetters")
 
 
@@ -90,7 +84,7 @@ def _is_gone(look: Callable[[], object]) -> bool:
     try:
         look()
     except ClientError as error:
-        if error.response["Error"]["Code"] in _NOT_THERE:
+        if is_not_there(error):
             return True
         raise
     return False

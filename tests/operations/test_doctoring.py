@@ -5,6 +5,7 @@ import json
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -15,6 +16,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from cloud.state.clients import ClientHistory
+from components.client.agent.conditions import Conditions, unmet
+from components.client.agent.state_machine import WITHDRAWN
+from fedgrass.task import DeviceState
 from operations import deployment, packaging
 from operations.deployment import Deployment
 from operations.doctoring import account, components, device, examination, groups, permissions, progress, stack
@@ -417,6 +421,44 @@ def test_what_a_device_says_of_its_round_is_told(
     assert (failed.state, failed.text) == ("wrong", f"round 1 of {simulated.name}: failed: out of memory")
 
 
+@pytest.mark.parametrize(
+    ("device", "state"),
+    [
+        ({"local_time": datetime(2026, 7, 1, 14, tzinfo=UTC)}, "ok"),
+        ({"temperature_c": 81.0}, "ok"),
+        ({"battery_percent": 10.0, "on_mains": False}, "ok"),
+        ({"temperature_c": None}, "wrong"),
+        ({"disk_available_bytes": 0}, "wrong"),
+    ],
+)
+def test_a_device_that_declines_while_a_condition_does_not_hold_is_well_unless_that_can_not_pass(
+    case: Case, client: str, simulated: SimulatedFederation, device: dict[str, Any], state: str
+) -> None:
+    conditions = Conditions(hours="22:00-06:00", max_temperature_c=70, min_battery_percent=20, min_disk_mb=100)
+    ready = DeviceState(
+        local_time=datetime(2026, 7, 1, 23, tzinfo=UTC),
+        load=0.0,
+        cpu_count=4,
+        memory_available_bytes=10**9,
+        disk_available_bytes=10**9,
+        temperature_c=60.0,
+    )
+    assert unmet(conditions, ready) is None
+    wanting = unmet(conditions, msgspec.structs.replace(ready, **device))
+    assert wanting is not None
+    simulated.report_progress(client, 1, "declined", wanting.reason)
+    found = only(progress.shadow(Patient(case, client)))
+    assert (found.state, found.text.endswith(wanting.reason)) == (state, True)
+
+
+def test_a_device_that_has_left_a_round_which_ended_or_is_not_ready_itself_is_well(
+    case: Case, client: str, simulated: SimulatedFederation
+) -> None:
+    for reason, state in ((WITHDRAWN, "ok"), ("not ready, says the task", "ok"), ("dataset /data is empty", "wrong")):
+        simulated.report_progress(client, 1, "declined", reason)
+        assert only(progress.shadow(Patient(case, client))).state == state
+
+
 def test_a_shadow_that_a_device_has_filled_with_something_else_is_found(
     case: Case, client: str, simulated: SimulatedFederation
 ) -> None:
@@ -448,6 +490,13 @@ def test_a_devices_clock_is_compared_with_the_clouds(
 
 
 # ---- What can't be asked
+
+
+def test_of_a_thing_that_is_not_there_it_is_said_so_and_not_that_aws_does_not_answer(case: Case) -> None:
+    found = [each for each in examination.examine(case, thing="pi-of-nobody") if each.about == "pi-of-nobody"]
+    assert {each.state for each in found} <= {"wrong", "not checked"}
+    assert any(each.text.startswith("what this asks for is not there: ") for each in found)
+    assert not [each for each in found if "gives no answer" in each.text]
 
 
 def test_what_aws_refuses_to_tell_is_not_checked_and_the_rest_is(aws: EmbeddedAws, deployed: Deployment) -> None:
