@@ -1,5 +1,6 @@
 """The command that gives a model back to devices, as a component."""
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -7,7 +8,7 @@ import typer
 
 from cli.agreement import agrees
 from cli.commands.aws import client_of
-from cli.commands.options import DryRun, FederationName, Json, Result, Stack, Yes
+from cli.commands.options import DryRun, FederationName, Json, Result, Stack, Yes, if_given
 from cli.screen import Screen
 from cli.table import Table
 
@@ -19,6 +20,18 @@ EXAMPLES = (
     "fedgrass publish-model digits --round 12 --project my-federation",
     "fedgrass publish-model digits --component-name com.example.DigitModel --version 2.0.0 --yes",
 )
+
+
+_BUCKET = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{1,253}[a-zA-Z0-9]")
+"""Names with capitals, underscores or more than 63 characters are of buckets that are older than today's rules."""
+
+
+def _bucket_name(name: str) -> str:
+    if not _BUCKET.fullmatch(name):
+        raise typer.BadParameter(
+            f"{name!r} is no bucket's name: use 3 to 63 of a-z, 0-9, '.' and '-', or leave it out, for the stack's"
+        )
+    return name
 
 
 def publish_model(
@@ -39,7 +52,10 @@ def publish_model(
         typer.Option(help="The federation's folder: its network goes along, if task.py has example_inputs()."),
     ] = None,
     bucket: Annotated[
-        str | None, typer.Option(help="The S3 bucket for the artifacts.", show_default="the stack's")
+        str | None,
+        typer.Option(
+            help="The S3 bucket for the artifacts.", show_default="the stack's", callback=if_given(_bucket_name)
+        ),
     ] = None,
     yes: Yes = False,
     rehearsal: DryRun = False,

@@ -124,6 +124,9 @@ def test_by_default_the_component_is_called_after_the_federation_and_has_the_ten
         (("--round", "7"), 2, "has no round 7"),
         (("--component-name", "a b"), 2, "component name 'a b'"),
         (("--version", "1"), 2, "version '1': write three numbers"),
+        (("--bucket", "Ü"), 2, "'Ü' is no bucket's name"),
+        (("--bucket", ""), 2, "'' is no bucket's name"),
+        (("--bucket", "s3://mine"), 2, "'s3://mine' is no bucket's name"),
     ],
 )
 def test_what_can_not_be_published_is_told(
