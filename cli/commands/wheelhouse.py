@@ -39,6 +39,7 @@ def wheelhouse(
     from components.runtime.hash_requirements import INDEX_URL, TORCH_INDEX_URL
     from components.runtime.wheelhouse import make
 
+    screen = Screen(quiet=as_json)
     made = make(
         out,
         arch,
@@ -46,8 +47,9 @@ def wheelhouse(
         task,
         os.environ.get("FEDGRASS_INDEX_URL", INDEX_URL),
         os.environ.get("FEDGRASS_TORCH_INDEX", TORCH_INDEX_URL),
+        screen.line,
     )
-    Screen(quiet=as_json).line(
+    screen.line(
         f"{made.wheels} wheels for Python {python} on {arch} in {out}: {made.bytes / 1e6:.0f} MB to download, "
         f"{made.unpacked_bytes / 1e6:.0f} MB installed, nothing of CUDA"
     )

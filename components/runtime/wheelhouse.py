@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path, PurePosixPath
 
 import msgspec
@@ -25,6 +25,8 @@ from components.task_requirements import FILE_NAME, Requirement
 
 _OLDEST_GLIBC, _NEWEST_GLIBC = 17, 28
 """Minor versions: no wheel that devices need asks for an older or a newer one."""
+
+_BEGINS = re.compile(r"(Downloading|Using cached) .+")
 
 _CUDA_PROJECT = re.compile(r"(nvidia|cuda|triton)\b.*")
 _CUDA_LIBRARY = re.compile(
@@ -58,8 +60,10 @@ def make(
     task: Path | None,
     index_url: str = INDEX_URL,
     torch_index_url: str = TORCH_INDEX_URL,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> Wheelhouse:
-    """A wheelhouse in `out`, which is new, empty or an earlier one; with what a task needs, if one is named.
+    """A wheelhouse in `out`, which is new, empty or an earlier one; with what a task needs, if one is named. `tell` is
+    called with a line when a download begins.
 
     Raises:
         WheelhouseInUseError, WheelhouseError, TaskFolderError, TaskRequirementsError: see there.
@@ -73,7 +77,7 @@ def make(
         made = Path(scratch) / "wheelhouse"
         made.mkdir()
         for url, of_torch_index in ((index_url, False), (torch_index_url, True)):
-            _download([one for one in wanted if one.is_of_torch_index is of_torch_index], arch, python, url, made)
+            _download([one for one in wanted if one.is_of_torch_index is of_torch_index], arch, python, url, made, tell)
         wheels = sorted(made.glob("*.whl"))
         _check(wheels, wanted)
         (made / FILE_NAME).write_text(text, encoding="utf-8")
@@ -115,23 +119,44 @@ def _is_of_cuda(info: zipfile.ZipInfo) -> bool:
     return _CUDA_LIBRARY.fullmatch(PurePosixPath(info.filename).name) is not None
 
 
-def _download(requirements: list[Requirement], arch: str, python: str, index_url: str, to: Path) -> None:
+def _download(
+    requirements: list[Requirement], arch: str, python: str, index_url: str, to: Path, tell: Callable[[str], None]
+) -> None:
     if not requirements:
         return
     listing = to.with_name(FILE_NAME)
     listing.write_text("".join(f"{one._replace(marker='').text()}\n" for one in requirements), encoding="utf-8")
     glibcs = [f"manylinux_2_{minor}" for minor in range(_NEWEST_GLIBC, _OLDEST_GLIBC - 1, -1)]
-    command = [sys.executable, "-m", "pip", "--isolated", "download", "--quiet", "--disable-pip-version-check"]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--isolated",
+        "download",
+        "--progress-bar=off",
+        "--disable-pip-version-check",
+    ]
     command += ["--require-hashes", "--requirement", str(listing), "--index-url", index_url, "--dest", str(to)]
     command += ["--no-deps", "--only-binary=:all:", "--implementation=cp", f"--python-version={python}"]
     command += [f"--platform={glibc}_{arch}" for glibc in (*glibcs, "manylinux2014")]
     # `isolated` leaves out PIP_ variables and the user's configuration; this leaves out the machine's as well.
     environment = os.environ | {"PIP_CONFIG_FILE": os.devnull}
-    run = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    if run.returncode:
-        raise WheelhouseError(
-            f"pip could not get the wheels for Python {python} on {arch} from {index_url}: {run.stderr}"
-        )
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment) as pip,
+    ):
+        try:
+            for line in pip.stdout or ():
+                if match := _BEGINS.fullmatch(line.strip()):
+                    tell(match[0])
+            pip.wait()
+        finally:
+            pip.kill()  # unless it has ended
+        if pip.returncode:
+            errors.seek(0)
+            raise WheelhouseError(
+                f"pip could not get the wheels for Python {python} on {arch} from {index_url}: {errors.read()}"
+            )
 
 
 def _check(wheels: list[Path], wanted: list[Requirement]) -> None:

@@ -168,6 +168,7 @@ def test_the_command_tells_what_it_made(
     assert ran.status == 0, ran.error
     assert "2 wheels for Python 3.11 on x86_64 in " in ran.out
     assert "nothing of CUDA" in ran.out
+    assert [line for line in ran.out.splitlines() if "grass-1.0-py3-none-any.whl" in line], "what it downloads is told"
     told = fedgrass("wheelhouse", str(tmp_path / "out"), "--arch", "x86_64", "--json").result
     assert (told["wheels"], told["arch"], told["python"]) == (2, "x86_64", "3.11")
     assert told["bytes"] == sum(path.stat().st_size for path in (tmp_path / "out").glob("*.whl"))
