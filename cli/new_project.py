@@ -18,6 +18,8 @@ TEMPLATES = Path(__file__).parent / "templates"
 _HIDDEN: Final = {"gitignore": ".gitignore"}
 """Files that would act on the templates themselves under the names that they get."""
 
+_REGION: Final = re.compile(r"[a-z]{2,}(-[a-z0-9]+)+")
+
 _OUTPUT_BYTES = 2000
 
 
@@ -29,8 +31,9 @@ class MakeDataError(Exception):
     """make_data.py has failed; the text has what it said."""
 
 
-def new_project(directory: Path, template: str, name: str | None) -> str:
-    """Makes the folder, and gives the federation's name: `name`, or that of the folder.
+def new_project(directory: Path, template: str, name: str | None, region: str | None = None) -> str:
+    """Makes the folder, and gives the federation's name: `name`, or that of the folder. Its components are published in
+    the `region`, if that is one.
 
     Raises:
         ProjectFolderInUseError: the folder is not empty.
@@ -45,7 +48,9 @@ def new_project(directory: Path, template: str, name: str | None) -> str:
         for file in sorted((TEMPLATES / folder).iterdir()):
             if file.is_file():
                 text = file.read_text(encoding="utf-8")
-                (directory / _HIDDEN.get(file.name, file.name)).write_text(_filled(text, template, checked), "utf-8")
+                (directory / _HIDDEN.get(file.name, file.name)).write_text(
+                    _filled(text, template, checked, region), "utf-8"
+                )
     return checked
 
 
@@ -89,7 +94,7 @@ def next_commands(directory: Path, program: str) -> list[tuple[str, str]]:
     return [(f"{program} {command} {shlex.quote(str(directory))}", meaning) for command, meaning in commands.items()]
 
 
-def _filled(text: str, template: str, name: str) -> str:
+def _filled(text: str, template: str, name: str, region: str | None) -> str:
     commands = "\n".join(
         [
             *(f"{command:50} # {meaning}" for command, meaning in next_commands(Path(), "fedgrass")),
@@ -98,6 +103,7 @@ def _filled(text: str, template: str, name: str) -> str:
         ]
     )
     filled = text.replace("@NAME@", name).replace("@FEDGRASS@", str(CHECKOUT)).replace("@COMMANDS@", commands)
+    filled = filled.replace("@REGION@", region if region and _REGION.fullmatch(region) else "us-east-1")
     return re.sub(rf"^name: {template}$", f"name: {name}", filled, flags=re.MULTILINE)
 
 

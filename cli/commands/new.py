@@ -28,12 +28,20 @@ def new(
 ) -> Result:
     """Make a project: a task, settings, data to begin with.
 
-    It trains as it is: change it piece by piece into yours.
+    It trains as it is: change it piece by piece into yours. Its gdk-config.json has the Region of your AWS
+    configuration, us-east-1 without one.
     """
-    from cli.new_project import make_data, new_project, next_commands
+    from botocore.exceptions import BotoCoreError
 
+    from cli.new_project import make_data, new_project, next_commands
+    from cli.planning.region import own_region
+
+    try:
+        region = own_region()
+    except BotoCoreError:  # nothing is asked of AWS yet
+        region = None
     screen = Screen(quiet=as_json)
-    checked = new_project(directory, template, name)
+    checked = new_project(directory, template, name, region)
     if data:
         make_data(directory)
     files = sorted(path.name for path in directory.iterdir())

@@ -99,6 +99,29 @@ def test_what_to_type_next_is_told(tmp_path: Path) -> None:
     assert ran.result["next"]
 
 
+@pytest.mark.parametrize(
+    ("variables", "region"),
+    [
+        ({"AWS_DEFAULT_REGION": "eu-central-1"}, "eu-central-1"),
+        ({"AWS_PROFILE": "away"}, "ap-southeast-2"),
+        ({"AWS_PROFILE": "nobodys"}, "us-east-1"),
+        ({"AWS_DEFAULT_REGION": 'a", "b'}, "us-east-1"),
+        ({}, "us-east-1"),
+    ],
+)
+def test_components_are_published_in_the_region_of_your_aws_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], region: str
+) -> None:
+    for variable in ("AWS_DEFAULT_REGION", "AWS_REGION", "AWS_PROFILE", "AWS_DEFAULT_PROFILE"):
+        monkeypatch.delenv(variable, raising=False)
+    (tmp_path / "config").write_text("[profile away]\nregion = ap-southeast-2\n")
+    for variable, value in ({"AWS_CONFIG_FILE": str(tmp_path / "config")} | variables).items():
+        monkeypatch.setenv(variable, value)
+    assert fedgrass("new", str(tmp_path / "project"), "--template", "blank", "--no-data").status == 0
+    ((component,),) = [json.loads((tmp_path / "project" / "gdk-config.json").read_text())["component"].values()]
+    assert component["publish"]["region"] == region
+
+
 def test_without_data_there_is_none_until_it_is_made(tmp_path: Path) -> None:
     project = tmp_path / "project"
     assert fedgrass("new", str(project), "--template", "blank", "--no-data").status == 0
