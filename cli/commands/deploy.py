@@ -57,7 +57,7 @@ def cloud(
     """
     from cli.screen import Screen
     from cli.stack_progress import take
-    from operations import deployment, packaging
+    from operations import deployment, packaging, stack_parameters
     from operations.stack_names import names_of
 
     parameters, tags = _pairs(parameter, "--parameter"), _pairs(tag, "--tag")
@@ -65,11 +65,8 @@ def cloud(
         raise typer.BadParameter(
             f"no parameter {unknown[0]!r}: there are {', '.join(deployment.SETTABLE)}", param_hint="--parameter"
         )
-    if parameters.get("Architecture") not in (None, *packaging.ARCHITECTURES):
-        raise typer.BadParameter(
-            f"no Architecture {parameters['Architecture']!r}: there are {' and '.join(packaging.ARCHITECTURES)}",
-            param_hint="--parameter",
-        )
+    for fault in stack_parameters.faults(parameters):
+        raise typer.BadParameter(fault, param_hint="--parameter")
     given = _policies(projects or [])
     names_of(client_of, stack)
     architecture = parameters.get("Architecture") or deployment.architecture(client_of, stack)
