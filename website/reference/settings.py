@@ -1,5 +1,6 @@
 """Every key of federation.yaml: from the structs that it becomes."""
 
+import re
 from collections.abc import Iterator
 
 import msgspec
@@ -28,7 +29,7 @@ _BELOW: dict[str, type[msgspec.Struct]] = {
     "evaluation": Evaluation,
 }
 _ABOUT = {
-    key: meaning.replace("see below", "[more](../tasks.md#federationyaml)")
+    key: re.sub(r"\]\((?=[a-z-]+\.md)", "](../", meaning.replace("see below", "[more](tasks.md#federationyaml)"))
     for key, meaning in meanings("tasks.md", "field").items()
 }
 

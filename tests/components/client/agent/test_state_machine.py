@@ -465,7 +465,7 @@ def test_the_end_replaces_progress_that_waits_to_be_published() -> None:
 @pytest.mark.parametrize(
     ("raw", "reason"),
     [
-        ({"v": 3, "round": 5}, "version 3"),
+        ({"v": 4, "round": 5}, "version 4"),
         ({"v": 1, "round": 5, "deadline": 4e9}, "model"),
         ({**msgspec.to_builtins(assignment(5)), "encoding": "zip"}, "encoding"),
     ],

@@ -206,7 +206,7 @@ def test_the_trace_of_a_task_that_took_the_place_of_another_has_its_own_lines(
 def test_an_error_of_no_line_of_the_task_has_no_place(task_of: TaskOf) -> None:
     model = nn.Linear(2, 2)
     reason = told(lambda: task_of("return 1").train(model, None, None))  # type: ignore[arg-type]
-    assert reason == "train() of task.py: AttributeError: 'NoneType' object has no attribute 'steps'"
+    assert reason == "train() of task.py: AttributeError: 'NoneType' object has no attribute 'train'"
 
 
 def test_a_text_of_any_length_is_told_shortened_and_with_its_place(task_of: TaskOf) -> None:
