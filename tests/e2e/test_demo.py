@@ -26,8 +26,8 @@ def test_devices_on_both_nuclei_learn_to_read_digits_and_the_last_line_is_json(m
     assert machine.left_behind() == []
 
 
-@pytest.mark.parametrize("moment", ["starting the embedded AWS", "registering", "waiting for"])
-def test_ctrl_c_before_any_round_says_so_and_leaves_nothing_behind(machine: Machine, moment: str) -> None:
+@pytest.mark.parametrize("moment", ["starting the embedded AWS", "registering", "waiting for", "round   1 closed"])
+def test_ctrl_c_at_any_moment_says_so_and_leaves_nothing_behind(machine: Machine, moment: str) -> None:
     process = machine.start("demo", "--devices", "2", "--rounds", "1000", "--json")
     assert process.stderr is not None
     for line in process.stderr:
