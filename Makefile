@@ -75,8 +75,8 @@ demo: setup
 	@.venv/bin/fedgrass demo
 
 # Much of a test's time is waiting, so there are two processes more than processors; in the order in which they
-# are collected, or the few long tests would come last, and one after the other. Each computes with one thread: more
-# would spend most of their time waiting for each other, for a processor each.
+# are collected, or the few long tests would come last, and one after the other. Each computes with one thread: where
+# processors are busy, more would spend most of their time waiting for each other.
 test: setup
 	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n $$(($$(nproc) + 2)) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
