@@ -20,6 +20,7 @@ from typing import Self
 
 import msgspec
 
+from components.client.trainer import memory
 from protocol.messages import Numbers
 
 STEP_LIMIT_S = 120.0
@@ -156,10 +157,11 @@ def main() -> None:
         say(_Answer(error=str(error).encode(errors="backslashreplace").decode()))  # its text may hold half a character
 
     say(_Answer(step="the import of torch and task.py"))
-    from components.client.trainer.model import state_dict
-    from components.client.trainer.task.loading import TaskError, load_task, reportable
-    from fedgrass.task import Client
-    from protocol.tensors import InvalidTensorsError, parse_header
+    with memory.here_to_stay():
+        from components.client.trainer.model import state_dict
+        from components.client.trainer.task.loading import TaskError, load_task, reportable
+        from fedgrass.task import Client
+        from protocol.tensors import InvalidTensorsError, parse_header
 
     path, held_out = map(Path, sys.argv[1:3])
     try:

@@ -66,9 +66,10 @@ def _prepare(traces: TextIO) -> None:
 
 
 def _import_torch() -> None:
-    import torch
+    with memory.here_to_stay():
+        import torch
 
-    from cli.checking import task_trial  # noqa: F401 - while the request is being made
+        from cli.checking import task_trial  # noqa: F401 - while the request is being made
 
     torch.set_num_threads(1)
     if not torch.cuda.is_available():  # its libraries map more than there is

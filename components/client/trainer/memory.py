@@ -1,8 +1,10 @@
-"""The memory of the training process: its limit, and how to tell that it ran out of it."""
+"""The memory of the training process: its limit, what is here to stay, and how to tell that it ran out of it."""
 
+import contextlib
 import ctypes
 import gc
 import resource
+from collections.abc import Iterator
 
 _TEXTS = ("can't allocate memory", "Cannot allocate memory", "bad_alloc", "out of memory")
 """What torch, its libraries and the system's errors say."""
@@ -16,6 +18,18 @@ def limit(megabytes: float) -> None:
     """
     size = int(megabytes * 1e6)
     resource.setrlimit(resource.RLIMIT_DATA, (size, size))
+
+
+@contextlib.contextmanager
+def here_to_stay() -> Iterator[None]:
+    """What is imported within is not looked through for garbage: not meanwhile, which takes a fifth of the time of
+    importing torch, nor later, nor as the process ends, which takes a quarter."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def release() -> None:

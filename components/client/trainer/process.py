@@ -7,7 +7,6 @@ by SIGTERM, it saves a checkpoint first if it can. Whatever else a task does, th
 end; processes that the task forks have no part in this.
 """
 
-import gc
 import logging
 import os
 import queue
@@ -104,8 +103,7 @@ class RequestServer:
     def _prepare(self) -> "LocalTrainer":
         """Imports torch, boto3 and the task. This takes seconds, and is never interrupted: a module that was half
         imported could not be imported again."""
-        gc.disable()  # looking for garbage among what is being imported takes a fifth of the time
-        try:
+        with memory.here_to_stay():
             from components.client.trainer.local_round import LocalTrainer
             from components.client.trainer.s3 import s3_client
             from components.client.trainer.s3.transfer import Transfer
@@ -119,9 +117,6 @@ class RequestServer:
                 lambda examples: self._say(Loaded(self._number, examples)),
                 lambda step: self._say(Entered(self._number, step)),
             )
-        finally:
-            gc.freeze()  # what is imported is here to stay
-            gc.enable()
 
     def _read(self, main_thread: int) -> None:
         decoder = msgspec.json.Decoder(exchange.Request)
