@@ -14,7 +14,7 @@ from typing import Any, Self
 import boto3
 from botocore.config import Config
 
-from operations import aws_sessions
+from operations import aws_sessions, packaging
 from sandbox import python_environment
 from sandbox.greengrass.server import GreengrassServer
 from sandbox.greengrass.service import Greengrass
@@ -223,6 +223,7 @@ class EmbeddedAws:
             "LAMBDA_WARM_TTL_SECONDS": str(LAMBDA_WARM_S),
             "LOG_LEVEL": "INFO",
             "FEDGRASS_ROLLOUT_MINUTE_S": str(self._rollout_minute_s),
+            "FEDGRASS_LAYERS": str(packaging.cache_directory() / "layers"),
             "FEDGRASS_GREENGRASS": json.dumps({"port": greengrass.port, "headers": greengrass.headers}),
         }
         if self._functions_endpoint is not None:

@@ -12,7 +12,10 @@ At the end of standard input, or on SIGTERM, the workers are killed and TMPDIR i
 """
 
 import asyncio
+import gc
+import hashlib
 import http.client
+import io
 import json
 import os
 import re
@@ -22,9 +25,12 @@ import signal
 import socket
 import ssl
 import sys
+import tempfile
 import threading
 import uuid
+import zipfile
 from asyncio.base_events import BaseEventLoop
+from pathlib import Path
 from types import FrameType
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -44,6 +50,7 @@ def main() -> None:
         sys.exit(1)
     greengrass = json.loads(os.environ.pop("FEDGRASS_GREENGRASS"))  # the functions are not to have it
     rollout_minute_s = float(os.environ.pop("FEDGRASS_ROLLOUT_MINUTE_S"))
+    layers = Path(os.environ.pop("FEDGRASS_LAYERS"))
     ports = {"http_port": http.getsockname()[1], "mqtt_port": mqtt.getsockname()[1]}
     # ministack reads its settings from the environment while it is imported.
     os.environ |= {"GATEWAY_PORT": str(ports["http_port"]), "IOT_MTLS_PORT": str(ports["mqtt_port"])}
@@ -51,6 +58,7 @@ def main() -> None:
     os.dup2(2, 1)  # whatever ministack prints belongs in the log
     _allow_many_connections()
     _force_listeners(mqtt)
+    gc.set_threshold(5_000)  # it imports much, which is here to stay
 
     from hypercorn.asyncio import serve
     from hypercorn.config import Config
@@ -59,6 +67,7 @@ def main() -> None:
     _close_ministacks_back_doors()
     _give_ranges_of_versions()
     _let_starting_functions_start()
+    _unpack_layers_once(layers)
     _authorize_named_shadows_by_name()
     _tell_policies_of_conditional_writes()
     _tell_policies_of_things()
@@ -179,6 +188,39 @@ def _let_starting_functions_start() -> None:
     lambda_runtime.Worker._spawn = spawn_undisturbed
     lambda_runtime.kill_workers = kill_what_has_started
     lambda_svc.release_worker = release_or_kill
+
+
+def _unpack_layers_once(directory: Path) -> None:
+    """Make ministack's Lambda take a layer from `directory`, where it is unpacked once, in whichever embedded AWS. Each
+    process of a function would unpack it, and compile all that it imports of it, anew."""
+    from ministack.core import lambda_runtime
+    from ministack.services import lambda_svc
+
+    spawn, unpacking = lambda_runtime.Worker._spawn, threading.Lock()
+
+    def unpacked(data: bytes) -> str:
+        layer = directory / hashlib.sha256(data).hexdigest()[:16]
+        with unpacking:
+            if not layer.exists():
+                directory.mkdir(parents=True, exist_ok=True)
+                partial = Path(tempfile.mkdtemp(dir=directory))
+                with zipfile.ZipFile(io.BytesIO(data)) as archive:
+                    archive.extractall(partial)
+                try:
+                    partial.rename(layer)
+                except OSError:  # another embedded AWS was faster
+                    shutil.rmtree(partial)
+        return str(layer)
+
+    def spawn_on_unpacked(worker: lambda_runtime.Worker) -> None:
+        layers = [unpacked(data) for each in worker.config["Layers"] if (data := lambda_svc._resolve_layer_zip(each))]
+        if layers:
+            variables = worker.config.get("Environment", {}).get("Variables", {})
+            found_there = variables | {"_LAMBDA_LAYERS_DIRS": os.pathsep.join(layers)}
+            worker.config = worker.config | {"Layers": [], "Environment": {"Variables": found_there}}
+        spawn(worker)
+
+    lambda_runtime.Worker._spawn = spawn_on_unpacked
 
 
 def _authorize_named_shadows_by_name() -> None:
