@@ -8,7 +8,9 @@ LIMIT_S = 150.0
 """Longer than it takes until a message comes again whose invocation was cut off: the longest VisibilityTimeout of
 cloud/template.yaml."""
 
-_POLL_S = 0.05
+_FIRST_POLL_S, _LAST_POLL_S = 0.05, 0.5
+_GROWTH = 1.25
+"""What is asked costs processor time, which what is waited for may need."""
 
 _Answer = TypeVar("_Answer")
 
@@ -23,11 +25,12 @@ def eventually(question: Callable[[], _Answer | None], what: str, limit_s: float
     Raises:
         NothingHappenedError: none came in time.
     """
-    until = time.monotonic() + limit_s
+    until, pause_s = time.monotonic() + limit_s, _FIRST_POLL_S
     while True:
         answer = question()
         if answer is not None and answer is not False:
             return answer
         if time.monotonic() > until:
             raise NothingHappenedError(f"waited {limit_s:.0f} s for {what}")
-        time.sleep(_POLL_S)
+        time.sleep(pause_s)
+        pause_s = min(pause_s * _GROWTH, _LAST_POLL_S)

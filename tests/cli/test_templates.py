@@ -1,16 +1,12 @@
 """cli/templates/: each trains in simulation to the figure that docs/tasks.md states."""
 
-import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.cli.running import fedgrass
 from tests.docs.markdown import table
-from tests.paths import ROOT
 
 FEW_ROUNDS = {"blank": 6, "sensor": 20, "tabular": 12, "text": 12, "vision": 5}
 """In which the figure is reached: most templates have more."""
@@ -32,12 +28,10 @@ def test_a_template_trains_to_its_figure(name: str, tmp_path: Path) -> None:
     project = tmp_path / name
     assert fedgrass("new", str(project), "--template", name).status == 0
     words = ["simulate", str(project), "--rounds", str(FEW_ROUNDS[name]), "--out", str(tmp_path / "run"), "--json"]
-    ran = subprocess.run(
-        [sys.executable, "-m", "cli.main", *words], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert ran.returncode == 0, ran.stderr
-    warnings = [line for line in ran.stderr.splitlines() if "warning: " in line]
+    ran = fedgrass(*words)
+    assert ran.status == 0, ran.error
+    warnings = [line for line in ran.error.splitlines() if "warning: " in line]
     assert [line for line in warnings if "norms of" not in line] == []  # such as the check that comes first has
     metric, comparison, bound = figures()[name]
-    value = json.loads(ran.stdout)["result"]["summary"]["metrics"]["held_out"][metric]["last"]["value"]
+    value = ran.result["summary"]["metrics"]["held_out"][metric]["last"]["value"]
     assert (value > bound) == (comparison == "above"), value

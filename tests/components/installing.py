@@ -8,11 +8,11 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 from components.runtime.install_wheels import CHUNK_BYTES
 from sandbox.package_index import write_wheel
+from sandbox.polling import eventually
 from tests.paths import ROOT
 
 RUNTIME = ROOT / "components" / "runtime"
@@ -131,9 +131,7 @@ def hash_of(name: str, version: str, size_bytes: int) -> str:
 
 def wait_until_kept(device: Device, file: str, size: int) -> None:
     """What an index has sent is on its way for a moment."""
-    deadline = time.monotonic() + LIMIT_S
-    while device.kept().get(file, 0) < size - CHUNK_BYTES and time.monotonic() < deadline:
-        os.sched_yield()
+    eventually(lambda: device.kept().get(file, 0) >= size - CHUNK_BYTES, f"{file} to be kept", LIMIT_S)
 
 
 def kill(process: "subprocess.Popen[str]") -> None:

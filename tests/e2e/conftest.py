@@ -6,13 +6,13 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
+from sandbox.polling import eventually
 from tests.e2e import slopes_data
 from tests.e2e.shells import LIMIT_S
 
@@ -64,11 +64,8 @@ class Machine:
                 marks.append(f"process {process.pid} {' '.join(process.cmdline())}")
         return marks + [str(path) for path in self.temporary.iterdir()]
 
-    def wait_until_nothing_is_left(self) -> list[str]:
-        deadline = time.monotonic() + 120
-        while (left := self.left_behind()) and time.monotonic() < deadline:
-            os.sched_yield()
-        return left
+    def wait_until_nothing_is_left(self) -> None:
+        eventually(lambda: not self.left_behind(), "a command to have cleaned up")
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """Rounds on the sandbox, with every real part, and simulated: the same model, bit for bit."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +11,7 @@ from cli.project_sandbox import build_component, init_federation
 from reporting.run_folder import RunFolder
 from sandbox.federated_run import run_rounds, wait_for_clients
 from sandbox.sandbox import Sandbox
-from tests.paths import ROOT
+from tests.cli.running import fedgrass
 
 TASKS = Path(__file__).parent / "simulated"
 THINGS = [f"device-{number:03d}" for number in range(8)]
@@ -56,10 +54,8 @@ def test_the_sandbox_and_a_simulation_make_the_same_model_bit_for_bit(tmp_path: 
     assert [(record.status, record.accepted) for record in rounds] == [("closed", 7)] * 5
 
     out = tmp_path / "run"
-    options = ["--data", str(tmp_path / "data"), "--out", str(out)]
-    command = [sys.executable, "-m", "cli.main", "simulate", str(TASKS / task), *options]
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stderr
+    ran = fedgrass("simulate", str(TASKS / task), "--data", str(tmp_path / "data"), "--out", str(out))
+    assert ran.status == 0, ran.error
     folder = RunFolder(out)
     lines = list(folder.rounds())
     assert [line.model_sha256 for line in lines] == [record.model.sha256 for record in rounds if record.model]

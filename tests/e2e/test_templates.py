@@ -1,15 +1,11 @@
 """Projects of templates, through every real part."""
 
-import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.cli.running import fedgrass
-from tests.paths import ROOT
 
 
 @pytest.mark.timeout(300)
@@ -30,14 +26,7 @@ def test_a_template_trains_in_the_sandbox(
     project = tmp_path / f"my-{template}"
     assert fedgrass("new", str(project), "--template", template).status == 0
     words = ["run", str(project), "--devices", "3", "--rounds", "3", "--out", str(tmp_path / "run"), "--json"]
-    ran = subprocess.run(
-        [sys.executable, "-m", "cli.main", *words],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stderr
-    outcome = json.loads(ran.stdout.splitlines()[-1])["result"]
-    assert outcome["rounds"] == 3
-    assert reached(outcome["history"][-1]["metrics"][metric])
+    ran = fedgrass(*words)
+    assert ran.status == 0, ran.error
+    assert ran.result["rounds"] == 3
+    assert reached(ran.result["history"][-1]["metrics"][metric])

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import psutil
 import pytest
 
 from protocol.messages import Timings
+from sandbox.polling import eventually
 from simulation.choosing import worth_processes
 from simulation.processes import ProcessesBackend, WorkersError
 from tests.paths import ROOT
@@ -98,10 +98,7 @@ def test_processes_die_with_their_simulation_however_it_dies(tmp_path: Path) -> 
     worker = psutil.Process(int(parent.stdout.readline()))
     os.kill(parent.pid, signal.SIGKILL)
     parent.communicate()
-    deadline = time.monotonic() + 60
-    while worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE and time.monotonic() < deadline:
-        os.sched_yield()
-    assert not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE
+    eventually(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE, "the worker to end")
 
 
 def test_processes_are_worth_it_if_they_save_more_than_they_take_to_start() -> None:
