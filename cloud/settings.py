@@ -179,6 +179,9 @@ class Averaging(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     the server `optimizer` takes a step with the change. `ema` is the decay of a moving average of the global models,
     which is kept beside them; 0 is none.
 
+    With `variance_reduction` clients whom a round does not have are stood in for by the updates that they sent last
+    (FedVARP). Only rules that are means do that.
+
     With `carry_over` the updates of a round that was aborted below its quorum count in the next one, at a weight of
     1 / sqrt(age + 1), where age is the number of rounds that they are late by. They don't count toward its quorum.
 
@@ -192,6 +195,7 @@ class Averaging(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     clip_norm: Annotated[float, msgspec.Meta(gt=0)] | None = None
     normalize_steps: bool = False
     max_examples: Positive | None = None
+    variance_reduction: bool = False
     optimizer: ServerOptimizer = FedAvg()
     ema: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
     carry_over: bool = False

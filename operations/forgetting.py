@@ -23,7 +23,8 @@ class Forgotten(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def forget(operations: Operations, iot: Any, federation: str, thing: str) -> Forgotten:
-    """Remove a client's record, and its shadow of the federation. What is of rounds that have ended stays with them.
+    """Remove a client's record, and its shadow of the federation. What is of rounds that have ended stays with them;
+    but its last update stands in for it no more.
 
     Raises:
         InvalidNameError: no thing can have the name.
@@ -37,6 +38,8 @@ def forget(operations: Operations, iot: Any, federation: str, thing: str) -> For
             f"{thing} takes part in round {number} of {federation!r}: wait for its end, or end it by fedgrass "
             f"abort-round {federation}"
         )
+    if operations.federations.get(federation).settings.averaging.variance_reduction:
+        operations.federations.forget_last_updates(federation)
     had_record = operations.clients.forget(federation, thing)
     if (number := _round_with(operations, federation, thing)) is not None:
         raise RoundUnderWayError(

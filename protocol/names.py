@@ -110,6 +110,12 @@ def ema_key(federation: str, round_number: int, life: str = "") -> str:
     return f"{_folder(federation, life)}ema/{_round_digits(round_number)}.safetensors"
 
 
+def last_updates_key(federation: str, round_number: int, life: str = "") -> str:
+    """S3 key of which update of each client was the last one up to the model of the same round; with that of the
+    optimizer's state, which has their sum."""
+    return f"{_folder(federation, life)}optimizer/{_round_digits(round_number)}.last-updates.json"
+
+
 def average_beside(downloaded_key: str) -> str:
     """The `ema_key` of the average that belongs to a model, by the key of the model or of its bfloat16 copy.
 

@@ -1,5 +1,6 @@
 """The arithmetic of a round on bytes in memory: as the averager does it, without S3."""
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -9,8 +10,9 @@ from cloud.averaging.accepted_updates import AcceptedUpdate, Fill, Request, S3Ob
 from cloud.averaging.blocks import Block, blocks_of
 from cloud.averaging.distances import gram
 from cloud.averaging.grid import Grid, Part, grid_of
+from cloud.averaging.last_updates import LastUpdates, Recalled, recall
 from cloud.averaging.new_model import File, OldModelReader, new_model_parts
-from cloud.averaging.optimizers import optimizer_of
+from cloud.averaging.optimizers import vectors_of
 from cloud.averaging.part_sizes import MIN_PART_BYTES
 from cloud.averaging.rebasing import Base, BaseReader
 from cloud.averaging.robust import squared_distances
@@ -50,8 +52,9 @@ class MemoryReader:
 class Round:
     """Updates to a model, each with its data, and how they are averaged: in blocks of so many elements, in parts of so
     many bytes. `before` are the other files of the model; `bases` are other models that some updates were trained from,
-    from 1 on. `custom_average` is the user's `average`, for the rule that calls it. `number` is the round's, the one
-    after the base's if it is None: rounds without a new model lie between the two."""
+    from 1 on; `last` are the clients' last updates, whose files `last_files` has by key. `custom_average` is the user's
+    `average`, for the rule that calls it. `number` is the round's, the one after the base's if it is None: rounds
+    without a new model lie between the two."""
 
     def __init__(
         self,
@@ -65,6 +68,8 @@ class Round:
         before: Mapping[File, Buffer] | None = None,
         has_bfloat16: bool = False,
         bases: Sequence[Buffer] = (),
+        last: LastUpdates | None = None,
+        last_files: Mapping[str, Buffer] = {},
         custom_average: Callable[..., Any] | None = None,
         number: int | None = None,
     ) -> None:
@@ -73,8 +78,7 @@ class Round:
         self.settings = settings
         self.header: Header = parse_header(base, len(base))
         about = decode(self.header.message, ModelHeader)
-        vectors = len(optimizer_of(settings.optimizer).vectors)
-        self.grid: Grid = grid_of(self.header, about, vectors, part_bytes, has_bfloat16=has_bfloat16)
+        self.grid: Grid = grid_of(self.header, about, vectors_of(settings), part_bytes, has_bfloat16=has_bfloat16)
         self._before = {"model": base, **(before or {})}
         self._bases = (base, *bases)
         self.negative: set[str] = set()
@@ -83,8 +87,15 @@ class Round:
         self.sources = [source for source, _ in ordered]
         self.layout: UpdateLayout = update_layout(self.header, self.sources[0].report.encoding)
         self.weighing = weigh(settings, training, self.sources)
-        self.reader = MemoryReader(data for _, data in ordered)
-        self.everyone = range(len(ordered))
+        files = [data for _, data in ordered]
+        self.recalled: Recalled | None = None
+        if settings.variance_reduction:
+            none = LastUpdates(encoding=self.layout.encoding, rule=settings.rule)
+            self.recalled = recall(settings, self.sources, self.weighing, last or none)
+            self.weighing = self.recalled.weighing
+            files += [memoryview(last_files[one.key])[one.data_start :] for one in self.recalled.stored]
+        self.reader = MemoryReader(files)
+        self.everyone = range(len(files))
         of_all_clients = rule_of(settings.rule).sees == "coordinates"
         self._elements = elements or block_elements(
             self.layout.encoding, len(ordered), MemoryReader.block_bytes, of_all_clients=of_all_clients
@@ -119,7 +130,8 @@ class Round:
         data = [memoryview(base)[header.length :] for base, header in zip(self._bases, headers, strict=True)]
         bases = [Base(S3Object(key="", data_start=0), header.by_name) for header in headers]
         reader = BaseReader(MemoryReader(data), bases, blocks)
-        return Rebasing(reader, [source.base for source in self.sources])
+        of_last = itertools.repeat(0, len(self.everyone) - len(self.sources))
+        return Rebasing(reader, [*(source.base for source in self.sources), *of_last])
 
     def average(self, shards: int = 1, *, summed: bool = False, change: ModelChange | None = None) -> dict[File, bytes]:
         """The files of the new model, made by so many shards; `summed` has other invocations sum the groups first."""
@@ -128,7 +140,8 @@ class Round:
             parts = self.grid.shard(shard, shards)
             blocks = self.blocks(parts)
             found = change or self._change(blocks, summed=summed)
-            for new in new_model_parts(self.grid, parts, blocks, found, self._reading(parts), self.settings):
+            before, share = self._reading(parts), self.recalled.share if self.recalled else None
+            for new in new_model_parts(self.grid, parts, blocks, found, before, self.settings, share):
                 self.negative |= new.negative
                 self.saturated |= new.saturated
                 for file, data in new.data.items():
@@ -154,7 +167,7 @@ class Round:
         total = self.weighing.total(self.everyone)
         groups = groups_of(self.everyone)
         files = [file_of_sums(self.updates(blocks, group), blocks, self.weighing, total) for group in groups]
-        return StoredSums(MemoryReader(files), blocks, len(files))
+        return StoredSums(MemoryReader(files), blocks, len(files), has_last=self.recalled is not None)
 
     def _reading(self, parts: Sequence[Part]) -> OldModelReader:
         files = [file for file in files_of(self.settings, self.grid.vectors) if file in self._before]

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from cloud.averager.work.sources import accepted_updates, other_bases, with_bases
+from cloud.averager.work.sources import accepted_updates, last_updates_for, other_bases, with_bases
 from cloud.averaging.accepted_updates import S3Object
+from cloud.averaging.last_updates import LastUpdates
 from cloud.state.records import ResponseRecord, RoundRecord
 from protocol.encodings import UpdateLayout
 from simulation.averaging import Round
@@ -12,10 +13,11 @@ from simulation.model_store import ModelFiles, ModelStore, round_of
 
 
 class Averaged(NamedTuple):
-    """The files of a new model, and what is wrong with it."""
+    """The files of a new model, what is wrong with it, and each client's last update, if that is to be known."""
 
     files: ModelFiles
     warnings: tuple[str, ...]
+    last: LastUpdates | None
 
 
 def average(
@@ -26,9 +28,12 @@ def average(
     models: ModelStore,
     bases: Mapping[int, RoundRecord],
     custom_average: Callable[..., Any] | None,
+    last: LastUpdates | None,
+    last_files: Mapping[str, bytes],
 ) -> Averaged:
     """What the round makes of the responses that count, in the order of the things' names; `updates` are their files by
-    client, `bases` the rounds that sent out another model than this one.
+    client, `bases` the rounds that sent out another model than this one. `last` are the clients' last updates before
+    the round, whose files `last_files` has by key.
 
     Raises:
         InvalidPolicyError: a custom average failed.
@@ -57,7 +62,9 @@ def average(
         before=before,
         has_bfloat16=settings.has_bfloat16_copy,
         bases=[models.downloaded(bases[number].base) for number in others.values()],
+        last=last_updates_for(record, last),
+        last_files=last_files,
         custom_average=custom_average,
         number=record.round,
     )
-    return Averaged(a_round.average(), a_round.warnings)
+    return Averaged(a_round.average(), a_round.warnings, a_round.recalled.after if a_round.recalled else None)

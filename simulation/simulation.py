@@ -30,6 +30,7 @@ from cloud.averager.round.round_end import (
     vanished,
 )
 from cloud.averager.work.sources import counting_responses
+from cloud.averaging.last_updates import LastUpdates
 from cloud.initiator.round_plan import assignment_in, handed_on, planned
 from cloud.initiator.selection.cohort import select
 from cloud.initiator.selection.drawing import pool_of
@@ -66,7 +67,8 @@ class EndedRound(msgspec.Struct, frozen=True):
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """Where a simulation stands between two rounds, beside the files of its models, its residuals, and the updates that
-    are carried over. `rounds` are those that a client still works for, `ended` the last one."""
+    are carried over, or the `last` ones of their clients. `rounds` are those that a client still works for, `ended` the
+    last one."""
 
     federation: FederationRecord
     clients: list[ClientRecord]
@@ -75,12 +77,13 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     rounds: list[RoundRecord] = []
     arrivals: list[Arrival] = []
     carried: list[ResponseRecord] = []
+    last: LastUpdates | None = None
 
 
 class Simulation:
     """One federation, from where it stands. `policies` is the user's policies.py, if the settings ask for one;
-    `updates` are the files of updates that are carried over, by round and client. Rounds cost what they would in AWS's
-    `region`."""
+    `updates` are the files of updates that are carried over, and of clients' last ones, by round and client. Rounds
+    cost what they would in AWS's `region`."""
 
     def __init__(
         self,
@@ -100,6 +103,7 @@ class Simulation:
         self._rounds = {record.round: record for record in standing.rounds}
         self._in_flight = InFlight(standing.arrivals)
         self._carried = standing.carried
+        self._last = standing.last
         self.models = models
         self.updates = dict(updates or {})
         self._backend = backend
@@ -124,6 +128,7 @@ class Simulation:
             rounds=list(self._rounds.values()),
             arrivals=list(self._in_flight),
             carried=self._carried,
+            last=self._last,
         )
 
     def run(self) -> Iterator[EndedRound]:
@@ -311,10 +316,24 @@ class Simulation:
             for response in counting
             if response.report is not None
         }
+        last_files = {
+            names.update_key(record.federation, *key, record.life): data for key, data in self.updates.items()
+        }
         try:
-            made = average(record, counting, updates, self._layout, self.models, self._rounds, self._policy("average"))
+            made = average(
+                record,
+                counting,
+                updates,
+                self._layout,
+                self.models,
+                self._rounds,
+                self._policy("average"),
+                self._last,
+                last_files,
+            )
         except HOPELESS as error:
             return self._step(record, given_up_on(record, error))
+        self._last = made.last
         model = self.models.add(record, made.files)
         event = averaged(record, responses, owner=_OWNER, model=model, warnings=made.warnings, averaged_at=self._now)
         return self._step(record, event)
@@ -352,7 +371,9 @@ class Simulation:
         known = {response.thing: response for response in (*self._carried, *new)}
         self._carried = [known[carried.thing] for carried in carried_after(record, responses)]
         kept = {(r.report.round, r.thing) for r in self._carried if r.report is not None}
-        self.updates = {key: update for key, update in self.updates.items() if key in kept}
+        last = self._last.of.items() if self._last else ()
+        wanted = kept | {(names.parse_update_key(one.key).round, thing) for thing, one in last}
+        self.updates = {key: update for key, update in self.updates.items() if key in wanted}
         needed_rounds = {arrival.round for arrival in self._in_flight} | {number for number, _ in kept}
         self._rounds = {number: one for number, one in self._rounds.items() if number in needed_rounds}
         self.models.keep([self._federation.model, *(one.base for one in self._rounds.values())])

@@ -174,7 +174,8 @@ def _ignored(settings: Federation) -> Iterator[Problem]:
                 users = " or ".join(one for one, fields in heeded.items() if name in fields)
                 yield Problem(
                     (part, name),
-                    f"{value} with {part}.{choice} {chosen}, which does not heed it: leave it out, or choose {users}",
+                    f"{shown(value)} with {part}.{choice} {chosen}, which does not heed it: "
+                    f"leave it out, or choose {users}",
                 )
 
 

@@ -20,9 +20,9 @@ class S3Object(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AcceptedUpdate(msgspec.Struct, frozen=True, kw_only=True):
-    """An accepted update. `norm` is the L2 norm of its parameters' changes, `integer_change` the largest
-    magnitude of its integers' ones, None if it was inspected when none was noted; it is `age` rounds late, and its
-    client was selected with the probability `inclusion`.
+    """An accepted update, which S3 had at `arrived_at`. `norm` is the L2 norm of its parameters' changes,
+    `integer_change` the largest magnitude of its integers' ones, None if it was inspected when none was noted; it is
+    `age` rounds late, and its client was selected with the probability `inclusion`.
 
     `base` is the place of the model that it was trained from among those that the round's updates were trained from:
     0 is the present one, and None one that can't be read any more.
@@ -32,6 +32,7 @@ class AcceptedUpdate(msgspec.Struct, frozen=True, kw_only=True):
     report: Report
     norm: float
     stored: S3Object
+    arrived_at: float = 0.0
     age: int = 0
     inclusion: float = 1.0
     integer_change: int | None = None

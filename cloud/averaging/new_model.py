@@ -12,8 +12,8 @@ from cloud.averaging.accepted_updates import Reader, Request, read_whole
 from cloud.averaging.bfloat16_copy import TooLargeNumberError, to_bfloat16
 from cloud.averaging.blocks import Block, Run
 from cloud.averaging.grid import Grid, Part
-from cloud.averaging.optimizers import optimizer_of
-from cloud.averaging.optimizers.optimizer import Optimizer
+from cloud.averaging.optimizers import optimizer_of, vectors_of
+from cloud.averaging.optimizers.optimizer import as_vector
 from cloud.averaging.rebasing import to_float64
 from cloud.averaging.rules.rule import BlockChange, ModelChange
 from cloud.settings import Averaging
@@ -74,8 +74,10 @@ def new_model_parts(
     change: ModelChange,
     before: OldModelReader,
     settings: Averaging,
+    share_of_last: float | None = None,
 ) -> Iterator[NewPart]:
-    """Some parts after the round; `blocks` are all of theirs.
+    """Some parts after the round; `blocks` are all of theirs. With variance reduction the sum of all clients' last
+    updates is `share_of_last` times in the change; None if it begins anew.
 
     Parameters take the optimizer's step; buffers and integers the change itself, which is a mean. Sums are float64;
     integers and booleans are rounded to nearest, ties to even, and kept in range. So are float16's, or a client that
@@ -85,10 +87,9 @@ def new_model_parts(
         NotFiniteModelError: a sum is larger than its tensor's dtype, or the bfloat16 copy, can hold; the text names the
             tensor.
     """
-    optimizer = optimizer_of(settings.optimizer)
     of_part = {number: list(found) for number, found in itertools.groupby(blocks, lambda block: block.part.number)}
     for part in parts:
-        writer = _PartWriter(part, before.next(part), optimizer, settings.ema)
+        writer = _PartWriter(part, before.next(part), settings, share_of_last)
         for block in of_part.get(part.number, []):
             writer.write(block, change.next(block))
         if grid.has_bfloat16:
@@ -99,34 +100,35 @@ def new_model_parts(
 class _PartWriter:
     """Writes the new part, run by run of its blocks."""
 
-    def __init__(self, part: Part, old: dict[File, Buffer], optimizer: Optimizer, ema_decay: float) -> None:
+    def __init__(self, part: Part, old: dict[File, Buffer], settings: Averaging, share_of_last: float | None) -> None:
         self._part = part
         self._old = old
-        self._optimizer = optimizer
-        self._ema_decay = ema_decay
+        self._optimizer = optimizer_of(settings.optimizer)
+        self._ema_decay = settings.ema
+        self._share_of_last = share_of_last
         size = part.end - part.start
         self.new: dict[File, bytearray] = {"model": bytearray(size)}
         self.negative: set[str] = set()
         self.saturated: set[str] = set()
         self._vectors: tuple[NDArray[np.float32], ...] = ()
-        if vectors := len(optimizer.vectors):
+        if vectors := vectors_of(settings):
             coordinates = part.floats[1] - part.floats[0]
-            initial = optimizer.initial_vectors(coordinates)
+            initial = [*self._optimizer.initial_vectors(coordinates), np.zeros(coordinates, np.float32)][:vectors]
             self.new["optimizer"] = bytearray(old.get("optimizer") or b"".join(vector.tobytes() for vector in initial))
             self._vectors = tuple(np.frombuffer(self.new["optimizer"], "<f4").reshape(vectors, coordinates))
-        if ema_decay:
+        if self._ema_decay:
             self.new["ema"] = bytearray(size)
 
     def write(self, block: Block, change: BlockChange) -> None:
-        parameters, values = change
         for run in block.runs():
             part = slice(run.start, run.end)
             if run.kind == "parameter":
-                self._write_parameters(block, run, parameters[part])
+                last = None if change.last is None else change.last[part]
+                self._write_parameters(block, run, change.parameters[part], last)
             elif run.kind == "buffer":
-                self._write_buffers(block, run, values[part])
+                self._write_buffers(block, run, change.values[part])
             else:
-                self._write_integers(run, values[part])
+                self._write_integers(run, change.values[part])
 
     def write_bfloat16(self) -> None:
         """Write the part of the bfloat16 copy, once that of the model is whole."""
@@ -146,12 +148,28 @@ class _PartWriter:
         if "ema" in self.new:
             _view(self.new["ema"], run)[:] = new
 
-    def _write_parameters(self, block: Block, run: Run, change: NDArray[np.float64]) -> None:
+    def _write_parameters(
+        self, block: Block, run: Run, change: NDArray[np.float64], last: NDArray[np.float64] | None
+    ) -> None:
         state = tuple(vector[run.in_vector : run.in_vector + len(change)] for vector in self._vectors)
+        if last is not None:
+            change = self._with_last(change, state[-1], last)
+            state = state[:-1]
         values, moved = self._optimizer.step(self._before("model", run), change, state)
         for vector, by in zip(state, moved, strict=True):
             vector[:] = by
         self._write_floats(block, run, values)
+
+    def _with_last(
+        self, change: NDArray[np.float64], sum_of_last: NDArray[np.float32], last: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """The change with that of all clients' last updates, whose sum becomes what it is after the round."""
+        if self._share_of_last is None:
+            sum_of_last[:] = as_vector(last)
+            return change
+        before = sum_of_last.astype(np.float64)
+        sum_of_last[:] = as_vector(before + last)
+        return change + self._share_of_last * before
 
     def _write_buffers(self, block: Block, run: Run, change: NDArray[np.float64]) -> None:
         self._write_floats(block, run, self._before("model", run) + change)

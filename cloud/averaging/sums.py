@@ -30,33 +30,37 @@ def groups_of(clients: Sequence[int]) -> list[Sequence[int]]:
 
 class BlockSums(NamedTuple):
     """The weighted sums of some clients' changes at a block, and the least and the largest change of each value:
-    float64 [n_parameters], and thrice [n_values]. `all` has them one after another."""
+    float64 [n_parameters], and thrice [n_values]. `last` is what they change of the sum of all clients' last updates:
+    [n_parameters], or nothing if there is none. `all` has them one after another."""
 
     all: Sums
     parameters: Sums
+    last: Sums
     values: Sums
     least: Sums
     largest: Sums
 
 
-def size_of_sums(block: Block) -> int:
+def size_of_sums(block: Block, *, has_last: bool) -> int:
     """How many numbers the sums at a block are."""
-    return block.n_parameters + 3 * block.n_values
+    return block.n_parameters * (1 + has_last) + 3 * block.n_values
 
 
 class SumsSpace:
     """Sums of one block after another, in the same memory: fresh pages for each would cost as much as the sums."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, has_last: bool) -> None:
+        self._has_last = has_last
         self._space = np.empty(0)
 
     def of(self, block: Block) -> BlockSums:
         """Space for a block's sums, which holds whatever was there before."""
-        size = size_of_sums(block)
+        size = size_of_sums(block, has_last=self._has_last)
         if len(self._space) < size:
             self._space = np.empty(size)
         whole = self._space[:size]
-        ends = [block.n_parameters + count * block.n_values for count in range(3)]
+        past_last = size - 3 * block.n_values
+        ends = [block.n_parameters, *(past_last + count * block.n_values for count in range(3))]
         return BlockSums(whole, *np.split(whole, ends))
 
 
@@ -67,10 +71,12 @@ class GroupSums:
     def __init__(self, updates: Updates, weighing: Weighing, total: float) -> None:
         self._updates = updates
         self._shares = weighing.weights / total * weighing.scales
+        self.has_last = weighing.sum_weights is not None
+        self._sum_weights = np.empty(0) if weighing.sum_weights is None else weighing.sum_weights * weighing.scales
         self._value_weights = weighing.value_weights
         self._integer_limit = weighing.integer_limit
         self.groups = -(-len(updates.clients) // GROUP)
-        self._space = SumsSpace()
+        self._space = SumsSpace(has_last=self.has_last)
         self._product = np.empty(0)
 
     def of(self, block: Block) -> Iterator[BlockSums]:
@@ -87,6 +93,9 @@ class GroupSums:
                         part = slice(run.start, run.end)
                         shares = self._shares[rows.clients]
                         self._add(shares, rows.parameters[:, part], sums.parameters[part], is_first=not place)
+                        if self.has_last:
+                            weights = self._sum_weights[rows.clients]
+                            self._add(weights, rows.parameters[:, part], sums.last[part], is_first=not place)
                     else:
                         self._add_values(self._value_weights[rows.clients], rows, run, sums, is_first=not place)
             yield sums
@@ -125,10 +134,11 @@ def file_of_sums(updates: Updates, blocks: Sequence[Block], weighing: Weighing, 
 class StoredSums:
     """The sums of groups that other invocations have written: of each group a file with its sums at some blocks."""
 
-    def __init__(self, reader: Reader, blocks: Sequence[Block], groups: int) -> None:
+    def __init__(self, reader: Reader, blocks: Sequence[Block], groups: int, *, has_last: bool = False) -> None:
         self.groups = groups
-        self._fills = reader.read(_of_sums(blocks, groups))
-        self._space = SumsSpace()
+        self.has_last = has_last
+        self._fills = reader.read(_of_sums(blocks, groups, has_last=has_last))
+        self._space = SumsSpace(has_last=has_last)
 
     def of(self, block: Block) -> Iterator[BlockSums]:
         """The sums of each group of clients at the next block: there until the next ones are asked for."""
@@ -138,9 +148,9 @@ class StoredSums:
             yield sums
 
 
-def _of_sums(blocks: Sequence[Block], groups: int) -> Iterator[Request]:
+def _of_sums(blocks: Sequence[Block], groups: int, *, has_last: bool) -> Iterator[Request]:
     position = 0
     for block in blocks:
-        end = position + 8 * size_of_sums(block)
+        end = position + 8 * size_of_sums(block, has_last=has_last)
         yield from (Request(group, position, end) for group in range(groups))
         position = end

@@ -110,15 +110,17 @@ def open_round(services: Services, request: OpenRound) -> None:
 
 
 def _lacking(services: Services, federation: FederationRecord) -> tuple[ModelFile, ...]:
-    """What there is none of for the present model, since the averaging was another when it was made."""
+    """What there is none of for the present model, since the averaging was another when it was made, or a client was
+    forgotten."""
     made_in = names.parse_model_key(federation.model.key).round
+    forgotten: tuple[ModelFile, ...] = ("last_updates",) if 0 < made_in <= federation.forgot_in else ()
     if made_in == 0 or not changes_averaging(federation.changes):
-        return ()
+        return forgotten
     try:
         made_by = services.rounds.of(federation.federation, federation.life, made_in).settings.averaging
     except UnknownRoundError:
         made_by = None
-    return lacking(federation.settings.averaging, made_by)
+    return (*lacking(federation.settings.averaging, made_by), *forgotten)
 
 
 def _has_changed(services: Services, federation: FederationRecord) -> bool:

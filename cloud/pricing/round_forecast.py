@@ -12,10 +12,18 @@ import msgspec
 from cloud.averager.responses.fetching import FETCHED_BYTES
 from cloud.averager.work.file_names import files_of
 from cloud.averager.work.object_reader import ObjectReader
-from cloud.averager.work.sharding import FIXED_MB, MEMORY_MB, READ_BYTES_PER_S, Sharding, read_s, sharding_of
+from cloud.averager.work.sharding import (
+    FIXED_MB,
+    MEMORY_MB,
+    READ_BYTES_PER_S,
+    Sharding,
+    read_s,
+    sharding_of,
+    updates_read,
+)
 from cloud.averaging.blocks import Slices, blocks_of
 from cloud.averaging.grid import grid_of
-from cloud.averaging.optimizers import optimizer_of
+from cloud.averaging.optimizers import vectors_of
 from cloud.averaging.rules import rule_of
 from cloud.averaging.update_rows import block_elements
 from cloud.pricing.prices import GB, Prices
@@ -34,12 +42,13 @@ Amounts = Mapping[str, float]
 # and each look at the responses reads those of all clients.
 # Of a small fleet that is more than the round's clients, each record is read; of a large one some names, which may be
 # old, and the records of the pool, each as if it had 4 kB.
+# One with variance reduction is `recalling`: who looks at the responses reads which update of each client was the last.
 CLIENT_BYTES, _NAME_BYTES = 250, 100
 _TAKEN: dict[str, Amounts] = {
     "dynamodb": {"round": 8, "client": 2.01, "job": 3, "stage": 2, "shared": 2, "window": 1, "batch": 1},
     "iot-data-plane": {"round": 2, "client": 1, "stage": 1},
-    "s3 reads": {"round": 1, "client": 1, "piece": 1, "part": 1, "job": 1, "stage": 1, "handed on": 2},
-    "s3 writes": {"file at once": 1, "file in parts": 3, "part": 1, "in parts": 4, "handed on": 1},
+    "s3 reads": {"round": 1, "client": 1, "piece": 1, "part": 1, "job": 1, "stage": 1, "handed on": 2, "recall": 1},
+    "s3 writes": {"file at once": 1, "file in parts": 3, "part": 1, "in parts": 4, "handed on": 1, "recalling": 1},
     "sqs": {"round": 3, "job": 1, "stage": 1, "shared": 1},
     "write units": {"round": 26, "client": 10.3, "job": 4, "shared": 4},
     "read units": {
@@ -125,7 +134,7 @@ def forecast_round(
     Raises:
         TooMuchWorkError: no invocation could do its share in its time.
     """
-    grid = grid_of(model, about, len(optimizer_of(settings.optimizer).vectors), has_bfloat16=has_bfloat16)
+    grid = grid_of(model, about, vectors_of(settings), has_bfloat16=has_bfloat16)
     layout = update_layout(msgspec.structs.replace(model, message=encode(about).decode()), encoding)
     update, parts, last = EVALUATION_BYTES if evaluates else layout.data_bytes, len(grid.parts), grid.parts[-1]
     shared = sharding_of(Averaging() if evaluates else settings, parts, update, clients)
@@ -145,12 +154,13 @@ def forecast_round(
     )
     pieces = 0 if evaluates else sum(len(Slices(layout, block).ranges) for block in blocks)
 
+    recalls = settings.variance_reduction and not evaluates
     handed_out, stages = (0, 0) if shared.alone else (sum(jobs.values()), len(jobs))
     in_parts = len(files) if parts > 1 else 0
     times: Amounts = {
         "round": 1,
         "client": clients,
-        "piece": clients * pieces * len(jobs.keys() - {"sums"}),
+        "piece": updates_read(settings, clients) * pieces * len(jobs.keys() - {"sums"}),
         "file at once": len(files) - in_parts,
         "file in parts": in_parts,
         "part": in_parts * parts,
@@ -159,6 +169,8 @@ def forecast_round(
         "stage": stages,
         "job": handed_out,
         "handed on": max(0, handed_out - jobs["parts"]),
+        "recalling": int(recalls),
+        "recall": recalls * (1 + stages + handed_out),
         "response": clients * (1 + stages + handed_out),
         "other client": reads.others,
         "name": reads.names,

@@ -245,6 +245,17 @@ class Federations:
                 continue  # someone else expels another thing at this moment
             return from_item(answer["Attributes"], FederationRecord)
 
+    def forget_last_updates(self, federation: str) -> None:
+        """Have the next rounds use no client's last update from before, nor one of a round that is under way."""
+        self._dynamodb.update_item(
+            TableName=self._table,
+            Key={"federation": {"S": federation}},
+            UpdateExpression="SET forgot_in = #round + :one",
+            ConditionExpression="attribute_exists(federation)",
+            ExpressionAttributeNames={"#round": "round"},
+            ExpressionAttributeValues={":one": to_attribute(1)},
+        )
+
     def set_fleet(self, federation: FederationRecord, fleet: FleetCount | None) -> None:
         """Note how many clients there are, or that they are few. A federation that was made anew meanwhile stays as it
         is."""

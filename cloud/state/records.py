@@ -70,7 +70,8 @@ class FederationRecord(msgspec.Struct, frozen=True, kw_only=True):
     `best` is the best model so far, if the settings' stop rule names a metric; `stopped` says why that rule has ended
     the rounds; `average_s` is the moving average of how long rounds took; `spent_usd` is what all rounds have cost in
     AWS, and `round_usd` what the last one that trained has, as far as that is known (`cloud.pricing.round_price`).
-    `evaluation` is what the last round that evaluates has measured.
+    `evaluation` is what the last round that evaluates has measured. Of the models up to that of round `forgot_in`
+    clients' last updates are of no use: a client may be among them that was forgotten since.
     """
 
     federation: str
@@ -92,6 +93,7 @@ class FederationRecord(msgspec.Struct, frozen=True, kw_only=True):
     spent_usd: float | None = None
     round_usd: float | None = None
     evaluation: ModelEvaluation | None = None
+    forgot_in: int = 0
 
     @property
     def ended_by_rule(self) -> str:

@@ -13,7 +13,7 @@ from cloud.settings import Averaging, Federation
 MAX_CHANGES = 100
 """So many changes are kept: the record of a federation stays small."""
 
-ModelFile = Literal["optimizer", "ema"]
+ModelFile = Literal["optimizer", "ema", "last_updates"]
 """What belongs to a model besides itself, and is made with some settings only."""
 
 
@@ -51,11 +51,16 @@ def lacking(averaging: Averaging, made_by: Averaging | None) -> tuple[ModelFile,
     """What there is not, or not of use, of a model that a round with another averaging made: a server optimizer begins
     anew after another one, and so does a moving average that is new. None is an averaging that is not known."""
     found: list[ModelFile] = []
-    if made_by is None or type(made_by.optimizer) is not type(averaging.optimizer):
+    if made_by is None or _kept(made_by) != _kept(averaging):
         found.append("optimizer")
     if averaging.ema and (made_by is None or not made_by.ema):
         found.append("ema")
     return tuple(found)
+
+
+def _kept(averaging: Averaging) -> tuple[type, bool]:
+    """What the state of a server optimizer consists of."""
+    return type(averaging.optimizer), averaging.variance_reduction
 
 
 def _plain(settings: Federation) -> dict[str, Any]:

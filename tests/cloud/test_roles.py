@@ -170,7 +170,9 @@ def test_what_iam_answers_is_what_happens(aws: EmbeddedAws, deployed: Deployment
         bucket_of(aws, role_of(aws, deployed.initiator)).get_object(Bucket=deployed.bucket, Key=MODEL)
 
 
-@pytest.mark.parametrize("key", [names.model_key, names.optimizer_key, names.ema_key, names.bfloat16_key])
+@pytest.mark.parametrize(
+    "key", [names.model_key, names.optimizer_key, names.last_updates_key, names.ema_key, names.bfloat16_key]
+)
 def test_the_averager_cannot_replace_what_is_finished(
     aws: EmbeddedAws, deployed: Deployment, key: Callable[[str, int, str], str]
 ) -> None:

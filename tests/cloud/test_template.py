@@ -12,6 +12,7 @@ from cfnlint.config import ManualArgs  # type: ignore[import-untyped]
 
 from cloud import metrics
 from cloud.averager.work.sharding import INVOCATION_S, MEMORY_MB
+from cloud.averaging.last_updates import KEPT_S
 from cloud.state.records import ClientRecord
 from lint.short_forms import ShortForms
 from operations import deployment
@@ -231,6 +232,7 @@ def test_what_devices_store_expires_wherever_it_lies_below_their_prefix_and_mode
     assert rules["sums-expire"]["TagFilters"] == [{"Key": tag, "Value": value}]
     everywhere = rules["old-versions-expire"]
     assert everywhere["NoncurrentVersionExpiration"] == {"NoncurrentDays": 30}
+    assert KEPT_S < 30 * 86_400, "whatever UpdateRetentionDays is, S3 has an update's version for so long"
     assert everywhere["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 1}
     assert "Prefix" not in everywhere
 

@@ -123,6 +123,7 @@ KEYS = {
     "their copies, if devices download these": [protocol_names.bfloat16_key("digits", 7, LIFE)],
     "what belongs to them": [
         protocol_names.optimizer_key("digits", 7, LIFE),
+        protocol_names.last_updates_key("digits", 7, LIFE),
         protocol_names.ema_key("digits", 7, LIFE),
     ],
     "intermediate sums": [protocol_names.partial_key("digits", 7, "...", LIFE).removesuffix("...") + "..."],

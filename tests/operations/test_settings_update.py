@@ -64,6 +64,8 @@ def test_an_optimizers_state_is_of_use_to_its_own_kind_alone() -> None:
     assert lacking(momentum, Averaging(optimizer=FedAvgM(beta=0.1), ema=0.1)) == ()
     assert lacking(Averaging(optimizer=FedYogi(), ema=0.9), adam) == ("optimizer",)
     assert lacking(adam, momentum) == ("optimizer", "ema")
+    assert lacking(Averaging(variance_reduction=True), Averaging()) == ("optimizer",)
+    assert lacking(Averaging(), Averaging(variance_reduction=True)) == ("optimizer",)
     assert lacking(adam, None) == ("optimizer", "ema")
 
 
@@ -128,8 +130,9 @@ def test_with_fewer_rounds_the_federation_finishes_after_the_one_that_is_open(
     [
         (Averaging(), Averaging(optimizer=FedAvgM(), ema=0.5)),
         (Averaging(optimizer=FedAvgM(beta=0.5)), Averaging(optimizer=FedAdam())),
+        (Averaging(optimizer=FedAvgM()), Averaging(optimizer=FedAvgM(), variance_reduction=True)),
     ],
-    ids=["one with a state, and a moving average", "one with another state"],
+    ids=["one with a state, and a moving average", "one with another state", "one with variance reduction"],
 )
 def test_another_server_optimizer_begins_anew_and_averages_on(
     simulated: SimulatedFederation, first: Averaging, second: Averaging

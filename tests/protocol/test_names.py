@@ -29,7 +29,7 @@ def test_a_model_key_tells_its_life_and_round(federation: str, round_number: int
 
 
 def test_no_two_lives_share_a_key_and_none_is_of_another_form() -> None:
-    builds = (names.model_key, names.bfloat16_key, names.optimizer_key, names.ema_key)
+    builds = (names.model_key, names.bfloat16_key, names.optimizer_key, names.last_updates_key, names.ema_key)
     lives = ("", names.new_life(), names.new_life())
     assert len({build("f", 1, life) for build in builds for life in lives}) == len(builds) * len(lives)
     for life in ("0a1b2c3", "0A1B2C3D", "0a1b2c3d\n", "../f", "/", "updates"):

@@ -23,6 +23,11 @@ SHAPES: dict[str, dict[str, Any]] = {
         "quorum": 4,
         "averaging": {"carry_over": True},
     },
+    "with last updates": {
+        "selection": {"policy": "random", "cohort": 2},
+        "encoding": "bfloat16",
+        "averaging": {"variance_reduction": True},
+    },
 }
 
 

@@ -67,6 +67,7 @@ def write_sums_and_optimizer(target: Target) -> Verdict:
         target,
         names.partial_key(target.name, 1, "sums", target.life),
         names.optimizer_key(target.name, 1, target.life),
+        names.last_updates_key(target.name, 1, target.life),
         names.ema_key(target.name, 1, target.life),
     )
 

@@ -70,7 +70,7 @@ def scenarios(clients: int) -> tuple[Scenario, ...]:
             accepted=clients,
             together=True,
             rows=192,
-            settings={"quorum": 1, "averaging": {"shards": 3}, "download": "bfloat16"},
+            settings={"quorum": 1, "averaging": {"shards": 3, "variance_reduction": True}, "download": "bfloat16"},
         ),
         Scenario(
             name="deadline",
@@ -103,7 +103,12 @@ def scenarios(clients: int) -> tuple[Scenario, ...]:
             responses=(update, *(both,) * (clients - 4), ("decline", "update"), ("malformed", "update"), late),
             accepted=clients - 1,
             last=2,
-            settings={"target": clients - 1, "quorum": clients - 2, "max_staleness": 1},
+            settings={
+                "target": clients - 1,
+                "quorum": clients - 2,
+                "max_staleness": 1,
+                "averaging": {"variance_reduction": True},
+            },
         ),
         Scenario(
             name="aborted",

@@ -33,7 +33,7 @@ _LIFE, _ROUND = "0123abcd", 7
 
 def keys() -> Iterator[tuple[str, str]]:
     """Each kind of key in the bucket, and what is there."""
-    for of_round in (names.model_key, names.bfloat16_key, names.optimizer_key, names.ema_key):
+    for of_round in (names.model_key, names.bfloat16_key, names.optimizer_key, names.last_updates_key, names.ema_key):
         yield of_round(FEDERATION, _ROUND, _LIFE), docstring(of_round)
     yield names.partial_key(FEDERATION, _ROUND, "...", _LIFE), docstring(names.partial_key)
     yield names.update_key(FEDERATION, _ROUND, THING, _LIFE), docstring(names.update_key)

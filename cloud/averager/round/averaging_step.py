@@ -62,6 +62,7 @@ def _complete(services: Services, inputs: Inputs, averager: Averager, owner: str
     else:
         averager.complete_uploads(record.work.uploads)
         model = read_back(services, record, inputs.grid)
+    averager.note_last_updates()
     averaged_at = time.time()
     remembering.result()
     return averaged(record, responses, owner=owner, model=model, warnings=averager.warnings, averaged_at=averaged_at)

@@ -19,7 +19,7 @@ from cloud.averager.round.expelling import Expelling
 from cloud.averager.round.round_end import HOPELESS, evaluated, given_up_on, is_satisfied, may_be_satisfied
 from cloud.averager.work.inputs import fetch_head, gather
 from cloud.averager.work.jobs import Averager
-from cloud.averager.work.sharding import INVOCATION_S, TooMuchWorkError
+from cloud.averager.work.sharding import INVOCATION_S, TooMuchWorkError, updates_read
 from cloud.log_lines import about
 from cloud.services import Services
 from cloud.state.lifecycle import (
@@ -282,7 +282,8 @@ class RoundLoop:
         return current
 
     def _lease_s(self, record: RoundRecord, event: Event) -> float:
-        updates_bytes = float(len(record.cohort) * record.base.bytes)
+        updates = updates_read(record.settings.averaging, len(record.cohort))
+        updates_bytes = float(updates * record.base.bytes)
         work = event.work if isinstance(event, Sharded) else record.work
         if work is None or work.present is None:
             return lease_s(updates_bytes, self._remaining_s())

@@ -28,6 +28,11 @@ def files_beside(settings: Federation) -> dict[File, str]:
     return found
 
 
+def last_updates_key(record: RoundRecord, round_number: int) -> str:
+    """S3 key of what is known of each client's last update, which belongs to the model of a round as well."""
+    return names.last_updates_key(record.federation, round_number, record.life)
+
+
 def key_of(file: File, record: RoundRecord, round_number: int) -> str:
     """S3 key of a file that belongs to the model of a round of the same federation as `record`."""
     keys = {

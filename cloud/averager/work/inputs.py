@@ -5,15 +5,16 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from cloud.averager.work.file_names import files_of, key_of
+from cloud.averager.work.file_names import files_of, key_of, last_updates_key
 from cloud.averager.work.object_reader import ObjectReader
 from cloud.averager.work.older_models import bases_of
-from cloud.averager.work.sources import accepted_report, accepted_updates, counting_responses
+from cloud.averager.work.sources import accepted_report, accepted_updates, counting_responses, last_updates_for
 from cloud.averaging.accepted_updates import AcceptedUpdate, S3Object
 from cloud.averaging.blocks import Block, blocks_of
 from cloud.averaging.grid import Grid, Part, grid_of
+from cloud.averaging.last_updates import LastUpdates, Recalled, recall
 from cloud.averaging.new_model import File
-from cloud.averaging.optimizers import optimizer_of
+from cloud.averaging.optimizers import vectors_of
 from cloud.averaging.rebasing import Base, BaseReader
 from cloud.averaging.update_rows import Rebasing, Updates, block_elements
 from cloud.averaging.weighing import weigh
@@ -39,7 +40,7 @@ _BEFORE_BYTES = 16 << 20
 class Inputs(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """What a round's averaging starts from. `files` are those that the federation has of each model, `files_before`
     those of the base that are read, from `before`. `bases` are the models that the updates were trained from, the
-    present one first."""
+    present one first. `recalled` are the clients' last updates, if the round takes them into account."""
 
     record: RoundRecord
     responses: Responses
@@ -51,6 +52,12 @@ class Inputs(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     files_before: tuple[File, ...]
     before: tuple[S3Object, ...]
     bases: tuple[Base, ...]
+    recalled: Recalled | None
+
+    @property
+    def stored(self) -> list[S3Object]:
+        """The files of all updates that are read: the round's own, and those that its clients sent last."""
+        return [*(source.stored for source in self.sources), *(self.recalled.stored if self.recalled else ())]
 
     def blocks(self, parts: Sequence[Part], *, of_all_clients: bool = False) -> list[Block]:
         """Parts in blocks of the size that is best read at a time; of less, if numbers of all clients have to be in
@@ -62,9 +69,7 @@ class Inputs(msgspec.Struct, frozen=True, eq=False, kw_only=True):
 
     def reader(self, services: Services) -> ObjectReader:
         """Reads the updates."""
-        return ObjectReader(
-            services.models, [source.stored for source in self.sources], services.parallel, services.waited_s
-        )
+        return ObjectReader(services.models, self.stored, services.parallel, services.waited_s)
 
     def updates(self, services: Services, blocks: Sequence[Block], clients: Sequence[int]) -> Updates:
         """The changes that these clients' updates make at some blocks."""
@@ -73,11 +78,12 @@ class Inputs(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     def rebasing(self, services: Services, blocks: Sequence[Block], clients: Sequence[int]) -> Rebasing | None:
         """What it takes to rebase these clients' late updates at these blocks; None if none is late, or its base can't
         be read."""
-        if not any(self.sources[client].base for client in clients):
+        of_clients = [source.base for source in self.sources] + [0] * (len(self.stored) - len(self.sources))
+        if not any(of_clients[client] for client in clients):
             return None
         files = [base.stored for base in self.bases]
         reader = ObjectReader(services.models, files, services.parallel, services.waited_s, _BEFORE_BYTES)
-        return Rebasing(BaseReader(reader, self.bases, blocks), [source.base for source in self.sources])
+        return Rebasing(BaseReader(reader, self.bases, blocks), of_clients)
 
     def before_reader(self, services: Services) -> ObjectReader:
         """Reads what the round starts from."""
@@ -109,25 +115,38 @@ def gather(
         head = services.models.range(record.base.key, 0, length)
     header = parse_header(head, record.base.bytes)
     settings, has_bfloat16 = record.settings.averaging, record.settings.has_bfloat16_copy
-    vectors = len(optimizer_of(settings.optimizer).vectors)
-    grid = grid_of(header, decode(header.message, ModelHeader), vectors, services.part_bytes, has_bfloat16=has_bfloat16)
+    about = decode(header.message, ModelHeader)
+    grid = grid_of(header, about, vectors_of(settings), services.part_bytes, has_bfloat16=has_bfloat16)
     files = files_of(settings, grid.vectors, has_bfloat16=has_bfloat16)
     layout = update_layout(header, record.settings.encoding)
     files_before = _files_before(record, files)
     before = tuple(_before(record, header, grid, files_before, head))
     sources, bases = bases_of(services, record, sources, layout, Base(before[0], header.by_name))
+    weighing = weigh(settings, record.settings.training, sources)
+    recalled = None
+    if settings.variance_reduction:
+        recalled = recall(settings, sources, weighing, _last_updates(services, record, files_before))
     return Inputs(
         record=record,
         responses=responses,
         sources=sources,
         layout=layout,
-        weighing=weigh(settings, record.settings.training, sources),
+        weighing=recalled.weighing if recalled else weighing,
         grid=grid,
         files=files,
         files_before=files_before,
         before=before,
         bases=bases,
+        recalled=recalled,
     )
+
+
+def _last_updates(services: Services, record: RoundRecord, files_before: Sequence[File]) -> LastUpdates:
+    """Each client's last update before the round, as far as they are of use."""
+    if "optimizer" not in files_before or "last_updates" in record.lacking:
+        return last_updates_for(record, None)
+    data = services.models.fetch(last_updates_key(record, names.parse_model_key(record.base.key).round)).data
+    return last_updates_for(record, msgspec.json.decode(data, type=LastUpdates))
 
 
 def _files_before(record: RoundRecord, files: Sequence[File]) -> tuple[File, ...]:

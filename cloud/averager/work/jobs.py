@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Sequence
 
+import msgspec
 import numpy as np
 
 from cloud.averager.work.averaging_warnings import averaging_warnings
-from cloud.averager.work.file_names import key_of
+from cloud.averager.work.file_names import key_of, last_updates_key
 from cloud.averager.work.inputs import Inputs
 from cloud.averager.work.model_files import ModelWriter
 from cloud.averager.work.object_reader import ObjectReader
@@ -42,7 +43,7 @@ class Averager:
         self._record = inputs.record
         self._settings = inputs.record.settings.averaging
         self._rule = rule_of(self._settings.rule)
-        self._everyone: Sequence[int] = range(len(inputs.sources))
+        self._everyone: Sequence[int] = range(len(inputs.stored))
         self._negative: set[str] = set()
         self._saturated: set[str] = set()
 
@@ -68,6 +69,13 @@ class Averager:
         model = self._write(parts, uploads, self._selected(lambda: self._gram(parts)))
         self.complete_uploads(uploads)
         return model
+
+    def note_last_updates(self) -> None:
+        """Write which update of each client is the last one now, if the next round needs to know. Doing it again
+        changes nothing."""
+        if self._inputs.recalled is not None:
+            key = last_updates_key(self._record, self._record.round)
+            self._services.models.put_new(key, msgspec.json.encode(self._inputs.recalled.after))
 
     def do_job(self, work: Work, job: int) -> None:
         """Do a job of the present stage of the round's work."""
@@ -98,7 +106,8 @@ class Averager:
             uploads,
             services.waited_s,
         )
-        for new in new_model_parts(inputs.grid, parts, blocks, change, before, self._settings):
+        share = inputs.recalled.share if inputs.recalled else None
+        for new in new_model_parts(inputs.grid, parts, blocks, change, before, self._settings, share):
             writer.write(new)
             self._negative |= new.negative
             self._saturated |= new.saturated
@@ -140,7 +149,7 @@ class Averager:
         groups = len(groups_of(self._everyone))
         files = [S3Object(key=self._key(f"sums-{shard}-{number}"), data_start=0) for number in range(groups)]
         reader = ObjectReader(self._services.models, files, self._services.parallel, self._services.waited_s)
-        return StoredSums(reader, blocks, groups)
+        return StoredSums(reader, blocks, groups, has_last=self._inputs.recalled is not None)
 
     def _key(self, name: str) -> str:
         return names.partial_key(self._record.federation, self._record.round, name, self._record.life)

@@ -74,14 +74,15 @@ def sharding_of(settings: Averaging, parts: int, update_bytes: int, clients: int
     Raises:
         TooMuchWorkError: no invocation could do its share in its time.
     """
-    total = clients * update_bytes
+    updates = updates_read(settings, clients)
+    total = updates * update_bytes
     rule = rule_of(settings.rule)
     shards = groups = 1
     if rule.sees != "updates":
         wanted = max(math.ceil(total / _SHARD_BYTES), math.ceil(read_s(total) / _JOB_S), 1)
         shards = min(parts, settings.shards or wanted)
     if rule.sees == "sums":
-        groups = max(1, min(math.ceil(clients / GROUP), math.ceil(read_s(total / shards) / _JOB_S)))
+        groups = max(1, min(math.ceil(updates / GROUP), math.ceil(read_s(total / shards) / _JOB_S)))
     read = math.ceil(total / shards / groups)
     seconds = read_s(read) * (2 if rule.select and shards == 1 else 1)
     if seconds > INVOCATION_S:
@@ -104,6 +105,11 @@ def sharding_of(settings: Averaging, parts: int, update_bytes: int, clients: int
         job_s=seconds,
         memory_mb=FIXED_MB + (_WINDOW_BYTES + matrix_bytes + 10 * MIN_PART_BYTES) / 2**20,
     )
+
+
+def updates_read(settings: Averaging, clients: int) -> int:
+    """How many updates a round reads of so many clients at most: with variance reduction also their last ones."""
+    return clients * (1 + settings.variance_reduction)
 
 
 def read_s(read_bytes: float) -> float:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import msgspec
 
 from cloud.averaging.accepted_updates import AcceptedUpdate, S3Object
+from cloud.averaging.last_updates import LastUpdates
 from cloud.state.records import Carried, CorruptRecordError, ResponseRecord, RoundRecord
 from cloud.state.rounds import Responses
 from protocol.encodings import UpdateLayout
@@ -77,10 +78,18 @@ def _accepted_update(
         norm=response.norm or 0.0,
         integer_change=response.integer_change,
         stored=stored,
+        arrived_at=response.arrived_at,
         # The round of its assignment, as inspection has checked: that in which it was accepted may be a later one.
         age=record.round - report.round,
         inclusion=inclusion,
     )
+
+
+def last_updates_for(record: RoundRecord, before: LastUpdates | None) -> LastUpdates:
+    """Each client's last update, as far as a round may use them that begins with a model that has these, if any."""
+    encoding, rule = record.settings.encoding, record.settings.averaging.rule
+    none = LastUpdates(encoding=encoding, rule=rule)
+    return (before or none).of_use(encoding, rule, record.expelled, record.averaging_at or record.opened_at)
 
 
 def other_bases(record: RoundRecord, sources: Sequence[AcceptedUpdate], layout: UpdateLayout) -> dict[str, int]:

@@ -6,7 +6,7 @@ from cloud.averaging.optimizers.adaptive import fedadagrad, fedadam, fedyogi
 from cloud.averaging.optimizers.fedavg import fedavg
 from cloud.averaging.optimizers.fedavgm import fedavgm
 from cloud.averaging.optimizers.optimizer import Optimizer
-from cloud.settings import FedAdagrad, FedAdam, FedAvg, FedAvgM, FedYogi, ServerOptimizer
+from cloud.settings import Averaging, FedAdagrad, FedAdam, FedAvg, FedAvgM, FedYogi, ServerOptimizer
 
 
 def optimizer_of(settings: ServerOptimizer) -> Optimizer:
@@ -24,3 +24,9 @@ def optimizer_of(settings: ServerOptimizer) -> Optimizer:
             return fedyogi(settings)
         case _:
             assert_never(settings)
+
+
+def vectors_of(settings: Averaging) -> int:
+    """How many numbers are kept of each coordinate from round to round: the optimizer's vectors and, with variance
+    reduction, the sum of all clients' last updates behind them."""
+    return len(optimizer_of(settings.optimizer).vectors) + settings.variance_reduction

@@ -26,6 +26,7 @@ class CoordinateWise:
         """The change at the next block."""
         parameters, values = matrices(self._updates, block, self._weighing)
         if not len(values):
-            return self._combine(parameters), np.zeros(block.n_values)
+            return BlockChange(self._combine(parameters), np.zeros(block.n_values))
         # The mean of what was not trimmed may be rounded to less than its least value.
-        return self._combine(parameters), np.clip(self._combine(values), values.min(axis=0), values.max(axis=0))
+        clipped = np.clip(self._combine(values), values.min(axis=0), values.max(axis=0))
+        return BlockChange(self._combine(parameters), clipped)

@@ -23,7 +23,7 @@ class WholeChange:
         taken: dict[Kind, list[Numbers]] = {"parameter": [np.empty(0)], "buffer": [np.empty(0)], "integer": []}
         for piece in block.pieces:
             taken[piece.kind].append(self._change[piece.tensor.name][piece.start : piece.end])
-        return np.concatenate(taken["parameter"]), np.concatenate(taken["buffer"] + taken["integer"])
+        return BlockChange(np.concatenate(taken["parameter"]), np.concatenate(taken["buffer"] + taken["integer"]))
 
 
 def custom_change(

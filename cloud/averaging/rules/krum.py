@@ -27,11 +27,11 @@ class MeanOfSelected:
 
     def next(self, block: Block) -> BlockChange:
         """The change at the next block."""
-        parameters, _ = self._mean.next(block.of_parameters)
+        parameters = self._mean.next(block.of_parameters).parameters
         if not block.n_values:
-            return parameters, np.empty(0)
+            return BlockChange(parameters, np.empty(0))
         _, values = matrices(self._values, block.of_values, self._weighing)
-        return parameters, robust.coordinate_median(values) if len(values) else np.zeros(block.n_values)
+        return BlockChange(parameters, robust.coordinate_median(values) if len(values) else np.zeros(block.n_values))
 
 
 def _one(distances: Numbers, settings: Averaging) -> list[int]:

@@ -1,5 +1,6 @@
 """The mean of all updates, and the one that is weighted by their numbers of examples (McMahan et al., 2017)."""
 
+import msgspec
 import numpy as np
 
 from cloud.averaging.blocks import Block
@@ -15,7 +16,7 @@ class Mean:
     def __init__(self, sums: GroupSums | StoredSums, value_total: float) -> None:
         self._sums = sums
         self._value_total = value_total
-        self._space = SumsSpace()
+        self._space = SumsSpace(has_last=sums.has_last)
 
     def next(self, block: Block) -> BlockChange:
         """The mean at the next block: valid until the next call."""
@@ -26,20 +27,22 @@ class Mean:
             for place, sums in enumerate(self._sums.of(block)):
                 if place:
                     np.add(total.parameters, sums.parameters, out=total.parameters)
+                    np.add(total.last, sums.last, out=total.last)
                     np.add(total.values, sums.values, out=total.values)
                     np.minimum(total.least, sums.least, out=total.least)
                     np.maximum(total.largest, sums.largest, out=total.largest)
                 else:
                     np.copyto(total.all, sums.all)
+        last = total.last if self._sums.has_last else None
         if not self._value_total:
-            return total.parameters, np.zeros(block.n_values)
+            return BlockChange(total.parameters, np.zeros(block.n_values), last)
         mean = np.divide(total.values, self._value_total, out=total.values)
-        return total.parameters, np.clip(mean, total.least, total.largest, out=mean)
+        return BlockChange(total.parameters, np.clip(mean, total.least, total.largest, out=mean), last)
 
 
 def _change(updates: RoundUpdates) -> ModelChange:
     return Mean(updates.sums(), updates.weighing.value_total(updates.selected))
 
 
-MEAN = Rule(sees="sums", change=_change)
-WEIGHTED = Rule(sees="sums", change=_change, counts_examples=True)
+MEAN = Rule(sees="sums", change=_change, settings=frozenset({"variance_reduction"}))
+WEIGHTED = msgspec.structs.replace(MEAN, counts_examples=True)

@@ -1,7 +1,7 @@
 """What an averaging rule is, what it may see of a round's updates, and what it makes of them."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
@@ -16,8 +16,16 @@ from fedgrass.policies import Update
 from protocol.tensors import Array
 
 Numbers = NDArray[np.float64]
-BlockChange = tuple[Numbers, Numbers]
-"""Of a block's parameters, and of its values (`cloud.averaging.rebasing`): float64 [n_parameters] and [n_values]."""
+
+
+class BlockChange(NamedTuple):
+    """Of a block's parameters, and of its values (`cloud.averaging.rebasing`): float64 [n_parameters] and [n_values].
+    `last` is that of the sum of all clients' last updates, if the round has one."""
+
+    parameters: Numbers
+    values: Numbers
+    last: Numbers | None = None
+
 
 Sees = Literal["sums", "coordinates", "updates"]
 """What a rule sees at a time: weighted sums of clients, which can be added up by groups of them; the numbers of all

@@ -284,7 +284,7 @@ def test_a_value_of_any_length_is_told_shortened() -> None:
         ({"pacing": {"ready": 5}}, "pacing.ready: 5 with pacing.policy at_once, which does not heed it"),
         (
             {"pacing": {"times": "0 2 * * *"}},
-            "pacing.times: 0 2 * * * with pacing.policy at_once, which does not heed it",
+            'pacing.times: "0 2 * * *" with pacing.policy at_once, which does not heed it',
         ),
         (
             {"stop": {"metric": "wonder"}},
@@ -298,13 +298,17 @@ def test_a_value_of_any_length_is_told_shortened() -> None:
             {"evaluation": {"every_rounds": 9}, "max_staleness": 2, "target": 3, "selection": {"cohort": 9}},
             "evaluation.every_rounds: 9 with max_staleness 2: where clients train on",
         ),
-        ({"pacing": {"interval_s": 60}}, "pacing.interval_s: 60.0 with pacing.policy at_once, which does not heed it"),
+        ({"pacing": {"interval_s": 60}}, "pacing.interval_s: 60 with pacing.policy at_once, which does not heed it"),
         ({"averaging": {"rule": "median", "trim": 0.2}}, "averaging.trim: 0.2 with averaging.rule median"),
         ({"averaging": {"byzantine": 0}}, "averaging.byzantine: 0 with averaging.rule weighted"),
+        (
+            {"averaging": {"rule": "median", "variance_reduction": True}},
+            "averaging.variance_reduction: true with averaging.rule median, which does not heed it",
+        ),
         ({"selection": {"policy": "all", "cohort": 10}}, "selection.cohort: 10 with selection.policy all"),
         (
             {"selection": {"policy": "probabilistic", "cohort": "50%"}},
-            "selection.cohort: 50% with selection.policy prob",
+            'selection.cohort: "50%" with selection.policy prob',
         ),
         ({"selection": {"policy": "all", "dropout": 0.2}}, "selection.dropout: 0.2 with selection.policy all"),
     ],

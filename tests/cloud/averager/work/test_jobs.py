@@ -68,14 +68,14 @@ class Stored:
             base=reference,
             accepted=clients,
         )
-        self.responses = Responses(accepted=tuple(self._response(update) for update in updates))
+        self.responses = Responses(accepted=tuple(self.response_of(update) for update in updates))
         self.in_memory = round_of(base, updates, settings, part_bytes=PART_BYTES)
 
-    def _response(self, update: bytes) -> ResponseRecord:
+    def response_of(self, update: bytes) -> ResponseRecord:
         header = parse_header(update, len(update))
         report = decode(header.message, Report)
         # Where S3 tells no one of it: there is no such federation, and the deployed averager would delete it.
-        key = f"elsewhere/{self.record.federation}/{report.thing}"
+        key = f"elsewhere/{self.record.federation}/{self.record.round}/{report.thing}"
         self.services.models.put_partial(key, update)
         return ResponseRecord(
             thing=report.thing,
@@ -93,7 +93,7 @@ class Stored:
         return gather(self.services, self.record, self.responses)
 
     def file(self, file: Any) -> bytes:
-        return self.services.models.fetch(key_of(file, self.record, 1)).data
+        return self.services.models.fetch(key_of(file, self.record, self.record.round)).data
 
     def work_off(self, stages: tuple[Stage, ...], shards: int, groups: int = 1) -> ModelReference:
         """Do all jobs, each by an invocation of its own; the last job first, and the first one twice."""
@@ -181,6 +181,35 @@ def test_a_second_round_goes_on_from_the_state_of_the_first(services: Services) 
         before["model"], updates, stored.in_memory.settings, part_bytes=PART_BYTES, before=before, ages=ages
     ).average()
     assert {file: services.models.fetch(key_of(file, stored.record, 2)).data for file in expected} == expected
+
+
+def test_clients_last_updates_are_read_again_and_noted_once(services: Services) -> None:
+    settings = Averaging(optimizer=FedYogi(), variance_reduction=True)
+    stored = Stored(services, "recalling", settings)
+    first = stored.work_off(("sums", "parts"), 2, 2)
+    for _ in range(2):  # doing it again is harmless
+        Averager(services, stored.inputs).note_last_updates()
+    sent = {r.thing: services.models.fetch(r.key or "").data for r in stored.responses.accepted}
+    before: Any = stored.in_memory.average()
+    some = updates_to(before["model"], CLIENTS, base=first.sha256)[3:60]
+    stored.record = msgspec.structs.replace(stored.record, base=first, round=2, accepted=len(some))
+    stored.responses = Responses(accepted=tuple(stored.response_of(update) for update in some))
+    recalled = stored.inputs.recalled
+    assert recalled is not None
+    assert [one.key for one in recalled.stored] == [f"elsewhere/recalling/1/{t}" for t in sorted(sent)[3:60]]
+    stored.work_off(("sums", "parts"), 2, 2)
+    assert stored.in_memory.recalled is not None
+    expected = round_of(
+        before["model"],
+        some,
+        settings,
+        part_bytes=PART_BYTES,
+        before=before,
+        ages={response.thing: 1 for response in stored.responses.accepted},
+        last=stored.in_memory.recalled.after,
+        last_files=sent,
+    ).average()
+    assert {file: stored.file(file) for file in expected} == expected
 
 
 def test_a_job_that_comes_after_the_end_finds_no_upload(services: Services) -> None:
