@@ -38,7 +38,7 @@ def deployed(case: Case) -> Iterator[Observation]:
     try:
         stacks.check_own(case.client("cloudformation"), case.stack, case.stack, deployment.OUTLIVES)
     except DeploymentError as error:
-        yield wrong(str(error), "aws cloudformation describe-stacks --query Stacks[].StackName")
+        yield wrong(str(error), "aws cloudformation describe-stacks --query 'Stacks[].StackName'")
         return
     try:
         _ = case.deployment
