@@ -69,7 +69,7 @@ class Display:
             self.screen.leave(*self._picture(view))
 
     def _picture(self, view: View) -> list["RenderableType"]:
-        return picture(view, time.time(), has_bars=self.screen.can_show(BARS))
+        return picture(view, time.time(), columns=self.screen.columns, has_bars=self.screen.can_show(BARS))
 
     def trouble(self, what: str) -> None:
         """Why nothing is seen at the moment: told once, until something is seen again."""

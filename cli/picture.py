@@ -21,8 +21,10 @@ METRICS = 6
 """So many metrics have a curve: the first ones of those that matter most."""
 
 _LABEL = 16
+_GAP = 2
 _BAR = 60
 _CURVE = 20
+_SHORTEST_CURVE = 4
 _SHOWN_S = 0.05
 
 _COLORS: dict[DeviceState, str] = {
@@ -39,16 +41,18 @@ _COLORS: dict[DeviceState, str] = {
 _STEP_COLORS = ("grey50", "grey70", "cyan", "blue", "magenta", "dark_cyan", "green", "yellow")
 
 
-def picture(view: View, now: float, *, has_bars: bool = True) -> list[RenderableType]:
-    """The lines of a picture; none is longer than 80 characters, but for texts of others, which are cut where the
-    screen ends. With `has_bars`, the terminal can show those of curves."""
+def picture(view: View, now: float, *, columns: int = 80, has_bars: bool = True) -> list[RenderableType]:
+    """The lines of a picture, on a terminal of so many columns; no bar is cut, and of texts none that 80 columns have
+    room for, but for those of others. With `has_bars`, the terminal can show those of curves."""
     devices = view.devices()
-    lines = [Text(_heading(view, now), "bold"), *_devices(devices)]
+    bar = max(1, min(_BAR, columns - _LABEL - _GAP))
+    curve = max(_SHORTEST_CURVE, _CURVE - (_BAR - bar))
+    lines = [Text(_heading(view, now), "bold"), *_devices(devices, bar, curve)]
     if view.rounds:
-        lines.append(_line("rounds", _bar([("green", len(view.measured())), ("grey30", _rounds_left(view))])))
-    lines += _curves(view.measured(), has_bars=has_bars)
+        lines.append(_line("rounds", _bar([("green", len(view.measured())), ("grey30", _rounds_left(view))], bar)))
+    lines += _curves(view.measured(), curve if has_bars else 0)
     if view.ended:
-        lines += _time(view.ended[-1])
+        lines += _time(view.ended[-1], bar)
     failing = [Failing(thing=one.name, state=one.state, reason=one.reason or "") for one in devices if _is_without(one)]
     lines += [Text(f"  {printable(text)}", "red") for text in run_failures.lines(failing)]
     if view.spent_usd is not None:
@@ -77,21 +81,21 @@ def _is_without(device: Device) -> bool:
     return device.state in WITHOUT_UPDATE
 
 
-def _devices(devices: Sequence[Device]) -> Iterator[Text]:
+def _devices(devices: Sequence[Device], bar: int, curve: int) -> Iterator[Text]:
     if not devices:
         return
     counts = {state: sum(one.state == state for one in devices) for state in STATES}
     told = [(f"{state} {count:,}", _COLORS[state]) for state, count in counts.items() if count]
-    yield from _parts("devices", told)
-    yield _line("", _bar([(_COLORS[state], count) for state, count in counts.items()]))
+    yield from _parts("devices", told, bar)
+    yield _line("", _bar([(_COLORS[state], count) for state, count in counts.items()], bar))
     shares = [share for one in devices if one.state == "training" and (share := one.share) is not None]
     if shares:
         done = sum(shares) / len(shares)
-        bar = _bar([(_COLORS["training"], done), ("grey30", 1 - done)], _CURVE)
-        yield _line("training", Text.assemble(bar, f"  {done:.0%} of it, {counted(len(shares), 'device')}"))
+        of_all = _bar([(_COLORS["training"], done), ("grey30", 1 - done)], curve)
+        yield _line("training", Text.assemble(of_all, f"  {done:.0%} of it, {counted(len(shares), 'device')}"))
 
 
-def _curves(measured: Sequence[Numbers], *, has_bars: bool) -> Iterator[Text]:
+def _curves(measured: Sequence[Numbers], width: int) -> Iterator[Text]:
     names = dict.fromkeys(name for one in measured for name in one)
     ranked = sorted(names, key=lambda name: (not name.startswith("held_out_"), -direction(name)))
     for name in ranked[:METRICS]:
@@ -99,7 +103,7 @@ def _curves(measured: Sequence[Numbers], *, has_bars: bool) -> Iterator[Text]:
         known = [value for value in values if value is not None]
         if not known:
             continue
-        curve = f"{sparkline(values, _CURVE):{_CURVE}}" if has_bars else ""
+        curve = f"{sparkline(values, width):{width}}" if width else ""
         yield _line(name, Text(f"{number(known[0])}  {curve}  {number(known[-1])}{_best(name, values)}"))
 
 
@@ -111,19 +115,19 @@ def _best(name: str, values: Sequence[float | None]) -> str:
     return f"  best {number(value)} in {place:,}"
 
 
-def _time(figures: RoundFigures) -> Iterator[Text]:
+def _time(figures: RoundFigures, bar: int) -> Iterator[Text]:
     steps = [(step, figures.split.get(step, 0.0), color) for step, color in zip(STEPS, _STEP_COLORS, strict=True)]
     told = [(f"{step} {seconds:.1f}", color) for step, seconds, color in steps if seconds >= _SHOWN_S]
-    yield from _parts(f"round {figures.round:,}", [(formats.seconds(figures.round_s), ""), *told])
+    yield from _parts(f"round {figures.round:,}", [(formats.seconds(figures.round_s), ""), *told], bar)
     if told:
-        yield _line("", _bar([(color, seconds) for _, seconds, color in steps]))
+        yield _line("", _bar([(color, seconds) for _, seconds, color in steps], bar))
 
 
-def _parts(label: str, parts: Sequence[tuple[str, str]]) -> Iterator[Text]:
+def _parts(label: str, parts: Sequence[tuple[str, str]], width: int) -> Iterator[Text]:
     """Words in the colors of a bar's parts, on as many lines as they take."""
     line = Text()
     for word, color in parts:
-        if line and len(line) + len(word) + 2 > _BAR:
+        if line and len(line) + len(word) + 2 > width:
             yield _line(label, line)
             label, line = "", Text()
         line.append("  " if line else "").append(word, color)
@@ -134,10 +138,10 @@ def _line(label: str, content: Text) -> Text:
     shown = printable(label)
     if len(shown) > _LABEL:
         shown = f"{shown[: _LABEL - 2]}.."
-    return Text.assemble((f"{shown:{_LABEL}}  ", "dim"), content)
+    return Text.assemble((f"{shown:{_LABEL + _GAP}}", "dim"), content)
 
 
-def _bar(parts: Sequence[tuple[str, float]], width: int = _BAR) -> Text:
+def _bar(parts: Sequence[tuple[str, float]], width: int) -> Text:
     """Parts as long as their shares, in colors; it needs no other character than a space."""
     whole = sum(max(0.0, value) for _, value in parts)
     bar, begun, drawn = Text(), 0.0, 0

@@ -40,6 +40,11 @@ class Screen:
         """Whether something that moves can be shown."""
         return self._console.is_terminal
 
+    @property
+    def columns(self) -> int:
+        """How wide the terminal is."""
+        return self._console.width
+
     def can_show(self, text: str) -> bool:
         """Whether its encoding has all characters of a text."""
         try:

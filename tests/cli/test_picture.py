@@ -3,9 +3,12 @@
 import io
 from typing import Any, get_args
 
+import pytest
 from rich.console import Console, Group
+from rich.text import Text
 
 from cli.picture import METRICS, picture
+from cli.sparkline import BARS
 from cloud.state.records import ResponseRecord, RoundResult
 from cloud.state.rounds import Responses
 from protocol.messages import Phase, Progress
@@ -52,7 +55,7 @@ def view(**changes: Any) -> View:
 def drawn(shown: View, *, width: int = 80, has_bars: bool = True) -> list[str]:
     """The lines, as a terminal of this width has them."""
     console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
-    console.print(Group(*picture(shown, 1042.0, has_bars=has_bars)))
+    console.print(Group(*picture(shown, 1042.0, columns=width, has_bars=has_bars)))
     assert isinstance(console.file, io.StringIO)
     return [line.rstrip() for line in console.file.getvalue().splitlines()]
 
@@ -106,6 +109,18 @@ def test_nothing_is_wider_than_80_columns_or_more_than_a_screen() -> None:
     assert len(lines) <= 24
     assert sum("a_metric" in line for line in lines) == METRICS - 1
     assert any(line.startswith("  pi-00 failed: pi-00 long") and line.endswith("…") for line in lines)
+
+
+@pytest.mark.parametrize("columns", [30, 40, 60, 79])
+def test_bars_and_curves_end_where_a_narrow_terminal_ends(columns: int) -> None:
+    heard = {"pi-00": Progress(round=4, phase="training", epoch=1, epochs=4)}
+    lines = picture(view(heard=heard, ended=(figures(3, spent_usd=0.01),)), 1042.0, columns=columns)
+    bars = [line for line in lines if isinstance(line, Text) and any("on " in str(span.style) for span in line.spans)]
+    curves = [line for line in lines if isinstance(line, Text) and set(line.plain) & set(BARS)]
+    assert len(bars) == 4
+    assert len(curves) == 2
+    assert all(span.end <= columns for line in bars for span in line.spans if "on " in str(span.style))
+    assert all(place < columns for line in curves for place, character in enumerate(line.plain) if character in BARS)
 
 
 def test_who_failed_is_told_with_the_reason_and_nothing_of_it_controls_a_terminal() -> None:
