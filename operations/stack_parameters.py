@@ -26,7 +26,8 @@ def faults(given: Mapping[str, str]) -> Iterator[str]:
 
 def _takes(parameter: Mapping[str, Any], value: str) -> bool:
     if parameter["Type"] != "Number":
-        return value in parameter.get("AllowedValues", (value,))
+        is_like = re.fullmatch(parameter.get("AllowedPattern", ".*"), value, re.DOTALL) is not None
+        return is_like and value in parameter.get("AllowedValues", (value,))
     if not _WHOLE.fullmatch(value):
         return False
     number = int(value)
@@ -37,5 +38,7 @@ def _takes(parameter: Mapping[str, Any], value: str) -> bool:
 def _wanted(parameter: Mapping[str, Any]) -> str:
     if allowed := parameter.get("AllowedValues"):
         return f"one of {', '.join(map(str, allowed))}"
+    if like := parameter.get("ConstraintDescription"):
+        return str(like)
     end = f"to {parameter['MaxValue']}" if "MaxValue" in parameter else "on"
     return f"a whole number from {parameter['MinValue']} {end}"

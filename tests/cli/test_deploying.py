@@ -175,6 +175,17 @@ def test_what_an_earlier_stack_has_left_is_destroyed_without_a_stack(aws: Embedd
         (("--parameter", "RefusalsAllowed="), "can't be ''"),
         (("--parameter", "AveragerMemory=20000"), "can't be '20000': it takes a whole number from 1769 to 10240"),
         (("--parameter", "AveragerMemory=lots", "--dry-run"), "can't be 'lots'"),
+        (
+            ("--parameter", "AlarmTopic=alarms"),
+            "can't be 'alarms': it takes the ARN of an SNS topic, such as arn:aws:sns:",
+        ),
+        (("--parameter", "AlarmTopic=arn:aws:sqs:us-east-1:123456789012:alarms"), "it takes the ARN of an SNS topic"),
+        (("--parameter", "AlarmTopic=arn:aws:sns:us-east-1:123456789012:alarms\n"), "it takes the ARN of an SNS topic"),
+        (("--parameter", "PermissionsBoundary=boundary"), "it takes the ARN of a policy, such as arn:aws:iam::"),
+        (
+            ("--parameter", "PermissionsBoundary=arn:aws:iam::123456789012:role/boundary"),
+            "it takes the ARN of a policy",
+        ),
         (("--parameter", "Architecture"), "'Architecture' has no name and value"),
         (("--parameter", "AlarmTopic=", "--parameter", "AlarmTopic=arn"), "'AlarmTopic' is given twice"),
         (("--tag", "=value"), "'=value' has no name and value"),

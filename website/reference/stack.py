@@ -46,7 +46,7 @@ def _parameters() -> Iterator[tuple[str, str, str, str]]:
             yield (
                 code(name),
                 code(str(default)) or "none",
-                values or least or about["Type"].lower(),
+                values or least or prose(about.get("ConstraintDescription", about["Type"].lower())),
                 prose(about["Description"]),
             )
 
