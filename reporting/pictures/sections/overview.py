@@ -11,7 +11,7 @@ from reporting.pictures.sections.learning import HELD_OUT
 from reporting.pictures.tables import Cell, facts, table
 from reporting.records import MetricSummary
 
-_SOURCES = {"run": "on this machine, with every real part", "simulate": "simulated", "aws": "in AWS"}
+_SOURCES = {"run": "on this machine, with every real part", "simulate": "simulated", "aws": "in AWS or a sandbox"}
 
 
 def overview(run: RecordedRun) -> h.Node:

@@ -48,7 +48,7 @@ def traffic(run: RecordedRun) -> h.Node:
     ]
 
 
-def _items(costs: Costs, is_in_aws: bool) -> h.Node:
+def _items(costs: Costs, is_of_an_account: bool) -> h.Node:
     totals: dict[str, float] = {}
     for items in costs.by_round.values():
         for name, amount in items.items():
@@ -57,7 +57,7 @@ def _items(costs: Costs, is_in_aws: bool) -> h.Node:
     rows = [(name, formats.dollars(amount), formats.dollars(amount / rounds)) for name, amount in totals.items()]
     whole = math.fsum(totals.values())
     rows.append(("together", formats.dollars(whole), formats.dollars(whole / rounds)))
-    told = "what these rounds cost" if is_in_aws else "what these rounds would cost in AWS"
+    told = "what these rounds cost, if they were in AWS" if is_of_an_account else "what these rounds would cost in AWS"
     return [
         h.p(".note")[
             f"An estimate of {told}, by the prices of {printable(costs.region)}, as fedgrass plan makes it: as if all ",
