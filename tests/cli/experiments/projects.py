@@ -4,10 +4,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 
-from tests.paths import ROOT
+from tests.cli.running import fedgrass
 
 TASK = """
 import os
@@ -104,16 +105,10 @@ COMMAND = [sys.executable, "-m", "cli.main", "experiment"]
 
 
 def experiment(file: Path, *options: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    """Give the command, in a process of its own."""
-    return subprocess.run(
-        [*COMMAND, str(file), *options],
-        cwd=ROOT,
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=400,
-    )
+    """Give the command."""
+    with mock.patch.dict(os.environ, environment):
+        ran = fedgrass("experiment", str(file), *options)
+    return subprocess.CompletedProcess([], ran.status, ran.out, ran.error)
 
 
 def written(results: Path) -> dict[str, bytes]:
