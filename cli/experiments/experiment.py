@@ -17,6 +17,7 @@ from cli.experiments.experiment_file import Experiment, read, refused
 from cli.experiments.metrics import NOTHING_KNOWN, Known, unknown
 from cli.experiments.progress import Progress
 from cli.experiments.results import Results, RunRounds, known_in, results_of, rounds_of
+from cli.experiments.round_times import round_times_of
 from cli.experiments.running import OUTPUT, run_all
 from cli.experiments.runs import ClientFolders, PlannedRun, check_with_data, runs_of
 from cli.experiments.standing import RunState, locked, states_of
@@ -179,11 +180,14 @@ def _write(found: Experiment, results: Results, runs: Sequence[RunRounds], scree
     screen.line(f"mean (smallest to largest) of {counted(len(results.seeds), 'seed')}; * is the best")
     plots = plots_of(found.metrics, results, runs)
     if plots:
-        from cli.experiments.drawing import draw
+        from cli.experiments.drawing import draw, draw_round_times
 
         for plot in plots:
             files = draw(plot, found.out)
             screen.line(", ".join(path.name for path in files) + _without(plot.left_out))
+        drawn = [curve.combination for curve in plots[0].curves]
+        if times := round_times_of(drawn, runs):
+            screen.line(draw_round_times(times, found.out).name + _without(plots[0].left_out))
     screen.line(f"all results: {found.out}")
 
 

@@ -83,11 +83,18 @@ def test_a_line_a_run_is_said_where_nothing_moves_and_the_table_at_the_end(finis
 def test_plots_have_a_line_and_a_band_a_combination(finished: Path) -> None:
     plots = {path.name: path for path in (finished / "results").glob("*.svg")}
     of = ("accuracy", "clients.loss_after")
-    assert plots.keys() == {f"{metric}-by-{across}.svg" for metric in of for across in ("round", "time")}
-    for path in plots.values():
+    curves = {f"{metric}-by-{across}.svg" for metric in of for across in ("round", "time")}
+    assert plots.keys() == {*curves, "round-time.svg"}
+    for path in (plots[name] for name in curves):
         ids = {element.get("id") for element in ElementTree.parse(path).iter()}  # noqa: S314 - it is ours
         for name in COMBINATIONS:
             assert {f"line {name}", f"band {name}"} <= ids
+
+
+def test_what_a_round_takes_its_time_for_is_a_bar_a_combination(finished: Path) -> None:
+    svg = ElementTree.parse(finished / "results" / "round-time.svg")  # noqa: S314 - it is ours
+    ids = {element.get("id") for element in svg.iter()}
+    assert {f"train {name}" for name in COMBINATIONS} <= ids
 
 
 def test_each_process_loads_the_data_once(finished: Path) -> None:

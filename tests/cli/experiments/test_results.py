@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from cli.experiments.curves import MAX_LINES, plots_of
 from cli.experiments.metrics import Metric, metrics_of
 from cli.experiments.result_files import table, told, write
 from cli.experiments.results import Results, RunRounds, Spread, results_of
+from cli.experiments.round_times import PARTS, WITHOUT_UPDATE, round_times_of
 from cli.experiments.runs import PlannedRun
 from cli.project import Project
 from cli.settings.parsing import parse
@@ -148,3 +150,36 @@ def test_a_plot_has_the_best_combinations_and_says_how_many_it_leaves_out(goal: 
     assert len(kept) == MAX_LINES
     assert [curve.combination for curve in plot.curves] == [f"c{number:02d}" for number in kept]
     assert plot.left_out == 3
+
+
+def split_line(split: dict[str, float], round_s: float) -> RoundLine:
+    return msgspec.structs.replace(line(1), split=split, round_s=round_s)
+
+
+def timed(combination: str, *of_it: RoundLine) -> RunRounds:
+    return msgspec.structs.replace(run(combination, 0), lines=of_it)
+
+
+def test_the_time_of_a_round_is_the_mean_of_its_parts_and_all_of_it_where_no_update_came() -> None:
+    runs = [
+        timed("a", split_line({"download": 1.0, "train": 4.0}, 5.0), split_line({}, 9.0)),
+        timed("a", split_line({"download": 4.0, "train": 2.0, "upload": 3.0}, 9.0)),
+        timed("b", split_line({"train": 2.0}, 2.0)),
+    ]
+    found = {each.combination: dict(zip(PARTS, each.parts, strict=True)) for each in round_times_of(["b", "a"], runs)}
+    assert list(found) == ["b", "a"]
+    taken = {part: seconds for part, seconds in found["a"].items() if seconds}
+    assert taken == pytest.approx({"download": 5 / 3, "train": 2.0, "upload": 1.0, WITHOUT_UPDATE: 3.0})
+    assert sum(found["a"].values()) == pytest.approx((5 + 9 + 9) / 3)
+
+
+def test_what_a_client_did_before_a_round_began_is_none_of_its_time() -> None:
+    late = split_line({"open": 0.0, "notify": -6.0, "download": 1.0, "train": 6.0, "upload": 1.0}, 2.0)
+    (found,) = round_times_of(["a"], [timed("a", late)])
+    assert {part: s for part, s in zip(PARTS, found.parts, strict=True) if s} == {"train": 1.0, "upload": 1.0}
+    assert found.seconds == 2.0
+
+
+def test_rounds_that_take_no_time_and_runs_that_failed_have_no_bar() -> None:
+    assert round_times_of(["a"], [timed("a", split_line({"train": 0.0}, 0.0))]) == []
+    assert round_times_of(["a"], [run("a", 0, 0.5, failure="broke")]) == []
