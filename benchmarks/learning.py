@@ -57,6 +57,7 @@ _NOT_WAITING = (
     "selection.cohort=30",
     "target=5",
     "max_staleness=30",
+    "training.schedule={name: cosine}",
     "averaging.optimizer={name: fedavg}",
     "averaging.ema=0.97",
     "rounds=240",
