@@ -83,6 +83,7 @@ def encrypt_with_its_own_key(target: Target) -> Verdict:
     verdict = target.member.calls("s3", "put_object", Bucket=target.bucket, Key=target.key(), Body=b"1", **own_key)
     if not verdict.accepted:
         return verdict
+    eventually(lambda: target.responses_to(1).refused, "the first to be refused: of a member's the last is recorded")
     return target.refuses(update_of(target.report(), 1.0), "InvalidRequest", **own_key)
 
 
