@@ -20,7 +20,7 @@ _STANDARD_ERROR = 2
 
 _ALLOCATIONS_BETWEEN_COLLECTIONS = 5_000
 """Most of what a command makes is what it imports, which is here to stay: looking through it for garbage every 700
-objects takes a fifth of the time of importing torch, and looking through it once more at the end a quarter."""
+objects takes a seventh of the time of a process that imports torch, and once more at its end a sixth."""
 
 
 def main(words: Sequence[str] | None = None) -> NoReturn:
