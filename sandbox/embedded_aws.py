@@ -40,8 +40,9 @@ class PortTakenError(EmbeddedAwsError):
 class EmbeddedAws:
     """Starts ministack for the time of a `with` block.
 
-    All it writes is in `directory`: `ministack.log` stays, the rest is removed when it stops. It ends, with its Lambda
-    workers, when this process ends, however that happens.
+    All it writes is in `directory`: `ministack.log` stays, the rest is removed when it stops. Only layers are unpacked
+    in the cache, where others find them as well. It ends, with its Lambda workers, when this process ends, however that
+    happens.
 
     Attributes, once started:
         endpoint: URL of all services.
