@@ -115,7 +115,7 @@ def test_every_task_of_the_folder_is_in_the_catalog() -> None:
 
 
 def test_tasks_of_other_shapes_train(aws: EmbeddedAws, deployed: Deployment) -> None:
-    names = ("chosen-adapters", "refused-complex")
+    names = ("one-scalar", "chosen-adapters", "extra-state", "refused-complex")
     with ThreadPoolExecutor(2) as lanes:
         running = {
             shape.name: lanes.submit(carry_through, aws, deployed, shape, threading.Event())
