@@ -158,6 +158,7 @@ def _request(run: PlannedRun, data: ClientData, *, resume: bool) -> RunRequest:
         holdout=str(data.holdout) if data.holdout else None,
         seed=options.seed,
         devices=str(options.devices.absolute()) if options.devices else None,
+        backend=options.backend,
         evaluate_every=options.evaluate_every,
         out=str(run.out.absolute()),
         resume=resume,

@@ -3,7 +3,7 @@ line (docs/experiments.md)."""
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -41,6 +41,7 @@ class _Fields(Inputs, frozen=True, kw_only=True):
     project: str = "."
     rounds: Count | None = None
     evaluate_every: Count = 1
+    backend: Literal["loop", "vectorized"] = "loop"
     out: str | None = None
     seeds: Any = None
     matrix: Any = None

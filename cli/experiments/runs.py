@@ -86,6 +86,7 @@ def _planned(experiment: Experiment, combination: Combination, faults: "_Faults"
             split=inputs.split,
             seed=seed,
             devices=experiment.path(inputs.devices),
+            backend=experiment.fields.backend,
             evaluate_every=experiment.fields.evaluate_every,
             out=experiment.out / "runs" / combination.name / f"seed-{seed}",
         )
@@ -130,6 +131,7 @@ def _identity(project: Project, options: Options) -> dict[str, str]:
     initial = project.settings.initial_model
     model = "none" if initial is None else hashlib.sha256((project.directory / initial).read_bytes()).hexdigest()[:12]
     return identity_of(project, options) | {
+        "backend": options.backend,
         "evaluate_every": str(options.evaluate_every),
         "the initial model": model,
     }

@@ -3,6 +3,7 @@
 What a task loads stays in memory from one run to the next, as long as they have the same clients.
 """
 
+import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -16,10 +17,11 @@ from cli.experiments.standing import clear
 from cli.experiments.worker_messages import Answer, RoundEnded, RunEnded, RunFailed, RunRequest
 from cli.initial_model import initial_model
 from cli.project import Project
-from cli.simulation_inputs import Options, run_of
+from cli.simulation_inputs import BackendName, Options, run_of
 from components.client.trainer.parent import die_with_the_parent
 from components.client.trainer.task.loading import load_task
 from reporting.records import RoundLine
+from simulation.backend import Backend
 from simulation.frames import read, taken_streams, write
 from simulation.held_out import HeldOut
 from simulation.local_clients import Setup
@@ -47,12 +49,24 @@ def main() -> None:
 class _Clients:
     """The clients of some runs, and the data that none of them has."""
 
-    def __init__(self, project: Project, data: ClientData) -> None:
+    def __init__(self, project: Project, data: ClientData, backend: BackendName) -> None:
         settings = project.settings
         folders = {thing: str(folder) for thing, folder in data.folders.items()}
         setup = Setup(task=str(project.task), federation=settings.name, seed=settings.training.seed, folders=folders)
-        self.backend = LoopBackend(setup)
+        self.backend = _backend(setup, backend)
         self.held_out = HeldOut(load_task(project.task), data.holdout) if data.holdout else None
+
+
+def _backend(setup: Setup, name: BackendName) -> Backend:
+    if name == "loop":
+        return LoopBackend(setup)
+    from simulation.vectorized.backend import VectorizedBackend  # which imports much more of torch
+
+    return VectorizedBackend(setup, 1, _say_why)
+
+
+def _say_why(reason: str) -> None:
+    sys.stderr.write(f"clients are computed one after the other: {reason}\n")
 
 
 class _Worker:
@@ -79,7 +93,7 @@ class _Worker:
             seed=request.seed, devices=Path(request.devices) if request.devices else None, out=Path(request.out)
         )
         run = run_of(project, options, data, request.identity)
-        clients = self._stop.work(lambda: self._clients_for(project, data))
+        clients = self._stop.work(lambda: self._clients_for(project, data, request.backend))
         files = self._stop.work(lambda: initial_files(project.settings, _initial_model(project)))
         score = None
         if (held_out := clients.held_out) is not None:
@@ -92,11 +106,11 @@ class _Worker:
 
         run.into(options.out, clients.backend, files, score, look, self._stop, resume=request.resume)
 
-    def _clients_for(self, project: Project, data: ClientData) -> _Clients:
-        wanted = (project.task, project.settings.name, data)
+    def _clients_for(self, project: Project, data: ClientData, backend: BackendName) -> _Clients:
+        wanted = (project.task, project.settings.name, data, backend)
         if self._clients is None or self._clients_of != wanted:
             self._clients = None  # what it has loaded goes before more is
-            self._clients, self._clients_of = _Clients(project, data), wanted
+            self._clients, self._clients_of = _Clients(project, data, backend), wanted
         return self._clients
 
 

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from cli.simulation_inputs import BackendName
 from cloud.settings import Federation
 from reporting.records import RoundLine
 
@@ -15,6 +16,7 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True, tag="run"):
     holdout: str | None
     seed: int
     devices: str | None
+    backend: BackendName
     evaluate_every: int
     out: str
     resume: bool

@@ -163,8 +163,9 @@ def test_one_that_was_ended_goes_on_to_the_same_results(folder: Path, finished: 
 
 
 def test_a_run_that_fails_stops_no_other(folder: Path) -> None:
+    """Nor does one whose clients can't be computed at once."""
     (folder / "faults.yaml").write_text(
-        "project: project\ndata: data\nseeds: [3]\nmetrics: {accuracy: max}\nout: faults\n"
+        "project: project\ndata: data\nseeds: [3]\nmetrics: {accuracy: max}\nout: faults\nbackend: vectorized\n"
         "cases:\n  good: {}\n  disliked: {training.momentum: 0.125}\n"
         "  crashing: {training.momentum: 0.25}\n  better: {training.steps: 5}\n"
     )
@@ -187,7 +188,9 @@ def test_a_run_that_fails_stops_no_other(folder: Path) -> None:
     assert "- disliked, seed 3: no round made a model" in table
     (plot,) = (folder / "faults").glob("*.svg")
     assert "line disliked" not in plot.read_text()
-    assert "trained" in (folder / "faults" / "output.log").read_text()
+    printed = (folder / "faults" / "output.log").read_text()
+    assert "trained" in printed
+    assert "clients are computed one after the other: task.py has train()" in printed
 
 
 CHANGES = {
@@ -243,6 +246,26 @@ def test_data_is_split_anew_for_each_seed_and_inputs_may_be_compared_too(folder:
     assert {run.settings().training.seed for run in found.values()} == {7}
     models = {path.read_bytes() for path in runs.glob("*/*/model.safetensors")}
     assert len(models) == 6
+
+
+def test_clients_are_computed_at_once_where_the_file_says_so(folder: Path) -> None:
+    """They come to the same but for rounding, and what one backend has begun is not gone on with by another."""
+    text = (
+        f"project: {ROOT / 'components' / 'tasks' / 'mnist'}\nclients: 3\nrounds: 2\nseeds: 1\n"
+        "cases: {plain: {}}\nmetrics: {loss: min, clients.loss_after: min}\n"
+    )
+    losses = []
+    for backend in ("loop", "vectorized"):
+        (folder / "file.yaml").write_text(f"{text}out: {backend}\nbackend: {backend}\n")
+        ran = experiment(folder / "file.yaml", "--json")
+        assert ran.returncode == 0, ran.stderr
+        assert "one after the other" not in (folder / backend / "output.log").read_text()
+        (only,) = json.loads(ran.stdout)["result"]["combinations"]
+        losses.append([metric["mean"] for metric in only["metrics"].values()])
+    assert losses[0] != losses[1]
+    np.testing.assert_allclose(*losses, rtol=1e-3)
+    (folder / "file.yaml").write_text(f"{text}out: vectorized\n")
+    assert "backend is loop, and" in experiment(folder / "file.yaml").stderr
 
 
 def test_the_example_of_the_document_runs_with_fewer_rounds_and_seeds(tmp_path: Path) -> None:
