@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from torchvision.models import resnet18
 
 from benchmarks.contenders import inputs
 from benchmarks.contenders.process import AS_DEPLOYED, ContenderError, is_present, started
@@ -15,6 +14,8 @@ CLIENTS = 3
 
 
 def test_resnet18_is_torchvisions() -> None:
+    from torchvision.models import resnet18  # not for all to wait for that collect tests
+
     expected = {
         name: (tuple(value.shape), value.is_floating_point()) for name, value in resnet18().state_dict().items()
     }

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from torchvision.datasets import ImageFolder
 
 from cli.datasets.dataset import DatasetError
 from cli.datasets.dividing import Request
@@ -61,6 +60,8 @@ def test_pictures_take_no_room_twice(folder: Path, tmp_path: Path) -> None:
 
 
 def test_all_clients_number_the_labels_alike_even_those_that_lack_some(folder: Path, tmp_path: Path) -> None:
+    from torchvision.datasets import ImageFolder  # not for all to wait for that collect tests
+
     written = shared(folder, tmp_path / "out", "labels:1")
     for place in written.clients.values():
         assert ImageFolder(str(place), allow_empty=True).class_to_idx == {label: n for n, label in enumerate(LABELS)}

@@ -12,7 +12,6 @@ import polars as pl
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from torchvision.datasets import mnist
 
 from cli import digits
 from cli.datasets import idx
@@ -76,6 +75,8 @@ def test_the_same_seed_writes_the_same_bytes(source: Source, tmp_path: Path) -> 
 def test_torchvision_reads_what_is_written(source: Source, tmp_path: Path) -> None:
     shards = shared(source, tmp_path / "shards", ["a", "b"])
     path = shards.clients["a"]
+    from torchvision.datasets import mnist  # not for all to wait for that collect tests
+
     images = mnist.read_image_file(str(path / "train-images-idx3-ubyte"))
     labels = mnist.read_label_file(str(path / "train-labels-idx1-ubyte"))
     expected = idx.read(path, "train")

@@ -131,7 +131,10 @@ metrics:
         ("seeds: 2\nmetrics: {}\n", "metrics: {}: use metrics with max or min"),
         ("seeds: 2\nrounds: 0\n", "rounds: 0: use a whole number from 1"),
         ("seeds: 2\n", "there is nothing to compare: give matrix or cases"),
-        ("training: {steps: 3}\n", "training: there is no such field in an experiment; it has backend, cases, clients,"),
+        (
+            "training: {steps: 3}\n",
+            "training: there is no such field in an experiment; it has backend, cases,",
+        ),
         ("cases: {a: {}\n", "is not closed by a }"),
         ("- 1\n", "[1]: an experiment is fields with values"),
         ("cases: {'..': {}}\n", "cases...: a case's name is a folder's"),

@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
-from torchvision.models import mobilenet_v3_small, resnet18
 
 from cloud.averager.responses.inspection import inspect
 from cloud.averaging.bfloat16_copy import bfloat16_copy_of
@@ -31,6 +30,14 @@ if TYPE_CHECKING:
 EXAMPLES = {"a": 3, "b": 5}
 SETTINGS = Averaging(optimizer=FedAvgM(learning_rate=0.5, beta=0.5), ema=0.75)
 PART_BYTES = 1 << 15
+
+
+def of_torchvision(name: str) -> nn.Module:
+    """For ten classes."""
+    from torchvision import models  # not for all to wait for that collect tests
+
+    model: nn.Module = getattr(models, name)(num_classes=10)
+    return model
 
 
 class Transformer(nn.Module):
@@ -67,8 +74,8 @@ class Odd(nn.Module):
 
 ENCODINGS: list[Encoding] = ["float32", "bfloat16", "int8"]
 OF_ALL_SIZES: list[tuple[str, Callable[[], nn.Module], int, list[Encoding]]] = [
-    ("MobileNetV3-small", lambda: mobilenet_v3_small(num_classes=10), 1, ENCODINGS),
-    ("ResNet-18", lambda: resnet18(num_classes=10), 1, ["bfloat16"]),
+    ("MobileNetV3-small", lambda: of_torchvision("mobilenet_v3_small"), 1, ENCODINGS),
+    ("ResNet-18", lambda: of_torchvision("resnet18"), 1, ["bfloat16"]),
     ("tied transformer", Transformer, 2, ENCODINGS),
     ("odd", Odd, 2, ENCODINGS),
 ]
