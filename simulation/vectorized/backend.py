@@ -11,30 +11,27 @@ from components.client.trainer.task.loading import TaskError
 from fedgrass.task import Metrics
 from protocol.messages import Assignment
 from simulation.backend import Done, NotDone, Work
-from simulation.local_clients import Evaluated, LocalClients, Setup
+from simulation.local_clients import Setup
+from simulation.loop import LoopBackend
 from simulation.vectorized.together import Apart, Client, Together
 from simulation.vectorized.training import Trained
 
 _OWN_TRAINING = "train", "loss", "parameters"
 
 
-class VectorizedBackend:
-    """Computes clients together where it can, else one after the other: `tell` is called with each reason for that.
+class VectorizedBackend(LoopBackend):
+    """Trains clients together where it can, else one after the other: `tell` is called with each reason for that.
 
     Raises:
         TaskError: the task cannot be loaded.
     """
 
     def __init__(self, setup: Setup, workers: int, tell: Callable[[str], None]) -> None:
-        self.clients = LocalClients(setup)
+        super().__init__(setup)
         self._tell = tell
         self._told: set[str] = set()
         self.at_once = 16 * workers
         self._together = Together(workers)
-
-    def examples(self, things: Sequence[str]) -> dict[str, int | NotDone]:
-        """See `Backend`."""
-        return {thing: self.clients.examples(thing) for thing in things}
 
     def train(self, assignment: Assignment, model: bytes, work: Sequence[Work]) -> Iterator[Done | NotDone]:
         """See `Backend`."""
@@ -47,14 +44,6 @@ class VectorizedBackend:
                 yield self.clients.train(assignment, parsed, one)
             else:
                 yield self.clients.train(assignment, parsed, one, _putting_in(outcome))
-
-    def evaluate(
-        self, assignment: Assignment, model: bytes, average: bytes, work: Sequence[Work]
-    ) -> Iterator[Done | NotDone]:
-        """See `Backend`."""
-        models = Evaluated.of(model, average)
-        for one in work:
-            yield self.clients.evaluate(assignment, models, one)
 
     def close(self) -> None:
         """Ends its threads."""
