@@ -38,7 +38,7 @@ _COLORS: dict[DeviceState, str] = {
     "failed": "red",
     "refused": "dark_red",
 }
-_STEP_COLORS = ("grey50", "grey70", "cyan", "blue", "magenta", "dark_cyan", "green", "yellow")
+_STEP_COLORS = ("grey50", "grey70", "cyan", "blue", "magenta", "dark_cyan", "red", "green", "yellow")
 
 
 def picture(view: View, now: float, *, columns: int = 80, has_bars: bool = True) -> list[RenderableType]:

@@ -75,9 +75,11 @@ def split_of(record: RoundRecord, responses: Responses, previous_end: float) -> 
         return {}
     last = max(accepted, key=lambda response: response.arrived_at)
     inspected_at = max(response.inspected_at for response in accepted)
+    decided_at = max(inspected_at, record.averaging_at or inspected_at)
     ended_at = record.averaged_at if record.closed_at is None else record.closed_at
-    moments = (previous_end, record.opened_at, *_on_device(last), last.arrived_at, inspected_at, record.averaged_at)
-    durations = zip(STEPS, _differences(*moments, ended_at), strict=True)
+    of_last = (*_on_device(last), last.arrived_at, inspected_at)
+    moments = (previous_end, record.opened_at, *of_last, decided_at, record.averaged_at, ended_at)
+    durations = zip(STEPS, _differences(*moments), strict=True)
     return {step: duration for step, duration in durations if duration is not None}
 
 

@@ -28,8 +28,10 @@ Clock = Literal["wall", "simulated"]
 RunStatus = Literal["ready", "running", "paused", "finished", "interrupted", "failed"]
 ClientState = Literal["accepted", "failed", "declined", "refused", "vanished", "unanswered"]
 
-STEPS = ("open", "notify", "download", "train", "upload", "inspect", "average", "close")
-"""What the time of a round goes to, on the way of the client whose update came last."""
+WAIT = "wait"
+STEPS = ("open", "notify", "download", "train", "upload", "inspect", WAIT, "average", "close")
+"""What the time of a round goes to, on the way of the client whose update came last. A round waits after that, until
+others have answered, or for its deadline."""
 
 
 class RoundLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,6 +66,12 @@ class RoundLine(msgspec.Struct, frozen=True, kw_only=True):
     bytes_up: int = 0
     spent_usd: float | None = None
     model_sha256: str
+
+    def seconds_of(self, step: str) -> float:
+        """What of its time went to one of STEPS; all of it to waiting, if no update came."""
+        if not self.split:
+            return self.round_s if step == WAIT else 0.0
+        return self.split.get(step, 0.0)
 
 
 class ClientRow(msgspec.Struct, frozen=True, kw_only=True):

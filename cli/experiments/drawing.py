@@ -10,8 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cli.experiments.curves import Plot
-from cli.experiments.round_times import PARTS, RoundTime
+from cli.experiments.round_times import RoundTime
 from reporting.files import replacing
+from reporting.records import STEPS
 
 ROUND_TIME = "round-time.svg"
 
@@ -38,7 +39,7 @@ def draw_round_times(times: Sequence[RoundTime], out: Path) -> Path:
     path = out / ROUND_TIME
     with _axes(path, height=1.5 + 0.4 * len(times)) as axes:
         left = [0.0] * len(times)
-        for number, part in enumerate(PARTS):
+        for number, part in enumerate(STEPS):
             widths = [time.parts[number] for time in times]
             if any(widths):
                 bars = axes.barh(range(len(times)), widths, left=left, label=part, color=f"C{number}")

@@ -8,14 +8,9 @@ import msgspec
 from cli.experiments.results import RunRounds
 from reporting.records import STEPS, RoundLine
 
-WITHOUT_UPDATE = "no update"
-"""The whole time of a round to which none came."""
-
-PARTS = (*STEPS, WITHOUT_UPDATE)
-
 
 class RoundTime(msgspec.Struct, frozen=True, kw_only=True):
-    """A combination's round on the average, over all rounds of all of its runs: the seconds of each of PARTS."""
+    """A combination's round on the average, over all rounds of all of its runs: the seconds of each of STEPS."""
 
     combination: str
     parts: tuple[float, ...]
@@ -41,11 +36,9 @@ def round_times_of(combinations: Iterable[str], runs: Sequence[RunRounds]) -> li
 def _parts(line: RoundLine) -> list[float]:
     """On the way of the client whose update came last. What it did before the round began, as where rounds don't wait,
     is none of the round's time."""
-    if not line.split:
-        return [*(0.0 for _ in STEPS), line.round_s]
     parts, at = [], 0.0
     for step in STEPS:
-        after = at + line.split.get(step, 0.0)
+        after = at + line.seconds_of(step)
         parts.append(max(0.0, after) - max(0.0, at))
         at = after
-    return [*parts, 0.0]
+    return parts

@@ -20,9 +20,16 @@ def rows_of(record: Any, responses: Responses) -> dict[str, ClientRow]:
 def test_the_time_of_a_round_is_split_from_the_end_of_the_one_before() -> None:
     record = ended(1)
     line = round_line(record, answered(record), record.opened_at - 3)
-    assert line.split == dict(zip(STEPS, (3.0, 2.0, 1.0, 2.0, 2.0, 1.0, 1.0, 1.0), strict=True))
+    assert line.split == dict(zip(STEPS, (3.0, 2.0, 1.0, 2.0, 2.0, 1.0, 0.0, 1.0, 1.0), strict=True))
     assert line.round_s == 13.0 == sum(line.split.values())
     assert line.training_s == 1.5
+
+
+def test_what_a_round_waits_for_others_is_none_of_its_averaging() -> None:
+    record = ended(1)
+    record = msgspec.structs.replace(record, averaging_at=record.opened_at + 608, averaged_at=record.opened_at + 609)
+    split = round_line(record, answered(record), None).split
+    assert (split["wait"], split["average"]) == (600.0, 1.0)
 
 
 def test_the_first_round_begins_when_it_opens() -> None:

@@ -41,7 +41,7 @@ def stacks(
         h.path(
             class_=f"part {color(part.color)}",
             d="".join(
-                f"M{place - width // 2} {(y := from_top(scale, top))}h{width}v{from_top(scale, bottom) - y}h-{width}z"
+                f"M{place - width // 2} {(y := from_top(scale, top))}h{width}v{from_top(scale, bottom) - y}h-{width}"
                 for place, (bottom, top) in zip(x, bars, strict=True)
                 if top > bottom
             ),
@@ -82,7 +82,7 @@ def strip(marks: Sequence[int | None], heights: Sequence[int], told: str) -> h.E
             while end + 1 < len(cells) and cells[end + 1] == cells[end] + 1:
                 end += 1
             width = end - at + 1
-            path += f"M{cells[at]} {10 - height}h{width}v{height}h-{width}z"
+            path += f"M{cells[at]} {10 - height}h{width}v{height}h-{width}"
             at = end + 1
         if path:
             drawn.append(h.path(class_=f"part {color(mark)}", d=path))

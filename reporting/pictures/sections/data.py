@@ -38,5 +38,5 @@ def _link(name: str, rows: Sequence[T], text_of: Callable[[Sequence[T]], str]) -
     text = text_of(rows)
     if len(text) <= _MOST_PLAIN:
         return h.a(download=name, href=f"data:text/csv;charset=utf-8,{quote(text, safe=_AS_IT_IS)}")[name]
-    packed = base64.b64encode(gzip.compress(text.encode(), compresslevel=6, mtime=0)).decode()
+    packed = base64.b64encode(gzip.compress(text.encode(), compresslevel=9, mtime=0)).decode()
     return h.a(download=f"{name}.gz", href=f"data:application/gzip;base64,{packed}")[f"{name}.gz"]

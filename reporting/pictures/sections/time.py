@@ -7,10 +7,7 @@ from reporting.pictures.across import by_round
 from reporting.pictures.charts.stacks import Part, stacks
 from reporting.pictures.recorded_run import RecordedRun
 from reporting.pictures.tables import behind, table
-from reporting.records import STEPS, RoundLine
-
-_OTHER = "no update"
-"""The whole time of a round to which no update came."""
+from reporting.records import STEPS
 
 
 def time(run: RecordedRun) -> h.Node:
@@ -20,13 +17,13 @@ def time(run: RecordedRun) -> h.Node:
         return h.p["No round has ended."]
     if not any(line.round_s for line in lines):
         return h.p["The rounds take no time: the simulation was given no devices."]
-    found = [Part(step, number, [_of(line, step) for line in lines]) for number, step in enumerate((*STEPS, _OTHER))]
+    found = [Part(step, number, [line.seconds_of(step) for line in lines]) for number, step in enumerate(STEPS)]
     steps = [part for part in found if any(part.values)]
     rows = (
         (
             f"{line.round:,}",
             formats.seconds(line.round_s),
-            *(formats.seconds(_of(line, part.name)) for part in steps),
+            *(formats.seconds(line.seconds_of(part.name)) for part in steps),
             formats.seconds(line.training_s),
         )
         for line in lines
@@ -35,14 +32,9 @@ def time(run: RecordedRun) -> h.Node:
     return [
         h.p(".note")[
             "From the end of one round to the end of the next, on the way of the client whose update came last: the ",
-            "cloud opens and notifies, the device downloads, trains and uploads, the cloud inspects, averages, closes.",
+            "cloud opens and notifies, the device downloads, trains and uploads, the cloud inspects, waits for ",
+            "others, averages, and closes.",
         ],
         h.div(".charts")[stacks("Time of each round", by_round(lines), steps, shown=formats.seconds)],
         behind("Every round's time", table("Every round's time", columns, rows)),
     ]
-
-
-def _of(line: RoundLine, step: str) -> float:
-    if step == _OTHER:
-        return 0.0 if line.split else line.round_s
-    return line.split.get(step, 0.0)

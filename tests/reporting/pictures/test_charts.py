@@ -90,8 +90,8 @@ def test_the_bar_of_a_row_is_cut_into_its_parts() -> None:
 def test_a_strip_has_a_cell_for_each_place_as_high_as_its_mark() -> None:
     (drawn,) = parsed(str(strip([0, 0, None, 1, 0], (10, 4), "told"))).all("svg")
     assert [(one.attributes["class"], one.attributes["d"]) for one in drawn.all("path")] == [
-        ("part c0", "M0 0h2v10h-2zM4 0h1v10h-1z"),
-        ("part c1", "M3 6h1v4h-1z"),
+        ("part c0", "M0 0h2v10h-2M4 0h1v10h-1"),
+        ("part c1", "M3 6h1v4h-1"),
     ]
     assert drawn.attributes["viewBox".lower()] == "0 0 5 10"
 

@@ -95,7 +95,7 @@ def test_the_time_of_each_round_is_split_as_recorded() -> None:
 def test_the_time_of_a_round_without_updates_is_shown_as_that() -> None:
     run = of_records([line(1, 100.0, {"train": 5.0}), line(2, 130.0, {}, round_s=30.0, status="aborted")], [])
     header, *rows = parsed(report(run)).section("time").table("Every round's time")
-    assert header == ["round", "whole", "train", "no update", "longest training"]
+    assert header == ["round", "whole", "train", "wait", "longest training"]
     assert rows == [["1", "5 s", "5 s", "0 s", "0 s"], ["2", "30 s", "0 s", "30 s", "0 s"]]
 
 
