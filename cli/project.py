@@ -96,7 +96,7 @@ def read(path: Path, options: Sequence[GivenOption] = (), **changes: Any) -> Pro
     Raises:
         ProjectError: as there.
     """
-    path = _file_of(path)
+    path = file_of(path)
     try:
         file = YamlFile(path)
     except OSError as error:
@@ -130,7 +130,7 @@ def read(path: Path, options: Sequence[GivenOption] = (), **changes: Any) -> Pro
     return project
 
 
-def _file_of(path: Path) -> Path:
+def file_of(path: Path) -> Path:
     """The federation.yaml that is meant.
 
     Raises:

@@ -66,6 +66,7 @@ _MARKS = {
     "made by a build": (("recipes", "artifacts"),),
     "a run's folder": (("rounds.jsonl", "clients.csv"),),
     "kept of a run": (("aws.log", "devices"),),
+    "an experiment's results": (("output.log", "runs"),),
 }
 """What a folder holds that stays behind, whatever its name."""
 

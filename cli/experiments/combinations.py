@@ -3,7 +3,7 @@
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -37,11 +37,12 @@ class Combination(msgspec.Struct, frozen=True, kw_only=True):
     settings: tuple[Setting, ...]
 
 
-def combinations_of(matrix: Any, cases: Any, found: list[Problem]) -> list[Combination]:
-    """All of a matrix, the last key varying fastest, and the cases after them; what is wrong is told in `found`."""
+def combinations_of(matrix: Any, cases: Any, common: Collection[str], found: list[Problem]) -> list[Combination]:
+    """All of a matrix, the last key varying fastest, and the cases after them; what is wrong is told in `found`. Fields
+    that are `common` to all are no keys."""
     before = len(found)
-    _check_matrix(matrix, found)
-    _check_cases(cases, found)
+    _check_matrix(matrix, common, found)
+    _check_cases(cases, common, found)
     if len(found) > before:
         return []
     combinations = [*_of_matrix(matrix or {}), *_of_cases(cases or {})]
@@ -51,7 +52,7 @@ def combinations_of(matrix: Any, cases: Any, found: list[Problem]) -> list[Combi
     return combinations
 
 
-def _check_matrix(matrix: Any, found: list[Problem]) -> None:
+def _check_matrix(matrix: Any, common: Collection[str], found: list[Problem]) -> None:
     if matrix is None:
         return
     if not isinstance(matrix, Mapping):
@@ -66,7 +67,7 @@ def _check_matrix(matrix: Any, found: list[Problem]) -> None:
             found.append(Problem(("matrix", key), f"{shown(values)}: use a list of values, such as [1, 2]"))
             continue
         count *= len(values)
-        _check_key(key, ("matrix", key), found)
+        _check_key(key, ("matrix", key), common, found)
         texts = [msgspec.json.encode(value, enc_hook=str) for value in values]
         found.extend(
             Problem(("matrix", key, str(number)), f"{shown(values[number])} is in the list twice: keep one of them")
@@ -77,7 +78,7 @@ def _check_matrix(matrix: Any, found: list[Problem]) -> None:
         found.append(Problem(("matrix",), f"makes {count:,} combinations: {MAX_COMBINATIONS:,} are the most"))
 
 
-def _check_cases(cases: Any, found: list[Problem]) -> None:
+def _check_cases(cases: Any, common: Collection[str], found: list[Problem]) -> None:
     if cases is None:
         return
     if not isinstance(cases, Mapping):
@@ -96,12 +97,14 @@ def _check_cases(cases: Any, found: list[Problem]) -> None:
             found.append(Problem(("cases", name), f"{shown(settings)}: use keys with values; {{}} changes nothing"))
             continue
         for key in settings:
-            _check_key(key, ("cases", name, key), found)
+            _check_key(key, ("cases", name, key), common, found)
 
 
-def _check_key(key: str, place: Path, found: list[Problem]) -> None:
+def _check_key(key: str, place: Path, common: Collection[str], found: list[Problem]) -> None:
     if key == "training.seed":
         found.append(Problem(place, "each run has its seed from seeds: leave this out"))
+    elif key in common:
+        found.append(Problem(place, f"{key} is the same for all that is compared: put it beside matrix and cases"))
     elif not all(key.split(".")):
         found.append(Problem(place, "this is no key: use one as federation.yaml has it, such as training.steps"))
 

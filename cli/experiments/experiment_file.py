@@ -15,6 +15,7 @@ from cli.settings.yaml_file import InvalidYamlError, YamlFile
 from components.text import printable
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
+Text = Annotated[str, msgspec.Meta(min_length=1)]
 MAX_SEED = 2**31 - 1
 MAX_SEEDS = 1_000
 
@@ -38,15 +39,18 @@ INPUTS = Inputs.__struct_fields__
 class _Fields(Inputs, frozen=True, kw_only=True):
     """All that the file may say. What is of no simple kind is checked by those who know it."""
 
-    project: str = "."
+    project: Text = "."
     rounds: Count | None = None
     evaluate_every: Count = 1
     backend: Literal["loop", "vectorized"] = "loop"
-    out: str | None = None
+    out: Text | None = None
     seeds: Any = None
     matrix: Any = None
     cases: Any = None
     metrics: Any = None
+
+
+_COMMON = {*_Fields.__struct_fields__} - {*INPUTS, "rounds"}
 
 
 class Experiment(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,7 +114,7 @@ def read(path: Path, data: Path | None = None) -> Experiment:
         file=path,
         fields=fields,
         seeds=_seeds(fields.seeds, found),
-        combinations=tuple(combinations_of(fields.matrix, fields.cases, found)),
+        combinations=tuple(combinations_of(fields.matrix, fields.cases, _COMMON, found)),
         metrics=metrics_of(fields.metrics, found),
         yaml=yaml,
     )

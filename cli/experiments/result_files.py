@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from cli.experiments.results import CombinationResult, Results, Spread
+from cli.plurals import counted
 from cli.table import Table
 from reporting.files import replacing
 
@@ -61,7 +62,7 @@ def _markdown(results: Results) -> str:
     columns = ["combination", *results.metrics, *_failed_column(results)]
     lines = [columns, ["---", *("---:" for _ in columns[1:])], *_rows(results, "**{}**")]
     text = "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
-    runs = f"{len(results.seeds)} seeds: mean (smallest to largest). Bold: the best mean."
+    runs = f"{counted(len(results.seeds), 'seed')}: mean (smallest to largest). Bold: the best mean."
     failures = [f"- {one.name}, seed {run.seed}: {run.reason}" for one, run in results.failed]
     return "\n".join([text, runs, *(["", "Failed:", "", *failures] if failures else []), ""])
 

@@ -13,12 +13,13 @@ from cli.datasets.dataset import DatasetError
 from cli.datasets.splitting import ImpossibleSplitError, InvalidSplitError
 from cli.experiments.combinations import Combination
 from cli.experiments.experiment_file import INPUTS, Experiment, Inputs, refused
-from cli.project import Project, ProjectError, load
+from cli.project import Project, ProjectError, file_of, load
 from cli.project_data import data_of
 from cli.settings.contradictions import fleet_contradictions
 from cli.settings.given_options import GivenOption, option_of
 from cli.settings.problems import Problem
 from cli.simulation_inputs import Options, identity_of, run_of
+from cloud.custom_policies import InvalidPolicyError
 from simulation.devices import DevicesError
 
 _NAMED = 3
@@ -53,6 +54,9 @@ def runs_of(experiment: Experiment) -> list[PlannedRun]:
         ExperimentFileError: a combination can't be run; the text tells all faults of all of them.
     """
     faults = _Faults(experiment)
+    for problem in _misplaced(experiment):
+        faults.add_to_all(experiment.located(problem))
+    faults.check()
     planned = [found for combination in experiment.combinations if (found := _planned(experiment, combination, faults))]
     faults.check()
     order = {_Source.of(runs[0]): number for number, runs in reversed(list(enumerate(planned)))}
@@ -109,6 +113,19 @@ def _given(experiment: Experiment, combination: Combination) -> Iterator[GivenOp
     for setting in combination.settings:
         if setting.key not in INPUTS:
             yield GivenOption(place(setting.place), setting.path, setting.value)
+
+
+def _misplaced(experiment: Experiment) -> Iterator[Problem]:
+    """A project that is not there, and results that can't go where they are to go."""
+    project, out = experiment.project, experiment.out
+    try:
+        file_of(project)
+    except ProjectError as error:
+        yield Problem(("project",), str(error))
+    if out.exists() and not out.is_dir():
+        yield Problem(("out",), f"{out} is a file: name a folder for the results")
+    elif out.resolve() == (project if project.is_dir() else project.parent).resolve():
+        yield Problem(("out",), f"{out} is the project: name a folder for nothing but the results")
 
 
 def _missing(experiment: Experiment, combination: Combination, inputs: Inputs) -> Iterator[Problem]:
@@ -186,13 +203,21 @@ def check_with_data(experiment: Experiment, runs: Sequence[PlannedRun], folders:
             data = folders.of(run)
         except (ClientDataError, DatasetError, ImpossibleSplitError, InvalidSplitError) as error:
             clients[run.combination] = 0
-            faults.add(str(error), run.combination)
+            problem = Problem(_place_of_data(experiment, run.combination), str(error))
+            faults.add(experiment.located(problem), run.combination)
             continue
         clients[run.combination] = len(data.folders)
         for line in _faults_with(experiment, run, data):
             faults.add(line, run.combination)
     faults.check()
     return clients
+
+
+def _place_of_data(experiment: Experiment, name: str) -> tuple[str, ...]:
+    """Where it stands what the data of a combination are."""
+    (combination,) = (one for one in experiment.combinations if one.name == name)
+    places = {setting.key: setting.place for setting in combination.settings}
+    return next((places[key] for key in ("split", "clients", "data") if key in places), ("data",))
 
 
 def _faults_with(experiment: Experiment, run: PlannedRun, data: ClientData) -> Iterator[str]:
@@ -203,7 +228,7 @@ def _faults_with(experiment: Experiment, run: PlannedRun, data: ClientData) -> I
     if not problems:
         try:
             run_of(run.project, run.options, data, run.identity)
-        except DevicesError as error:
+        except (DevicesError, InvalidPolicyError) as error:
             yield str(error)
     for metric in experiment.metrics if data.holdout is None else ():
         if metric.is_held_out:
@@ -221,6 +246,10 @@ class _Faults:
     def add(self, line: str, combination: str) -> None:
         """A fault of one of them."""
         self._found[line].append(combination)
+
+    def add_to_all(self, line: str) -> None:
+        """A fault of the experiment."""
+        self._found[line] = [combination.name for combination in self._experiment.combinations]
 
     def check(self) -> None:
         """Tells all that there are."""

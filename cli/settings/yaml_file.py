@@ -173,8 +173,9 @@ class YamlText:
                     merged += self._pairs(source)
                 continue
             if not isinstance(key, ScalarNode) or key.tag != _TEXT:
-                what = key.value if isinstance(key, ScalarNode) else "what stands before the colon"
-                raise _error(key.start_mark, f"{what} is no name of a field")
+                if isinstance(key, ScalarNode):
+                    raise _error(key.start_mark, f"{key.value} is no name of a field: as a name it is '{key.value}'")
+                raise _error(key.start_mark, "what stands before the colon is no name of a field")
             if key.value in own:
                 first = own[key.value][0].start_mark.line + 1
                 raise _error(key.start_mark, f"{key.value} is here twice, first on line {first}: keep one of them")

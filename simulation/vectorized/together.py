@@ -237,4 +237,6 @@ def _shortened(examples: Examples, size: int) -> Examples:
 
 
 def _first_line(error: Exception) -> str:
+    if "called random operation" in str(error):
+        return "it draws random numbers, as dropout does"
     return str(error).strip().split("\n", 1)[0] or type(error).__name__

@@ -239,7 +239,7 @@ class Broken(nn.Module):
 @pytest.mark.parametrize(
     ("build", "reason"),
     [
-        (lambda: nn.Sequential(perceptron(), nn.Dropout()), "random operation"),
+        (lambda: nn.Sequential(perceptron(), nn.Dropout()), "it draws random numbers, as dropout does"),
         (Branching, "data-dependent control flow"),
         (Counting, "gets other numbers than alone"),
         (Broken, "no such layer"),

@@ -9,6 +9,9 @@ from cli.experiments.experiment_file import Experiment, ExperimentFileError, rea
 from cli.experiments.runs import ClientFolders, check_with_data, runs_of
 from tests.cli.experiments.projects import write_project
 
+BARE = "seeds: 2\ncases: {a: {}}\nmetrics: {loss: min}\n"
+HEAD = "project: project\ndata: data\nseeds: 2\nmetrics: {accuracy: max}\n"
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -137,6 +140,16 @@ metrics:
         ),
         ("cases: {a: {}\n", "is not closed by a }"),
         ("- 1\n", "[1]: an experiment is fields with values"),
+        (f"{BARE}project: project/none\n", "experiment.yaml:4: project: project/none: there is no such file"),
+        (f"{BARE}project: .\n", "experiment.yaml:4: project: federation.yaml: there is no such file"),
+        (BARE, "experiment.yaml: project: federation.yaml: there is no such file"),
+        (f"{HEAD}out: devices.jsonl\ncases: {{a: {{}}}}\n", "experiment.yaml:5: out: devices.jsonl is a file: name"),
+        (f"{HEAD}out: ./project\ncases: {{a: {{}}}}\n", "5: out: project is the project: name a folder"),
+        (f"{HEAD}out: ''\n", "experiment.yaml:5: out: "),
+        ("matrix: {backend: [loop, vectorized]}\n", "matrix.backend: backend is the same for all that is compared"),
+        ("cases: {no: {}}\n", "no is no name of a field: as a name it is 'no'"),
+        (f"{HEAD}clients: 9\ncases: {{a: {{}}}}\n", "experiment.yaml:2: data: 9 clients are more than the 4 clients"),
+        (f"{HEAD}cases: {{a: {{split: iid}}}}\n", "experiment.yaml:5: cases.a.split: "),
         ("cases: {'..': {}}\n", "cases...: a case's name is a folder's"),
         (
             "matrix: {split: ['by:a', by-a]}\nmetrics: {loss: min}\nseeds: 1\n",
@@ -153,9 +166,6 @@ def test_what_no_file_can_say(folder: Path, text: str, said: str) -> None:
 def test_no_file_is_there(tmp_path: Path) -> None:
     with pytest.raises(ExperimentFileError, match=r"none.yaml can't be read: No such file"):
         read(tmp_path / "none.yaml")
-
-
-HEAD = "project: project\ndata: data\nseeds: 2\nmetrics: {accuracy: max}\n"
 
 
 def test_all_faults_of_all_combinations_are_told_at_once_each_on_its_line(folder: Path) -> None:
@@ -198,6 +208,15 @@ def test_what_the_clients_that_there_are_can_t_do_is_told_before_the_first_run(f
     assert any("experiment.yaml:4: metrics.accuracy: the data keeps nothing held out" in line for line in lines)
 
 
+def test_functions_that_the_policies_lack_are_told_with_the_others(folder: Path) -> None:
+    (folder / "project" / "policies.py").write_text("def choose_clients(clients, state):\n    return []\n")
+    lines = refusal(folder, HEAD + "cases: {slow: {clients: 9}, other: {pacing.policy: custom}}\n")
+    (folder / "project" / "policies.py").unlink()
+    assert [line.split(": ")[1] for line in lines[:1]] == ["cases.slow.clients"]
+    assert "has no function next_round_delay" in lines[1]
+    assert lines[1].endswith(" (in other)")
+
+
 def test_seconds_need_devices(folder: Path) -> None:
     text = "project: project\ndata: data\nseeds: 2\nmetrics: {seconds until loss <= 1: min}\ncases: {a: {}}\n"
     (line,) = refusal(folder, text)
@@ -222,7 +241,7 @@ def test_splits_that_the_data_can_t_have_are_told_with_their_combinations(folder
     (source / "people.csv").write_text("label,size\n" + "a,1\nb,2\n" * 30)
     text = "project: project\ndata: source/people.csv\nseeds: 1\nmetrics: {accuracy: max}\nclients: 2\n"
     lines = refusal(folder, text + "matrix: {split: [iid, 'labels:9', 'by:nobody', sideways]}\n")
-    assert [line.rpartition(" (in ")[2] for line in lines] == ["split=labels-9)", "split=by-nobody)", "split=sideways)"]
+    assert [line.split(": ")[1] for line in lines] == [f"matrix.split.{number}" for number in (1, 2, 3)]
 
 
 def test_data_of_the_command_take_the_place_of_the_file_s_but_not_of_a_combination_s(folder: Path) -> None:

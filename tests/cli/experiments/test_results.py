@@ -10,12 +10,12 @@ from cli.experiments.curves import MAX_LINES, plots_of
 from cli.experiments.metrics import Metric, metrics_of
 from cli.experiments.result_files import table, told, write
 from cli.experiments.results import Results, RunRounds, Spread, results_of
-from cli.experiments.round_times import PARTS, WITHOUT_UPDATE, round_times_of
+from cli.experiments.round_times import round_times_of
 from cli.experiments.runs import PlannedRun
 from cli.project import Project
 from cli.settings.parsing import parse
 from cli.simulation_inputs import Options
-from reporting.records import RoundLine
+from reporting.records import STEPS, RoundLine
 
 OUT = Path("/out")
 SETTINGS = parse({"name": "small", "training": {"steps": 1, "batch_size": 1, "learning_rate": 0.1}})
@@ -166,17 +166,17 @@ def test_the_time_of_a_round_is_the_mean_of_its_parts_and_all_of_it_where_no_upd
         timed("a", split_line({"download": 4.0, "train": 2.0, "upload": 3.0}, 9.0)),
         timed("b", split_line({"train": 2.0}, 2.0)),
     ]
-    found = {each.combination: dict(zip(PARTS, each.parts, strict=True)) for each in round_times_of(["b", "a"], runs)}
+    found = {each.combination: dict(zip(STEPS, each.parts, strict=True)) for each in round_times_of(["b", "a"], runs)}
     assert list(found) == ["b", "a"]
     taken = {part: seconds for part, seconds in found["a"].items() if seconds}
-    assert taken == pytest.approx({"download": 5 / 3, "train": 2.0, "upload": 1.0, WITHOUT_UPDATE: 3.0})
+    assert taken == pytest.approx({"download": 5 / 3, "train": 2.0, "upload": 1.0, "wait": 3.0})
     assert sum(found["a"].values()) == pytest.approx((5 + 9 + 9) / 3)
 
 
 def test_what_a_client_did_before_a_round_began_is_none_of_its_time() -> None:
     late = split_line({"open": 0.0, "notify": -6.0, "download": 1.0, "train": 6.0, "upload": 1.0}, 2.0)
     (found,) = round_times_of(["a"], [timed("a", late)])
-    assert {part: s for part, s in zip(PARTS, found.parts, strict=True) if s} == {"train": 1.0, "upload": 1.0}
+    assert {part: s for part, s in zip(STEPS, found.parts, strict=True) if s} == {"train": 1.0, "upload": 1.0}
     assert found.seconds == 2.0
 
 
