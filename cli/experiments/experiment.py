@@ -67,9 +67,10 @@ def rehearse(file: Path, data: Path | None, jobs: int | None) -> Rehearsal:
             clients = check_with_data(experiment, to_do, folders)
             _try_out(to_do[0], folders)
 
-            from cli.experiments.guessing import guess_s as guess
+            from cli.experiments.guessing import guess
 
-            guess_s = guess(to_do, folders.of(to_do[0]), clients, jobs)
+            guess_s, metrics = guess(to_do, folders.of(to_do[0]), clients, jobs)
+            _check(experiment, Known(metrics, frozenset()))
     listed = [ListedRun(name=run.name, run=str(run.out), state=states[run.out]) for run in planned]
     return Rehearsal(runs=tuple(listed), to_do=len(to_do), jobs=jobs, guess_s=guess_s)
 

@@ -1,8 +1,10 @@
-"""How long the runs of an experiment will take: a guess, from a second of the first one. Imports torch."""
+"""How long the runs of an experiment will take, and what they will measure: a guess, from a second of the first one.
+Imports torch."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from cli.client_data import ClientData
 from cli.experiments.runs import PlannedRun
@@ -15,21 +17,29 @@ from simulation.held_out import HeldOut
 from simulation.local_clients import Setup
 from simulation.loop import LoopBackend
 from simulation.model_store import initial_files
+from simulation.run import OF_AVERAGE
 from simulation.stopping import Stop
 
 
-def guess_s(runs: Sequence[PlannedRun], data: ClientData, clients: Mapping[str, int], jobs: int) -> float:
-    """Seconds until all of these runs are done, so many at a time; infinite if the first client of the first run gives
-    no update. `data` is the first run's.
+class Guess(NamedTuple):
+    """Seconds until all runs are done, infinite if the first client of the first run gives no update; and what will be
+    measured on held-out data."""
+
+    seconds: float
+    metrics: frozenset[str]
+
+
+def guess(runs: Sequence[PlannedRun], data: ClientData, clients: Mapping[str, int], jobs: int) -> Guess:
+    """Of these runs, so many at a time. `data` is the first run's.
 
     Raises:
         SimulationStoppedError: a signal has come.
     """
     with Stop() as stop:
-        return stop.work(lambda: _guess_s(runs, data, clients, jobs))
+        return stop.work(lambda: _guess(runs, data, clients, jobs))
 
 
-def _guess_s(runs: Sequence[PlannedRun], data: ClientData, clients: Mapping[str, int], jobs: int) -> float:
+def _guess(runs: Sequence[PlannedRun], data: ClientData, clients: Mapping[str, int], jobs: int) -> Guess:
     first = runs[0]
     project, settings = first.project, first.project.settings
     folders = {thing: str(folder) for thing, folder in data.folders.items()}
@@ -44,15 +54,20 @@ def _guess_s(runs: Sequence[PlannedRun], data: ClientData, clients: Mapping[str,
     an_example_s = one_update_s / trained_on(settings.training, examples)
     training_s = sum(examples_in(run, clients[run.combination], examples) for run in runs) * an_example_s
     scored = sum(run.project.settings.rounds / run.options.evaluate_every for run in runs)
-    scoring_s = scored * _score_s(project.task, data.holdout, files["model"], settings.training.seed)
-    return START_S + (training_s + scoring_s) / min(jobs, len(runs))
+    score_s, names = _score(project.task, data.holdout, files["model"], settings.training.seed)
+    metrics = {*names}
+    if any(run.project.settings.averaging.ema for run in runs):
+        metrics |= {f"{OF_AVERAGE}{name}" for name in names}
+    seconds = START_S + (training_s + scored * score_s) / min(jobs, len(runs))
+    return Guess(seconds, frozenset(metrics))
 
 
-def _score_s(task: Path, holdout: Path | None, model: bytes, seed: int) -> float:
+def _score(task: Path, holdout: Path | None, model: bytes, seed: int) -> tuple[float, Iterable[str]]:
+    """How long it takes to score a model, and the metrics that come of it."""
     if holdout is None:
-        return 0.0
+        return 0.0, ()
     held_out = HeldOut(load_task(task), holdout)
     held_out.score(model, seed)
     started = time.monotonic()
-    held_out.score(model, seed)
-    return time.monotonic() - started
+    metrics = held_out.score(model, seed)
+    return time.monotonic() - started, metrics

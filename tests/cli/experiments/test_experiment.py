@@ -304,6 +304,8 @@ def test_a_rehearsal_lists_the_runs_and_runs_none(folder: Path) -> None:
     ]
     assert (result["to_do"], result["jobs"]) == (8, 3)
     assert 0 < result["guess_s"] < 3600
+    (folder / "matrix.yaml").write_text(MATRIX.replace("  best accuracy: max", "  best acuracy: max"))
+    assert "matrix.yaml:11: metrics.best acuracy: the task" in experiment(folder / "matrix.yaml", "--dry-run").stderr
     assert not (folder / "results").exists()
 
 
