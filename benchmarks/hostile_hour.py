@@ -2,7 +2,7 @@
 
 `python -m benchmarks.hostile_hour` has a client of a round do each of these for a while, through the deployed
 functions, 30 ms from AWS; counts what that takes, and prices it for as many as the device can do in an hour
-(cloud/pricing/price_list.py):
+(cloud/pricing/prices.toml):
 
 connection   AWS IoT takes 100 publishes a second of one connection
 shadow       AWS IoT takes 20 requests a second to the shadows of one thing
@@ -27,8 +27,7 @@ import numpy as np
 import typer
 
 from cloud.averager.work.sharding import MEMORY_MB
-from cloud.pricing.price_list import prices_of
-from cloud.pricing.prices import GB
+from cloud.pricing.prices import GB, prices_of
 from protocol import names
 from protocol.messages import Hello, encode
 from sandbox.function_logs import FunctionLine, function_lines, function_log

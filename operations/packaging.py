@@ -77,7 +77,8 @@ def code(policies: Mapping[str, bytes]) -> bytes:
     files = {
         path.relative_to(ROOT).as_posix(): path.read_bytes()
         for package in _PACKAGES
-        for path in (ROOT / package).rglob("*.py")
+        for pattern in ("*.py", "prices.toml")
+        for path in (ROOT / package).rglob(pattern)
     }
     files |= {f"federations/{federation}/policies.py": content for federation, content in policies.items()}
     return _zip(files.items())

@@ -102,9 +102,7 @@ _OF_FEDGRASS = (
         ("cli.client_list.InvalidConditionError",),
     ),
     Kind("unknown_role", USAGE, "the account has no role of this name", ("operations.fleets.access.UnknownRoleError",)),
-    Kind(
-        "unknown_region", USAGE, "no prices of this Region are known", ("cloud.pricing.price_list.UnknownRegionError",)
-    ),
+    Kind("unknown_region", USAGE, "no prices of this Region are known", ("cloud.pricing.prices.UnknownRegionError",)),
     Kind(
         "invalid_stack_name",
         USAGE,

@@ -6,8 +6,7 @@ from cloud import metrics
 from cloud.initiator.selection import selection_policy_of
 from cloud.initiator.selection.drawing import DRAWN, SECTORS
 from cloud.initiator.selection.policy import WHOLE_FLEET
-from cloud.pricing.price_list import prices_of
-from cloud.pricing.prices import GB, Price, Prices
+from cloud.pricing.prices import GB, Price, Prices, prices_of
 from cloud.pricing.round_forecast import (
     CALL_S,
     CLIENT_BYTES,

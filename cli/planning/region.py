@@ -1,7 +1,6 @@
 """The Region whose prices count, if none is named."""
 
-from cloud.pricing.price_list import BY_REGION
-from cloud.pricing.prices import REGION
+from cloud.pricing.prices import REGION, by_region
 
 
 def own_region() -> str | None:
@@ -23,4 +22,4 @@ def priced_region() -> str:
         region = own_region()
     except BotoCoreError:  # such as a profile that is not there: nothing was to be asked of AWS
         return REGION
-    return region if region in BY_REGION else REGION
+    return region if region is not None and region in by_region() else REGION

@@ -1,4 +1,9 @@
-"""What is paid for in AWS, and how a price is told."""
+"""What is paid for in AWS, how a price is told, and AWS's list prices by Region: those of prices.toml."""
+
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
 
 import msgspec
 
@@ -7,6 +12,12 @@ REGION = "us-east-1"
 
 GB = 1e9
 """What S3, data transfer and logs are billed by; Lambda's GB-seconds are of 1,024 MB."""
+
+_LIST = Path(__file__).with_name("prices.toml")
+
+
+class UnknownRegionError(ValueError):
+    """A Region whose prices are not known; the text names those that are."""
 
 
 class Price(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,3 +55,26 @@ class Prices(msgspec.Struct, frozen=True, kw_only=True):
     alarm: Price
     dashboard: Price
     log_gb: Price
+
+
+@cache
+def by_region() -> Mapping[str, Prices]:
+    """The prices of each Region that the list has."""
+    found: dict[str, dict[str, Price]] = {}
+    for name, entry in tomllib.loads(_LIST.read_text()).items():
+        unit, per = entry.pop("unit"), entry.pop("per")
+        for region, price in entry.items():
+            found.setdefault(region, {})[name] = Price(unit=unit, per=per, **price)
+    return {region: Prices(**prices) for region, prices in found.items()}
+
+
+def prices_of(region: str) -> Prices:
+    """The prices of a Region.
+
+    Raises:
+        UnknownRegionError: they are not known.
+    """
+    known = by_region()
+    if region not in known:
+        raise UnknownRegionError(f"no prices of Region {region!r} are known, only those of {', '.join(known)}")
+    return known[region]

@@ -5,8 +5,7 @@ from collections.abc import Callable
 from functools import cache
 
 from cloud.averager.work.sharding import TooMuchWorkError
-from cloud.pricing.price_list import BY_REGION, prices_of
-from cloud.pricing.prices import REGION
+from cloud.pricing.prices import REGION, by_region, prices_of
 from cloud.pricing.round_forecast import forecast_round
 from cloud.settings import Federation
 from cloud.state.records import RoundRecord
@@ -56,7 +55,7 @@ def dollars_of(record: RoundRecord, header: Header, region: str) -> float | None
     """What a round costs whose base model has this header, if its price is known: by the prices of this Region, or of
     REGION, if its own are not known."""
     settings = record.settings
-    price = price_of(header, decode(header.message, ModelHeader), settings, region if region in BY_REGION else REGION)
+    price = price_of(header, decode(header.message, ModelHeader), settings, region if region in by_region() else REGION)
     try:
         found = price and price(paid_clients(settings, len(record.cohort), record.target), record.evaluates)
     except TooMuchWorkError:

@@ -14,8 +14,7 @@ from cli.planning.models import model_of
 from cloud import metrics
 from cloud.averager.work.sharding import MEMORY_MB
 from cloud.averaging.part_sizes import MAX_MODEL_BYTES
-from cloud.pricing.price_list import BY_REGION, prices_of
-from cloud.pricing.prices import Price
+from cloud.pricing.prices import Price, by_region, prices_of
 from cloud.pricing.round_forecast import INITIATOR_MB
 from cloud.settings import Averaging
 from operations.deployment import TEMPLATE
@@ -26,7 +25,7 @@ from tests.cli.running import fedgrass
 ABOUT = ModelHeader(federation="f", round=0)
 RESNET18 = 46_796_608
 REGION = "us-east-1"
-PRICES = [price for prices in BY_REGION.values() for price in msgspec.structs.astuple(prices)]
+PRICES = [price for prices in by_region().values() for price in msgspec.structs.astuple(prices)]
 
 
 def told(*arguments: str) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from cli.planning.models import model_of
 from cli.settings.fields import checked
 from cli.settings.parsing import validate
 from cloud import custom_policies
-from cloud.pricing.price_list import BY_REGION
+from cloud.pricing.prices import by_region
 from cloud.settings import Averaging, Federation, SelectionPolicyName
 from cloud.state.records import ClientRecord
 from cloud.state.views import round_view
@@ -231,7 +231,7 @@ def test_what_a_round_of_the_example_costs_is_what_is_said() -> None:
     told = (ROOT / "docs" / "costs.md").read_text()
     assert "--model-bytes 46796608 --clients 40 " in told
     assert f"for Greengrass ${found.greengrass_month:.2f} a month" in told
-    assert all(f"`{region}`" in told for region in BY_REGION)
+    assert all(f"`{region}`" in told for region in by_region())
     assert f"${found.dollars_a_round:.2f} a round" in told
     assert f"${found.dollars['models sent to devices']:.2f} are the models" in " ".join(told.split())
 
