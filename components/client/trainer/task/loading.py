@@ -268,7 +268,8 @@ def load_task(path: Path, entered: Callable[[str], object] = _nothing, packed: P
     importlib.invalidate_caches()
     linecache.clearcache()  # or traces would show the source of the one before
     try:
-        module = importlib.import_module("task")
+        with _uncompiled():
+            module = importlib.import_module("task")
     except BaseException as error:  # sys.exit() as well, as in a script
         if isinstance(error, ModuleNotFoundError) and error.name == "task":
             raise TaskError(f"{path} holds no task.py") from error
@@ -278,6 +279,17 @@ def load_task(path: Path, entered: Callable[[str], object] = _nothing, packed: P
     task = Task(module, path, _digest(packed or path), entered)
     use_defaults(task)
     return task
+
+
+@contextlib.contextmanager
+def _uncompiled() -> Iterator[None]:
+    """Python is not to keep what it compiles: it would take that for a file of the same length that is written within
+    the same second, and it would lie in the user's folder."""
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = before
 
 
 def _digest(path: Path) -> str:

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 import zipfile
@@ -52,6 +53,22 @@ def test_a_task_is_loaded_from_a_directory_or_a_zip_file_with_its_siblings(tmp_p
     task = load_task(tmp_path / "task.zip")
     assert isinstance(task.build_model(), nn.Linear)
     assert task.load_data(tmp_path, CLIENT).examples == 32
+
+
+def test_a_task_that_is_changed_within_a_second_is_loaded_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By what it says, not by a file's time and length, which are all that Python compares. Nothing is left there."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    (tmp_path / "helper.py").write_text("")
+    for features in (4, 5):
+        (tmp_path / "task.py").write_text(
+            "import helper\n" + TASK.replace("nn.Linear(4, 2)", f"nn.Linear({features}, 2)")
+        )
+        os.utime(tmp_path / "task.py", (1_000_000_000, 1_000_000_000))
+        model = load_task(tmp_path).build_model()
+        assert isinstance(model, nn.Linear)
+        assert model.in_features == features
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["helper.py", "task.py"]
+    assert not sys.dont_write_bytecode
 
 
 def test_functions_that_a_task_does_not_have_are_the_defaults(tmp_path: Path) -> None:
