@@ -3,7 +3,7 @@
 What a task loads stays in memory from one run to the next, as long as they have the same clients.
 """
 
-import sys
+import logging
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -30,6 +30,8 @@ from simulation.model_store import initial_files
 from simulation.run import Score
 from simulation.simulation import EndedRound
 from simulation.stopping import SimulationStoppedError, Stop
+
+logger = logging.getLogger(__name__)
 
 
 def main() -> None:
@@ -62,11 +64,9 @@ def _backend(setup: Setup, name: BackendName) -> Backend:
         return LoopBackend(setup)
     from simulation.vectorized.backend import VectorizedBackend  # which imports much more of torch
 
-    return VectorizedBackend(setup, 1, _say_why)
-
-
-def _say_why(reason: str) -> None:
-    sys.stderr.write(f"clients are computed one after the other: {reason}\n")
+    return VectorizedBackend(
+        setup, 1, lambda reason: logger.warning("clients are computed one after the other: %s", reason)
+    )
 
 
 class _Worker:
