@@ -8,7 +8,7 @@ import pytest
 from tests.cli.running import fedgrass
 from tests.docs.markdown import table
 
-FEW_ROUNDS = {"blank": 6, "sensor": 20, "tabular": 12, "text": 12, "vision": 5}
+FEW_ROUNDS = {"blank": 6, "sensor": 20, "tabular": 12, "text": 12, "vision": 8}
 """In which the figure is reached: most templates have more."""
 
 
