@@ -26,6 +26,7 @@ from cli.plurals import counted
 from cli.screen import Screen
 from reporting.records import RoundLine
 from sandbox.scratch import Scratch
+from simulation.run import OF_AVERAGE
 
 
 class RunsFailedError(ResultError):
@@ -70,6 +71,8 @@ def rehearse(file: Path, data: Path | None, jobs: int | None) -> Rehearsal:
             from cli.experiments.guessing import guess
 
             guess_s, metrics = guess(to_do, folders.of(to_do[0]), clients, jobs)
+            if any(run.project.settings.averaging.ema for run in planned):
+                metrics |= {f"{OF_AVERAGE}{name}" for name in metrics}
             _check(experiment, Known(metrics, frozenset()))
     listed = [ListedRun(name=run.name, run=str(run.out), state=states[run.out]) for run in planned]
     return Rehearsal(runs=tuple(listed), to_do=len(to_do), jobs=jobs, guess_s=guess_s)

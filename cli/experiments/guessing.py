@@ -17,13 +17,12 @@ from simulation.held_out import HeldOut
 from simulation.local_clients import Setup
 from simulation.loop import LoopBackend
 from simulation.model_store import initial_files
-from simulation.run import OF_AVERAGE
 from simulation.stopping import Stop
 
 
 class Guess(NamedTuple):
-    """Seconds until all runs are done, infinite if the first client of the first run gives no update; and what will be
-    measured on held-out data."""
+    """Seconds until all runs are done, infinite if the first client of the first run gives no update; and the
+    metrics that the task gives of held-out data."""
 
     seconds: float
     metrics: frozenset[str]
@@ -55,11 +54,8 @@ def _guess(runs: Sequence[PlannedRun], data: ClientData, clients: Mapping[str, i
     training_s = sum(examples_in(run, clients[run.combination], examples) for run in runs) * an_example_s
     scored = sum(run.project.settings.rounds / run.options.evaluate_every for run in runs)
     score_s, names = _score(project.task, data.holdout, files["model"], settings.training.seed)
-    metrics = {*names}
-    if any(run.project.settings.averaging.ema for run in runs):
-        metrics |= {f"{OF_AVERAGE}{name}" for name in names}
     seconds = START_S + (training_s + scored * score_s) / min(jobs, len(runs))
-    return Guess(seconds, frozenset(metrics))
+    return Guess(seconds, frozenset(names))
 
 
 def _score(task: Path, holdout: Path | None, model: bytes, seed: int) -> tuple[float, Iterable[str]]:
