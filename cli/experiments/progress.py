@@ -41,6 +41,7 @@ class Progress:
         self._metrics = metrics
         self._look = look
         self._failed = 0
+        self._reasons: set[str] = set()
         self._begun: dict[Path, float] = {}
         self._under_way: dict[Path, PlannedRun] = {}
         self._shares: dict[Path, float] = {}
@@ -60,6 +61,12 @@ class Progress:
         self._under_way[run.out] = run
         self._begun[run.out] = time.monotonic()
         self._show()
+
+    def computed_apart(self, run: PlannedRun, reason: str) -> None:
+        """See `Watcher`. Each reason is told once."""
+        if reason not in self._reasons:
+            self._reasons.add(reason)
+            self._screen.line(f"{run.name}: clients are computed one after the other: {reason}")
 
     def round_ended(self, run: PlannedRun, line: RoundLine) -> None:
         """See `Watcher`."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from cli.experiments.runs import PlannedRun
-from cli.experiments.worker_messages import Answer, RoundEnded, RunFailed, RunRequest
+from cli.experiments.worker_messages import Answer, ComputedApart, RoundEnded, RunFailed, RunRequest
 from reporting.records import RoundLine
 from simulation.child_process import ChildProcess
 
@@ -23,6 +23,10 @@ class Watcher(Protocol):
 
     def begun(self, run: PlannedRun) -> None:
         """A run has."""
+        ...
+
+    def computed_apart(self, run: PlannedRun, reason: str) -> None:
+        """Its clients can't be trained at once, as they were to be."""
         ...
 
     def round_ended(self, run: PlannedRun, line: RoundLine) -> None:
@@ -72,6 +76,9 @@ def run_all(
                 worker = key.data
                 run = worker.run
                 answer = worker.hear()
+                if isinstance(answer, ComputedApart):
+                    watcher.computed_apart(run, answer.reason)
+                    continue
                 if isinstance(answer, RoundEnded):
                     watcher.round_ended(run, answer.line)
                     continue

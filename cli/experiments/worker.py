@@ -3,7 +3,6 @@
 What a task loads stays in memory from one run to the next, as long as they have the same clients.
 """
 
-import logging
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,7 @@ from cli.client_data import ClientData
 from cli.errors.explained import explained, kind_of
 from cli.errors.table import INTERNAL
 from cli.experiments.standing import clear
-from cli.experiments.worker_messages import Answer, RoundEnded, RunEnded, RunFailed, RunRequest
+from cli.experiments.worker_messages import Answer, ComputedApart, RoundEnded, RunEnded, RunFailed, RunRequest
 from cli.initial_model import initial_model
 from cli.project import Project
 from cli.simulation_inputs import BackendName, Options, run_of
@@ -30,8 +29,6 @@ from simulation.model_store import initial_files
 from simulation.run import Score
 from simulation.simulation import EndedRound
 from simulation.stopping import SimulationStoppedError, Stop
-
-logger = logging.getLogger(__name__)
 
 
 def main() -> None:
@@ -51,22 +48,20 @@ def main() -> None:
 class _Clients:
     """The clients of some runs, and the data that none of them has."""
 
-    def __init__(self, project: Project, data: ClientData, backend: BackendName) -> None:
+    def __init__(self, project: Project, data: ClientData, backend: BackendName, tell: Callable[[str], None]) -> None:
         settings = project.settings
         folders = {thing: str(folder) for thing, folder in data.folders.items()}
         setup = Setup(task=str(project.task), federation=settings.name, seed=settings.training.seed, folders=folders)
-        self.backend = _backend(setup, backend)
+        self.backend = _backend(setup, backend, tell)
         self.held_out = HeldOut(load_task(project.task), data.holdout) if data.holdout else None
 
 
-def _backend(setup: Setup, name: BackendName) -> Backend:
+def _backend(setup: Setup, name: BackendName, tell: Callable[[str], None]) -> Backend:
     if name == "loop":
         return LoopBackend(setup)
     from simulation.vectorized.backend import VectorizedBackend  # which imports much more of torch
 
-    return VectorizedBackend(
-        setup, 1, lambda reason: logger.warning("clients are computed one after the other: %s", reason)
-    )
+    return VectorizedBackend(setup, 1, tell)
 
 
 class _Worker:
@@ -110,8 +105,11 @@ class _Worker:
         wanted = (project.task, project.settings.name, data, backend)
         if self._clients is None or self._clients_of != wanted:
             self._clients = None  # what it has loaded goes before more is
-            self._clients, self._clients_of = _Clients(project, data, backend), wanted
+            self._clients, self._clients_of = _Clients(project, data, backend, self._tell_apart), wanted
         return self._clients
+
+    def _tell_apart(self, reason: str) -> None:
+        self._tell(ComputedApart(reason))
 
 
 def _initial_model(project: Project) -> bytes:

@@ -23,6 +23,12 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True, tag="run"):
     identity: dict[str, str]
 
 
+class ComputedApart(msgspec.Struct, frozen=True, tag="apart"):
+    """Clients can't be trained at once, as they were to be."""
+
+    reason: str
+
+
 class RoundEnded(msgspec.Struct, frozen=True, tag="round"):
     """A round of it has ended."""
 
@@ -39,4 +45,4 @@ class RunFailed(msgspec.Struct, frozen=True, tag="failed"):
     reason: str
 
 
-Answer = RoundEnded | RunEnded | RunFailed
+Answer = ComputedApart | RoundEnded | RunEnded | RunFailed
