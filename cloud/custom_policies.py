@@ -4,11 +4,11 @@
 federations/<name>/, so that what was deployed is what runs.
 """
 
-import importlib.util
 import sys
 from collections.abc import Callable
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 import msgspec
@@ -37,19 +37,26 @@ def load(directory: Path, settings: Federation) -> ModuleType | None:
             f"federation {settings.name!r} asks for custom {', '.join(settings.custom_functions)}, "
             f"but there is no {path}"
         )
-    spec = importlib.util.spec_from_file_location(f"policies_of_{settings.name.replace('-', '_')}", path)
-    if spec is None or spec.loader is None:
-        raise InvalidPolicyError(f"{path} can't be loaded")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their own module up
+    loader = _TextLoader(f"policies_of_{settings.name.replace('-', '_')}", str(path))
+    module = ModuleType(loader.name)
+    sys.modules[loader.name] = module  # dataclasses look their own module up
     try:
-        spec.loader.exec_module(module)
+        loader.exec_module(module)
     except Exception as error:
         raise InvalidPolicyError(f"{path} doesn't load: {type(error).__name__}: {error}") from error
     for name in settings.custom_functions:
         if not callable(getattr(module, name, None)):
             raise InvalidPolicyError(f"{path} has no function {name}, which the settings of {settings.name!r} ask for")
     return module
+
+
+class _TextLoader(SourceFileLoader):
+    """Compiles what the file says now. Python's own loader takes what it has compiled for a file of that time, to the
+    second, and that length, and leaves it beside the file."""
+
+    def get_code(self, _: str) -> CodeType:
+        code: CodeType = self.source_to_code(self.get_data(self.path), self.path)
+        return code
 
 
 def load_deployed(directory: Path, settings: Federation) -> ModuleType | None:

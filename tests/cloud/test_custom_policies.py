@@ -1,5 +1,6 @@
 """cloud/custom_policies.py: loading policies.py, and what it is told when it can't be used."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -89,6 +90,18 @@ def test_two_federations_have_their_own_rules(tmp_path: Path) -> None:
         settings = federation(name=name, pacing={"policy": "custom"})
         modules.append(load(written(tmp_path / name, text), settings))
     assert [module.next_round_delay(None) for module in modules if module] == [1, 2]
+
+
+def test_a_file_that_is_changed_within_a_second_is_loaded_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By what it says, not by its time and length, which are all that Python compares. Nothing is left beside it."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    for delay in (1.5, 2.5):
+        written(tmp_path, WHOLE.replace("1.5", str(delay)))
+        os.utime(tmp_path / custom_policies.FILE_NAME, (1_000_000_000, 1_000_000_000))
+        module = load(tmp_path, CUSTOM)
+        assert module is not None
+        assert module.next_round_delay(None) == delay
+    assert [path.name for path in tmp_path.iterdir()] == [custom_policies.FILE_NAME]
 
 
 @pytest.mark.parametrize(
