@@ -50,17 +50,18 @@ FASTEST, SLOWEST = 1000.0, 100.0
 DROPOUT = 0.1
 EVALUATE_EVERY = 2
 
-_TRAINING = ("preset=label-skew", "training.batch_size=32", "training.learning_rate=0.1", "training.steps=5")
-_WAITING = (*_TRAINING, "selection.cohort=10", "rounds=50")
+_TRAINING = ("preset=label-skew", "training.batch_size=32", "training.steps=5")
+_WAITING = (*_TRAINING, "training.learning_rate=0.1", "selection.cohort=10", "rounds=50")
 _NOT_WAITING = (
     *_TRAINING,
     "selection.cohort=30",
     "target=5",
     "max_staleness=30",
+    "training.learning_rate=0.15",
     "training.schedule={name: cosine}",
     "averaging.optimizer={name: fedavg}",
-    "averaging.ema=0.97",
-    "rounds=240",
+    "averaging.ema=0.95",
+    "rounds=180",
 )
 
 
