@@ -4,6 +4,7 @@
 federations/<name>/, so that what was deployed is what runs.
 """
 
+import importlib.util
 import sys
 from collections.abc import Callable
 from importlib.machinery import SourceFileLoader
@@ -37,11 +38,14 @@ def load(directory: Path, settings: Federation) -> ModuleType | None:
             f"federation {settings.name!r} asks for custom {', '.join(settings.custom_functions)}, "
             f"but there is no {path}"
         )
-    loader = _TextLoader(f"policies_of_{settings.name.replace('-', '_')}", str(path))
-    module = ModuleType(loader.name)
-    sys.modules[loader.name] = module  # dataclasses look their own module up
+    module_name = f"policies_of_{settings.name.replace('-', '_')}"
+    spec = importlib.util.spec_from_file_location(module_name, path, loader=_TextLoader(module_name, str(path)))
+    if spec is None or spec.loader is None:
+        raise InvalidPolicyError(f"{path} can't be loaded")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their own module up
     try:
-        loader.exec_module(module)
+        spec.loader.exec_module(module)
     except Exception as error:
         raise InvalidPolicyError(f"{path} doesn't load: {type(error).__name__}: {error}") from error
     for name in settings.custom_functions:

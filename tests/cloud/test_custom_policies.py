@@ -92,6 +92,15 @@ def test_two_federations_have_their_own_rules(tmp_path: Path) -> None:
     assert [module.next_round_delay(None) for module in modules if module] == [1, 2]
 
 
+def test_policies_know_the_file_that_they_are_in(tmp_path: Path) -> None:
+    """So they can read what lies beside them."""
+    text = "from pathlib import Path\nDELAY = float((Path(__file__).parent / 'delay.txt').read_text())\n"
+    (tmp_path / "delay.txt").write_text("2.5")
+    module = load(written(tmp_path, text + WHOLE.replace("return 1.5", "return DELAY")), CUSTOM)
+    assert module is not None
+    assert module.next_round_delay(None) == 2.5
+
+
 def test_a_file_that_is_changed_within_a_second_is_loaded_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By what it says, not by its time and length, which are all that Python compares. Nothing is left beside it."""
     monkeypatch.setattr(sys, "dont_write_bytecode", False)
