@@ -76,9 +76,10 @@ demo: setup
 
 # Much of a test's time is waiting, so there are two processes more than processors; in the order in which they
 # are collected, or the few long tests would come last, and one after the other. Each computes with one thread: where
-# processors are busy, more would spend most of their time waiting for each other.
+# processors are busy, more would spend most of their time waiting for each other. And what Python has compiled is kept,
+# whatever the environment says: the tests start some thousand processes.
 test: setup
-	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n $$(($$(nproc) + 2)) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	@OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= .venv/bin/python -m pytest -n $$(($$(nproc) + 2)) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # The device's side, with the wheels that a Raspberry Pi gets. Not for CI: it needs root, and takes long.
 test-aarch64: setup

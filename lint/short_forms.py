@@ -5,7 +5,7 @@ from typing import Any
 import yaml
 
 
-class ShortForms(yaml.SafeLoader):
+class ShortForms(yaml.CSafeLoader):
     """Reads CloudFormation's short forms as {"Ref": ...} and {"Fn::...": ...}."""
 
 

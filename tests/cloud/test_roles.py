@@ -7,6 +7,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from operations import aws_sessions
 from operations.deployment import Deployment
 from protocol import names
 from sandbox.embedded_aws import EmbeddedAws
@@ -199,7 +200,7 @@ def bucket_of(aws: EmbeddedAws, role: str) -> Any:
 
 def session_as(aws: EmbeddedAws, role: str) -> boto3.Session:
     credentials = aws.client("sts").assume_role(RoleArn=role, RoleSessionName="test-of-roles")["Credentials"]
-    return boto3.Session(
+    return aws_sessions.session(
         aws_access_key_id=credentials["AccessKeyId"],
         aws_secret_access_key=credentials["SecretAccessKey"],
         aws_session_token=credentials["SessionToken"],

@@ -3,10 +3,10 @@
 from typing import Any
 from urllib.parse import unquote
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from operations import aws_sessions
 from operations.deployment import Deployment
 from protocol import names
 from sandbox.embedded_aws import EmbeddedAws
@@ -30,7 +30,7 @@ class Member:
         self.bucket = deployed.bucket
         role = TokenExchangeRole(aws.client("iam"), aws.client("sts"), deployed.device_policy_arn)
         credentials = role.assume(thing)
-        session = boto3.Session(
+        session = aws_sessions.session(
             aws_access_key_id=credentials.access_key_id,
             aws_secret_access_key=credentials.secret_access_key,
             aws_session_token=credentials.token,
