@@ -4,6 +4,7 @@ import gc
 import itertools
 import re
 import signal
+import subprocess
 from collections.abc import Generator, Iterator
 
 import hypothesis
@@ -14,6 +15,7 @@ from operations.deployment import Deployment
 from sandbox.embedded_aws import EmbeddedAws
 from sandbox.gateway import Fault, Gateway, Request
 from tests.cloud.simulated import SimulatedFederation
+from tests.forking.popen import Popen, Server
 
 # A busy machine is no failure.
 hypothesis.settings.register_profile("fedgrass", deadline=None, print_blob=True)
@@ -60,6 +62,16 @@ class Line:
 
     def __call__(self, request: Request) -> bytes | None:
         return self.fault(request) if self.fault else None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forking() -> Iterator[None]:
+    """Processes of tests that begin with the import of torch are forked from one that has it."""
+    subprocess.Popen = Popen  # type: ignore[misc]
+    Popen.server = Server()
+    yield
+    Popen.server.stop()
+    Popen.server = None
 
 
 @pytest.fixture(scope="session")
