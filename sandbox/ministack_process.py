@@ -12,6 +12,7 @@ At the end of standard input, or on SIGTERM, the workers are killed and TMPDIR i
 """
 
 import asyncio
+import contextlib
 import gc
 import json
 import os
@@ -22,6 +23,7 @@ import socket
 import sys
 import threading
 from asyncio.base_events import BaseEventLoop
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -56,8 +58,7 @@ def main() -> None:
 
     # Not the folder of this file, whose modules have names of others'.
     sys.path[0] = str(Path(__file__).parent.parent)
-    from hypercorn.asyncio import serve
-    from hypercorn.config import Config
+    import uvicorn
     from ministack.app import app
 
     from sandbox.ministack_patches import functions, permissions, services
@@ -75,16 +76,30 @@ def main() -> None:
     services.roll_out_by(rollout_minute_s)
     services.take_saved_queries()
 
-    config = Config()
-    config.bind = [f"fd://{http.detach()}"]
-    # hypercorn holds a connection for as long even if its client is gone; AWS closes idle ones after about as long.
-    config.keep_alive_timeout = 60
-    config.backlog = _BACKLOG
-    asyncio.run(serve(app, config, shutdown_trigger=asyncio.Event().wait))
+    class Server(uvicorn.Server):
+        """It ends as `_shut_down` does it."""
+
+        @contextlib.contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            yield
+
+    config = uvicorn.Config(
+        app,
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        timeout_keep_alive=60,  # AWS closes idle connections after about as long
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
+        access_log=False,
+        log_config=None,
+    )
+    asyncio.run(Server(config).serve(sockets=[http]))
 
 
 def _listen(port: int) -> socket.socket:
-    listener = socket.socket()
+    listener = socket.socket(proto=socket.IPPROTO_TCP)  # or asyncio would let its connections wait to send little
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind((LOOPBACK, port))
     listener.listen(_BACKLOG)
