@@ -60,6 +60,7 @@ class Expulsion:
         bounds = dict.fromkeys(map(names.check_federation, federations))
         self._federations = [found.get(name) for name in bounds] if bounds else found.all()
         groups = {each.settings.thing_group for each in self._federations if each.settings.thing_group is not None}
+        self._written: dict[str, FederationRecord] = {}
         self._access = DeviceAccess(client, deployment, thing, groups, self._steps)
         self._check_known()
 
@@ -109,9 +110,9 @@ class Expulsion:
         try:
             iot.describe_thing(thingName=self._thing)
         except iot.exceptions.ResourceNotFoundException:
-            for federation in self._federations:
-                if self._operations.clients.these(federation.federation, [self._thing]):
-                    return
+            names_of_all = [federation.federation for federation in self._federations]
+            if self._operations.clients.of_thing(self._thing, names_of_all):
+                return
             raise UnknownThingError(
                 f"there is no thing {self._thing!r} in AWS IoT, and no client of that name: see `aws iot list-things`"
             ) from None
@@ -120,14 +121,15 @@ class Expulsion:
 
     # ---- Rounds
 
-    def _set_expelled(self, federation: FederationRecord, *, expelled: bool) -> None:
-        self._operations.federations.set_expelled(federation.federation, self._thing, expelled=expelled)
+    def _set_expelled(self, seen: FederationRecord, *, expelled: bool) -> None:
+        federations = self._operations.federations
+        self._written[seen.federation] = federations.set_expelled(seen, self._thing, expelled=expelled)
 
     def _rounds_without(self, before: FederationRecord) -> Iterator[RoundRecord]:
         """Have nothing of the thing count in the round that is under way, and return it, after those that have ended
         since `before`; or have one opened anew that could not open, as it was made up when its federation had not
         expelled the thing yet."""
-        federation = self._operations.federations.get(before.federation)
+        federation = self._written.get(before.federation) or self._operations.federations.get(before.federation)
         name, life, number = federation.federation, federation.life, federation.round + 1
         if life == before.life:
             for ended in range(before.round + 1, number):

@@ -94,16 +94,11 @@ class Clients:
 
     def these(self, federation: str, things: Sequence[str]) -> list[ClientRecord]:
         """The clients among these things."""
-        items: list[Any] = []
-        for start in range(0, len(things), KEYS_AT_ONCE):
-            keys = [_key(federation, thing) for thing in things[start : start + KEYS_AT_ONCE]]
-            wanted: Any = {self._table: {"Keys": keys, "ConsistentRead": True}}
-            while wanted:
-                answer = self._dynamodb.batch_get_item(RequestItems=wanted)
-                items += answer["Responses"].get(self._table, ())
-                wanted = answer.get("UnprocessedKeys")
-        clients = (item for item in items if "last_seen" in item)
-        return list(self._reader.records(clients, ClientRecord))
+        return self._with([_key(federation, thing) for thing in things])
+
+    def of_thing(self, thing: str, federations: Sequence[str]) -> list[ClientRecord]:
+        """The clients that a thing is in these federations."""
+        return self._with([_key(federation, thing) for federation in federations])
 
     def within(self, federation: str, window: Window) -> list[str]:
         """The things of the clients with these places. One that has come or gone a moment ago may be wrong."""
@@ -145,6 +140,17 @@ class Clients:
             clients += page["ScannedCount"] - (len(page["Items"]) - len(found))  # without those that are forgotten
             to_keep += self._reader.records(found, ClientRecord)
         return Census(clients=clients, to_keep=tuple(to_keep))
+
+    def _with(self, keys: Sequence[Item]) -> list[ClientRecord]:
+        items: list[Any] = []
+        for start in range(0, len(keys), KEYS_AT_ONCE):
+            wanted: Any = {self._table: {"Keys": keys[start : start + KEYS_AT_ONCE], "ConsistentRead": True}}
+            while wanted:
+                answer = self._dynamodb.batch_get_item(RequestItems=wanted)
+                items += answer["Responses"].get(self._table, ())
+                wanted = answer.get("UnprocessedKeys")
+        clients = (item for item in items if "last_seen" in item)
+        return list(self._reader.records(clients, ClientRecord))
 
     def _pages(self, federation: str, **options: Any) -> Iterator[Any]:
         yield from self._dynamodb.get_paginator("query").paginate(

@@ -219,30 +219,29 @@ class Federations:
             ) from error
         return from_item(answer["Attributes"], FederationRecord)
 
-    def set_expelled(self, federation: str, thing: str, *, expelled: bool) -> FederationRecord:
-        """Expel a thing from a federation, or take that back; returns the federation as it then is. No round opens
-        that was made up before.
+    def set_expelled(self, seen: FederationRecord, thing: str, *, expelled: bool) -> FederationRecord:
+        """Expel a thing from a federation, as it was `seen`, or take that back; returns the federation as it then is.
+        No round opens that was made up before.
 
         Raises:
             UnknownFederationError: there is none of this name.
         """
+        before = seen
         while True:
-            before = self.get(federation)
             after = tuple(sorted({*before.expelled, thing} if expelled else {*before.expelled} - {thing}))
-            if after == before.expelled:
-                return before
             values = {":expelled": to_attribute(before.expelled), ":after": to_attribute(after)}
             try:
                 answer = self._dynamodb.update_item(
                     TableName=self._table,
-                    Key={"federation": {"S": federation}},
+                    Key={"federation": {"S": seen.federation}},
                     UpdateExpression="SET expelled = :after",
                     ConditionExpression=f"attribute_exists(federation) AND {same_expelled(before.expelled)}",
                     ExpressionAttributeValues=values,
                     ReturnValues="ALL_NEW",
                 )
             except self._dynamodb.exceptions.ConditionalCheckFailedException:
-                continue  # someone else expels another thing at this moment
+                before = self.get(seen.federation)  # someone has expelled another thing meanwhile
+                continue
             return from_item(answer["Attributes"], FederationRecord)
 
     def forget_last_updates(self, federation: str) -> None:

@@ -96,9 +96,6 @@ class Patient:
     @functools.cached_property
     def memberships(self) -> list[tuple[FederationRecord, ClientRecord]]:
         """The federations that it is a client of, and what is known of it there."""
-        clients = self.case.operations.clients
-        return [
-            (federation, client)
-            for federation in self.case.federations
-            for client in clients.these(federation.federation, [self.thing])
-        ]
+        federations = {federation.federation: federation for federation in self.case.federations}
+        clients = self.case.operations.clients.of_thing(self.thing, list(federations))
+        return [(federations[client.federation], client) for client in sorted(clients, key=lambda one: one.federation)]

@@ -61,7 +61,7 @@ def fleet(aws: EmbeddedAws, deployed: Deployment) -> Iterator[str]:
             ClientHistory(thing="pi-05", turnaround_s=None, missed=9, last_round=7, last_reason=f"failed: {HOSTILE}"),
         ],
     )
-    simulated.operations.federations.set_expelled(simulated.name, "pi-06", expelled=True)
+    simulated.expel("pi-06")
     yield simulated.name
     simulated.stop()
 

@@ -79,6 +79,11 @@ class SimulatedFederation(SimulatedDevices):
         """Keep wake-ups from it."""
         self.operations.federations.change_status(self.name, "finished", ("ready", "running", "paused", "finished"))
 
+    def expel(self, thing: str) -> None:
+        """Expel a thing from its rounds."""
+        federations = self.operations.federations
+        federations.set_expelled(federations.get(self.name), thing, expelled=True)
+
     def claim(self, *things: str, **changes: Any) -> RoundRecord:
         """What is left of an initiator that was cut off right after it had claimed round 1."""
         self.operations.federations.change_status(self.name, "running", ("ready",))

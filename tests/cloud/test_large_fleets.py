@@ -141,7 +141,7 @@ def test_who_is_expelled_or_would_expire_is_drawn_as_in_a_small_fleet(
     simulated.say_hello("early")
     assert simulated.client("early").expires_at is not None
     simulated.create(["d0", "d1"], selection={"policy": "all"}, rounds=1)
-    initiator.own.operations.federations.set_expelled(simulated.name, "d1", expelled=True)
+    simulated.expel("d1")
     initiator.tell(FleetCount(clients=SIZE, counted_at=0.0, placed=True))
     simulated.register("early")
     opened = initiator.open()

@@ -77,5 +77,5 @@ def test_who_was_expelled_or_has_left_the_group_is_neither_ready_nor_waited_for(
         iot.add_thing_to_thing_group(thingGroupName=simulated.name, thingName=thing)
     tells(simulated, things[0], ready=True)
     assert not is_time(simulated)
-    simulated.operations.federations.set_expelled(simulated.name, things[1], expelled=True)
+    simulated.expel(things[1])
     assert is_time(simulated)

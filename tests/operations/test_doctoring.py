@@ -385,7 +385,7 @@ def test_a_device_that_has_left_its_group_or_was_expelled_is_found(
     left = found()
     add = f"aws iot add-thing-to-thing-group --thing-group-name {group} --thing-name {client}"
     assert (left.state, left.remedy) == ("wrong", add)
-    simulated.operations.federations.set_expelled(simulated.name, client, expelled=True)
+    simulated.expel(client)
     expelled = found()
     remedy = f"fedgrass readmit {client} --federation {simulated.name}"
     assert (expelled.state, expelled.remedy) == ("wrong", remedy)

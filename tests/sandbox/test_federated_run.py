@@ -114,7 +114,7 @@ def test_a_federation_without_clients_that_an_operator_has_expelled_is_waited_fo
     following: Following, simulated: SimulatedFederation
 ) -> None:
     simulated.assignment("d", 1)
-    simulated.operations.federations.set_expelled(simulated.name, "d", expelled=True)
+    simulated.expel("d")
     simulated.operations.abort_round(simulated.name, "nobody is left")
     keeps_up(following, "paused")
     assert following.view.held_by == "too few clients are left: it goes on with fedgrass readmit, of d"
