@@ -1,4 +1,8 @@
-"""`subprocess.Popen`, which has those processes forked that begin with the import of torch."""
+"""`subprocess.Popen`, which has those processes forked that begin with the import of torch.
+
+tests/forking/test_forking.py compares what is forked with what is started. From outside, the command line tells them
+apart: a test finds a process by its number.
+"""
 
 import contextlib
 import ctypes
@@ -21,6 +25,8 @@ FORKED = (
     ("cli.checking.trial",),
     ("cli.experiments.worker",),
     ("simulation.worker",),
+    ("sandbox.scoring",),
+    ("trials.shapes.judge",),
     ("cli.main", "simulate"),
     ("cli.main", "experiment"),
 )
@@ -47,7 +53,10 @@ class Server:
                 self._asking = self._start()
             with _taking_children_over():
                 socket.send_fds(self._asking, [msgspec.json.encode(request)], files)
-                return int(self._asking.recv(32))
+                answer = self._asking.recv(32)
+        if not answer:
+            raise OSError(f"{request.module} can't be forked; what tests/forking/server.py has written says why")
+        return int(answer)
 
     def stop(self) -> None:
         """Ends it, if there is one; what was forked stays."""
