@@ -2,12 +2,8 @@
 
 import hashlib
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -17,8 +13,8 @@ from components.client.trainer.model import state_dict
 from components.client.trainer.task.loading import TaskError, load_task
 from operations.deployment import Deployment
 from sandbox.embedded_aws import EmbeddedAws
+from tests.cli.running import Ran, fedgrass
 from tests.cloud.simulated import SimulatedFederation
-from tests.paths import ROOT
 
 TASK = """
 import torch
@@ -43,17 +39,15 @@ def load_data(directory, client):
 EXAMPLE = "\ndef example_inputs():\n    return torch.zeros(2, 2)\n"
 
 
-def fedgrass(aws: EmbeddedAws, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "cli.main", "publish-model", *arguments],
-        cwd=ROOT,
-        env=os.environ | aws.environment | {"COLUMNS": "200"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
+@pytest.fixture(autouse=True)
+def operator(aws: EmbeddedAws, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has credentials, and a wide window."""
+    for variable, value in (aws.environment | {"COLUMNS": "200"}).items():
+        monkeypatch.setenv(variable, value)
+
+
+def publish(*words: str) -> Ran:
+    return fedgrass("publish-model", *words)
 
 
 @pytest.fixture(scope="module")
@@ -77,41 +71,37 @@ def project(trained: SimulatedFederation, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def result(ran: "subprocess.CompletedProcess[str]") -> Any:
-    return json.loads(ran.stdout)["result"]
-
-
 def test_a_model_is_shown_published_and_told_when_it_is_published_again(
     aws: EmbeddedAws, trained: SimulatedFederation, project: Path
 ) -> None:
     component = ("--component-name", "com.example.Shown", "--project", str(project))
-    rehearsed = fedgrass(aws, trained.name, *component, "--dry-run")
-    assert rehearsed.returncode == 0, rehearsed.stderr
-    assert f"com.example.Shown 1.0.0: the model of round 1 of {trained.name}" in rehearsed.stdout
+    rehearsed = publish(trained.name, *component, "--dry-run")
+    assert rehearsed.status == 0, rehearsed.error
+    assert f"com.example.Shown 1.0.0: the model of round 1 of {trained.name}" in rehearsed.out
     for file in ("model.safetensors", "model.json", "model.pt2"):
-        assert file in rehearsed.stdout
+        assert file in rehearsed.out
 
-    unasked = fedgrass(aws, trained.name, *component)
-    assert unasked.returncode == 2
-    assert "give --yes to change this, or --dry-run to look at it" in unasked.stderr
+    unasked = publish(trained.name, *component)
+    assert unasked.status == 2
+    assert "give --yes to change this, or --dry-run to look at it" in unasked.error
 
-    published = fedgrass(aws, trained.name, *component, "--round", "1", "--yes", "--json")
-    assert published.returncode == 0, published.stderr
-    told = result(published)
+    published = publish(trained.name, *component, "--round", "1", "--yes", "--json")
+    assert published.status == 0, published.error
+    told = published.result
     assert (told["component"], told["version"], told["published"]) == ("com.example.Shown", "1.0.0", True)
     assert told["model"]["round"] == 1
     body = aws.client("s3").get_object(Bucket=told["bucket"], Key=f"{told['prefix']}/model.pt2")["Body"].read()
     assert hashlib.sha256(body).hexdigest() == told["artifacts"]["model.pt2"]["sha256"]
 
-    again = fedgrass(aws, trained.name, *component, "--yes")
-    assert again.returncode == 0
-    assert f"the model of round 1 of {trained.name} is published already: com.example.Shown 1.0.0" in again.stdout
+    again = publish(trained.name, *component, "--yes")
+    assert again.status == 0
+    assert f"the model of round 1 of {trained.name} is published already: com.example.Shown 1.0.0" in again.out
 
 
 def test_by_default_the_component_is_called_after_the_federation_and_has_the_tensors_alone(
     aws: EmbeddedAws, trained: SimulatedFederation
 ) -> None:
-    told = result(fedgrass(aws, trained.name, "--dry-run", "--json"))
+    told = publish(trained.name, "--dry-run", "--json").result
     assert told["component"] == f"com.fedgrass.Model.{trained.name}"
     assert told["bucket"] == trained.deployed.bucket
     assert set(told["artifacts"]) == {"model.safetensors", "model.json"}
@@ -132,9 +122,9 @@ def test_by_default_the_component_is_called_after_the_federation_and_has_the_ten
 def test_what_can_not_be_published_is_told(
     aws: EmbeddedAws, trained: SimulatedFederation, options: tuple[str, ...], status: int, told: str
 ) -> None:
-    ran = fedgrass(aws, trained.name, *options, "--dry-run")
-    assert ran.returncode == status
-    assert told in ran.stderr
+    ran = publish(trained.name, *options, "--dry-run")
+    assert ran.status == status
+    assert told in ran.error
 
 
 def test_devices_may_read_what_is_published_and_write_none_of_it(aws: EmbeddedAws, deployed: Deployment) -> None:
