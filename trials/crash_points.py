@@ -18,6 +18,7 @@ simulated. The schedule, which would help, is off.
 The last line is JSON: {"points", "failed", "seconds"}. What failed, and how, is told on standard error.
 """
 
+import itertools
 import random
 import sys
 import time
@@ -39,6 +40,7 @@ from trials.crashes.scenarios import MIN_CLIENTS, End, Scenario, problems, scena
 
 _TWICE_EVERY = 8
 _TELL_EVERY = 50
+_run_numbers = itertools.count(1)
 _MOMENTS: tuple[Literal["before", "after"], ...] = ("before", "after")
 
 
@@ -71,18 +73,17 @@ class DisturbedError(Exception):
 
 
 class CrashPoints:
-    """The harness, for the time of a `with` block. `faults` is a file for crashes/functions_host.py: to see that what
-    it breaks is found."""
+    """The harness, for the time of a `with` block; afterwards nothing but another harness wakes the functions of the
+    sandbox. `faults` is a file for crashes/functions_host.py: to see that what it breaks is found."""
 
-    def __init__(self, chosen: Sequence[Scenario], faults: Path | None = None) -> None:
+    def __init__(self, sandbox: Sandbox, chosen: Sequence[Scenario], faults: Path | None = None) -> None:
+        self._sandbox = sandbox
         self._scenarios = chosen
         self._faults = faults
-        self._runs = 0
         self._ends: dict[str, End] = {}
 
     def __enter__(self) -> "CrashPoints":
         with ExitStack() as stack:
-            self._sandbox = stack.enter_context(Sandbox())
             self._sources = stack.enter_context(EventSources(self._sandbox, self._faults))
             self._stack = stack.pop_all()
         iot = self._sandbox.aws.client("iot")
@@ -131,8 +132,7 @@ class CrashPoints:
         return problems(end, point.scenario, self._ends[point.scenario.name])
 
     def _new_run(self, scenario: Scenario) -> Run:
-        self._runs += 1
-        return Run(self._sandbox, self._sources, scenario, f"crash-{self._runs:06d}")
+        return Run(self._sandbox, self._sources, scenario, f"crash-{next(_run_numbers):06d}")
 
 
 def _points_of(scenario: Scenario, run: Run) -> Iterator[Point]:
@@ -161,7 +161,7 @@ def main(
 ) -> None:
     """Try the points; exit with 1 if one failed."""
     started = time.monotonic()
-    with CrashPoints(scenarios(clients)) as harness:
+    with Sandbox() as sandbox, CrashPoints(sandbox, scenarios(clients)) as harness:
         verdict = harness.try_all(harness.points()[::sample])
     figures = {
         "points": verdict.points,

@@ -63,14 +63,14 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class Function:
-    """One deployed function, ready to be invoked. `faults` is as for functions_host.py."""
+    """One deployed function, ready to be invoked. Its files come to `directory`; `faults` is as for
+    functions_host.py."""
 
-    def __init__(self, sandbox: Sandbox, name: str, python: Path, faults: Path | None) -> None:
+    def __init__(self, sandbox: Sandbox, name: str, directory: Path, python: Path, faults: Path | None) -> None:
         self.name = name
         described = sandbox.aws.client("lambda").get_function(FunctionName=name)
         configuration = described["Configuration"]
         self._timeout_s = configuration["Timeout"]
-        directory = sandbox.path / "functions" / name
         code, layer = directory / "code", directory / "layer"
         _unpack(described["Code"]["Location"], code)
         arn = configuration["Layers"][0]["Arn"]

@@ -7,6 +7,7 @@ is switched off and not replaced: redelivery has to be enough.
 
 import json
 import re
+import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -65,7 +66,8 @@ class EventSources:
         client = self._sandbox.aws.client
         for rule in client("events").list_rules()["Rules"]:
             client("events").disable_rule(Name=rule["Name"])
-        python = python_environment.create(self._sandbox.path / "functions" / "python")
+        directory = Path(tempfile.mkdtemp(prefix="functions-", dir=self._sandbox.path))
+        python = python_environment.create(directory / "python")
         self._functions: dict[str, Function] = {}
         with ExitStack() as stack:
             mappings = client("lambda").list_event_source_mappings()["EventSourceMappings"]
@@ -73,7 +75,7 @@ class EventSources:
                 client("lambda").update_event_source_mapping(UUID=mapping["UUID"], Enabled=False)
                 name = mapping["FunctionArn"].rpartition(":")[2]
                 if name not in self._functions:
-                    self._functions[name] = Function(self._sandbox, name, python, self._faults)
+                    self._functions[name] = Function(self._sandbox, name, directory / name, python, self._faults)
                     stack.callback(self._functions[name].stop)
             self.sources = [self._source(mapping) for mapping in mappings]
             self._stack = stack.pop_all()
