@@ -7,7 +7,7 @@ import pytest
 from sandbox.faults import Fault
 from tests.e2e.conftest import Machine
 
-DEVICES = 6
+DEVICES = 4
 ROUNDS = 10
 
 
