@@ -13,6 +13,8 @@ from typing import Literal
 
 import msgspec
 
+from components.client.trainer import memory
+
 Kind = Literal["trainable", "frozen", "buffer"]
 
 
@@ -59,12 +61,13 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
 
 def judge(case: Case) -> Judged:
     """Load, measure and compare."""
-    import torch
-    from safetensors.torch import load_file
+    with memory.here_to_stay():
+        import torch
+        from safetensors.torch import load_file
 
-    from components.client.trainer.model.chosen_tensors import is_chosen, state_of
-    from components.client.trainer.task.loading import load_task
-    from fedgrass.task import Client
+        from components.client.trainer.model.chosen_tensors import is_chosen, state_of
+        from components.client.trainer.task.loading import load_task
+        from fedgrass.task import Client
 
     torch.set_num_threads(1)
     task = load_task(Path(case.task))
