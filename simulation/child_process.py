@@ -20,7 +20,7 @@ _Answer = TypeVar("_Answer")
 
 
 class ChildProcess(Generic[_Request, _Answer]):
-    """Runs `python -m module`, with one thread of torch. What it prints goes to `output`, or to where ours goes."""
+    """Runs main() of `module`, with one thread of torch. What it prints goes to `output`, or to where ours goes."""
 
     def __init__(self, module: str, answer: Any, output: IO[bytes] | None = None) -> None:
         self._module = module
@@ -31,7 +31,7 @@ class ChildProcess(Generic[_Request, _Answer]):
     def start(self) -> None:
         """Starts it, in the place of one that has ended."""
         self._process = subprocess.Popen(
-            [sys.executable, "-m", self._module],
+            [sys.executable, "-m", "simulation.child", self._module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._output,

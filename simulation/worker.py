@@ -1,4 +1,4 @@
-"""`python -m simulation.worker`: computes clients' updates for the simulation that has started it, and dies with it."""
+"""A process that computes clients' updates for the simulation that has started it, and dies with it."""
 
 import msgspec
 
@@ -58,7 +58,3 @@ class _Worker:
                 return self._clients.train(assignment, self._models.model, work)
             case Evaluate(assignment, work):
                 return self._clients.evaluate(assignment, self._models, work)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""`python -m cli.experiments.worker`: simulates runs for the experiment that has started it, and dies with it.
+"""A process that simulates runs for the experiment that has started it, and dies with it.
 
 What a task loads stays in memory from one run to the next, as long as they have the same clients.
 """
@@ -114,7 +114,3 @@ class _Worker:
 
 def _initial_model(project: Project) -> bytes:
     return initial_model(load_task(project.task), project.directory, project.settings)
-
-
-if __name__ == "__main__":
-    main()
