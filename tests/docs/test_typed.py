@@ -55,7 +55,9 @@ ELSEWHERE = {
         "tests/e2e/test_sandbox_command.py::"
         "test_a_sandbox_stays_up_for_other_commands_and_one_that_is_killed_is_recognised"
     ),
-    r"\.venv/bin/fedgrass run ": "tests/e2e/test_templates.py::test_a_template_trains_in_the_sandbox",
+    r"\.venv/bin/fedgrass run ": (
+        "tests/e2e/test_run.py::test_ctrl_c_in_a_run_on_one_table_keeps_what_there_is_and_the_tracker_has_all_rounds"
+    ),
     r"\.venv/bin/fedgrass deploy cloud": (
         "tests/cli/test_deploying.py::test_a_stack_is_shown_made_changed_and_left_as_it_is"
     ),

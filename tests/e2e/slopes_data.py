@@ -16,4 +16,4 @@ def write(directory: Path, clients: Iterable[str]) -> None:
         targets = inputs @ [2.0, -1.0] + 0.5 + rng.normal(scale=0.05, size=POINTS)
         (directory / name).mkdir(parents=True)
         rows = "".join(f"{a},{b},{y}\n" for (a, b), y in zip(inputs, targets, strict=True))
-        (directory / name / "points.csv").write_text(f"a,b,y\n{rows}")
+        (directory / name / "data.csv").write_text(f"a,b,y\n{rows}")

@@ -26,14 +26,23 @@ def test_devices_on_both_nuclei_learn_to_read_digits_and_the_last_line_is_json(m
     assert machine.left_behind() == []
 
 
-@pytest.mark.parametrize("moment", ["starting the embedded AWS", "registering", "waiting for", "round   1 closed"])
-def test_ctrl_c_at_any_moment_says_so_and_leaves_nothing_behind(machine: Machine, moment: str) -> None:
-    process = machine.start("demo", "--devices", "2", "--rounds", "1000", "--json")
+@pytest.mark.parametrize(
+    ("moment", "interruption"),
+    [
+        ("starting the embedded AWS", signal.SIGINT),
+        ("registering", signal.SIGTERM),
+        ("waiting for", signal.SIGINT),
+    ],
+)
+def test_a_demo_that_is_interrupted_before_its_rounds_says_so_and_leaves_nothing_behind(
+    machine: Machine, moment: str, interruption: signal.Signals
+) -> None:
+    process = machine.start("demo", "--devices", "1", "--rounds", "1000", "--json")
     assert process.stderr is not None
     for line in process.stderr:
         if line.startswith(moment):
             break
-    process.send_signal(signal.SIGINT)
+    process.send_signal(interruption)
     out, error = process.communicate(timeout=LIMIT_S)
     assert process.returncode == 130
     assert error.splitlines()[-1] == json.loads(out)["error"]["message"]
@@ -43,7 +52,7 @@ def test_ctrl_c_at_any_moment_says_so_and_leaves_nothing_behind(machine: Machine
 
 
 def test_a_killed_demo_leaves_nothing_behind(machine: Machine) -> None:
-    process = machine.start("demo", "--devices", "2", "--rounds", "1000", "--json")
+    process = machine.start("demo", "--devices", "1", "--rounds", "1000", "--json")
     assert process.stderr is not None
     for line in process.stderr:
         if line.startswith("round   1"):

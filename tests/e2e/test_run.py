@@ -1,5 +1,7 @@
 """`fedgrass run`: numbers to predict, data of one's own, and someone who works on it from another shell."""
 
+import signal
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -17,9 +19,10 @@ def test_own_data_and_metrics_an_operator_and_a_device_that_fails(
     machine: Machine, project: Path, tmp_path: Path
 ) -> None:
     kept, run = tmp_path / "kept", tmp_path / "run"
-    output = Output(machine.start("run", str(project), "--keep", str(kept), "--out", str(run)))
+    words = ["run", str(project), "--devices", "2", "--keep", str(kept), "--out", str(run)]
+    output = Output(machine.start(*words))
     shell = Shell(machine.environment, output.until("export AWS_ENDPOINT_URL="))
-    output.until("round   1 closed: 3 of 3 updates, loss ")
+    output.until("round   1 closed: 2 of 2 updates, loss ")
 
     shell.fedgrass("pause", "slopes")
     assert output.until("paused") == "paused: it goes on with fedgrass resume slopes"
@@ -28,17 +31,17 @@ def test_own_data_and_metrics_an_operator_and_a_device_that_fails(
     settings = (project / "federation.yaml").read_text()
     (project / "federation.yaml").write_text(settings.replace("rounds: 500", f"rounds: {last}"))
     assert shell.fedgrass("update", str(project), "--yes")["changed"]
-    (project / "data" / "west" / "points.csv").write_text("a,b,y\nthis is no number\n")
+    (project / "data" / "south" / "data.csv").write_text("a,b,y\nthis is no number\n")
     shell.fedgrass("resume", "slopes")
     output.until("it goes on")
-    output.until(f"round {last:3d} closed: 2 of 3 updates")
+    output.until(f"round {last:3d} closed: 1 of 2 updates")
     said = output.rest()
 
     assert output.process.returncode == 0, said
     assert "mae of the global model on held-out data" in said
     assert "%" not in said
-    log = kept / "devices" / "west" / "logs" / "com.fedgrass.Client.log"
-    assert f"west failed; its log: {log}\n" in said
+    log = kept / "devices" / "south" / "logs" / "com.fedgrass.Client.log"
+    assert f"south failed; its log: {log}\n" in said
     assert "this is no number" in log.read_text()
     assert list(kept.glob("buckets/*/federations/slopes/*/models/00000001.safetensors"))
     assert (kept / "functions" / "fedgrass-averager.log").stat().st_size > 0
@@ -58,21 +61,33 @@ def test_own_data_and_metrics_an_operator_and_a_device_that_fails(
     assert machine.left_behind() == []
 
 
-def test_an_interrupted_run_keeps_what_there_is_and_its_tracker_has_all_rounds(
+def one_table(data: Path, things: Sequence[str], table: Path) -> Path:
+    """What these have, as one table that says in a column whose each row is."""
+    lines = ["a,b,y,region"]
+    for thing in things:
+        lines += [f"{row},{thing}" for row in (data / thing / "data.csv").read_text().splitlines()[1:]]
+    table.write_text("\n".join(lines) + "\n")
+    return table
+
+
+def test_ctrl_c_in_a_run_on_one_table_keeps_what_there_is_and_the_tracker_has_all_rounds(
     machine: Machine, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     installed(tmp_path / "packages", "wandb", WANDB)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "packages"))
     monkeypatch.setenv("CALLS", str(tmp_path / "calls"))
     kept, run = tmp_path / "kept", tmp_path / "run"
-    words = ["run", str(project), "--devices", "2", "--keep", str(kept), "--out", str(run), "--track", "wandb"]
-    output = Output(machine.start(*words))
-    output.until("round   1 closed: 2 of 2 updates")
-    output.process.terminate()
+    houses = one_table(project / "data", ["north", "south"], tmp_path / "houses.csv")
+    words = ["run", str(project), "--data", str(houses), "--split", "by:region", "--devices", "1"]
+    output = Output(machine.start(*words, "--keep", str(kept), "--out", str(run), "--track", "wandb"))
+    output.until("round   1 closed: 1 of 1 updates")
+    output.process.send_signal(signal.SIGINT)
     said = output.rest()
     assert output.process.returncode == 130
+    assert "everything that was started is stopped" in said
+    assert "Traceback" not in said
     assert f"the devices' directories are in {kept}" in said
-    assert sorted(path.name for path in (kept / "devices").iterdir()) == ["north", "south"]
+    assert sorted(path.name for path in (kept / "devices").iterdir()) == ["north"]
     assert RunFolder(run).summary.status == "interrupted"
     told = [call[2] for call in calls(tmp_path) if call[0] == "metrics"]
     assert told == [line.round for line in RunFolder(run).rounds()] != []

@@ -16,7 +16,8 @@ def build_model() -> nn.Module:
 
 
 def load_data(directory: Path, client: Client) -> Data:
-    points = torch.from_numpy(np.loadtxt(directory / "points.csv", delimiter=",", skiprows=1, dtype=np.float32))
+    columns = np.loadtxt(directory / "data.csv", delimiter=",", skiprows=1, usecols=range(3), dtype=np.float32)
+    points = torch.from_numpy(columns)
     every = TensorDataset(points[:, :2], points[:, 2:])
     return Data(train=every, test=every)
 
