@@ -6,7 +6,6 @@ import msgspec
 import pytest
 
 from cli import digits
-from cli.checking.checks import check_loaded
 from cli.datasets.dividing import Request
 from cli.datasets.splitting import Split
 from cli.datasets.writing import share_out
@@ -23,9 +22,10 @@ from sandbox.fleet import Fleet
 from sandbox.nucleus.lifecycle import ComponentState
 from sandbox.nucleus.personality import CLASSIC, LITE
 from sandbox.sandbox import Sandbox
+from tests.e2e.federations import model_0
 from tests.sandbox.greengrass.publishing import SLEEP, Operator
 
-THINGS = [f"device-{number}" for number in range(8)]
+THINGS = [f"device-{number}" for number in range(4)]
 NUCLEI = (CLASSIC, LITE)
 FOREIGN = "com.example.Foreign"
 BROKEN, MENDED = "1.0.1", "1.0.2"
@@ -80,7 +80,7 @@ class Updates:
         status = self._greengrass.get_deployment(deploymentId=self.deployments[0])["deploymentStatus"]
         if status != "CANCELED" or any(device.version_of(self._component) == BROKEN for device in self._devices):
             return False
-        self._deploy(MENDED, per_minute=4)
+        self._deploy(MENDED, per_minute=2)
         return True
 
     def _see_all_updated(self, view: View) -> bool:
@@ -101,10 +101,10 @@ class Updates:
 def test_devices_are_updated_in_mid_federation_and_no_round_is_lost(tmp_path: Path) -> None:
     project = load(EXAMPLE, rounds=500, deadline_s=200)
     shards = share_out(digits.packaged_source(), Request(Split("iid"), names=tuple(THINGS)), tmp_path / "shards")
-    with Sandbox(rollout_minute_s=3.0) as sandbox:
+    with Sandbox(rollout_minute_s=7.0) as sandbox:
         client = sandbox.aws.client
         component = build_component(project, sandbox.path / "build")
-        init_federation(project, sandbox, check_loaded(project).model)
+        init_federation(project, sandbox, model_0(project))
         options = {"threads": 1, "defer_updates_s": 1}
         with sandbox.fleet(component, project.settings, shards.clients, NUCLEI, **options) as fleet:
             wait_for_clients(sandbox.operations, "digits", fleet)
@@ -127,9 +127,9 @@ def test_devices_are_updated_in_mid_federation_and_no_round_is_lost(tmp_path: Pa
             for thing in THINGS:
                 operator.succeeds(thing, updates.deployments[1])
             foreign = [device.directory / "logs" / f"{FOREIGN}.log" for device in fleet.devices.values()]
-            assert [len(log.read_text().splitlines()) for log in foreign] == [1] * 8, "each was started once"
+            assert [len(log.read_text().splitlines()) for log in foreign] == [1] * len(THINGS), "each was started once"
             assert {device.state_of(FOREIGN) for device in fleet.devices.values()} == {ComponentState.RUNNING}
-    assert 1 <= len(failed) < 8, "the rollout was stopped before all devices had it"
+    assert 1 <= len(failed) < len(THINGS), "the rollout was stopped before all devices had it"
     assert all(str(reason).startswith("FAILED_ROLLBACK_COMPLETE") for reason in failed)
     assert {figure.status for figure in figures} == {"closed"}
-    assert {figure.accepted for figure in figures} == {8}
+    assert {figure.accepted for figure in figures} == {len(THINGS)}
