@@ -29,7 +29,7 @@ def known(machine: Machine) -> list[str]:
 def test_a_sandbox_stays_up_for_other_commands_and_one_that_is_killed_is_recognised(
     machine: Machine, project: Path
 ) -> None:
-    first = given(machine, "up", str(project), "--devices", "2")
+    first = given(machine, "up", str(project), "--devices", "1")
     again = machine.run("sandbox", "up")
     assert again.stdout.startswith("sandbox default is up already\n")
     line = next(line for line in again.stdout.splitlines() if line.startswith("export "))
