@@ -7,7 +7,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from cli.checking.checks import check_loaded
 from cli.project import load
 from cli.project_sandbox import build_component, init_federation
 from cloud.state.records import RoundRecord
@@ -17,6 +16,7 @@ from protocol.tensors import load as load_tensors
 from reporting.round_figures import RoundFigures
 from sandbox.federated_run import run_rounds, wait_for_clients
 from sandbox.sandbox import Sandbox
+from tests.e2e.federations import model_0
 
 STEPS = {"alpha": 1.0, "beta": 3.0, "not-ready": 100.0, "left-out": 1000.0}
 LEARNING_RATE = 0.5
@@ -40,7 +40,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
         (data / thing / "step.txt").write_text(f"{step} 10")
     with Sandbox(policies=project.policies) as sandbox:
         component = build_component(project, sandbox.path / "build")
-        init_federation(project, sandbox, check_loaded(project).model)
+        init_federation(project, sandbox, model_0(project))
         with sandbox.fleet(component, project.settings, {thing: data / thing for thing in STEPS}) as fleet:
             mark = fleet.devices["not-ready"].directory / "work" / "com.fedgrass.Client" / "not-ready"
             mark.parent.mkdir(parents=True, exist_ok=True)

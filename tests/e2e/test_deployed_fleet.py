@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from cli import initialization
-from cli.checking.checks import check_loaded
 from cli.new_project import new_project
 from cli.project import load
 from components.inference.infer import tensors
@@ -28,6 +27,7 @@ from sandbox.polling import eventually
 from sandbox.scratch import Scratch
 from tests.cli.published import RUNTIME, publish, publish_runtime
 from tests.cli.running import Ran, fedgrass
+from tests.e2e.federations import model_0
 from tests.paths import ROOT
 from tests.sandbox.greengrass.publishing import SLEEP, Operator
 
@@ -158,7 +158,7 @@ def test_a_device_runs_the_model_of_each_round_that_is_published_and_deployed(
         return given(*command, *words).result
 
     operations = Operations(aws.client, deployed)
-    initialization.create(operations, load(project), check_loaded(load(project)).model)
+    initialization.create(operations, load(project), model_0(load(project)))
     access = Access(
         thing_group=group, iot_policy=deployed.device_iot_policy_name, iam_policy_arn=deployed.device_policy_arn
     )

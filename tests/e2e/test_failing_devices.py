@@ -6,7 +6,6 @@ import psutil
 import pytest
 
 from cli import digits
-from cli.checking.checks import check_loaded
 from cli.datasets.dividing import Request
 from cli.datasets.splitting import Split
 from cli.datasets.writing import share_out
@@ -17,6 +16,7 @@ from reporting.view import View
 from sandbox.federated_run import run_rounds, wait_for_clients
 from sandbox.nucleus.personality import CLASSIC, LITE
 from sandbox.sandbox import Sandbox
+from tests.e2e.federations import model_0
 
 THINGS = ["classic-fails", "lite-fails", "classic", "lite"]
 NUCLEI = (CLASSIC, LITE)
@@ -29,7 +29,7 @@ def test_rounds_end_while_agents_and_devices_die(tmp_path: Path) -> None:
     done: set[int | str] = set()
     with Sandbox() as sandbox:
         component = build_component(project, sandbox.path / "build")
-        init_federation(project, sandbox, check_loaded(project).model)
+        init_federation(project, sandbox, model_0(project))
         with sandbox.fleet(component, project.settings, shards.clients, NUCLEI, threads=1) as fleet:
             failing = [device for thing, device in fleet.devices.items() if thing.endswith("fails")]
             assert [device.personality for device in failing] == list(NUCLEI)

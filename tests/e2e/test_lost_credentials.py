@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from cli import digits
-from cli.checking.checks import check_loaded
 from cli.datasets.dividing import Request
 from cli.datasets.splitting import Split
 from cli.datasets.writing import share_out
@@ -21,6 +20,7 @@ from sandbox.federated_run import run_rounds, wait_for_clients
 from sandbox.nucleus.lifecycle import ComponentState
 from sandbox.nucleus.personality import LITE
 from sandbox.sandbox import Sandbox
+from tests.e2e.federations import model_0
 
 THING = "lite"
 
@@ -44,7 +44,7 @@ def test_a_round_waits_for_credentials_and_outlasts_the_service_that_gives_them(
     stopped: list[ComponentState] = []
     with Sandbox() as sandbox:
         component = build_component(project, sandbox.path / "build")
-        init_federation(project, sandbox, check_loaded(project).model)
+        init_federation(project, sandbox, model_0(project))
         with sandbox.fleet(component, project.settings, shards.clients, (LITE,), threads=1) as fleet:
             device = fleet.devices[THING]
             wait_for_clients(sandbox.operations, "digits", fleet)
