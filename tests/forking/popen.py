@@ -23,8 +23,7 @@ from tests.paths import ROOT
 FORKED = (
     ("components.client.trainer.process",),
     ("cli.checking.trial",),
-    ("cli.experiments.worker",),
-    ("simulation.worker",),
+    ("simulation.child",),
     ("sandbox.scoring",),
     ("trials.shapes.judge",),
     ("cli.main", "simulate"),
