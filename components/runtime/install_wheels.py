@@ -12,15 +12,17 @@ deleted. Run again after it was cut off, it goes on with the wheel that it was a
 needs room for one wheel besides the environment.
 
 pip alone begins each download anew, and keeps nothing of a run that was cut off. It does the rest: this asks its finder
-where a wheel is, and gets it in its session.
+where a wheel is, gets it in its session, and has it installed by a fork of this process. To start pip anew takes many
+times as long as to install a small wheel; and in a process in which it has installed something pip warns, from 26.3 on,
+of all that is imported.
 These are pip's own modules, not an interface that it promises: the names used are the same from pip 22.3 to 26.
 """
 
 import hashlib
+import multiprocessing
 import os
 import platform
 import shutil
-import subprocess
 import sys
 import time
 import zipfile
@@ -29,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from pip._internal.commands.download import DownloadCommand
+from pip._internal.commands.install import InstallCommand
 from pip._internal.exceptions import PipError
 from pip._internal.req import parse_requirements
 from pip._internal.req.constructors import install_req_from_parsed_requirement
@@ -41,6 +44,8 @@ from pip._vendor.urllib3.exceptions import HTTPError
 WAITS_S = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 60.0, 60.0)
 """Before each new attempt after one that brought nothing. Nucleus lite starts a step that fails three times an hour
 only, and so an outage of the line should not fail it."""
+
+_FORKED = multiprocessing.get_context("fork").Process
 
 CHUNK_BYTES = 1 << 14
 """What is lost of a download at most when it is killed."""
@@ -224,9 +229,12 @@ class Installation:
 
     def _install(self, wheel: Path) -> None:
         # What is there of this package may be half of it, without the list of files that pip needs to remove it.
-        command = [sys.executable, "-I", "-m", "pip", "install", "--no-index", "--no-deps", "--ignore-installed"]
-        command += ["--isolated", "--no-cache-dir", "--no-input", "--disable-pip-version-check", "--quiet", str(wheel)]
-        if subprocess.run(command, check=False).returncode:
+        arguments = ["--no-index", "--no-deps", "--ignore-installed", "--isolated", "--no-cache-dir", "--no-input"]
+        arguments += ["--disable-pip-version-check", "--quiet", str(wheel)]
+        pip = _FORKED(target=_pip_install, args=(arguments,))
+        pip.start()
+        pip.join()
+        if pip.exitcode:
             raise InstallError(f"pip cannot install {wheel}")
 
     def _persist(self, attempt: Callable[[], Any], progress: Callable[[], int], failure: str) -> Any:
@@ -253,6 +261,10 @@ class Installation:
         here = f", {begun / _MEGABYTE:.1f} are here" if begun else ""
         sys.stdout.write(f"{wheel.name}: {size} MB{here}\n")
         sys.stdout.flush()
+
+
+def _pip_install(arguments: list[str]) -> None:
+    sys.exit(InstallCommand("install", "", isolated=True).main(arguments))
 
 
 def _shown(link: Any) -> str:

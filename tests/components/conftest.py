@@ -1,16 +1,13 @@
 """What the tests of the components share."""
 
-import shutil
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from sandbox.package_index import PackageIndex
-from tests.components.installing import Device
+from tests.components.installing import Device, Environments
 
 
 @pytest.fixture
@@ -22,16 +19,14 @@ def closed_port() -> int:
 
 
 @pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    environment = tmp_path_factory.mktemp("made") / "environment"
-    subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
-    return environment
+def environments(tmp_path_factory: pytest.TempPathFactory) -> Environments:
+    """Those of the session."""
+    return Environments(tmp_path_factory.mktemp("environments"))
 
 
 @pytest.fixture
-def device(tmp_path: Path, made: Path) -> Device:
-    shutil.rmtree(made / "installed", ignore_errors=True)
-    return Device(tmp_path, made)
+def device(tmp_path: Path, environments: Environments) -> Device:
+    return Device(tmp_path, environments)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import hashlib
 import io
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,14 +22,32 @@ LARGE = 400_000
 SIZES = (0, LARGE, 4_000_000)
 
 
+class Environments:
+    """Virtual environments as `python3 -m venv` makes them, which takes seconds: they are made when they are asked for,
+    and once."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    @functools.cached_property
+    def pristine(self) -> Path:
+        """One that nothing is installed into."""
+        subprocess.run([sys.executable, "-I", "-m", "venv", str(self._directory / "pristine")], check=True)
+        return self._directory / "pristine"
+
+    @functools.cached_property
+    def shared(self) -> Path:
+        """One for all tests that install into an environment."""
+        return shutil.copytree(self.pristine, self._directory / "shared", symlinks=True)
+
+
 class Device:
     """A work directory, and the command that the recipe runs with its configuration. Its packages are in the folder
-    `index`, unless it is given the address of a package index. `made` is an environment that was made before, `hostile`
-    what else is in its own environment. Requirements without a hash are given that of a package as `write_wheel` makes
-    it."""
+    `index`, unless it is given the address of a package index. `hostile` is what else is in its own environment.
+    Requirements without a hash are given that of a package as `write_wheel` makes it."""
 
-    def __init__(self, directory: Path, made: Path) -> None:
-        self.made = made
+    def __init__(self, directory: Path, environments: Environments) -> None:
+        self._environments = environments
         self.work = directory / "work"
         self.index = directory / "index"
         self.torch = "cpu"
@@ -42,10 +61,21 @@ class Device:
             folder.mkdir()
         self.provide_python(f'exec "{sys.executable}" "$@"')
 
+    @functools.cached_property
+    def made(self) -> Path:
+        """An environment that was made before, in which nothing is noted as installed."""
+        shutil.rmtree(self._environments.shared / "installed", ignore_errors=True)
+        return self._environments.shared
+
     def provide_python(self, script: str) -> None:
         """Make `python3` run this."""
         (self._bin / "python3").write_text(f"#!/bin/sh\n{script}\n")
         (self._bin / "python3").chmod(0o755)
+
+    def copy_environments(self) -> None:
+        """Have `python3 -m venv` copy one that it made before: for tests of what comes behind that."""
+        copy = f'exec cp -a "{self._environments.pristine}" "$4"'
+        self.provide_python(f'[ "$2 $3" != "-m venv" ] || {copy}; exec "{sys.executable}" "$@"')
 
     def offer(self, name: str, version: str) -> None:
         """Put a package into the folder."""

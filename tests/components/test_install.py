@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,7 @@ def test_the_same_requirements_are_installed_once(device: Device) -> None:
 
 
 def test_an_install_that_is_cut_short_leaves_the_environment_before_and_is_made_good_later(device: Device) -> None:
+    device.copy_environments()
     device.offer("grass", "1.0")
     device.install("grass==1.0\n")
     before = device.environments()
@@ -67,7 +69,7 @@ def test_a_python_without_venv_is_told_and_nothing_of_the_attempt_is_used_later(
     assert run.returncode == 1
     assert "install the python3-venv package" in run.stdout
 
-    device.provide_python(f'exec "{sys.executable}" "$@"')
+    device.copy_environments()
     run = device.install("grass==1.0\n")
     assert run.returncode == 0, run.stderr
     assert device.version("grass") == "1.0"
@@ -79,6 +81,7 @@ def test_a_python_without_venv_is_told_and_nothing_of_the_attempt_is_used_later(
 def test_a_killed_download_goes_on_where_it_was_and_what_is_installed_is_not_asked_for_again(
     device: Device, index: PackageIndex
 ) -> None:
+    device.copy_environments()
     small, large = index.offer("grass", "1.0"), index.offer("meadow", "1.0", LARGE)
     index.held_up[large] = LARGE // 2
     process = device.start("grass==1.0\nmeadow==1.0\n")
@@ -94,6 +97,22 @@ def test_a_killed_download_goes_on_where_it_was_and_what_is_installed_is_not_ask
     assert index.asked == [(small, None), (large, None), (large, f"bytes={got}-")]
     assert (device.version("grass"), device.version("meadow")) == ("1.0", "1.0")
     assert {path.name for path in device.work.iterdir()} == device.environments() | {"venv"}
+
+
+def test_an_interrupt_ends_it_like_a_kill_and_takes_nothing_away(device: Device, index: PackageIndex) -> None:
+    device.copy_environments()
+    large = index.offer("meadow", "1.0", LARGE)
+    index.offer("grass", "1.0")
+    index.held_up[large] = LARGE // 2
+    process = device.start("grass==1.0\nmeadow==1.0\n")
+    assert index.reached.wait(LIMIT_S)
+    wait_until_kept(device, large, LARGE // 2)
+    os.killpg(process.pid, signal.SIGINT)
+    process.communicate(timeout=LIMIT_S)
+    assert process.returncode == -signal.SIGINT
+    assert large in device.kept()
+    (environment,) = device.environments()
+    assert device.version("grass", device.work / environment) == "1.0"
 
 
 def test_a_line_that_breaks_off_is_gone_on_with_in_the_same_try(device: Device, index: PackageIndex) -> None:
@@ -154,6 +173,7 @@ def test_hashes_in_the_list_go_before_those_of_the_index(device: Device, index: 
 
 
 def test_two_tries_at_the_same_time_wait_for_each_other(device: Device, index: PackageIndex) -> None:
+    device.copy_environments()
     file = index.offer("grass", "1.0", LARGE)
     index.held_up[file] = LARGE // 2
     first = device.start("grass==1.0\n")

@@ -90,6 +90,7 @@ def test_the_operators_own_python_is_used_as_it_is(device: Device, tmp_path: Pat
 
 
 def test_what_the_own_python_lacks_is_told_and_the_environment_before_stays(device: Device) -> None:
+    device.copy_environments()
     device.offer("grass", "1.0")
     assert device.install("grass==1.0\n").returncode == 0
     device.python = str(device.made / "bin" / "python")
@@ -117,6 +118,7 @@ def test_an_own_python_that_can_not_be_run_is_told(device: Device, name: str) ->
 def test_a_try_that_could_not_succeed_leaves_nothing_and_one_that_was_cut_off_is_gone_on_with(
     device: Device, tmp_path: Path, status: int, left: bool
 ) -> None:
+    device.copy_environments()
     for name in ("install.sh", "check_device.py"):
         shutil.copy(RUNTIME / name, tmp_path)
     (tmp_path / "install_wheels.py").write_text(

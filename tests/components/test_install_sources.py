@@ -138,6 +138,7 @@ def test_a_wheelhouse_that_can_not_be_read_is_told(device: Device, tmp_path: Pat
 def test_the_wheelhouse_in_the_component_needs_no_configuration(
     device: Device, tmp_path: Path, closed_port: int
 ) -> None:
+    device.copy_environments()
     device.index_url = f"http://127.0.0.1:{closed_port}/simple"
     with zipfile.ZipFile(device.artifacts / f"wheelhouse-{platform.machine()}.zip", "w") as archive:
         wheel = tmp_path / "wheel"
