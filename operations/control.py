@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 
-from cloud.averaging.bfloat16_copy import bfloat16_copy_of
 from cloud.settings import Federation
 from cloud.state.clients import Clients
 from cloud.state.federations import Federations
@@ -70,7 +69,11 @@ class Operations:
         Raises:
             TooLargeNumberError: the bfloat16 copy can't hold a number of the model.
         """
-        copy = bfloat16_copy_of(model) if settings.has_bfloat16_copy else None
+        copy = None
+        if settings.has_bfloat16_copy:
+            from cloud.averaging.bfloat16_copy import bfloat16_copy_of  # and numpy, which no other command needs
+
+            copy = bfloat16_copy_of(model)
         life = names.new_life()
         reference = self.models.put_new(names.model_key(settings.name, 0, life), model)
         if copy is None:

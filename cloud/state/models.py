@@ -11,10 +11,11 @@ from botocore.exceptions import ClientError
 from cloud.state.object_cache import CACHE_BYTES, ObjectCache
 from protocol import names
 from protocol.messages import ModelReference
-from protocol.tensors import Header, header_length, parse_header
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
+
+    from protocol.tensors import Header
 
 
 _MISSING = ("NoSuchKey", "NoSuchVersion", "404", "AccessDenied", "403")
@@ -135,13 +136,15 @@ class Models:
             data: bytes = body.read()
         return data if "ContentRange" in answer else data[start:end]  # a server may ignore that a range was asked for
 
-    def header(self, key: str) -> Header:
+    def header(self, key: str) -> "Header":
         """The header of a model, without its data.
 
         Raises:
             MissingObjectError: it isn't there.
             InvalidTensorsError: it is not a safetensors file.
         """
+        from protocol.tensors import header_length, parse_header  # and numpy, which most who read the bucket do without
+
         answer = self._get(key, None, Range=f"bytes=0-{_HEAD_BYTES - 1}")
         first, total = answer["Body"].read(), int(answer["ContentRange"].rpartition("/")[2])
         length = header_length(first)

@@ -3,7 +3,9 @@
 import contextlib
 import io
 import json
+import os
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 from cli.main import main
 
@@ -27,11 +29,11 @@ class Ran(NamedTuple):
         return self.envelope["result"]
 
 
-def fedgrass(*words: str) -> Ran:
-    """Give a command."""
+def fedgrass(*words: str, **environment: str) -> Ran:
+    """Give a command, with these variables in its environment."""
     out, error = io.StringIO(), io.StringIO()
     status = None
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(error):
+    with patch.dict(os.environ, environment), contextlib.redirect_stdout(out), contextlib.redirect_stderr(error):
         try:
             main(words)
         except SystemExit as ended:

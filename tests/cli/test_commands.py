@@ -1,10 +1,8 @@
 """The commands that an operator gives, against a deployment: what they do, what they say, and what they refuse."""
 
-import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,30 +10,19 @@ import pytest
 from operations.control import Operations
 from operations.deployment import Deployment
 from sandbox.embedded_aws import EmbeddedAws
+from tests.cli.running import Ran
 from tests.cli.running import fedgrass as in_this_process
-from tests.paths import ROOT
+from tests.cli.test_help import loaded
 
 NAME = "operated"
 
-Fedgrass = Callable[..., "subprocess.CompletedProcess[str]"]
+Fedgrass = Callable[..., Ran]
 
 
 @pytest.fixture(scope="module")
 def fedgrass(aws: EmbeddedAws, deployed: Deployment) -> Fedgrass:
-    """Runs the command with the operator's credentials."""
-
-    def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [sys.executable, "-m", "cli.main", *arguments],
-            cwd=ROOT,
-            env=os.environ | aws.environment | {"COLUMNS": "200"},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
-
-    return run
+    """Gives a command with the operator's credentials."""
+    return partial(in_this_process, COLUMNS="200", **aws.environment)
 
 
 @pytest.fixture(scope="module")
@@ -55,23 +42,23 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def made(fedgrass: Fedgrass, project: Path) -> Iterator[str]:
     ran = fedgrass("init", str(project), "--json")
-    assert ran.returncode == 0, ran.stderr
-    assert json.loads(ran.stdout)["result"]["status"] == "ready"
+    assert ran.status == 0, ran.error
+    assert ran.result["status"] == "ready"
     yield NAME
 
 
-def refused(ran: "subprocess.CompletedProcess[str]", status: int = 1) -> str:
-    assert ran.returncode == status
-    assert "Traceback" not in ran.stderr
-    assert ran.stderr.startswith("error:")
-    return ran.stderr
+def refused(ran: Ran, status: int = 1) -> str:
+    assert ran.status == status
+    assert "Traceback" not in ran.error
+    assert ran.error.startswith("error:")
+    return ran.error
 
 
 def test_init_uploads_the_model_that_the_task_builds(
     aws: EmbeddedAws, deployed: Deployment, fedgrass: Fedgrass, made: str
 ) -> None:
     ran = fedgrass("status", made, "--json")
-    (record,) = json.loads(ran.stdout)["result"]["federations"]
+    (record,) = ran.result["federations"]
     assert record["round"] == 0
     model = Operations(aws.client, deployed).federations.get(made).model
     stored = aws.client("s3").head_object(Bucket=deployed.bucket, Key=record["model"]["key"])
@@ -104,10 +91,10 @@ def test_an_unknown_stack_is_named_with_the_remedy(fedgrass: Fedgrass) -> None:
 
 def test_a_federation_is_started_paused_and_resumed(fedgrass: Fedgrass, made: str) -> None:
     assert "is ready" in refused(fedgrass("pause", made))
-    assert "3 rounds to go" in fedgrass("start", made).stdout
-    assert "paused" in fedgrass("pause", made).stdout
-    assert json.loads(fedgrass("status", made, "--json").stdout)["result"]["federations"][0]["status"] == "paused"
-    assert "goes on with round 1" in fedgrass("resume", made).stdout
+    assert "3 rounds to go" in fedgrass("start", made).out
+    assert "paused" in fedgrass("pause", made).out
+    assert fedgrass("status", made, "--json").result["federations"][0]["status"] == "paused"
+    assert "goes on with round 1" in fedgrass("resume", made).out
 
 
 def test_what_needs_a_round_says_that_there_is_none(fedgrass: Fedgrass, made: str) -> None:
@@ -115,7 +102,15 @@ def test_what_needs_a_round_says_that_there_is_none(fedgrass: Fedgrass, made: st
     assert "has no round 2" in refused(fedgrass("timeline", made, "2"), 2)
     fedgrass("pause", made)
     assert "has no round 2" in refused(fedgrass("rollback", made, "--to", "2"), 2)
-    assert "models/00000000" in fedgrass("rollback", made, "--to", "0").stdout
+    assert "models/00000000" in fedgrass("rollback", made, "--to", "0").out
+
+
+def test_what_is_only_asked_of_aws_loads_neither_numpy_nor_torch(aws: EmbeddedAws, made: str) -> None:
+    ran = loaded("status", made, **aws.environment)
+    assert ran.returncode == 0, ran.stderr
+    assert made in ran.stdout
+    assert "'boto3'" in ran.stderr
+    assert not any(module in ran.stderr for module in ("numpy", "torch"))
 
 
 def test_what_leaves_says_what_a_device_sends(tmp_path: Path) -> None:

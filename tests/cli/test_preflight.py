@@ -121,8 +121,8 @@ def test_a_thing_group_may_be_made_between_init_and_start(fedgrass: Fedgrass, tm
         "name: early\nthing_group: to-be-made\ntraining: {epochs: 1, batch_size: 1, learning_rate: 1}\n"
     )
     made = fedgrass("init", str(tmp_path))
-    assert made.returncode == 0, made.stderr
-    assert "before the start: there is no thing group to-be-made: make it" in made.stdout
+    assert made.status == 0, made.error
+    assert "before the start: there is no thing group to-be-made: make it" in made.out
     assert "there is no thing group to-be-made" in refused(fedgrass("start", "early"))
 
 

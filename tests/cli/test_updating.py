@@ -1,6 +1,5 @@
 """`fedgrass update`: shows what differs, asks, and changes a federation's settings."""
 
-import json
 import os
 import pty
 import subprocess
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.embedded_aws import EmbeddedAws
+from tests.cli.running import Ran, fedgrass
 from tests.cloud.simulated import SimulatedFederation
 from tests.paths import ROOT
 
@@ -24,9 +24,14 @@ def load_data(directory, client):
 """
 
 
-def update(aws: EmbeddedAws, *arguments: str, stdin: int = subprocess.DEVNULL) -> "subprocess.CompletedProcess[str]":
+def update(aws: EmbeddedAws, *arguments: str) -> Ran:
+    return fedgrass("update", *arguments, COLUMNS="200", **aws.environment)
+
+
+def asked(aws: EmbeddedAws, project: Path, stdin: int) -> "subprocess.CompletedProcess[str]":
+    """The command in a process, which has a standard input of its own."""
     return subprocess.run(
-        [sys.executable, "-m", "cli.main", "update", *arguments],
+        [sys.executable, "-m", "cli.main", "update", str(project)],
         cwd=ROOT,
         env=os.environ | aws.environment | {"COLUMNS": "200"},
         stdin=stdin,
@@ -61,7 +66,7 @@ def test_nothing_differs_from_what_the_federation_was_made_with(
     aws: EmbeddedAws, simulated: SimulatedFederation, project: Path
 ) -> None:
     ran = update(aws, str(project))
-    assert (ran.returncode, ran.stdout) == (0, f"federation {simulated.name} has these settings already\n")
+    assert (ran.status, ran.out) == (0, f"federation {simulated.name} has these settings already\n")
 
 
 def test_a_rehearsal_shows_what_differs_and_changes_nothing(
@@ -69,8 +74,8 @@ def test_a_rehearsal_shows_what_differs_and_changes_nothing(
 ) -> None:
     write(project, simulated, 0.02)
     ran = update(aws, str(project), "--dry-run")
-    assert ran.returncode == 0, ran.stderr
-    assert next(line.split() for line in ran.stdout.splitlines() if "learning_rate" in line) == [
+    assert ran.status == 0, ran.error
+    assert next(line.split() for line in ran.out.splitlines() if "learning_rate" in line) == [
         "training.learning_rate",
         "0.1",
         "0.02",
@@ -83,16 +88,16 @@ def test_it_changes_the_federation_and_says_from_which_round_on(
 ) -> None:
     write(project, simulated, 0.02)
     ran = update(aws, str(project), "--yes")
-    assert "round 1" in ran.stdout
-    assert f"fedgrass start {simulated.name}" in ran.stdout
+    assert "round 1" in ran.out
+    assert f"fedgrass start {simulated.name}" in ran.out
     assert learning_rate(simulated) == 0.02
-    again = json.loads(update(aws, str(project), "--yes", "--json").stdout)["result"]
+    again = update(aws, str(project), "--yes", "--json").result
     assert (again["changed"], again["differences"], again["revision"]) == (False, [], 1)
 
 
 def test_nobody_who_can_be_asked_is_no_consent(aws: EmbeddedAws, simulated: SimulatedFederation, project: Path) -> None:
     write(project, simulated, 0.02)
-    ran = update(aws, str(project))
+    ran = asked(aws, project, subprocess.DEVNULL)
     assert ran.returncode == 2
     assert "--yes" in ran.stderr
     assert learning_rate(simulated) == 0.1
@@ -105,7 +110,7 @@ def test_at_a_terminal_it_asks(
     write(project, simulated, 0.02)
     controller, terminal = pty.openpty()
     os.write(controller, typed)
-    ran = update(aws, str(project), stdin=terminal)
+    ran = asked(aws, project, terminal)
     os.close(terminal)
     os.close(controller)
     assert "Change this?" in ran.stdout
@@ -115,6 +120,6 @@ def test_at_a_terminal_it_asks(
 def test_what_can_not_be_changed_is_named(aws: EmbeddedAws, simulated: SimulatedFederation, project: Path) -> None:
     write(project, simulated, 0.02, "encoding: int8\n")
     ran = update(aws, str(project), "--yes")
-    assert ran.returncode == 2
-    assert "encoding: float32 can't become int8" in ran.stderr
+    assert ran.status == 2
+    assert "encoding: float32 can't become int8" in ran.error
     assert learning_rate(simulated) == 0.1
