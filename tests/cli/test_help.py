@@ -1,5 +1,6 @@
 """What fedgrass says of itself: its lists, its help, its completions; and that it loads little for that."""
 
+import json
 import os
 import shlex
 import subprocess
@@ -39,12 +40,43 @@ def loaded(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]
     )
 
 
-@pytest.mark.parametrize("words", [(), ("--help",), ("-h",), *((name, "--help") for name in COMMANDS)], ids=" ".join)
-def test_help_loads_nothing_that_is_heavy(words: tuple[str, ...]) -> None:
-    ran = loaded(*words)
-    assert ran.returncode == 0
-    assert "Usage: fedgrass" in ran.stdout
-    assert ran.stderr.strip() == "[]"
+HELPS = [(), ("--help",), ("-h",), *((name, "--help") for name in COMMANDS)]
+
+ONE_AFTER_THE_OTHER = f"""
+import contextlib, io, json, sys
+from cli.main import main
+told, before = [], set()
+for words in json.loads(sys.argv[1]):
+    status = None
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        try:
+            main(words)
+        except SystemExit as ended:
+            status = ended.code
+    heavy = {HEAVY} & set(sys.modules)
+    told.append((status, out.getvalue(), sorted(heavy - before)))
+    before = heavy
+print(json.dumps(told))
+"""
+
+
+@pytest.fixture(scope="module")
+def helps() -> dict[tuple[str, ...], tuple[int, str, list[str]]]:
+    """How each help ended, what it told, and what of HEAVY was loaded for it, one after the other in a process."""
+    command = [sys.executable, "-c", ONE_AFTER_THE_OTHER, json.dumps(HELPS)]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert ran.stderr == ""
+    return dict(zip(HELPS, json.loads(ran.stdout), strict=True))
+
+
+@pytest.mark.parametrize("words", HELPS, ids=" ".join)
+def test_help_loads_nothing_that_is_heavy(
+    helps: dict[tuple[str, ...], tuple[int, str, list[str]]], words: tuple[str, ...]
+) -> None:
+    status, out, loads = helps[words]
+    assert status == 0
+    assert "Usage: fedgrass" in out
+    assert loads == []
 
 
 def parsed(words: list[str]) -> Any:
