@@ -3,6 +3,7 @@
 Attributes that conditions and key schemas use are native (S, N); values with an inner structure are JSON strings.
 """
 
+import functools
 from collections.abc import Mapping
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
@@ -375,6 +376,20 @@ def _is_text(kind: Any) -> bool:
     return kind is str or get_origin(kind) is Literal
 
 
+@functools.cache
+def _fields(kind: type[msgspec.Struct]) -> dict[str, "msgspec.json.Decoder[Any] | None"]:
+    """What reads the JSON of each field of a record; None where an attribute is the text itself."""
+    fields = msgspec.structs.fields(kind)
+    return {field.name: None if _is_text(field.type) else msgspec.json.Decoder(field.type) for field in fields}
+
+
+def _decode(text: str, decoder: "msgspec.json.Decoder[Any]") -> Any:
+    try:
+        return decoder.decode(text)
+    except msgspec.ValidationError:  # another version wrote it: rare, and takes 20 times as long
+        return known_fields(msgspec.json.decode(text), decoder.type)
+
+
 def from_item(item: Mapping[str, Any], kind: type[_Record]) -> _Record:
     """The record that an item holds. What a newer version has added to it is left out, at any depth; what an older one
     did not have yet has its default.
@@ -382,7 +397,7 @@ def from_item(item: Mapping[str, Any], kind: type[_Record]) -> _Record:
     Raises:
         CorruptRecordError: it holds none; the text names the item and the attribute.
     """
-    fields = {field.name: field for field in msgspec.structs.fields(kind)}
+    fields = _fields(kind)
     values: dict[str, Any] = {}
     try:
         for name, attribute in item.items():
@@ -391,8 +406,8 @@ def from_item(item: Mapping[str, Any], kind: type[_Record]) -> _Record:
             (tag, value) = next(iter(attribute.items()))
             if tag == "N":
                 values[name] = float(value) if "." in value or "e" in value.lower() else int(value)
-            elif tag == "S" and not _is_text(fields[name].type):
-                values[name] = known_fields(msgspec.json.decode(value), fields[name].type)
+            elif tag == "S" and (decoder := fields[name]) is not None:
+                values[name] = _decode(value, decoder)
             else:
                 values[name] = value
         return msgspec.convert(values, kind)
