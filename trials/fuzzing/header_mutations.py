@@ -5,6 +5,7 @@ import math
 import random
 import struct
 from collections.abc import Callable
+from json.encoder import encode_basestring
 from typing import Any
 
 from protocol.encodings import SCALES
@@ -52,7 +53,9 @@ def in_header(data: bytearray, change: Change, choose: random.Random) -> None:
         return
     if entries:
         change(entries, choose)
-    text = "{" + ",".join(f"{_json(name)}:{_json(value)}" for name, value in entries) + "}"
+    values = {id(value): value for _, value in entries}  # thousands of entries can have the same one
+    texts = {key: _json(value) for key, value in values.items()}
+    text = "{" + ",".join(f"{encode_basestring(name)}:{texts[id(value)]}" for name, value in entries) + "}"
     raw = text.encode("utf-8", "surrogatepass")
     data[:stop] = struct.pack("<Q", len(raw)) + raw
 
@@ -63,8 +66,11 @@ class _Raw(str):
     __slots__ = ()
 
 
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+
+
 def _json(value: Any) -> str:
-    return str(value) if isinstance(value, _Raw) else json.dumps(value, ensure_ascii=False)
+    return str(value) if isinstance(value, _Raw) else _encode(value)
 
 
 def _tensor(entries: Entries, choose: random.Random) -> tuple[int, str, dict[str, Any]]:
