@@ -133,7 +133,8 @@ def fault_of(name: object, value: object) -> str | None:
 
 
 def _overlap_of(name: str, value: Tensor) -> str | None:
-    if any(step == 0 and size > 1 for step, size in zip(value.stride(), value.shape, strict=True)):
+    steps = value.stride()
+    if 0 in steps and any(step == 0 and size > 1 for step, size in zip(steps, value.shape, strict=True)):
         return f"tensor {name!r} is expanded, so that nothing can be loaded into it: make it one of its own by clone()"
     return None
 
@@ -145,6 +146,8 @@ def put(model: nn.Module, values: Mapping[str, Tensor]) -> None:
     Raises:
         UnsupportedModelError: that has not changed the model's state to them; the text names the tensor.
     """
+    if _is_copied(model, values):
+        return
     _load_state(model, values)
     if _keeps(model, values):
         _load_state(model, {name: value.clone() for name, value in values.items()})
@@ -186,18 +189,19 @@ def _keeps(model: nn.Module, values: Mapping[str, Tensor]) -> bool:
     )
 
 
+def _is_copied(model: nn.Module, values: Mapping[str, Tensor]) -> bool:
+    """Whether a model of many tensors, whose load would come to the same, has been given these by copying them."""
+    state = model.state_dict()
+    if len(state) <= _WIDE or not _loads_plainly(model):
+        return False
+    _copy(values, state)
+    return _first_difference(model, values) is None
+
+
 def _load_state(model: nn.Module, values: Mapping[str, Tensor]) -> None:
+    """Names that the model has besides are not missed: what its state_dict() leaves out is no part of its state."""
     state = copy.copy(model.state_dict())  # with what torch says in it of the modules' versions
     state.update(values)
-    if len(state) > _WIDE and _loads_plainly(model):
-        _copy(values, model.state_dict())
-        if _first_difference(model, values) is None:
-            return
-    _load(model, state)
-
-
-def _load(model: nn.Module, state: Mapping[str, Any]) -> None:
-    """Names that the model has besides are not missed: what its state_dict() leaves out is no part of its state."""
     if getattr(model.load_state_dict, "__func__", None) is not nn.Module.load_state_dict:
         try:
             inspect.signature(model.load_state_dict).bind(state, strict=False)
