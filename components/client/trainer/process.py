@@ -101,7 +101,7 @@ class RequestServer:
         return Ended(request.number, progress)
 
     def _prepare(self) -> "LocalTrainer":
-        """Imports torch, boto3 and the task. This takes seconds, and is never interrupted: a module that was half
+        """Imports torch, botocore and the task. This takes seconds, and is never interrupted: a module that was half
         imported could not be imported again."""
         with memory.here_to_stay():
             from components.client.trainer.local_round import LocalTrainer

@@ -5,15 +5,16 @@ device's clock; it corrects neither. So both go by the cloud's time: the shadow'
 S3 has it.
 """
 
+import functools
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
-import boto3
 import botocore.auth
 import botocore.crt.auth
+import botocore.loaders
 import botocore.session
 from botocore.config import Config
 from botocore.credentials import ContainerProvider, RefreshableCredentials
@@ -55,6 +56,12 @@ class CloudClock:
         return moment.replace(tzinfo=None) if remove_tzinfo else moment
 
 
+@functools.cache
+def _read_once() -> botocore.loaders.Loader:
+    """What has read botocore's description of S3, which is most of what making a client takes."""
+    return botocore.loaders.create_loader()
+
+
 def make(clock: CloudClock) -> "S3Client":
     """A client. Models are checked by their SHA-256, so botocore need not check their CRC.
 
@@ -62,19 +69,19 @@ def make(clock: CloudClock) -> "S3Client":
         TokenExchangeError: the token exchange service gives no credentials. So do the client's calls, when it is to
             give new ones.
     """
-    in_session = botocore.session.Session()
-    in_session.get_component("credential_provider").insert_before(
+    session = botocore.session.Session()
+    session.register_component("data_loader", _read_once())
+    session.get_component("credential_provider").insert_before(
         ContainerProvider.METHOD,
         ContainerProvider(fetcher=TokenExchange(clock.now)),  # type: ignore[arg-type]  # its stub is wrong
     )
-    session = boto3.session.Session(botocore_session=in_session)
     credentials = session.get_credentials()
     if isinstance(credentials, RefreshableCredentials):
         # Its constructor's argument, which botocore's provider does not pass on; and what a signature is dated by.
         credentials._time_fetcher = clock.now  # type: ignore[attr-defined]
     for signing in (botocore.auth, botocore.crt.auth):
         signing.get_current_datetime = lambda remove_tzinfo=True: clock.now(remove_tzinfo)  # type: ignore[attr-defined]
-    return session.client(
+    return session.create_client(  # type: ignore[return-value]  # botocore's stub knows no service
         "s3",
         config=Config(
             connect_timeout=10,

@@ -1,4 +1,4 @@
-"""Models from S3, updates to S3, by plain boto3; each is tried again until it succeeds or the round is called off."""
+"""Models from S3, updates to S3; each is tried again until it succeeds or the round is called off."""
 
 import hashlib
 import logging
