@@ -28,7 +28,7 @@ from tests.cloud.averaged import round_of
 from tests.cloud.averaging.test_averaging import mixed_model, updates_to
 from tests.cloud.examples import federation, round_record
 
-PART_BYTES = 300
+PART_BYTES = 450
 CLIENTS = 70
 
 
@@ -127,7 +127,7 @@ def test_one_invocation_writes_what_is_averaged(services: Services, name: str, s
 
 
 def test_time_that_averaging_waits_for_s3_is_told_by_what_for(services: Services) -> None:
-    stored = Stored(services, "waiting", Averaging())
+    stored = Stored(services, "waiting", Averaging(), clients=9)
     services.waited_s.clear()
     started = time.perf_counter()
     Averager(services, stored.inputs).do_all()
