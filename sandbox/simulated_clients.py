@@ -1,5 +1,6 @@
 """Clients without devices: what the devices of a federation would send, is sent to the embedded AWS."""
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -45,11 +46,14 @@ class SimulatedDevices:
         self.aws = aws
         self.deployed = deployed
         self.operations = Operations(aws.client, deployed)
+        self._life = ""
 
     def make(self, settings: Federation, model: bytes) -> FederationRecord:
         """Make the federation, with this file as its model 0."""
         schema = schema_id(parse_header(model, len(model)).schema)
-        return self.operations.federations.create(settings, self.operations.put_initial(settings, model), schema)
+        record = self.operations.federations.create(settings, self.operations.put_initial(settings, model), schema)
+        self._life = record.life
+        return record
 
     def start(self) -> None:
         """Let the rounds begin."""
@@ -57,11 +61,11 @@ class SimulatedDevices:
 
     @property
     def life(self) -> str:
-        """Which life of the federation this is; none has the empty one."""
-        try:
-            return self.operations.federations.get(self.name).life
-        except UnknownFederationError:
-            return ""
+        """Which life of the federation this is, the last that was made; none has the empty one."""
+        if not self._life:  # someone else may have made it
+            with contextlib.suppress(UnknownFederationError):
+                self._life = self.operations.federations.get(self.name).life
+        return self._life
 
     def register(self, thing: str) -> None:
         """Make the thing in the registry."""

@@ -1,6 +1,5 @@
 """What is attacked: a federation of honest members and one that is not, with all policies enforced."""
 
-import functools
 import hashlib
 import itertools
 import json
@@ -126,11 +125,6 @@ class Target(SimulatedDevices):
             iot.add_thing_to_thing_group(thingGroupName=self.group, thingName=thing)
 
     # ---- What the attack makes use of
-
-    @functools.cached_property
-    def life(self) -> str:
-        """That of the federation, which is made once."""
-        return self.operations.federations.get(self.name).life
 
     @property
     def shadow(self) -> str:
