@@ -65,6 +65,7 @@ def main() -> None:
 
     permissions.close_ministacks_back_doors()
     services.give_ranges_of_versions()
+    services.read_conditions_once()
     functions.let_starting_functions_start()
     functions.unpack_layers_once(layers)
     permissions.authorize_named_shadows_by_name()

@@ -31,9 +31,17 @@ gc.disable()
 _numbers = itertools.count(1)
 
 
+_OF_ALL_FEDERATIONS = ("test_expulsion.py", "test_expelling.py", "test_doctoring.py")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest tests first: several processes that take one file after another then end at about the same time."""
-    items.sort(key=lambda item: item.path.parent.name not in ("e2e", "trials"))
+    """The longest tests first: several processes that take one file after another then end at about the same time. Next
+    come those that ask for all federations of the session's AWS, to which most others add some."""
+
+    def place(item: pytest.Item) -> int:
+        return 0 if item.path.parent.name in ("e2e", "trials") else 1 if item.path.name in _OF_ALL_FEDERATIONS else 2
+
+    items.sort(key=place)
 
 
 @pytest.hookimpl(tryfirst=True)

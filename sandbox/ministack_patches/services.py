@@ -1,6 +1,7 @@
-"""What S3, Greengrass, AWS IoT's jobs and CloudFormation answer."""
+"""What S3, DynamoDB, Greengrass, AWS IoT's jobs and CloudFormation answer."""
 
 import asyncio
+import functools
 import http.client
 import re
 import uuid
@@ -27,6 +28,14 @@ def give_ranges_of_versions() -> None:
         return 206, {name: value for name, value in answered.items() if name not in of_all} | about, body[start:end]
 
     s3._get_object = get_range
+
+
+def read_conditions_once() -> None:
+    """Make ministack's DynamoDB read a condition once, not again for each item of a query."""
+    from ministack.services import dynamodb
+
+    dynamodb._tokenize = functools.lru_cache(1024)(dynamodb._tokenize)
+    dynamodb._condition_syntax_error = functools.lru_cache(1024)(dynamodb._condition_syntax_error)
 
 
 def pass_greengrass_on(service: dict[str, Any]) -> None:
