@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -48,6 +49,7 @@ def serve(
             kept_files.check_free(keep)
         project, devices = None, 0
         if content is None:
+            tempfile.gettempdir()  # it tries the directory with a file; who is told of a start may interrupt it
             tell("starting the embedded AWS and deploying the functions to it")
             sandbox = stack.enter_context(Sandbox(port=port, keep=keep))
         else:
