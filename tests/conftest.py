@@ -30,7 +30,6 @@ gc.disable()
 
 _numbers = itertools.count(1)
 
-
 _OF_ALL_FEDERATIONS = ("test_expulsion.py", "test_expelling.py", "test_doctoring.py")
 
 

@@ -13,6 +13,7 @@ import sys
 import time
 
 import msgspec
+import numpy
 
 from components.client.trainer import memory
 from tests.forking.popen import Popen, Server
@@ -97,6 +98,7 @@ def _become(request: Request, files: list[int], asking: socket.socket) -> None:
     os.environ.clear()
     os.environ.update(request.environment)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    numpy.random.seed()  # as no other; Python's own random numbers are new after each fork
     sys.stdin, sys.stdout, sys.stderr = _text(0, "r"), _text(1, "w"), _text(2, "w")
     sys.path[:1] = [request.directory, *filter(None, request.environment.get("PYTHONPATH", "").split(os.pathsep))]
     sys.argv[1:] = request.arguments
