@@ -47,18 +47,12 @@ class UpdatesAhead:
 def fetch_ahead(services: Services, updates: Sequence[ArrivedUpdate], limit: int) -> Fetching:
     """Updates in their order, none of more than `limit` bytes. The first are on their way from now on."""
     fetch = functools.partial(services.models.fetch, at_most=limit)
-    ahead: deque[tuple[ArrivedUpdate, Future[Fetched]]] = deque()
-
-    def begin(more: Sequence[ArrivedUpdate]) -> None:
-        ahead.extend((one, services.parallel.submit(fetch, one.key, version_id=one.version_id)) for one in more)
-
-    at_once = max(1, FETCHED_BYTES // limit)
-    begin(updates[:at_once])
-    remaining = iter(updates[at_once:])
+    begun = ((one, services.parallel.submit(fetch, one.key, version_id=one.version_id)) for one in updates)
+    ahead = deque(itertools.islice(begun, max(1, FETCHED_BYTES // limit)))
 
     def following() -> Fetching:
         while ahead:
             yield ahead.popleft()
-            begin(list(itertools.islice(remaining, 1)))
+            ahead.extend(itertools.islice(begun, 1))
 
     return following()
