@@ -190,19 +190,13 @@ def parse_s3_event(message_id: str, body: str) -> list[ArrivedUpdate | Junk]:
         raise InvalidMessageError(f"neither an S3 event nor a message of fedgrass: {error}: {body[:200]}") from error
     stored: list[ArrivedUpdate | Junk] = []
     for record in event.Records:
-        key = unquote_plus(record.s3.object.key)
+        told = record.s3.object
+        key = unquote_plus(told.key)
         try:
             name = names.parse_update_key(key)
         except names.InvalidNameError as error:
             if key.startswith(names.UPDATES_PREFIX):
-                stored.append(
-                    Junk(
-                        message_id=message_id,
-                        key=key,
-                        version_id=record.s3.object.versionId,
-                        size=record.s3.object.size,
-                    )
-                )
+                stored.append(Junk(message_id=message_id, key=key, version_id=told.versionId, size=told.size))
             else:
                 _log.info("left alone: %s", error)
             continue
@@ -211,8 +205,8 @@ def parse_s3_event(message_id: str, body: str) -> list[ArrivedUpdate | Junk]:
                 message_id=message_id,
                 name=name,
                 key=key,
-                version_id=record.s3.object.versionId,
-                size=record.s3.object.size,
+                version_id=told.versionId,
+                size=told.size,
                 arrived_at=record.eventTime.timestamp(),
                 put_off=event.put_off,
             )
