@@ -12,23 +12,19 @@ from cloud.state.records import ResponseRecord
 _log = logging.getLogger(__name__)
 
 
-class Refusals:
-    """Records what was refused, with its reasons, and counts it as junk. Each is told of in a line of its own, by which
-    CloudWatch counts those of a federation: many come when their round is over."""
-
-    def __init__(self, services: Services, storage: Storage) -> None:
-        self._services = services
-        self._storage = storage
-
-    def record(self, federation: str, life: str, round_number: int, refused: Sequence[ResponseRecord]) -> None:
-        """Record updates that don't count, in a round."""
-        self._storage.junk_bytes += sum(response.bytes or 0 for response in refused)
-        for response in refused:
-            counted = {"late_updates" if response.is_late else "refused_updates": 1}
-            metrics = embedded(self._services.namespace, ("federation", federation), counted, response.inspected_at)
-            _log.warning(
-                "refused: %s",
-                response.reason,
-                extra=about(federation, round_number, response.thing, reason=response.reason, **metrics),
-            )
-        self._services.rounds.refuse(federation, round_number, refused, life)
+def record_refused(
+    services: Services, storage: Storage, federation: str, life: str, number: int, refused: Sequence[ResponseRecord]
+) -> None:
+    """Record updates that don't count in the round of this number, with their reasons, and count them as junk. Each is
+    told of in a line of its own, by which CloudWatch counts those of a federation: many come when their round is
+    over."""
+    storage.junk_bytes += sum(response.bytes or 0 for response in refused)
+    for response in refused:
+        counted = {"late_updates" if response.is_late else "refused_updates": 1}
+        metrics = embedded(services.namespace, ("federation", federation), counted, response.inspected_at)
+        _log.warning(
+            "refused: %s",
+            response.reason,
+            extra=about(federation, number, response.thing, reason=response.reason, **metrics),
+        )
+    services.rounds.refuse(federation, number, refused, life)

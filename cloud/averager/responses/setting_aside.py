@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from cloud.averager.responses.messages import ArrivedUpdate, Response
-from cloud.averager.responses.refusals import Refusals
+from cloud.averager.responses.refusals import record_refused
 from cloud.averager.responses.storage_accounting import Storage
 from cloud.averager.responses.verdicts import Judged, refused
 from cloud.averager.round.loop import RoundLoop
@@ -26,7 +26,6 @@ class UncountedResponses:
         self._services = services
         self._rounds = rounds
         self._storage = storage
-        self._refusals = Refusals(services, storage)
 
     def set_aside(self, judged: Sequence[Judged], assigned: RoundRecord, latest: RoundRecord) -> None:
         """Record what does not count: updates that failed their inspection in the round that waited for them, others in
@@ -42,7 +41,7 @@ class UncountedResponses:
         settled = [_settled(one, responded, assigned.settings.max_staleness, now) for one in aside]
         for round_number, news in _news(settled, on_record, assigned, latest).items():
             records = [one.record for one in news if one.record is not None]
-            self._refusals.record(assigned.federation, assigned.life, round_number, records)
+            record_refused(self._services, self._storage, assigned.federation, assigned.life, round_number, records)
             self._storage.refused_updates += sum(one.verdict != "late" for one in news)
         # At last: had something failed after it, each would come twice.
         waiting = [known for known in on_record if known.state == "early"]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from cloud.averager.responses.classification import newest_of
 from cloud.averager.responses.messages import ArrivedUpdate, Response
-from cloud.averager.responses.refusals import Refusals
+from cloud.averager.responses.refusals import record_refused
 from cloud.averager.responses.schemas import Schemas
 from cloud.averager.responses.storage_accounting import Storage
 from cloud.averager.responses.verdicts import refusal
@@ -31,7 +31,6 @@ class Strays:
         self._services = services
         self._schemas = schemas
         self._storage = storage
-        self._refusals = Refusals(services, storage)
 
     def record(self, federation: str, life: str, responses: Sequence[Response]) -> None:
         """Record responses to rounds of a life of a federation that this one does not have. Outcomes are left alone."""
@@ -54,7 +53,7 @@ class Strays:
                 place = self._place_of(federation, present.life, stray.name.round)
                 refused[place].append(refusal(stray, _of_another_life(life, present), now))
         for place, records in refused.items():
-            self._refusals.record(federation, present.life, place, records)
+            record_refused(self._services, self._storage, federation, present.life, place, records)
         self._storage.refused_updates += len(newest)
         self._storage.discard_too_large(strays, self._schemas.limit_of(present))
 
