@@ -24,7 +24,8 @@ from cloud.state.groups import Groups
 from cloud.state.messaging import Notices
 from cloud.state.models import Models
 from cloud.state.object_cache import CACHE_BYTES
-from cloud.state.rounds import Rounds
+from cloud.state.records import RoundRecord
+from cloud.state.rounds import Rounds, UnknownRoundError
 
 _PARALLEL = 128
 
@@ -60,6 +61,13 @@ class Services(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         if name not in settings.custom_functions:
             return None
         return getattr(_policies(self.package / "federations" / settings.name, settings), name)
+
+    def opened_round(self, federation: str, life: str, round_number: int) -> RoundRecord | None:
+        """A round of a federation's life, None if it was never opened."""
+        try:
+            return self.rounds.of(federation, life, round_number)
+        except UnknownRoundError:
+            return None
 
 
 @functools.lru_cache

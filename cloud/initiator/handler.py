@@ -22,7 +22,6 @@ from cloud.services import Services
 from cloud.state.lenient_reader import Reader
 from cloud.state.lifecycle import is_stalled, next_check
 from cloud.state.records import CorruptRecordError, FederationRecord, RoundRecord
-from cloud.state.rounds import UnknownRoundError
 from protocol.messages import CheckRound, OpenRound, decode
 
 _log = logging.getLogger(__name__)
@@ -89,7 +88,7 @@ def _wake(outside: Services) -> int:
     federations = outside.federations.all()
     for federation in federations:
         try:
-            record = _present_round(outside, federation)
+            record = outside.opened_round(federation.federation, federation.life, federation.round + 1)
         except CorruptRecordError as error:
             Reader(outside.left_out).leave_out(error, RoundRecord)
             stalled += federation.status == "running"
@@ -100,13 +99,6 @@ def _wake(outside: Services) -> int:
         if federation.fleet is not None and not federation.fleet.placed:
             count(outside, federation, now)
     return stalled
-
-
-def _present_round(outside: Services, federation: FederationRecord) -> RoundRecord | None:
-    try:
-        return outside.rounds.of(federation.federation, federation.life, federation.round + 1)
-    except UnknownRoundError:
-        return None
 
 
 def _ask_again(outside: Services, federation: FederationRecord, record: RoundRecord | None, now: float) -> None:

@@ -17,7 +17,7 @@ from cloud.state.budget import over_budget
 from cloud.state.carry_over import busy_after, carried_after, carrying_what_fits
 from cloud.state.federations import UnknownFederationError
 from cloud.state.records import Carried, CohortMember, FederationRecord, RoundRecord
-from cloud.state.rounds import NotClaimedError, UnknownRoundError
+from cloud.state.rounds import NotClaimedError
 from cloud.state.settings_history import ModelFile, changes_averaging, lacking
 from protocol import names
 from protocol.messages import CheckRound, OpenRound, RoundCounts, RoundNotice
@@ -116,10 +116,8 @@ def _lacking(services: Services, federation: FederationRecord) -> tuple[ModelFil
     forgotten: tuple[ModelFile, ...] = ("last_updates",) if 0 < made_in <= federation.forgot_in else ()
     if made_in == 0 or not changes_averaging(federation.changes):
         return forgotten
-    try:
-        made_by = services.rounds.of(federation.federation, federation.life, made_in).settings.averaging
-    except UnknownRoundError:
-        made_by = None
+    maker = services.opened_round(federation.federation, federation.life, made_in)
+    made_by = None if maker is None else maker.settings.averaging
     return (*lacking(federation.settings.averaging, made_by), *forgotten)
 
 
@@ -134,9 +132,8 @@ def _has_changed(services: Services, federation: FederationRecord) -> bool:
 def _repair(services: Services, federation: FederationRecord, round_number: int) -> bool:
     """Tell all of a round that is open, if an earlier attempt was cut off before they were told. Returns whether there
     is such a round."""
-    try:
-        record = services.rounds.of(federation.federation, federation.life, round_number)
-    except UnknownRoundError:
+    record = services.opened_round(federation.federation, federation.life, round_number)
+    if record is None:
         _log.info("not opened: it is not next", extra=about(federation.federation, round_number))
         return False
     if record.status == "open" and record.notified_at is None:
@@ -151,9 +148,8 @@ def _handed_over(
     """The clients that are busy since the round before, and the updates that it could not use."""
     if not federation.settings.carries_over:
         return (), ()
-    try:
-        before = services.rounds.of(federation.federation, federation.life, federation.round)
-    except UnknownRoundError:
+    before = services.opened_round(federation.federation, federation.life, federation.round)
+    if before is None:
         return (), ()  # this is the first round
     responses = services.rounds.responses(before.federation, before.round)
     busy = busy_after(before, responses)

@@ -23,7 +23,6 @@ from cloud.log_lines import about
 from cloud.services import Services
 from cloud.state.models import Fetched, MissingObjectError, TooLargeError
 from cloud.state.records import RoundRecord
-from cloud.state.rounds import UnknownRoundError
 
 _log = logging.getLogger(__name__)
 
@@ -44,9 +43,8 @@ class Receiver:
         Returns the messages that have to come again."""
         newest = newest_of(responses)
         updates = UpdatesAhead(self._services, self._schemas, assigned_in, newest)
-        try:
-            assigned = self._services.rounds.of(*assigned_in)
-        except UnknownRoundError:
+        assigned = self._services.opened_round(*assigned_in)
+        if assigned is None:
             self.strays.record(assigned_in.federation, assigned_in.life, responses)
             return set()
         latest = self._latest(assigned)
@@ -64,10 +62,8 @@ class Receiver:
         if assigned.status == "open" or not assigned.settings.max_staleness:
             return assigned
         last_ended = self._services.federations.get(assigned.federation).round
-        try:
-            return self._services.rounds.of(assigned.federation, assigned.life, last_ended + 1)
-        except UnknownRoundError:
-            return self._services.rounds.of(assigned.federation, assigned.life, last_ended)
+        following = self._services.opened_round(assigned.federation, assigned.life, last_ended + 1)
+        return following or self._services.rounds.of(assigned.federation, assigned.life, last_ended)
 
     def _is_member(self, group: str, thing: str) -> bool:
         return thing in self._services.groups.recent_members(group, time.time())

@@ -15,12 +15,11 @@ from cloud.log_lines import about
 from cloud.services import Services
 from cloud.state.federations import UnknownFederationError
 from cloud.state.records import FederationRecord, ResponseRecord
-from cloud.state.rounds import UnknownRoundError
 
 _log = logging.getLogger(__name__)
 
 _NO_ROUND = 0
-"""Updates to rounds that never were are recorded with round 0, which is none."""
+"""Updates to rounds that this life does not have are recorded with round 0, which is none."""
 
 
 class Strays:
@@ -47,22 +46,16 @@ class Strays:
         refused: dict[int, list[ResponseRecord]] = defaultdict(list)
         now = time.time()
         for stray in newest:
-            if life == present.life:
-                refused[_NO_ROUND].append(refusal(stray, f"unknown round {stray.name.round}", now))
-            else:
-                place = self._place_of(federation, present.life, stray.name.round)
-                refused[place].append(refusal(stray, _of_another_life(life, present), now))
+            place, reason = _NO_ROUND, f"unknown round {stray.name.round}"
+            if life != present.life:
+                reason = _of_another_life(life, present)
+                if self._services.opened_round(federation, present.life, stray.name.round):
+                    place = stray.name.round
+            refused[place].append(refusal(stray, reason, now))
         for place, records in refused.items():
             record_refused(self._services, self._storage, federation, present.life, place, records)
         self._storage.refused_updates += len(newest)
         self._storage.discard_too_large(strays, self._schemas.limit_of(present))
-
-    def _place_of(self, federation: str, life: str, round_number: int) -> int:
-        """The round in which a stray is recorded: the one of its number, if this life has it."""
-        try:
-            return self._services.rounds.of(federation, life, round_number).round
-        except UnknownRoundError:
-            return _NO_ROUND
 
 
 def _of_another_life(life: str, present: FederationRecord) -> str:
