@@ -98,14 +98,7 @@ class Averager:
         stored = None if summed is None else self._stored_sums(blocks, summed)
         change = self._rule.change(StoredUpdates(services, inputs, blocks, selected, stored))
         before = OldModelReader(inputs.grid, parts, inputs.before_reader(services), inputs.files_before)
-        writer = ModelWriter(
-            services.models,
-            services.parallel,
-            inputs.grid,
-            self._record,
-            uploads,
-            services.waited_s,
-        )
+        writer = ModelWriter(services, self._record, inputs.grid, uploads)
         share = inputs.recalled.share if inputs.recalled else None
         for new in new_model_parts(inputs.grid, parts, blocks, change, before, self._settings, share):
             writer.write(new)

@@ -2,8 +2,7 @@
 
 import hashlib
 from collections import deque
-from concurrent.futures import Executor, Future
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -13,9 +12,11 @@ from cloud.averaging.accepted_updates import Request, S3Object, read_whole
 from cloud.averaging.grid import Grid
 from cloud.averaging.new_model import File, NewPart
 from cloud.services import Services
-from cloud.state.models import Models
 from cloud.state.records import RoundRecord
 from protocol.messages import ModelReference
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 PIECE_BYTES = 8 << 20
 """A model that several invocations have written is read again by so much at a time."""
@@ -42,23 +43,13 @@ class _Written:
 
 class ModelWriter:
     """Writes parts of the files of the model that the round of `record` makes: each file at once if it has one part
-    only, else to the multipart uploads given, by key. How long writing takes is added to `waited_s`."""
+    only, else to the multipart uploads given, by key. How long writing takes is added to the services' `waited_s`."""
 
-    def __init__(
-        self,
-        models: Models,
-        parallel: Executor,
-        grid: Grid,
-        record: RoundRecord,
-        uploads: dict[str, str],
-        waited_s: dict[str, float],
-    ) -> None:
-        self._models = models
-        self._parallel = parallel
-        self._grid = grid
+    def __init__(self, services: Services, record: RoundRecord, grid: Grid, uploads: dict[str, str]) -> None:
+        self._services = services
         self._record = record
+        self._grid = grid
         self._uploads = uploads
-        self._waited_s = waited_s
         self._under_way: deque[Future[Any]] = deque()
         self._beside = files_beside(record.settings)
         self._written: dict[File, _Written] = {file: _Written() for file in ("model", *self._beside)}
@@ -73,14 +64,14 @@ class ModelWriter:
             if file == "model" and not self._uploads:
                 self._model_at_once = written
             self._wait(_UNDER_WAY - 1)
-            self._under_way.append(self._parallel.submit(self._put, file, new.part.number, written))
+            self._under_way.append(self._services.parallel.submit(self._put, file, new.part.number, written))
 
     def finish(self) -> ModelReference:
         """Return when all is written: how to refer to the model, if all of its parts were written here."""
         self._wait(0)
         model = self._reference("model")
         if self._model_at_once is not None:
-            self._models.cache_model(model, self._model_at_once)  # the next round starts from it
+            self._services.models.cache_model(model, self._model_at_once)  # the next round starts from it
         beside = {field: self._reference(file) for file, field in self._beside.items()}
         return msgspec.structs.replace(model, **beside)
 
@@ -88,16 +79,16 @@ class ModelWriter:
         return self._written[file].reference(key_of(file, self._record, self._record.round))
 
     def _wait(self, until: int) -> None:
-        with waiting(self._waited_s, "write"):
+        with waiting(self._services.waited_s, "write"):
             while len(self._under_way) > until:
                 self._under_way.popleft().result()
 
     def _put(self, file: File, number: int, data: bytes) -> None:
         key = key_of(file, self._record, self._record.round)
         if key in self._uploads:
-            self._models.put_part(key, self._uploads[key], number, data)
+            self._services.models.put_part(key, self._uploads[key], number, data)
         else:
-            self._models.put_new(key, data)
+            self._services.models.put_new(key, data)
 
     def _start(self, file: File) -> bytes:
         grid = self._grid
