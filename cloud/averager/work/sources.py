@@ -6,7 +6,7 @@ import msgspec
 
 from cloud.averaging.accepted_updates import AcceptedUpdate, S3Object
 from cloud.averaging.last_updates import LastUpdates
-from cloud.state.records import Carried, CorruptRecordError, ResponseRecord, RoundRecord
+from cloud.state.records import CorruptRecordError, ResponseRecord, RoundRecord
 from cloud.state.rounds import Responses
 from protocol.encodings import UpdateLayout
 from protocol.messages import Report
@@ -18,14 +18,11 @@ def counting_responses(
     """The responses whose updates a round averages, in the order of the things' names: a client's newer update takes
     the place of a carried one. `responses_to` gives those of an earlier round."""
     counting = {response.thing: response for response in responses.accepted}
-    by_round: dict[int, list[Carried]] = {}
-    for carried in record.carried:
-        by_round.setdefault(carried.round, []).append(carried)
-    for round_number, group in by_round.items():
-        accepted = {response.thing: response for response in responses_to(round_number).accepted}
-        for carried in group:
-            if carried.thing in accepted and carried.thing not in record.expelled:
-                counting.setdefault(carried.thing, accepted[carried.thing])
+    for round_number in dict.fromkeys(one.round for one in record.carried):
+        carried = {one.thing for one in record.carried if one.round == round_number}.difference(record.expelled)
+        for response in responses_to(round_number).accepted:
+            if response.thing in carried:
+                counting.setdefault(response.thing, response)
     return [counting[thing] for thing in sorted(counting)]
 
 
@@ -65,24 +62,17 @@ def accepted_updates(
     inclusions = inclusions_of(record)
     for response in counting:
         report = accepted_report(record, response)
-        inclusion = inclusions.get((response.thing, report.round), 1.0)
-        yield _accepted_update(record, response, report, stored(response), inclusion)
-
-
-def _accepted_update(
-    record: RoundRecord, response: ResponseRecord, report: Report, stored: S3Object, inclusion: float
-) -> AcceptedUpdate:
-    return AcceptedUpdate(
-        thing=response.thing,
-        report=report,
-        norm=response.norm or 0.0,
-        integer_change=response.integer_change,
-        stored=stored,
-        arrived_at=response.arrived_at,
-        # The round of its assignment, as inspection has checked: that in which it was accepted may be a later one.
-        age=record.round - report.round,
-        inclusion=inclusion,
-    )
+        yield AcceptedUpdate(
+            thing=response.thing,
+            report=report,
+            norm=response.norm or 0.0,
+            integer_change=response.integer_change,
+            stored=stored(response),
+            arrived_at=response.arrived_at,
+            # The round of its assignment, as inspection has checked: that in which it was accepted may be a later one.
+            age=record.round - report.round,
+            inclusion=inclusions.get((response.thing, report.round), 1.0),
+        )
 
 
 def last_updates_for(record: RoundRecord, before: LastUpdates | None) -> LastUpdates:
