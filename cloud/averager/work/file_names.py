@@ -3,6 +3,7 @@
 from cloud.averaging.new_model import File
 from cloud.settings import Averaging, Federation
 from cloud.state.records import RoundRecord
+from cloud.state.settings_history import ModelFile
 from protocol import names
 
 
@@ -28,17 +29,13 @@ def files_beside(settings: Federation) -> dict[File, str]:
     return found
 
 
-def last_updates_key(record: RoundRecord, round_number: int) -> str:
-    """S3 key of what is known of each client's last update, which belongs to the model of a round as well."""
-    return names.last_updates_key(record.federation, round_number, record.life)
-
-
-def key_of(file: File, record: RoundRecord, round_number: int) -> str:
+def key_of(file: File | ModelFile, record: RoundRecord, round_number: int) -> str:
     """S3 key of a file that belongs to the model of a round of the same federation as `record`."""
     keys = {
         "model": names.model_key,
         "optimizer": names.optimizer_key,
         "ema": names.ema_key,
         "bfloat16": names.bfloat16_key,
+        "last_updates": names.last_updates_key,
     }
     return keys[file](record.federation, round_number, record.life)

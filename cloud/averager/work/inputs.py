@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from cloud.averager.work.file_names import files_of, key_of, last_updates_key
+from cloud.averager.work.file_names import files_of, key_of
 from cloud.averager.work.object_reader import ObjectReader
 from cloud.averager.work.older_models import bases_of
 from cloud.averager.work.sources import accepted_report, accepted_updates, counting_responses, last_updates_for
@@ -145,7 +145,7 @@ def _last_updates(services: Services, record: RoundRecord, files_before: Sequenc
     """Each client's last update before the round, as far as they are of use."""
     if "optimizer" not in files_before or "last_updates" in record.lacking:
         return last_updates_for(record, None)
-    data = services.models.fetch(last_updates_key(record, names.parse_model_key(record.base.key).round)).data
+    data = services.models.fetch(key_of("last_updates", record, names.parse_model_key(record.base.key).round)).data
     return last_updates_for(record, msgspec.json.decode(data, type=LastUpdates))
 
 

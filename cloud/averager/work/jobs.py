@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 
 from cloud.averager.work.averaging_warnings import averaging_warnings
-from cloud.averager.work.file_names import key_of, last_updates_key
+from cloud.averager.work.file_names import key_of
 from cloud.averager.work.inputs import Inputs
 from cloud.averager.work.model_files import ModelWriter
 from cloud.averager.work.object_reader import ObjectReader
@@ -74,7 +74,7 @@ class Averager:
         """Write which update of each client is the last one now, if the next round needs to know. Doing it again
         changes nothing."""
         if self._inputs.recalled is not None:
-            key = last_updates_key(self._record, self._record.round)
+            key = key_of("last_updates", self._record, self._record.round)
             self._services.models.put_new(key, msgspec.json.encode(self._inputs.recalled.after))
 
     def do_job(self, work: Work, job: int) -> None:
