@@ -1,7 +1,6 @@
 """What the holder of a round's lease does: shard, hand out jobs, do all alone, or complete what jobs have written."""
 
 import time
-from collections.abc import Iterable
 
 import msgspec
 
@@ -23,33 +22,25 @@ def average(services: Services, inputs: Inputs, owner: str) -> Sharded | Average
     have to do their jobs first."""
     record, averager = inputs.record, Averager(services, inputs)
     if record.work is None:
-        if (work := _sharded(inputs)) is None:
-            return _complete(services, inputs, averager, owner)
-        return Sharded(owner, msgspec.structs.replace(work, uploads=averager.begin_uploads()))
-    if record.work.present is None:
-        return _complete(services, inputs, averager, owner)
-    _hand_out(services, record, record.work)
-    return None
-
-
-def _sharded(inputs: Inputs) -> Work | None:
-    """How several invocations average the round, None if one does it all."""
-    settings = inputs.record.settings.averaging
-    return sharding_of(settings, len(inputs.grid.parts), inputs.layout.data_bytes, len(inputs.sources)).work
+        parts, update_bytes = len(inputs.grid.parts), inputs.layout.data_bytes
+        work = sharding_of(record.settings.averaging, parts, update_bytes, len(inputs.sources)).work
+        if work is not None:
+            return Sharded(owner, msgspec.structs.replace(work, uploads=averager.begin_uploads()))
+    elif record.work.present is not None:
+        _hand_out(services, record, record.work)
+        return None
+    return _complete(services, inputs, averager, owner)
 
 
 def _hand_out(services: Services, record: RoundRecord, work: Work) -> None:
     # What one invocation averages is over before anyone has read that it is averaged: that is not told.
     telling = services.parallel.submit(services.notices.publish, notice_of(record))
-    services.notices.hand_out(_open_jobs(record, work))
+    federation, life, number = record.federation, record.life, record.round
+    services.notices.hand_out(
+        AverageShard(federation=federation, life=life, round=number, stage=work.stage, job=job)
+        for job in work.open_jobs
+    )
     telling.result()
-
-
-def _open_jobs(record: RoundRecord, work: Work) -> Iterable[AverageShard]:
-    for job in work.open_jobs:
-        yield AverageShard(
-            federation=record.federation, life=record.life, round=record.round, stage=work.stage, job=job
-        )
 
 
 def _complete(services: Services, inputs: Inputs, averager: Averager, owner: str) -> Averaged:
