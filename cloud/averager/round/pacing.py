@@ -20,6 +20,11 @@ class EndedRound(msgspec.Struct, frozen=True, kw_only=True):
     average_s: float | None = None
     next_round_delay: Callable[..., Any] | None = None
 
+    @property
+    def ended_at(self) -> float:
+        """When the round ended."""
+        return self.opened_at + self.round.elapsed_s
+
 
 class PacingPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """When the next round opens: not before a time, in seconds since 1970-01-01 UTC. `settings`: the options of pacing
@@ -34,40 +39,31 @@ def _custom(_: Pacing, last: EndedRound) -> float:
         raise InvalidPolicyError("pacing.policy is custom, but no next_round_delay was loaded")
     seconds = Annotated[float, msgspec.Meta(ge=0, le=MAX_WAIT_S)]
     delay_s: float = call(last.next_round_delay, seconds, last.round)
-    return last.opened_at + last.round.elapsed_s + delay_s
-
-
-AT_ONCE = PacingPolicy(not_before=lambda _pacing, _last: 0.0)
-FIXED_RATE = PacingPolicy(
-    settings=frozenset({"interval_s"}), not_before=lambda pacing, last: last.opened_at + pacing.interval_s
-)
-ADAPTIVE = PacingPolicy(not_before=lambda _pacing, last: last.opened_at + (last.average_s or 0.0))
-CRON = PacingPolicy(
-    settings=frozenset({"times"}),
-    not_before=lambda pacing, last: cron_of(pacing.times or "").after(last.opened_at + last.round.elapsed_s),
-)
-WHEN_READY = PacingPolicy(
-    settings=frozenset({"ready", "wait_s"}),
-    not_before=lambda pacing, last: last.opened_at + last.round.elapsed_s + pacing.wait_s,
-)
-CUSTOM = PacingPolicy(not_before=_custom)
+    return last.ended_at + delay_s
 
 
 def pacing_policy_of(name: PacingPolicyName) -> PacingPolicy:
     """The policy that settings name."""
     match name:
         case "at_once":
-            return AT_ONCE
+            return PacingPolicy(not_before=lambda _pacing, _last: 0.0)
         case "fixed_rate":
-            return FIXED_RATE
+            return PacingPolicy(
+                settings=frozenset({"interval_s"}), not_before=lambda pacing, last: last.opened_at + pacing.interval_s
+            )
         case "adaptive":
-            return ADAPTIVE
+            return PacingPolicy(not_before=lambda _pacing, last: last.opened_at + (last.average_s or 0.0))
         case "cron":
-            return CRON
+            return PacingPolicy(
+                settings=frozenset({"times"}),
+                not_before=lambda pacing, last: cron_of(pacing.times or "").after(last.ended_at),
+            )
         case "when_ready":
-            return WHEN_READY
+            return PacingPolicy(
+                settings=frozenset({"ready", "wait_s"}), not_before=lambda pacing, last: last.ended_at + pacing.wait_s
+            )
         case "custom":
-            return CUSTOM
+            return PacingPolicy(not_before=_custom)
         case _:
             assert_never(name)
 
