@@ -35,16 +35,20 @@ class InvalidSettingsError(ValueError):
     """A federation's settings that can't be used; the text names the field, its value and what it may be."""
 
 
-class _Schedule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="name", tag=str.lower):
-    """What all schedules have in common: in the first `warmup_rounds` the learning rate rises by equal steps, and is
-    all there in the round after them, from which on the schedule counts."""
-
-    warmup_rounds: Annotated[int, msgspec.Meta(ge=0, le=MAX_ROUND)] = 0
+class _Named(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="name", tag=str.lower):
+    """One of several kinds of settings, which are told apart by their `name`."""
 
     @property
     def name(self) -> str:
         """As federation.yaml has it: the class's, in small letters."""
         return str(self.__struct_config__.tag)
+
+
+class _Schedule(_Named, frozen=True, kw_only=True):
+    """What all schedules have in common: in the first `warmup_rounds` the learning rate rises by equal steps, and is
+    all there in the round after them, from which on the schedule counts."""
+
+    warmup_rounds: Annotated[int, msgspec.Meta(ge=0, le=MAX_ROUND)] = 0
 
     @property
     def final(self) -> float:
@@ -115,17 +119,10 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     seed: int = 0
 
 
-class _Optimizer(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="name", tag=str.lower
-):
+class _Optimizer(_Named, frozen=True, kw_only=True):
     """What all server optimizers have in common: a name, and the server's learning rate, eta."""
 
     learning_rate: LearningRate = 1.0
-
-    @property
-    def name(self) -> str:
-        """As federation.yaml has it: the class's, in small letters."""
-        return str(self.__struct_config__.tag)
 
 
 class FedAvg(_Optimizer, frozen=True):
