@@ -35,9 +35,8 @@ def _rests(client: ClientRecord, round_number: int) -> bool:
 
 
 def _longest_waiting(clients: Sequence[ClientRecord]) -> list[ClientRecord]:
-    """In the order of the last rounds; those of the same one by chance, as they come."""
-    random_order = {client.thing: place for place, client in enumerate(clients)}
-    return sorted(clients, key=lambda client: (client.last_round or 0, random_order[client.thing]))
+    """In the order of the last rounds; those of the same one by chance, as they come: Python's sort is stable."""
+    return sorted(clients, key=lambda client: client.last_round or 0)
 
 
 BY_TIERS = SelectionPolicy(settings=OF_A_COHORT, pool=compared, choose=_choose)
