@@ -117,10 +117,7 @@ class Averager:
         keys = [self._key(f"distances-{shard}") for shard in range(work.shards)]
         found = self._services.parallel.map(self._services.models.fetch, keys)
         shape = (len(self._everyone), len(self._everyone))
-        total = np.zeros(shape)
-        for one in found:
-            total += np.frombuffer(one.data).reshape(shape)
-        return total
+        return sum((np.frombuffer(one.data).reshape(shape) for one in found), np.zeros(shape))
 
     def _selected(self, products: Callable[[], Sums]) -> Sequence[int]:
         """The clients that the rule selects, in their order; all, if it selects none."""
