@@ -152,18 +152,14 @@ class _Invocation:
         self, message_ids: Collection[str], what: str, federation: str | None = None, round_number: int | None = None
     ) -> Iterator[None]:
         """Have messages come again if something fails."""
+        subject = log_lines.about(federation, round_number)
         try:
             yield
         except _GONE as error:
-            _log.warning("left alone: %s", error, extra=log_lines.about(federation, round_number))
+            _log.warning("left alone: %s", error, extra=subject)
         except Exception:
             # Whatever it is, only these messages come again, and at last go to the dead-letter queue.
-            _log.exception(
-                "%s failed: messages %s",
-                what,
-                ", ".join(sorted(message_ids)),
-                extra=log_lines.about(federation, round_number),
-            )
+            _log.exception("%s failed: messages %s", what, ", ".join(sorted(message_ids)), extra=subject)
             self._failed.update(message_ids)
 
     def _tell_of(self, federation: str, round_number: int, **figures: int) -> None:

@@ -31,30 +31,25 @@ def open_round(services: Services, request: OpenRound) -> None:
     A request that came too early is sent again; one for a round that can't be next any more changes nothing. A pause
     keeps a round from being opened, but not from being repaired.
     """
-    now = time.time()
+    now, asked = time.time(), about(request.federation, request.round)
     try:
         federation = services.federations.get(request.federation)
     except UnknownFederationError:
-        _log.warning("not opened: the federation is gone", extra=about(request.federation, request.round))
+        _log.warning("not opened: the federation is gone", extra=asked)
         return
     if federation.life != request.life:
         _log.warning(
             "not opened: it was asked for in another life, %r, and this is %r",
             request.life,
             federation.life,
-            extra=about(request.federation, request.round),
+            extra=asked,
         )
         return
     if federation.status == "paused" and federation.round == request.round - 1:
         _repair(services, federation, request.round)
         return
     if federation.status != "running" or federation.round != request.round - 1:
-        _log.info(
-            "not opened: the federation is %s and at round %d",
-            federation.status,
-            federation.round,
-            extra=about(federation.federation, request.round),
-        )
+        _log.info("not opened: the federation is %s and at round %d", federation.status, federation.round, extra=asked)
         return
     if request.round > federation.settings.rounds:  # fewer than when the round before opened
         services.federations.change_status(federation.federation, "finished", ("running",))
@@ -88,17 +83,14 @@ def open_round(services: Services, request: OpenRound) -> None:
         selection = settings.selection_in(request.round)
         cohort = select(found.clients, selection, request.round, choose, busy, found.known, settings.averaging)
     except NotEnoughClientsError as error:
-        _log.warning("%s; the next hello tries again", error, extra=about(federation.federation, request.round))
+        _log.warning("%s; the next hello tries again", error, extra=asked)
         services.federations.set_waiting(federation.federation, True)
         return
     record = planned(federation, found.known, cohort, carried, _lacking(services, federation), now)
     record = carrying_what_fits(record)
     if len(record.carried) < len(carried):
         _log.warning(
-            "carries %d of %d updates over: there is no room for more",
-            len(record.carried),
-            len(carried),
-            extra=about(record.federation, record.round),
+            "carries %d of %d updates over: there is no room for more", len(record.carried), len(carried), extra=asked
         )
     try:
         services.rounds.claim(record)
