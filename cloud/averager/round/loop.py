@@ -13,9 +13,8 @@ import msgspec
 from cloud.averager.responses.schemas import Schemas
 from cloud.averager.round.averaging_step import average
 from cloud.averager.round.closing import ending, follow_up
-from cloud.averager.round.counting import Counting
+from cloud.averager.round.counting import Counting, Expelling
 from cloud.averager.round.end_line import tell_of_end
-from cloud.averager.round.expelling import Expelling
 from cloud.averager.round.round_end import HOPELESS, evaluated, given_up_on, is_satisfied, may_be_satisfied
 from cloud.averager.work.inputs import fetch_head, gather
 from cloud.averager.work.jobs import Averager
