@@ -1,6 +1,6 @@
 """Which files there are of each model, and where they lie."""
 
-from cloud.averaging.new_model import File
+from cloud.averaging.new_model import FILES, File
 from cloud.settings import Averaging, Federation
 from cloud.state.records import RoundRecord
 from cloud.state.settings_history import ModelFile
@@ -9,14 +9,8 @@ from protocol import names
 
 def files_of(settings: Averaging, vectors: int, *, has_bfloat16: bool = False) -> tuple[File, ...]:
     """The files that a federation has of each model, in the order of FILES."""
-    found: list[File] = ["model"]
-    if vectors:
-        found.append("optimizer")
-    if settings.ema:
-        found.append("ema")
-    if has_bfloat16:
-        found.append("bfloat16")
-    return tuple(found)
+    kept = {"model": True, "optimizer": bool(vectors), "ema": bool(settings.ema), "bfloat16": has_bfloat16}
+    return tuple(file for file in FILES if kept[file])
 
 
 def files_beside(settings: Federation) -> dict[File, str]:
