@@ -90,15 +90,10 @@ def sharding_of(settings: Averaging, parts: int, update_bytes: int, clients: int
             f"averaging {clients} updates of {update_bytes} bytes by rule {settings.rule} would take an invocation "
             f"{seconds:.0f} s, and it has {INVOCATION_S:.0f}: take a smaller cohort, or an encoding of fewer bytes"
         )
-    stages: list[Stage] = []
-    if rule.select:
-        stages.append("distances")
-    if groups > 1:
-        stages.append("sums")
-    stages.append("parts")
+    is_needed: dict[Stage, bool] = {"distances": bool(rule.select), "sums": groups > 1, "parts": True}
     matrix_bytes = 0 if rule.sees == "sums" else MATRIX_BYTES
     return Sharding(
-        stages=tuple(stages),
+        stages=tuple(stage for stage, needed in is_needed.items() if needed),
         shards=shards,
         groups=groups,
         read_bytes=read,
