@@ -30,10 +30,8 @@ def with_claims(history: ClientHistory, report: Report, turnaround_s: float) -> 
 def loss_of(report: Report) -> float | None:
     """The loss on the client's training data, or else that of the global model on its held-out data; None if it tells
     neither, or one that is not finite or is below 0."""
-    for loss in (report.after.get("train_loss"), report.before.get("loss")):
-        if loss is not None and 0 <= loss < math.inf:
-            return loss
-    return None
+    losses = report.after.get("train_loss"), report.before.get("loss")
+    return next((loss for loss in losses if loss is not None and 0 <= loss < math.inf), None)
 
 
 def stratum_of(report: Report) -> str | None:
