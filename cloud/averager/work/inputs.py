@@ -1,6 +1,6 @@
 """All that averaging a round starts from, brought together: its updates, its base, and how the model is laid out."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -13,7 +13,7 @@ from cloud.averaging.accepted_updates import AcceptedUpdate, S3Object
 from cloud.averaging.blocks import Block, blocks_of
 from cloud.averaging.grid import Grid, Part, grid_of
 from cloud.averaging.last_updates import LastUpdates, Recalled, recall
-from cloud.averaging.new_model import File
+from cloud.averaging.new_model import File, OldModelReader
 from cloud.averaging.optimizers import vectors_of
 from cloud.averaging.rebasing import Base, BaseReader
 from cloud.averaging.update_rows import Rebasing, Updates, block_elements
@@ -38,9 +38,9 @@ _BEFORE_BYTES = 16 << 20
 
 
 class Inputs(msgspec.Struct, frozen=True, eq=False, kw_only=True):
-    """What a round's averaging starts from. `files` are those that the federation has of each model, `files_before`
-    those of the base that are read, from `before`. `bases` are the models that the updates were trained from, the
-    present one first. `recalled` are the clients' last updates, if the round takes them into account."""
+    """What a round's averaging starts from. `files` are those that the federation has of each model, `before` those of
+    the base that are read. `bases` are the models that the updates were trained from, the present one first. `recalled`
+    are the clients' last updates, if the round takes them into account."""
 
     record: RoundRecord
     responses: Responses
@@ -49,8 +49,7 @@ class Inputs(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     weighing: Weighing
     grid: Grid
     files: tuple[File, ...]
-    files_before: tuple[File, ...]
-    before: tuple[S3Object, ...]
+    before: dict[File, S3Object]
     bases: tuple[Base, ...]
     recalled: Recalled | None
 
@@ -85,9 +84,11 @@ class Inputs(msgspec.Struct, frozen=True, eq=False, kw_only=True):
         reader = ObjectReader(services.models, files, services.parallel, services.waited_s, _BEFORE_BYTES)
         return Rebasing(BaseReader(reader, self.bases, blocks), of_clients)
 
-    def before_reader(self, services: Services) -> ObjectReader:
-        """Reads what the round starts from."""
-        return ObjectReader(services.models, self.before, services.parallel, services.waited_s, _BEFORE_BYTES)
+    def old_model(self, services: Services, parts: Sequence[Part]) -> OldModelReader:
+        """Reads what the round starts from, at some parts."""
+        files = list(self.before.values())
+        reader = ObjectReader(services.models, files, services.parallel, services.waited_s, _BEFORE_BYTES)
+        return OldModelReader(self.grid, parts, reader, list(self.before))
 
 
 def fetch_head(services: Services, record: RoundRecord) -> "Future[bytes]":
@@ -119,13 +120,12 @@ def gather(
     grid = grid_of(header, about, vectors_of(settings), services.part_bytes, has_bfloat16=has_bfloat16)
     files = files_of(settings, grid.vectors, has_bfloat16=has_bfloat16)
     layout = update_layout(header, record.settings.encoding)
-    files_before = _files_before(record, files)
-    before = tuple(_before(record, header, grid, files_before, head))
-    sources, bases = bases_of(services, record, sources, layout, Base(before[0], header.by_name))
+    before = _before(record, header, grid, files, head)
+    sources, bases = bases_of(services, record, sources, layout, Base(before["model"], header.by_name))
     weighing = weigh(settings, record.settings.training, sources)
     recalled = None
     if settings.variance_reduction:
-        recalled = recall(settings, sources, weighing, _last_updates(services, record, files_before))
+        recalled = recall(settings, sources, weighing, _last_updates(services, record, before))
     return Inputs(
         record=record,
         responses=responses,
@@ -134,36 +134,31 @@ def gather(
         weighing=recalled.weighing if recalled else weighing,
         grid=grid,
         files=files,
-        files_before=files_before,
         before=before,
         bases=bases,
         recalled=recalled,
     )
 
 
-def _last_updates(services: Services, record: RoundRecord, files_before: Sequence[File]) -> LastUpdates:
+def _last_updates(services: Services, record: RoundRecord, before: Collection[File]) -> LastUpdates:
     """Each client's last update before the round, as far as they are of use."""
-    if "optimizer" not in files_before or "last_updates" in record.lacking:
+    if "optimizer" not in before or "last_updates" in record.lacking:
         return last_updates_for(record, None)
     data = services.models.fetch(key_of("last_updates", record, names.parse_model_key(record.base.key).round)).data
     return last_updates_for(record, msgspec.json.decode(data, type=LastUpdates))
 
 
-def _files_before(record: RoundRecord, files: Sequence[File]) -> tuple[File, ...]:
+def _before(
+    record: RoundRecord, header: Header, grid: Grid, files: Sequence[File], head: bytes
+) -> dict[File, S3Object]:
     """What is read of the base: the model, and what belongs to it, if a round made it with settings like these."""
-    if names.parse_model_key(record.base.key).round == 0:
-        return ("model",)
-    return tuple(file for file in files if file != "bfloat16" and file not in record.lacking)
-
-
-def _before(record: RoundRecord, header: Header, grid: Grid, files: Sequence[File], head: bytes) -> Iterator[S3Object]:
+    before: dict[File, S3Object] = {"model": S3Object(key=record.base.key, data_start=header.length, head=head)}
     round_number = names.parse_model_key(record.base.key).round
-    for file in files:
-        if file == "model":
-            yield S3Object(key=record.base.key, data_start=header.length, head=head)
-        else:
-            start = grid.optimizer_start(round_number) if file == "optimizer" else grid.model_start(round_number)
-            yield S3Object(key=key_of(file, record, round_number), data_start=len(start))
+    beside = [file for file in files if file not in ("model", "bfloat16", *record.lacking)] if round_number else []
+    for file in beside:
+        start = grid.optimizer_start(round_number) if file == "optimizer" else grid.model_start(round_number)
+        before[file] = S3Object(key=key_of(file, record, round_number), data_start=len(start))
+    return before
 
 
 def sources_of(services: Services, record: RoundRecord, responses: Responses) -> tuple[AcceptedUpdate, ...]:

@@ -15,7 +15,7 @@ from cloud.averaging.accepted_updates import S3Object
 from cloud.averaging.blocks import Block
 from cloud.averaging.distances import gram
 from cloud.averaging.grid import Part
-from cloud.averaging.new_model import OldModelReader, new_model_parts
+from cloud.averaging.new_model import new_model_parts
 from cloud.averaging.robust import squared_distances
 from cloud.averaging.rules import rule_of
 from cloud.averaging.sums import StoredSums, Sums, file_of_sums, groups_of
@@ -97,7 +97,7 @@ class Averager:
         blocks = inputs.blocks(parts, of_all_clients=self._rule.sees == "coordinates")
         stored = None if summed is None else self._stored_sums(blocks, summed)
         change = self._rule.change(StoredUpdates(services, inputs, blocks, selected, stored))
-        before = OldModelReader(inputs.grid, parts, inputs.before_reader(services), inputs.files_before)
+        before = inputs.old_model(services, parts)
         writer = ModelWriter(services, self._record, inputs.grid, uploads)
         share = inputs.recalled.share if inputs.recalled else None
         for new in new_model_parts(inputs.grid, parts, blocks, change, before, self._settings, share):
