@@ -15,7 +15,7 @@ from cloud.averager.round.averaging_step import average
 from cloud.averager.round.closing import ending, follow_up
 from cloud.averager.round.counting import Counting, Expelling
 from cloud.averager.round.end_line import tell_of_end
-from cloud.averager.round.round_end import HOPELESS, evaluated, given_up_on, is_satisfied, may_be_satisfied
+from cloud.averager.round.round_end import HOPELESS, MAX_REASON, evaluated, given_up_on, is_satisfied, may_be_satisfied
 from cloud.averager.work.inputs import fetch_head, gather
 from cloud.averager.work.jobs import Averager
 from cloud.averager.work.sharding import INVOCATION_S, TooMuchWorkError, updates_read
@@ -46,7 +46,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_MAX_REASON = 1000
 _HOPELESS = (*HOPELESS, OtherModelError, TooMuchWorkError)
 """Errors that another try would only repeat."""
 
@@ -260,7 +259,7 @@ class RoundLoop:
         except Exception as error:
             if isinstance(error, MissingUploadError) and (current := self._gone_on(record)):
                 return _Turn(current, None)
-            reason = f"{type(error).__name__}: {error}"[:_MAX_REASON]
+            reason = f"{type(error).__name__}: {error}"[:MAX_REASON]
             _log.warning("is left to others: %s", reason, extra=about(record.federation, record.round))
             return _Turn(record, LetGo(self._owner, reason), failure=error)
         return _Turn(record, event, responses=responses)

@@ -19,7 +19,8 @@ from protocol.messages import ModelReference
 
 _log = logging.getLogger(__name__)
 
-_MAX_REASON = 1000
+MAX_REASON = 1000
+"""So many characters of why averaging failed are kept."""
 
 
 def may_be_satisfied(before: RoundRecord, after: RoundRecord) -> bool:
@@ -76,7 +77,7 @@ HOPELESS = (InvalidPolicyError, NotFiniteModelError)
 def given_up_on(record: RoundRecord, error: Exception) -> Aborted:
     """What happens to a round whose averaging would fail again."""
     _log.error("averaging failed", exc_info=error, extra=about(record.federation, record.round))
-    return Aborted(f"averaging failed: {error}"[:_MAX_REASON])
+    return Aborted(f"averaging failed: {error}"[:MAX_REASON])
 
 
 def vanished(record: RoundRecord, responses: Responses) -> tuple[str, ...]:
