@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from components.client.agent import configuration, service, watchdog
+from components.client.agent import configuration, service
 from components.client.agent.ipc import Ipc
 from components.client.agent.service import Service
 from sandbox.device import Device
@@ -27,7 +27,7 @@ def agent(
     lite_probe: Probe, lite_device: Device, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Iterator[threading.Thread]:
     """The agent's loop, in the place of the component that is deployed."""
-    monkeypatch.setattr(watchdog, "FIRST_WAIT_S", 1.0)
+    monkeypatch.setattr("components.client.agent.connection.FIRST_WAIT_S", 1.0)
     for name, value in lite_probe.call("environment")["variables"].items():
         if name in {"SVCUID", SOCKET}:
             monkeypatch.setenv(name, value)

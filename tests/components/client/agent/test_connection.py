@@ -3,9 +3,8 @@
 import itertools
 import math
 
-from components.client.agent.connection import Line
+from components.client.agent.connection import FIRST_WAIT_S, MAX_WAIT_S, Line
 from components.client.agent.ipc import Outcome
-from components.client.agent.watchdog import FIRST_WAIT_S, MAX_WAIT_S
 
 GET, HELLO = "get", "hello"
 

@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from components.client import __main__ as component
-from components.client.agent import configuration, last_assignment, outbox, service, watchdog
+from components.client.agent import configuration, last_assignment, outbox, service
 from components.client.agent.ipc import Ipc
 from protocol import messages, names, tensors
 from protocol.messages import Assignment, Hello, Report
@@ -635,7 +635,7 @@ def kept(operation: str) -> int:
 def test_an_agent_that_hears_nothing_any_more_subscribes_anew_also_in_a_round(
     lite: Nucleus, serve: Serve, monkeypatch: pytest.MonkeyPatch, assign: Callable[..., Assignment]
 ) -> None:
-    monkeypatch.setattr(watchdog, "FIRST_WAIT_S", 0.5)
+    monkeypatch.setattr("components.client.agent.connection.FIRST_WAIT_S", 0.5)
     lite.configuration |= {"min_disk_mb": "1e12", "when_not_ready": "wait"}
     lite.want(wanted(assign(1)))
     serve(lite)
@@ -656,7 +656,7 @@ def test_an_agent_that_hears_nothing_any_more_subscribes_anew_also_in_a_round(
 def test_a_subscription_that_is_refused_when_it_is_renewed_is_tried_again(
     lite: Nucleus, serve: Serve, monkeypatch: pytest.MonkeyPatch, assign: Callable[..., Assignment]
 ) -> None:
-    monkeypatch.setattr(watchdog, "FIRST_WAIT_S", 0.5)
+    monkeypatch.setattr("components.client.agent.connection.FIRST_WAIT_S", 0.5)
     serve(lite)
     lite.wait_until(is_idle)
     topics = lite.subscribed
