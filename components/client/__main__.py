@@ -34,10 +34,7 @@ GONE_S = 60.0
 
 def _configured(connection: Ipc, events: "queue.SimpleQueue[Event]") -> Configuration:
     """The configuration, once it is complete. To exit would only make the nucleus give up on the component."""
-    try:
-        connection.watch_configuration()
-    except IpcError as error:
-        log.info("this nucleus does not tell of changes of the configuration", extra={"error": error})
+    connection.watch_configuration()
     while True:
         try:
             return configuration.parse(connection.configuration())

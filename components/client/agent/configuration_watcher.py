@@ -46,7 +46,7 @@ class Reconfiguration:
             return None
         log.info("configuration changed")
         if not told:
-            self._listen_anew()
+            self._connection.watch_configuration()
         self._current = new
         self._due = now + new.reconcile_s
         return new
@@ -61,9 +61,3 @@ class Reconfiguration:
         except (ConfigurationError, IpcError) as error:
             log.warning("going on with the configuration that was", extra={"error": error})
             return None
-
-    def _listen_anew(self) -> None:
-        try:
-            self._connection.watch_configuration()
-        except IpcError as error:
-            log.info("this nucleus does not tell of changes of the configuration", extra={"error": error})

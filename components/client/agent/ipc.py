@@ -123,13 +123,7 @@ class Ipc:
         Raises:
             IpcError: the nucleus refused.
         """
-        future, operation = self._subscribe(topic)
-        try:
-            _result(future)
-        except IpcError:
-            operation.close()  # or an answer that comes late would make it a second subscription
-            raise
-        self._replace(topic, operation)
+        self._wait_for(topic, *self._subscribe(topic))
 
     def renew(self, topic: str) -> None:
         """Subscribes to a topic again, without waiting. The stream that there was ends when the new one is there, so
@@ -156,32 +150,34 @@ class Ipc:
         future.add_done_callback(on_response)
 
     def watch_connection(self) -> None:
-        """Posts `LineChanged` when the device's MQTT connection comes or goes.
-
-        Raises:
-            IpcError: this nucleus cannot tell.
-        """
-        self._watch("connection", self._client.subscribe_to_iot_core_connection_status_async, self._on_status)
+        """Posts `LineChanged` when the device's MQTT connection comes or goes. A nucleus that cannot tell is noted in
+        the log: then a reconnect is noticed by the next delta, or when the shadow is next reconciled."""
+        self._watch(
+            "connection",
+            self._client.subscribe_to_iot_core_connection_status_async,
+            self._on_status,
+            "this nucleus does not tell of reconnects",
+        )
 
     def watch_configuration(self) -> None:
-        """Posts `ConfigurationChanged` when this component's configuration has changed; once or more for each change.
-
-        Raises:
-            IpcError: this nucleus cannot tell.
-        """
+        """Posts `ConfigurationChanged` when this component's configuration has changed; once or more for each change. A
+        nucleus that cannot tell is noted in the log."""
         self._watch(
             "configuration",
             self._client.subscribe_to_configuration_update_async,
             lambda _event: self._post(ConfigurationChanged()),
+            "this nucleus does not tell of changes of the configuration",
         )
 
     def watch_deployments(self) -> None:
-        """Posts `Deploying` when a deployment asks whether it may stop components.
-
-        Raises:
-            IpcError: this nucleus does not ask.
-        """
-        self._watch("deployments", self._client.subscribe_to_component_updates_async, self._on_update)
+        """Posts `Deploying` when a deployment asks whether it may stop components. A nucleus that does not ask is noted
+        in the log: then one may stop training at any time, which goes on from its checkpoint."""
+        self._watch(
+            "deployments",
+            self._client.subscribe_to_component_updates_async,
+            self._on_update,
+            "this nucleus does not ask before it updates components",
+        )
 
     def publish(self, topic: str, payload: bytes, ticket: int) -> None:
         """Hands a message to the nucleus, without waiting: `Outcome` with this ticket tells how it went."""
@@ -222,15 +218,26 @@ class Ipc:
         return future, operation
 
     def _watch(
-        self, what: str, subscribe: Callable[..., tuple["Future[Any]", Any]], on_event: Callable[[Any], None]
+        self,
+        what: str,
+        subscribe: Callable[..., tuple["Future[Any]", Any]],
+        on_event: Callable[[Any], None],
+        without: str,
     ) -> None:
-        future, operation = subscribe(on_stream_event=on_event, on_stream_error=_keep_open)
+        """Has events of the nucleus posted, if it has them; else `without` is what the log says."""
         try:
-            _result(future)
-        except IpcError:
-            operation.close()
-            raise
-        self._replace(what, operation)
+            self._wait_for(what, *subscribe(on_stream_event=on_event, on_stream_error=_keep_open))
+        except IpcError as error:
+            log.info(without, extra={"error": error})
+
+    def _wait_for(self, stream: str, future: "Future[Any]", operation: Any) -> None:
+        """Puts a stream in the place of the one that there was, once the nucleus has agreed to it."""
+        try:
+            future.result(ANSWER_S)
+        except _ERRORS as error:
+            operation.close()  # or an answer that comes late would make it a second subscription
+            raise IpcError(describe(error)) from error
+        self._replace(stream, operation)
 
     def _replace(self, stream: str, operation: Any) -> None:
         """Puts an operation in the place of the one that there was, which ends: the client would keep it for ever."""
@@ -289,13 +296,6 @@ def describe(error: BaseException) -> str:
             "interpolateComponentConfiguration: true in the deployment's configuration of aws.greengrass.Nucleus"
         )
     return text
-
-
-def _result(future: "Future[Any]") -> Any:
-    try:
-        return future.result(ANSWER_S)
-    except _ERRORS as error:
-        raise IpcError(describe(error)) from error
 
 
 def _keep_open(error: Exception) -> bool:

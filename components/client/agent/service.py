@@ -130,16 +130,8 @@ class Service:
                     )
                 pause(self._events, wait_s)
                 wait_s = min(2 * wait_s, MAX_SUBSCRIBE_RETRY_S)
-        try:
-            self._connection.watch_connection()
-        except IpcError as error:
-            # Then a reconnect is noticed by the next delta, or when the shadow is next reconciled.
-            log.info("this nucleus does not tell of reconnects", extra={"error": error})
-        try:
-            self._connection.watch_deployments()
-        except IpcError as error:
-            # Then one may stop training at any time, which goes on from its checkpoint.
-            log.info("this nucleus does not ask before it updates components", extra={"error": error})
+        self._connection.watch_connection()
+        self._connection.watch_deployments()
 
     def _wait(self) -> None:
         """Takes one event, or lets the time pass until something is due."""
