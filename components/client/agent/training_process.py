@@ -74,7 +74,7 @@ class TrainingProcess:
         self.kills_before = memory_kills()
         self._post = post
         # Not on the command line, which everyone on the device can see.
-        self._write(msgspec.structs.replace(configuration, events=writing))
+        self.send(msgspec.structs.replace(configuration, events=writing))
         self._listener = threading.Thread(target=self._listen, args=(reading,), name="training-process", daemon=True)
         self._listener.start()
 
@@ -82,9 +82,15 @@ class TrainingProcess:
     def pid(self) -> int:
         return self._process.pid
 
-    def send(self, request: exchange.Request) -> None:
-        """Hands over a request. If the process has just died, its `Exited` tells."""
-        self._write(request)
+    def send(self, message: TrainerConfiguration | exchange.Request) -> None:
+        """Hands over a request, or first of all its configuration. If the process has just died, its `Exited` tells."""
+        assert self._process.stdin is not None  # noqa: S101
+        rest = memoryview(msgspec.json.encode(message) + b"\n")
+        try:
+            while rest:
+                rest = rest[self._process.stdin.write(rest) :]
+        except BrokenPipeError:
+            log.debug("the training process no longer listens")
 
     def kill(self) -> None:
         """Ends the process and those that it started; what it may still have said does not count."""
@@ -95,15 +101,6 @@ class TrainingProcess:
     def wait(self, seconds: float) -> None:
         """Returns when the process has ended, or this time has passed."""
         self._listener.join(seconds)
-
-    def _write(self, message: TrainerConfiguration | exchange.Request) -> None:
-        assert self._process.stdin is not None  # noqa: S101
-        rest = memoryview(msgspec.json.encode(message) + b"\n")
-        try:
-            while rest:
-                rest = rest[self._process.stdin.write(rest) :]
-        except BrokenPipeError:
-            log.debug("the training process no longer listens")
 
     def _listen(self, reading: int) -> None:
         decoder = msgspec.json.Decoder(exchange.Event)
