@@ -1,10 +1,11 @@
 """What Linux tells of this device: load, memory, disk, temperature, power, network; and what it says when it joins."""
 
+import contextlib
 import logging
 import os
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -65,31 +66,23 @@ def _disk_available_bytes(directory: Path) -> int:
 
 def _temperature_c(directory: Path) -> float | None:
     """That of the hottest zone; zones that cannot be read just now do not count."""
-    readings = [_number(zone / "temp") for zone in directory.glob("thermal_zone*")]
-    known = [reading for reading in readings if reading is not None]
-    return max(known) / 1000 if known else None
+    readings = _numbers(zone / "temp" for zone in directory.glob("thermal_zone*"))
+    return max(readings) / 1000 if readings else None
 
 
 def _power(directory: Path) -> tuple[bool | None, float | None]:
     """Whether the device is on mains, and its emptiest battery's charge in percent; batteries of things that are
     attached (a mouse) do not count."""
-    plugged, discharging, charges = [], False, []
-    for supply in directory.glob("*"):
-        kind = _text(supply / "type")
-        if kind in ("Mains", "USB"):
-            plugged.append(_number(supply / "online"))
-        elif kind == "Battery" and _text(supply / "scope") != "Device":
-            charge = _number(supply / "capacity")
-            if charge is not None:
-                charges.append(charge)
-            discharging = discharging or _text(supply / "status") == "Discharging"
-    known = [online for online in plugged if online is not None]
+    supplies = [(_text(supply / "type"), supply) for supply in directory.glob("*")]
+    batteries = [path for kind, path in supplies if kind == "Battery" and _text(path / "scope") != "Device"]
+    plugged = _numbers(path / "online" for kind, path in supplies if kind in ("Mains", "USB"))
+    charges = _numbers(path / "capacity" for path in batteries)
     on_mains: bool | None = None
-    if known:
-        on_mains = any(known)
+    if plugged:
+        on_mains = any(plugged)
     elif charges:
-        on_mains = not discharging
-    return on_mains, min(charges) if charges else None
+        on_mains = all(_text(path / "status") != "Discharging" for path in batteries)
+    return on_mains, min(charges, default=None)
 
 
 def _metered() -> bool | None:
@@ -108,12 +101,14 @@ def _text(path: Path) -> str | None:
         return None  # this kernel or driver does not tell
 
 
-def _number(path: Path) -> float | None:
-    text = _text(path)
-    try:
-        return None if text is None else float(text)
-    except ValueError:
-        return None
+def _numbers(paths: Iterable[Path]) -> list[float]:
+    """What these files hold; one that cannot be read just now, or holds no number, does not count."""
+    numbers = []
+    for text in map(_text, paths):
+        with contextlib.suppress(ValueError):
+            if text is not None:
+                numbers.append(float(text))
+    return numbers
 
 
 def hello(examples: int | None, *, ready: bool | None = None) -> Hello:
