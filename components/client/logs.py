@@ -47,7 +47,5 @@ def configure(**common: str) -> None:
 def place(round_number: int | None, phase: str | None) -> None:
     """Adds the round that is under way, and its phase, to each line from here on; None takes them away."""
     _place.clear()
-    if round_number is not None:
-        _place["round"] = round_number
-    if phase is not None:
-        _place["phase"] = phase
+    if round_number is not None and phase is not None:
+        _place.update(round=round_number, phase=phase)
