@@ -67,11 +67,6 @@ class Supervisor:
         self._kill_due = math.inf
         self._idle_due = math.inf
 
-    @property
-    def pid(self) -> int | None:
-        """The training process, if there is one."""
-        return self._process.pid if self._process else None
-
     def reconfigure(self, configuration: TrainerConfiguration) -> None:
         """Has the next round trained with this configuration; one that is under way ends with the one it began with."""
         self._outdated = self._process is not None and configuration != self._configuration

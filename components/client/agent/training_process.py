@@ -78,10 +78,6 @@ class TrainingProcess:
         self._listener = threading.Thread(target=self._listen, args=(reading,), name="training-process", daemon=True)
         self._listener.start()
 
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
     def send(self, message: TrainerConfiguration | exchange.Request) -> None:
         """Hands over a request, or first of all its configuration. If the process has just died, its `Exited` tells."""
         assert self._process.stdin is not None  # noqa: S101

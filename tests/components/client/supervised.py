@@ -83,8 +83,8 @@ class Agent:
 
     @property
     def pid(self) -> int:
-        assert self.supervisor.pid is not None
-        return self.supervisor.pid
+        assert self.supervisor._process is not None
+        return self.supervisor._process._process.pid
 
 
 AgentOf = Callable[..., Agent]

@@ -212,7 +212,7 @@ def test_a_process_that_is_told_to_end_saves_a_checkpoint_after_its_next_step(
     resumed = agent_of(slow)
     resumed.train(assign(1, epochs=1000))
     assert resumed.until(lambda progress: progress.epoch is not None).step == 8
-    assert resumed.supervisor.pid is not None
+    assert resumed.supervisor._process is not None
 
 
 def test_a_checkpoint_of_another_round_is_not_taken_up(
@@ -498,7 +498,7 @@ def test_training_that_is_in_a_long_call_of_c_ends_long_before_the_call_does(
     process = psutil.Process(agent.pid)
     agent.cancel()
     assert agent.supervisor.next_wake() < time.monotonic() + CONFIRM_S < time.monotonic() + 1
-    while agent.supervisor.pid is not None:
+    while agent.supervisor._process is not None:
         agent.turn()
     assert not process.is_running()
 
@@ -597,7 +597,7 @@ def test_an_idle_process_is_ended(agent_of: AgentOf, assign: Callable[..., Assig
     agent.train(assign(1))
     agent.end()
     process = psutil.Process(agent.pid)
-    while agent.supervisor.pid is not None:
+    while agent.supervisor._process is not None:
         agent.turn()
     process.wait(TIMEOUT_S)
 

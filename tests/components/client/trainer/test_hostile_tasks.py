@@ -138,7 +138,7 @@ def test_what_a_task_does_besides_does_not_disturb(
     agent.train(assign(1))
     process = psutil.Process(agent.pid)
     assert agent.end() == Progress(round=1, phase="done")
-    while agent.supervisor.pid is not None:
+    while agent.supervisor._process is not None:
         agent.turn()
     process.wait(TIMEOUT_S)
 
