@@ -77,7 +77,7 @@ def travel(task: Task, downloaded: bytes, seed: int, encoding: Encoding) -> None
         except Exception:  # it may look whether numbers make sense: those that it makes itself do
             put(model, tensors_of(task.build_model(seed + 1)))
         state_dict.load(model, header, base)
-        update, _ = state_dict.dump_update(model, base, layout, _REPORT)
+        update, _ = state_dict.dump_change(state_dict.delta(model, base, layout), layout, _REPORT)
         changed = _first_change(update)
         if changed is not None:
             raise UnsupportedModelError(f"tensor {changed!r} has changed without any training")

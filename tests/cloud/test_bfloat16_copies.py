@@ -119,7 +119,8 @@ def test_a_device_trains_from_the_widened_values() -> None:
         assert torch.equal(value, wanted[name])
     with torch.no_grad():
         model.weight += 1e-4
-    update, _ = state_dict.dump_update(model, base, update_layout(header, "float32"), report())
+    layout = update_layout(header, "float32")
+    update, _ = state_dict.dump_change(state_dict.delta(model, base, layout), layout, report())
     made = state_dict.views(parse_header(update, len(update)), bytearray(update))
     assert torch.equal(made["weight"], model.state_dict()["weight"] - wanted["weight"])
     assert not made["bias"].any()

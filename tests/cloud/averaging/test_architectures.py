@@ -145,7 +145,8 @@ def test_rounds_are_what_torch_makes_of_them(build: Callable[[], nn.Module], rou
             state_dict.load(model, header, values)
             train(model, generator)
             about = report(thing, base=reference.sha256, encoding=encoding, examples=examples)
-            update, residuals[thing] = state_dict.dump_update(model, values, layout, about, residuals[thing])
+            difference = state_dict.delta(model, values, layout)
+            update, residuals[thing] = state_dict.dump_change(difference, layout, about, residuals[thing])
             inspect(update, UpdateName("f", 1, thing), record, layout)
             updates.append(update)
             now = model.state_dict()
@@ -220,7 +221,7 @@ def test_tied_weights_stay_tied() -> None:
         state_dict.load(model, header, values)
         nn.functional.cross_entropy(model(torch.arange(64).reshape(4, 16)).flatten(0, 1), torch.arange(64)).backward()  # type: ignore[no-untyped-call]
         torch.optim.SGD(model.parameters(), 0.5).step()
-        updates.append(state_dict.dump_update(model, values, layout, report(thing))[0])
+        updates.append(state_dict.dump_change(state_dict.delta(model, values, layout), layout, report(thing))[0])
     made = round_of(base, updates, SETTINGS, part_bytes=PART_BYTES).average(2)["model"]
     new = parse_header(made, len(made))
     tied = state_dict.views(new, bytearray(made))
@@ -250,7 +251,7 @@ def test_thirty_rounds_of_features_of_different_size_leave_variances_as_they_wer
         default_training.train(model, data, settings)
         layout = update_layout(header, encoding)
         about = report(encoding=encoding)
-        update, residual = state_dict.dump_update(model, base, layout, about, residual)
+        update, residual = state_dict.dump_change(state_dict.delta(model, base, layout), layout, about, residual)
         file = round_of(file, [update]).average()["model"]
         _, new = loaded(file)
         for name in ("0.running_mean", "0.running_var"):

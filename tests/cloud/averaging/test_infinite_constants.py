@@ -44,7 +44,7 @@ def updates_of(base: bytes, downloaded: bytes, encoding: Encoding, change: float
         with torch.no_grad():
             model.layer.weight += change * (number + 1)
         about = report(thing, base=reference.sha256, encoding=encoding)
-        update, _ = state_dict.dump_update(model, values, layout, about)
+        update, _ = state_dict.dump_change(state_dict.delta(model, values, layout), layout, about)
         inspect(update, UpdateName("f", 1, thing), round_record(*THINGS, base=reference), layout)
         updates.append(update)
     return updates

@@ -167,26 +167,15 @@ def _towards_zero(difference: Tensor) -> Tensor:
     return torch.where(is_larger, torch.nextafter(rounded, torch.zeros(())), rounded)
 
 
-def dump_update(
-    model: nn.Module,
-    base: Mapping[str, Tensor],
-    layout: UpdateLayout,
-    report: messages.Report,
-    residual: Floats | None = None,
+def dump_change(
+    change: tuple[Floats, Integers], layout: UpdateLayout, report: messages.Report, residual: Floats | None = None
 ) -> tuple[bytes, Floats | None]:
-    """The update's file: what local training changed, and the report on it; and the residual that its encoding leaves
-    for the next update, as `residual` was left by the last one.
+    """The update's file: what local training changed, as `delta` has given it, and the report on it; and the residual
+    that its encoding leaves for the next update, as `residual` was left by the last one.
 
     Raises:
         DivergedError: a difference is not finite, or too large for the encoding; the text names the tensor.
     """
-    return dump_change(delta(model, base, layout), layout, report, residual)
-
-
-def dump_change(
-    change: tuple[Floats, Integers], layout: UpdateLayout, report: messages.Report, residual: Floats | None = None
-) -> tuple[bytes, Floats | None]:
-    """As `dump_update`, from what `delta` has given."""
     floats, integers = change
     try:
         encoded = encodings.encode_floats(layout, floats, residual)

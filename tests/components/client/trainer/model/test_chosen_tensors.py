@@ -106,7 +106,8 @@ def test_only_what_is_chosen_is_trained_and_travels_and_the_rest_keeps_its_bits(
     task.train(model, data, SETTINGS)
     after = values_of(model)
     assert {name for name in before if not torch.equal(before[name], after[name])} == CHOSEN
-    update, _ = state_dict.dump_update(model, base, update_layout(header, "float32"), report("t"))
+    layout = update_layout(header, "float32")
+    update, _ = state_dict.dump_change(state_dict.delta(model, base, layout), layout, report("t"))
     header, difference = loaded(update)
     assert header.schema.keys() == CHOSEN
     for name in CHOSEN:

@@ -87,7 +87,7 @@ def test_an_update_added_to_the_global_model_is_the_local_one(encoding: Encoding
     with torch.no_grad():
         for value in model.state_dict().values():
             value.copy_(~value if value.dtype == torch.bool else value + 1)
-    file, residual = state_dict.dump_update(model, base, layout, report())
+    file, residual = state_dict.dump_change(state_dict.delta(model, base, layout), layout, report())
     update = tensors.parse_header(file, len(file))
     encodings.check_layout(update, layout)
     data = memoryview(file)[update.length :]
@@ -130,17 +130,19 @@ def test_a_model_that_is_not_finite_has_diverged(value: float, encoding: Encodin
     header, base = loaded(state_dict.dump_model(model, "digits"))
     with torch.no_grad():
         model.state_dict()["norm.running_mean"][1] = value
+    layout = update_layout(header, encoding)
     with pytest.raises(DivergedError, match=r"training diverged: tensor 'norm.running_mean' is not finite"):
-        state_dict.dump_update(model, base, update_layout(header, encoding), report())
+        state_dict.dump_change(state_dict.delta(model, base, layout), layout, report())
 
 
 def test_large_finite_differences_have_not_diverged_unless_their_encoding_cannot_hold_them() -> None:
     model, layout = scalar_model(3.4e38)
     base = {"weight": torch.zeros(4)}
-    state_dict.dump_update(model, base, layout, report())
+    state_dict.dump_change(state_dict.delta(model, base, layout), layout, report())
     header, _ = loaded(state_dict.dump_model(model, "digits"))
+    layout = update_layout(header, "bfloat16")
     with pytest.raises(DivergedError, match=r"tensor 'weight' is not finite in bfloat16"):
-        state_dict.dump_update(model, base, update_layout(header, "bfloat16"), report())
+        state_dict.dump_change(state_dict.delta(model, base, layout), layout, report())
 
 
 def test_a_global_model_of_another_kind_is_refused_by_the_tensors_name() -> None:
@@ -217,7 +219,7 @@ def test_an_infinite_constant_does_not_change() -> None:
     assert not floats.any()
     model.state_dict()["mask"][0] = math.inf
     with pytest.raises(DivergedError, match="'mask'"):
-        state_dict.dump_update(model, base, layout, report())
+        state_dict.dump_change(state_dict.delta(model, base, layout), layout, report())
 
 
 @pytest.mark.parametrize("value", [torch.inf, -torch.inf])
