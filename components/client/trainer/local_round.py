@@ -21,6 +21,7 @@ from components.client.trainer.interruptions import NotReadyError, StoppedError
 from components.client.trainer.learning.local_data import DataError, LocalData
 from components.client.trainer.local_update import GlobalModel, LocalUpdate, Trained, fresh_networks
 from components.client.trainer.rate_limiter import TokenBucket
+from components.client.trainer.s3 import s3_client
 from components.client.trainer.s3.transfer import Transfer
 from components.client.trainer.task import returned_values
 from components.client.trainer.task.loading import TaskError, load_task
@@ -51,7 +52,6 @@ class LocalTrainer:
     def __init__(
         self,
         configuration: TrainerConfiguration,
-        transfer: Callable[[Path, Callable[[str], None]], Transfer],
         say: Callable[[Progress], None],
         loaded: Callable[[int], None],
         entered: Callable[[str], None],
@@ -62,7 +62,7 @@ class LocalTrainer:
         self._round = 0
         self._phase: Phase = "training"
         self._round_directory = Path(configuration.work) / "round"
-        self._transfer = transfer(self._round_directory, self._on_failure)
+        self._transfer = Transfer(s3_client.make, configuration.bucket, self._round_directory, self._on_failure)
         if configuration.threads:
             torch.set_num_threads(configuration.threads)
         artifacts = Path(configuration.artifacts)

@@ -105,14 +105,9 @@ class RequestServer:
         imported could not be imported again."""
         with memory.here_to_stay():
             from components.client.trainer.local_round import LocalTrainer
-            from components.client.trainer.s3 import s3_client
-            from components.client.trainer.s3.transfer import Transfer
 
             return LocalTrainer(
                 self._configuration,
-                lambda directory, on_failure: Transfer(
-                    s3_client.make, self._configuration.bucket, directory, on_failure
-                ),
                 lambda progress: self._say(Advanced(self._number, progress)),
                 lambda examples: self._say(Loaded(self._number, examples)),
                 lambda step: self._say(Entered(self._number, step)),
