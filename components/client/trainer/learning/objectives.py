@@ -44,23 +44,25 @@ class Objective(Protocol):
 
 class _Classification:
     """Cross-entropy and accuracy over the targets that count, of batches of inputs and targets: see `classification`.
+    `adjust` is given the model's scores.
 
     Raises:
         TypeError: in any method: examples or targets are not those of a classifier.
     """
 
+    def __init__(self, adjust: Callable[[Tensor], Tensor] = lambda scores: scores) -> None:
+        self._adjust = adjust
+
     def measure(self, model: nn.Module, batch: Batch, device: torch.device) -> Measured:
         inputs, targets = pair(batch.content)
-        outputs = self._scores(model(move(inputs, device)), targets)
+        outputs = model(move(inputs, device))
+        classification.check(outputs, targets)
+        outputs = self._adjust(outputs)
         return Measured(
             classification.loss_of(outputs, targets),
             classification.count_targets(targets),
             lambda: {"accuracy": classification.right_answers(outputs, targets)},
         )
-
-    def _scores(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        classification.check(outputs, targets)
-        return outputs
 
     def try_out(self, model: nn.Module, batch: Batch, name: str) -> None:
         inputs, targets = pair(batch.content)
@@ -80,20 +82,6 @@ class _Classification:
 CLASSIFICATION = _Classification()
 
 
-class _CalibratedClassification(_Classification):
-    """As FedLC has it: see `classification.margins`."""
-
-    def __init__(self, counts: Mapping[int, float], calibration: float) -> None:
-        self._counts = counts
-        self._calibration = calibration
-
-    def _scores(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        scores = super()._scores(outputs, targets)
-        return classification.calibrated(
-            scores, classification.margins(self._counts, self._calibration, scores.shape[1])
-        )
-
-
 def trained_objective(objective: Objective, dataset: "Dataset[Any]", settings: Training) -> Objective:
     """What these settings have training lower on a training set, whose targets no one else is told of.
 
@@ -108,7 +96,14 @@ def trained_objective(objective: Objective, dataset: "Dataset[Any]", settings: T
     counts: Counter[int] = Counter()
     for batch in batches(dataset, COUNTED_AT_ONCE, None):
         counts.update(classification.class_counts(pair(batch.content)[1]))
-    return _CalibratedClassification(counts, settings.logit_calibration)
+
+    def calibrated(scores: Tensor) -> Tensor:
+        """As FedLC has it: see `classification.margins`."""
+        return classification.calibrated(
+            scores, classification.margins(counts, settings.logit_calibration, scores.shape[1])
+        )
+
+    return _Classification(calibrated)
 
 
 Loss: TypeAlias = tuple[Tensor, Mapping[str, float]]
