@@ -139,19 +139,17 @@ class RoundFiles:
     def _load(self, name: str, kind: type[RoundFileHeader[_State]]) -> tuple[_State, bytearray] | None:
         try:
             found = sealed.read(self._directory / name, kind)
+            if found is None:
+                return None
+            header, body = found
+            fault = _difference(header.belonging, self._belonging)
         except (TornFileError, OSError) as error:
-            log.warning("dropped the %s that was kept", name, extra={"reason": error})
-            self._drop(name)
-            return None
-        if found is None:
-            return None
-        header, body = found
-        difference = _difference(header.belonging, self._belonging)
-        if difference is not None:
-            log.warning("dropped the %s that was kept", name, extra={"reason": difference})
-            self._drop(name)
-            return None
-        return header.state, body
+            fault = str(error)
+        if fault is None:
+            return header.state, body
+        log.warning("dropped the %s that was kept", name, extra={"reason": fault})
+        self._drop(name)
+        return None
 
     def _drop(self, name: str) -> None:
         try:
