@@ -34,7 +34,7 @@ class Checkpoints:
     """What goes on when the process was cut off: the model, the random number generators, the training's own state.
 
     A checkpoint is due each `steps` steps, or at each epoch's end if that is 0; but at most every `interval_s`, since
-    each costs a write of the model to the device's card.
+    each costs a write of the model to the device's card. `stopping` says whether the process has been asked to end.
     """
 
     def __init__(
@@ -58,12 +58,7 @@ class Checkpoints:
         self._downloaded_at = 0.0
         self._train_s = 0.0
         self._can_stop = False
-        self._stopping = False
-
-    @property
-    def stopping(self) -> bool:
-        """Whether the process has been asked to end."""
-        return self._stopping
+        self.stopping = False
 
     @property
     def train_s(self) -> float:
@@ -101,7 +96,7 @@ class Checkpoints:
 
     def stop(self) -> bool:
         """Has the next step saved a checkpoint and end the process; False if this training knows no checkpoints."""
-        self._stopping = self._can_stop
+        self.stopping = self._can_stop
         return self._can_stop
 
     def resume(self, model: nn.Module) -> Checkpoint | None:
@@ -126,7 +121,7 @@ class Checkpoints:
 
     def due(self, step: int, *, epoch_ended: bool) -> bool:
         """See `fedgrass.task.checkpoint_due`."""
-        if self._stopping:
+        if self.stopping:
             return True
         regular = step % self._steps == 0 if self._steps else epoch_ended
         return regular and self._clock() - self._saved_at >= self._interval_s
@@ -158,7 +153,7 @@ class Checkpoints:
         )
         self._files.save_checkpoint(state, tensors.dump(arrays | states, dtypes, ""))
         self._saved_at = self._clock()
-        if self._stopping:
+        if self.stopping:
             raise StoppedError
 
 
