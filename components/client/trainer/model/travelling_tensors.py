@@ -71,7 +71,11 @@ def outside_state_dict(model: nn.Module) -> dict[str, Tensor]:
     frozen = is_chosen(model)
     trained = [(name, value) for name, value in model.named_parameters() if value.requires_grad or not frozen]
     own = [*trained, *model.named_buffers()]
-    return {name: value.detach() for name, value in own if _can_be_kept(name, value) and place_of(value) not in given}
+    return {
+        name: value.detach()
+        for name, value in own
+        if not (fault_of(name, value) or _overlap_of(name, value)) and place_of(value) not in given
+    }
 
 
 def takes_outside_state_dict(model: nn.Module, values: Mapping[str, Tensor]) -> bool:
@@ -106,10 +110,6 @@ def _buffers(model: nn.Module) -> dict[str, tuple[nn.Module, str]]:
 
 def _is_alike(one: Tensor, other: Tensor) -> bool:
     return (one.dtype, one.shape) == (other.dtype, other.shape)
-
-
-def _can_be_kept(name: str, value: Tensor) -> bool:
-    return fault_of(name, value) is None and _overlap_of(name, value) is None
 
 
 def fault_of(name: object, value: object) -> str | None:
@@ -194,7 +194,10 @@ def _is_copied(model: nn.Module, values: Mapping[str, Tensor]) -> bool:
     state = model.state_dict()
     if len(state) <= _WIDE or not _loads_plainly(model):
         return False
-    _copy(values, state)
+    with torch.no_grad():
+        for name, value in values.items():
+            if name in state:
+                state[name].copy_(value)
     return _first_difference(model, values) is None
 
 
@@ -220,13 +223,6 @@ def _loads_plainly(model: nn.Module) -> bool:
         or any(not getattr(module, name).__module__.startswith("torch.nn.modules.") for name in _LOADING)
         for module in model.modules()
     )
-
-
-def _copy(values: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
-    with torch.no_grad():
-        for name, value in values.items():
-            if name in state:
-                state[name].copy_(value)
 
 
 def _first_difference(model: nn.Module, values: Mapping[str, Tensor]) -> str | None:

@@ -56,16 +56,13 @@ class TokenExchange(ContainerMetadataFetcher):
             answer = super().retrieve_full_uri(full_url, headers)
         except (BotoCoreError, ValueError, RecursionError) as error:
             raise TokenExchangeError(shorten(str(error))) from error
-        self._check(answer)
-        return answer
-
-    def _check(self, answer: Any) -> None:
         try:
             expiration = msgspec.convert(answer, _Answer).expiration
         except msgspec.ValidationError as error:
             raise TokenExchangeError(f"its answer is none: {error}{_told(answer)}") from None
         if expiration < self._now() + MIN_VALID:
             raise TokenExchangeError(f"those that it gave have expired, at {expiration.isoformat()}")
+        return answer
 
 
 def _told(answer: Any) -> str:

@@ -185,7 +185,7 @@ class Task:
 
     def ready(self, device: DeviceState) -> bool:
         """Whether the device may train now."""
-        answer = self._call("ready", getattr(self._module, "ready", _always), object, device)
+        answer = self._call("ready", getattr(self._module, "ready", lambda _device: True), object, device)
         return self._converted(returned_values.flag, answer, "ready")
 
     def example_inputs(self) -> tuple[torch.Tensor, ...] | None:
@@ -307,7 +307,3 @@ def _digest(path: Path) -> str:
 def reportable(metrics: Metrics) -> Numbers:
     """The metrics as a report carries them: None is one that is not finite."""
     return {name: value if math.isfinite(value) else None for name, value in metrics.items()}
-
-
-def _always(*_: Any) -> bool:
-    return True
