@@ -20,13 +20,12 @@ from components.client.trainer.model.placing import CPU, place
 from components.client.trainer.task.loading import Task, TaskError, reportable
 from fedgrass.task import Client, Data, Metrics, Training
 from protocol import tensors
-from protocol.encodings import EVALUATION, Floats, Integers, UpdateLayout, update_layout
+from protocol.encodings import EVALUATION, Floats, Integers, update_layout
 from protocol.local_steps import count_steps
 from protocol.messages import (
     MAX_INTEGER,
     MAX_REPORT_BYTES,
     Assignment,
-    Encoding,
     Numbers,
     Report,
     Timings,
@@ -51,10 +50,6 @@ class GlobalModel:
         if self._loaded_schema is None:
             self._loaded_schema = state_dict.schema(network)
         return self._loaded_schema
-
-    def layout(self, encoding: Encoding) -> UpdateLayout:
-        """What updates to it look like."""
-        return update_layout(self.header, encoding)
 
 
 MakeNetwork: TypeAlias = Callable[[GlobalModel, int], nn.Module]
@@ -114,7 +109,7 @@ class LocalUpdate:
         self._model = model
         self._make_network = make_network
         self._seed = local_seed(assignment.training.seed, assignment.round, client.thing)
-        self.layout = model.layout(assignment.encoding)
+        self.layout = update_layout(model.header, assignment.encoding)
 
     def network(self) -> nn.Module:
         """A model with the global one's numbers; the random number generators are seeded."""
