@@ -1,6 +1,5 @@
 """This device's data: loaded once, looked at before it is trained on, and loaded again when its files have changed."""
 
-import hashlib
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +9,7 @@ import torch
 from torch import nn
 
 from components.client.reasons import shorten
-from components.client.trainer.learning import fingerprint
+from components.client.trainer.learning import fingerprint, randomness
 from components.client.trainer.learning.batches import Share, is_iterable
 from components.client.trainer.task.loading import Task, TaskError
 from fedgrass.task import Client, Data
@@ -113,8 +112,8 @@ def hold_out(data: Data, share: float, client: Client) -> Data:
             f"held_out is {share:g}, but the training set is an IterableDataset, of which no share can be taken: "
             "have load_data() give a test set, or set held_out to 0"
         )
-    digest = hashlib.sha256(f"held out {client.federation} {client.thing}".encode()).digest()
-    generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+    seed = randomness.seed_of(f"held out {client.federation} {client.thing}")
+    generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(data.examples, generator=generator)
     test, train = order[:count].sort().values.tolist(), order[count:].sort().values.tolist()
     return msgspec.structs.replace(data, train=Share(data.train, train), test=Share(data.train, test))
