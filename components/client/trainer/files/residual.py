@@ -54,9 +54,7 @@ class Residuals:
 
     def before(self, round_number: int) -> Floats | None:
         """What the last update before this round left out; None if there was none, or it can't be read."""
-        for number in sorted(self._rounds(), reverse=True):
-            if number >= round_number:
-                continue
+        for number in sorted((number for number in self._rounds() if number < round_number), reverse=True):
             path = self._path(number)
             try:
                 return self._read(path)
