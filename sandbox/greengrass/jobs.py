@@ -12,6 +12,7 @@ from sandbox.greengrass.deployments import Deployment, Job, document
 from sandbox.greengrass.errors import NotFoundError, ValidationError
 
 _MISSING = "ResourceNotFoundException"
+_FINAL = frozenset({"SUCCEEDED", "FAILED", "TIMED_OUT", "REJECTED", "REMOVED", "CANCELED"})
 
 
 class Execution(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,6 +31,7 @@ class Jobs:
     def __init__(self, iot: Callable[[], Any], arns: Arns) -> None:
         self._iot = iot
         self._arns = arns
+        self._ended: dict[tuple[str, str], Execution] = {}
 
     def check_target(self, arn: str) -> None:
         """
@@ -95,14 +97,21 @@ class Jobs:
         summaries = [summary for page in pages for summary in page["executionSummaries"]]
         summaries.sort(key=lambda summary: summary["jobExecutionSummary"]["queuedAt"], reverse=True)
         for summary in summaries:
-            described = iot.describe_job_execution(jobId=summary["jobId"], thingName=thing)["execution"]
-            yield Execution(
-                job_id=summary["jobId"],
-                status=described["status"],
-                details=(described.get("statusDetails") or {}).get("detailsMap") or {},
-                queued_at=described["queuedAt"],
-                changed_at=described["lastUpdatedAt"],
-            )
+            yield self._ended.get((thing, summary["jobId"])) or self._execution(iot, thing, summary["jobId"])
+
+    def _execution(self, iot: Any, thing: str, job_id: str) -> Execution:
+        """One that has ended stays as it is, so it is asked for once."""
+        described = iot.describe_job_execution(jobId=job_id, thingName=thing)["execution"]
+        execution = Execution(
+            job_id=job_id,
+            status=described["status"],
+            details=(described.get("statusDetails") or {}).get("detailsMap") or {},
+            queued_at=described["queuedAt"],
+            changed_at=described["lastUpdatedAt"],
+        )
+        if execution.status in _FINAL:
+            self._ended[thing, job_id] = execution
+        return execution
 
     def things_of(self, group_arn: str) -> set[str]:
         """The members of a thing group.

@@ -21,8 +21,13 @@ CHOICES = {
 PRODUCT = ("cli", "cloud", "components", "fedgrass", "operations", "protocol", "sandbox")
 
 
-def compared(tree: ast.AST) -> Iterator[str]:
+@functools.cache
+def compared(tree: ast.AST) -> frozenset[str]:
     """The texts that code compares with, matches, or looks up in a display of them."""
+    return frozenset(_compared(tree))
+
+
+def _compared(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
         match node:
             case ast.Compare(left=left, comparators=others):
@@ -39,6 +44,7 @@ def compared(tree: ast.AST) -> Iterator[str]:
                     yield constant.value
 
 
+@functools.cache
 def subjects(tree: ast.AST) -> set[str]:
     """The attributes that code compares with a text, or matches."""
     found: set[ast.expr] = set()
@@ -87,7 +93,7 @@ def test_a_choice_is_compared_where_it_is_looked_up_and_nowhere_else(choice: str
         if names.intersection(compared(tree)) or choice.rpartition(".")[2] in subjects(tree)
     }
     assert found <= {place}
-    assert set(choices) <= set(compared(dict(sources())[place]))
+    assert set(choices) <= compared(dict(sources())[place])
 
 
 def test_custom_functions_are_found_by_one_comparison() -> None:
@@ -123,7 +129,7 @@ def test_who_adds_a_choice_is_told_where_it_is_looked_up() -> None:
     ],
 )
 def test_ways_to_compare_a_name_are_found(code: str) -> None:
-    assert "krum" in set(compared(ast.parse(code)))
+    assert "krum" in compared(ast.parse(code))
 
 
 @pytest.mark.parametrize(

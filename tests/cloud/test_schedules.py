@@ -23,6 +23,7 @@ from concurrent.futures import Executor, Future
 from contextlib import redirect_stdout, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from queue import SimpleQueue
 from types import SimpleNamespace
 from typing import Any, ClassVar, Literal, TypeVar
 
@@ -398,7 +399,8 @@ class Invocation(threading.Thread):
         self._faults = 0
         self._calls = 0
         self._fate: Fate = "pause"
-        self._resumed, self._stopped = threading.Semaphore(0), threading.Semaphore(0)
+        self._resumed: SimpleQueue[None] = SimpleQueue()
+        self._stopped: SimpleQueue[None] = SimpleQueue()
         self.error: BaseException | None = None
 
     def time(self) -> float:
@@ -413,8 +415,8 @@ class Invocation(threading.Thread):
         if self.ident is None:
             self.start()
         else:
-            self._resumed.release()
-        assert self._stopped.acquire(timeout=60)
+            self._resumed.put(None)
+        self._stopped.get(timeout=60)
 
     def run(self) -> None:
         failed: set[str] = set()
@@ -440,12 +442,12 @@ class Invocation(threading.Thread):
         finally:
             self._world.done({message for name, message in self.batch.items() if name not in failed})
             self.ended = True
-            self._stopped.release()
+            self._stopped.put(None)
 
     def call(self, operation: Callable[[], Result]) -> Result:
         while self._calls == 0 and self._fate == "pause":
-            self._stopped.release()
-            self._resumed.acquire()
+            self._stopped.put(None)
+            self._resumed.get()
         if self._calls:
             self._calls -= 1
             return operation()
