@@ -207,6 +207,7 @@ class EmbeddedAws:
         logger.info("embedded AWS at %s, MQTT on port %d", self.endpoint, self.mqtt_port)
 
     def _process_environment(self, access_key: str, secret_key: str, greengrass: GreengrassServer) -> dict[str, str]:
+        of_functions = python_environment.create(self._temporary / "python", python_environment.OF_LAMBDA)
         environment = {
             "PATH": "/usr/local/bin:/usr/bin:/bin",
             "LANG": "C.UTF-8",
@@ -225,6 +226,7 @@ class EmbeddedAws:
             "LOG_LEVEL": "INFO",
             "FEDGRASS_ROLLOUT_MINUTE_S": str(self._rollout_minute_s),
             "FEDGRASS_LAYERS": str(packaging.cache_directory() / "layers"),
+            "FEDGRASS_PYTHON": str(of_functions),
             "FEDGRASS_GREENGRASS": json.dumps({"port": greengrass.port, "headers": greengrass.headers}),
         }
         if self._functions_endpoint is not None:

@@ -46,6 +46,7 @@ def main() -> None:
     greengrass = json.loads(os.environ.pop("FEDGRASS_GREENGRASS"))  # the functions are not to have it
     rollout_minute_s = float(os.environ.pop("FEDGRASS_ROLLOUT_MINUTE_S"))
     layers = Path(os.environ.pop("FEDGRASS_LAYERS"))
+    python = os.environ.pop("FEDGRASS_PYTHON")
     ports = {"http_port": http.getsockname()[1], "mqtt_port": mqtt.getsockname()[1]}
     # ministack reads its settings from the environment while it is imported.
     os.environ |= {"GATEWAY_PORT": str(ports["http_port"]), "IOT_MTLS_PORT": str(ports["mqtt_port"])}
@@ -68,6 +69,7 @@ def main() -> None:
     services.read_conditions_once()
     functions.let_starting_functions_start()
     functions.unpack_layers_once(layers)
+    functions.run_with(python)
     permissions.authorize_named_shadows_by_name()
     permissions.tell_policies_of_conditional_writes()
     permissions.tell_policies_of_things()

@@ -73,3 +73,17 @@ def unpack_layers_once(directory: Path) -> None:
         spawn(worker)
 
     lambda_runtime.Worker._spawn = spawn_on_unpacked
+
+
+def run_with(python: str) -> None:
+    """Make ministack's Lambda run functions with this Python. With its own they would find whatever it needs itself,
+    and not miss what their layer lacks."""
+    from ministack.core import lambda_runtime
+
+    detect = lambda_runtime._detect_runtime_binary
+
+    def with_the_python(runtime: str) -> tuple[str, str]:
+        _, script = detect(runtime)
+        return python, script
+
+    lambda_runtime._detect_runtime_binary = with_the_python

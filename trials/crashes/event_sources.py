@@ -67,7 +67,7 @@ class EventSources:
         for rule in client("events").list_rules()["Rules"]:
             client("events").disable_rule(Name=rule["Name"])
         directory = Path(tempfile.mkdtemp(prefix="functions-", dir=self._sandbox.path))
-        python = python_environment.create(directory / "python")
+        python = python_environment.create(directory / "python", python_environment.OF_LAMBDA)
         self._functions: dict[str, Function] = {}
         with ExitStack() as stack:
             mappings = client("lambda").list_event_source_mappings()["EventSourceMappings"]
