@@ -13,6 +13,7 @@ from urllib.parse import quote
 import msgspec
 from botocore.exceptions import ClientError
 
+from operations.pages import listed
 from operations.stack_steps import DeploymentError
 
 if TYPE_CHECKING:
@@ -125,12 +126,11 @@ def delete(s3: "S3Client", bucket: str, account: str) -> None:
     """
     owned: Any = {"Bucket": bucket, "ExpectedBucketOwner": account}
     with _owned(bucket):
-        for uploads in s3.get_paginator("list_multipart_uploads").paginate(**owned):
-            for upload in uploads.get("Uploads", []):
-                s3.abort_multipart_upload(**owned, Key=upload["Key"], UploadId=upload["UploadId"])
+        for upload in listed(s3, "list_multipart_uploads", "Uploads", **owned):
+            s3.abort_multipart_upload(**owned, Key=upload["Key"], UploadId=upload["UploadId"])
         for page in s3.get_paginator("list_object_versions").paginate(**owned):
-            listed = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
-            objects: Any = [{"Key": each["Key"], "VersionId": each["VersionId"]} for each in listed]
+            versions = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+            objects: Any = [{"Key": each["Key"], "VersionId": each["VersionId"]} for each in versions]
             if not objects:
                 continue
             refused = s3.delete_objects(**owned, Delete={"Objects": objects, "Quiet": True}).get("Errors", [])

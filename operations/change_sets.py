@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from botocore.exceptions import ClientError, WaiterError
 
+from operations.pages import listed
 from operations.stack_events import Tell, Watch
 from operations.stack_steps import Change, Deletion, DeploymentError, Failures
 
@@ -48,8 +49,7 @@ class ChangeSet:
             if any(text in reason for text in _NO_CHANGES):
                 return False
             raise DeploymentError(f"stack {self._stack} can't be made or changed so: {reasons}") from error
-        pages = self._cloudformation.get_paginator("describe_change_set").paginate(**named)
-        found = (change.get("ResourceChange", {}) for page in pages for change in page["Changes"])
+        found = listed(self._cloudformation, "describe_change_set", "Changes", **named)
         self.changes = [
             Change(
                 action=each.get("Action", ""),
@@ -58,7 +58,7 @@ class ChangeSet:
                 name=each.get("PhysicalResourceId", ""),
                 replaced=_REPLACED.get(each.get("Replacement", ""), ""),
             )
-            for each in found
+            for each in (change.get("ResourceChange", {}) for change in found)
         ]
         return True
 

@@ -9,6 +9,8 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from operations.pages import listed
+
 FIRST = "1.0.0"
 """What GDK gives a component that has no version yet."""
 
@@ -25,14 +27,13 @@ def component_arn(greengrass: Any, sts: Any, name: str) -> str:
 
 def published(greengrass: Any, arn: str) -> list[str]:
     """The versions of a component, the highest first; none if there is no such component."""
-    versions = []
+    versions = listed(greengrass, "list_component_versions", "componentVersions", arn=arn)
     try:
-        for page in greengrass.get_paginator("list_component_versions").paginate(arn=arn):
-            versions += [version["componentVersion"] for version in page["componentVersions"]]
+        return [version["componentVersion"] for version in versions]
     except ClientError as error:
-        if error.response["Error"]["Code"] != "ResourceNotFoundException":
-            raise
-    return versions
+        if error.response["Error"]["Code"] == "ResourceNotFoundException":
+            return []
+        raise
 
 
 def next_patch(versions: list[str]) -> str:

@@ -1,6 +1,7 @@
 """Takes a stack away again: without what federations have learnt, unless that is to go as well."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -9,6 +10,7 @@ from operations import buckets, stacks
 from operations import outlived_tables as tables
 from operations.deployment import OUTLIVES, TABLES, NoStackError
 from operations.fleets.access import components_policy
+from operations.pages import listed
 from operations.stack_events import ResourceEvent, Tell
 from operations.stack_names import StackNames, names_of
 from operations.stack_steps import Change, Deletion, DeploymentError, Step, Waiting
@@ -85,13 +87,9 @@ class Detachment:
         def change(name: str) -> Change:
             return Change(action="Detach", resource=policy.resource, kind=policy.kind, name=name)
 
-        def detaching(detach: Callable[..., object], **arguments: str) -> Callable[[], object]:
-            return lambda: detach(**arguments)
-
         if policy.kind == _IOT_POLICY:
-            pages = self._iot.get_paginator("list_targets_for_policy").paginate(policyName=policy.name)
-            for target in (target for page in pages for target in page["targets"]):
-                yield change(target), detaching(self._iot.detach_policy, policyName=policy.name, target=target)
+            for target in listed(self._iot, "list_targets_for_policy", "targets", policyName=policy.name):
+                yield change(target), partial(self._iot.detach_policy, policyName=policy.name, target=target)
             return
         of_kinds = {"Role": self._iam.detach_role_policy, "User": self._iam.detach_user_policy}
         of_kinds["Group"] = self._iam.detach_group_policy
@@ -99,24 +97,20 @@ class Detachment:
             for kind, detach in of_kinds.items():
                 for entity in page[f"Policy{kind}s"]:
                     name = entity[f"{kind}Name"]
-                    yield change(name), detaching(detach, **{f"{kind}Name": name, "PolicyArn": policy.name})
+                    yield change(name), partial(detach, **{f"{kind}Name": name, "PolicyArn": policy.name})
             for role in (role["RoleName"] for role in page["PolicyRoles"]):
-                if self._downloads in self._policies_of(role) and not self._serves_another(role, policy):
+                policies = listed(self._iam, "list_role_policies", "PolicyNames", RoleName=role)
+                if self._downloads in policies and not self._serves_another(role, policy):
                     removed = Change(
                         action="Remove", resource=policy.resource, kind=_ROLE_POLICY, name=f"{role}/{self._downloads}"
                     )
-                    yield removed, detaching(self._iam.delete_role_policy, RoleName=role, PolicyName=self._downloads)
+                    yield removed, partial(self._iam.delete_role_policy, RoleName=role, PolicyName=self._downloads)
 
     def _serves_another(self, role: str, policy: Change) -> bool:
         """Whether a stack of this name in another Region has given the role its policy, too: roles are in no Region."""
-        pages = self._iam.get_paginator("list_attached_role_policies").paginate(RoleName=role)
-        attached = [each for page in pages for each in page["AttachedPolicies"]]
+        attached = listed(self._iam, "list_attached_role_policies", "AttachedPolicies", RoleName=role)
         prefix = f"{self._stack}-{policy.resource}-"
         return any(each["PolicyName"].startswith(prefix) and each["PolicyArn"] != policy.name for each in attached)
-
-    def _policies_of(self, role: str) -> list[str]:
-        pages = self._iam.get_paginator("list_role_policies").paginate(RoleName=role)
-        return [name for page in pages for name in page["PolicyNames"]]
 
 
 class DataRemoval:

@@ -7,6 +7,8 @@ from typing import Any, Literal
 from botocore.exceptions import ClientError
 
 from operations.deployment import Deployment
+from operations.fleets.access import roles_with
+from operations.pages import listed
 from operations.role_denials import LostChangeError, RoleDenials, UnreadablePolicyError, changed, denying
 from operations.steps import Outcome, Step, Steps, remains
 
@@ -54,7 +56,7 @@ class DeviceAccess:
             f"policy {self._policy_name} (aws iam get-role-policy), {by_hand}, and write it (aws iam put-role-policy)"
         )
         try:
-            roles = self._roles(iam)
+            roles = roles_with(iam, arn)
         except ClientError as error:
             yield remains(what, error, in_any)
             return
@@ -76,12 +78,6 @@ class DeviceAccess:
         except (ClientError, UnreadablePolicyError, LostChangeError) as error:
             return remains(what, error, by_hand)
 
-    def _roles(self, iam: Any) -> list[str]:
-        pages = iam.get_paginator("list_entities_for_policy").paginate(
-            PolicyArn=self._deployment.device_policy_arn, EntityFilter="Role"
-        )
-        return [role["RoleName"] for page in pages for role in page["PolicyRoles"]]
-
     # ---- AWS IoT
 
     def deactivate(self) -> Iterator[Step]:
@@ -102,9 +98,8 @@ class DeviceAccess:
 
     def _against_activation(self, is_expelled: bool) -> str:
         iam = self._client("iam")
-        for role in self._roles(iam):
-            pages = iam.get_paginator("list_role_policies").paginate(RoleName=role)
-            for policy in (policy for page in pages for policy in page["PolicyNames"]):
+        for role in roles_with(iam, self._deployment.device_policy_arn):
+            for policy in listed(iam, "list_role_policies", "PolicyNames", RoleName=role):
                 if not policy.endswith(_SUFFIX):
                     continue
                 denials = RoleDenials(iam, role, policy)
@@ -119,8 +114,7 @@ class DeviceAccess:
         iot = self._client("iot")
         by_hand = f"aws iot update-certificate --new-status {status} --certificate-id <of {self._thing}>"
         try:
-            pages = iot.get_paginator("list_thing_principals").paginate(thingName=self._thing)
-            principals = [principal for page in pages for principal in page["principals"]]
+            principals = list(listed(iot, "list_thing_principals", "principals", thingName=self._thing))
         except iot.exceptions.ResourceNotFoundException:
             principals = []
         except ClientError as error:
@@ -142,8 +136,7 @@ class DeviceAccess:
         if ":cert/" not in principal:
             detach = f"aws iot detach-thing-principal --thing-name {self._thing} --principal {principal}"
             return Step(what=what, outcome="remains", note=f"it is no certificate: {detach}")
-        pages = iot.get_paginator("list_principal_things").paginate(principal=principal)
-        others = sorted({thing for page in pages for thing in page["things"]} - {self._thing})
+        others = sorted({*listed(iot, "list_principal_things", "things", principal=principal)} - {self._thing})
         if others:
             note = f"it is left as it is, for {', '.join(others)} use it, too: give each a certificate of its own"
             return Step(what=what, outcome="remains", note=note)
@@ -186,8 +179,8 @@ class DeviceAccess:
         if not self._wanted:
             return ()
         try:
-            pages = iot.get_paginator("list_thing_groups_for_thing").paginate(thingName=self._thing)
-            present = {group["groupName"] for page in pages for group in page["thingGroups"]}
+            groups = listed(iot, "list_thing_groups_for_thing", "thingGroups", thingName=self._thing)
+            present = {group["groupName"] for group in groups}
         except iot.exceptions.ResourceNotFoundException:
             present = set()
         except ClientError:

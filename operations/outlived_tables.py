@@ -3,6 +3,7 @@
 import re
 from typing import TYPE_CHECKING, Any
 
+from operations.pages import listed
 from operations.stack_steps import DeploymentError
 from operations.stacks import Outlived
 
@@ -30,7 +31,7 @@ def outlived(dynamodb: "DynamoDBClient", stack: str, logical_ids: tuple[str, ...
 
 def left(dynamodb: "DynamoDBClient", stack: str, logical_ids: tuple[str, ...]) -> dict[str, list[str]]:
     """Logical id -> the tables that there are of it, by name: of a stack of this name, or left by one."""
-    names = [name for page in dynamodb.get_paginator("list_tables").paginate() for name in page["TableNames"]]
+    names = list(listed(dynamodb, "list_tables", "TableNames"))
     return {
         logical_id: [name for name in names if re.fullmatch(rf"{re.escape(stack)}-{logical_id}-[0-9A-Za-z]+", name)]
         for logical_id in logical_ids

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from operations.pages import listed
+
 if TYPE_CHECKING:
     from types_boto3_cloudformation import CloudFormationClient
     from types_boto3_cloudformation.type_defs import StackEventTypeDef
@@ -66,8 +68,7 @@ class Watch:
     def _new(self) -> "list[StackEventTypeDef]":
         """Events that were not seen before, oldest first; CloudFormation lists the newest first."""
         found: list[StackEventTypeDef] = []
-        pages = self._cloudformation.get_paginator("describe_stack_events").paginate(StackName=self._stack_id)
-        for event in (event for page in pages for event in page["StackEvents"]):
+        for event in listed(self._cloudformation, "describe_stack_events", "StackEvents", StackName=self._stack_id):
             if event["EventId"] == self._newest:
                 break
             found.append(event)

@@ -1,15 +1,17 @@
 """What is done to a stack, one step after the other: each is shown before it is taken, or not taken at all."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 from botocore.exceptions import ClientError
 
+from operations.pages import listed
 from operations.stack_events import ResourceEvent, Tell, Watch
 
 if TYPE_CHECKING:
     from types_boto3_cloudformation import CloudFormationClient
+    from types_boto3_cloudformation.type_defs import StackResourceSummaryTypeDef
 
 
 class DeploymentError(Exception):
@@ -75,13 +77,18 @@ class Waiting:
         """See `Step`."""
 
 
+def resources_of(cloudformation: "CloudFormationClient", stack_id: str) -> "Iterator[StackResourceSummaryTypeDef]":
+    """What CloudFormation says of each resource that a stack has now."""
+    every = listed(cloudformation, "list_stack_resources", "StackResourceSummaries", StackName=stack_id)
+    return (each for each in every if each["ResourceStatus"] != "DELETE_COMPLETE")
+
+
 class Deletion:
     """Of a whole stack, but of what its template says is retained."""
 
     def __init__(
         self, cloudformation: "CloudFormationClient", stack: str, stack_id: str, what: str, retained: Sequence[str] = ()
     ) -> None:
-        pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack_id)
         self.what = what
         self.changes: Sequence[Change] = [
             Change(
@@ -90,9 +97,7 @@ class Deletion:
                 kind=each["ResourceType"],
                 name=each.get("PhysicalResourceId", ""),
             )
-            for page in pages
-            for each in page["StackResourceSummaries"]
-            if each["ResourceStatus"] != "DELETE_COMPLETE"
+            for each in resources_of(cloudformation, stack_id)
         ]
         self._cloudformation = cloudformation
         self._stack, self._stack_id = stack, stack_id

@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 
 from operations import change_sets
 from operations.change_sets import ChangeSet
-from operations.stack_steps import Deletion, DeploymentError, Step, Waiting
+from operations.stack_steps import Deletion, DeploymentError, Step, Waiting, resources_of
 
 if TYPE_CHECKING:
     from types_boto3_cloudformation import CloudFormationClient
@@ -109,13 +109,7 @@ def check_own(cloudformation: "CloudFormationClient", stack: str, stack_id: str,
     Raises:
         DeploymentError: it has others.
     """
-    pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack_id)
-    present = {
-        each["LogicalResourceId"]
-        for page in pages
-        for each in page["StackResourceSummaries"]
-        if each["ResourceStatus"] != "DELETE_COMPLETE"
-    }
+    present = {each["LogicalResourceId"] for each in resources_of(cloudformation, stack_id)}
     if present and not present.intersection(own):
         raise DeploymentError(
             f"stack {stack} is not one of fedgrass, it has {', '.join(sorted(present)[:3])}: name another by --stack"

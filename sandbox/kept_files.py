@@ -9,7 +9,7 @@ import functools
 import json
 import logging
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from urllib.parse import quote
 from boto3.dynamodb.types import Binary, TypeDeserializer
 from botocore.exceptions import BotoCoreError, ClientError
 
+from operations.pages import listed
 from sandbox.embedded_aws import EmbeddedAws
 
 logger = logging.getLogger(__name__)
@@ -80,16 +81,16 @@ def _keep_device(directory: Path, device: Path) -> None:
 
 def _keep_logs(directory: Path, logs: Any) -> None:
     directory.mkdir()
-    for group in _listed(logs, "describe_log_groups", "logGroups"):
+    for group in listed(logs, "describe_log_groups", "logGroups"):
         name = group["logGroupName"]
         with (directory / f"{name.rpartition('/')[2]}.log").open("w", errors="backslashreplace") as file:
-            for event in _listed(logs, "filter_log_events", "events", logGroupName=name):
+            for event in listed(logs, "filter_log_events", "events", logGroupName=name):
                 file.write(event["message"].rstrip("\n") + "\n")
 
 
 def _keep_objects(directory: Path, s3: Any) -> None:
     for bucket in s3.list_buckets()["Buckets"]:
-        for found in _listed(s3, "list_objects_v2", "Contents", Bucket=bucket["Name"]):
+        for found in listed(s3, "list_objects_v2", "Contents", Bucket=bucket["Name"]):
             path = directory.joinpath(bucket["Name"], *map(_file_name, found["Key"].split("/")))
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
@@ -109,16 +110,11 @@ def _file_name(part: str) -> str:
 
 def _keep_records(directory: Path, dynamodb: Any) -> None:
     directory.mkdir()
-    for table in _listed(dynamodb, "list_tables", "TableNames"):
+    for table in listed(dynamodb, "list_tables", "TableNames"):
         with (directory / f"{table}.jsonl").open("w") as file:
-            for item in _listed(dynamodb, "scan", "Items", TableName=table, ConsistentRead=True):
+            for item in listed(dynamodb, "scan", "Items", TableName=table, ConsistentRead=True):
                 record = {name: _plain(TypeDeserializer().deserialize(value)) for name, value in item.items()}
                 file.write(json.dumps(record, sort_keys=True) + "\n")
-
-
-def _listed(client: Any, operation: str, field: str, **arguments: Any) -> Iterator[Any]:
-    for page in client.get_paginator(operation).paginate(**arguments):
-        yield from page.get(field, ())
 
 
 def _plain(value: Any) -> Any:

@@ -9,6 +9,8 @@ from operations import deployment, stacks
 from operations.control import Operations
 from operations.deployment import Deployment, NoStackError
 from operations.doctoring.finding import NotCheckedError
+from operations.fleets.access import roles_with
+from operations.pages import listed
 
 _USUAL = "fedgrass"
 """The stack of a command that is told of none."""
@@ -62,9 +64,7 @@ class Case:
     @functools.cached_property
     def roles(self) -> list[str]:
         """The names of the roles that have the devices' policy."""
-        pages = self.client("iam").get_paginator("list_entities_for_policy")
-        found = pages.paginate(PolicyArn=self.deployment.device_policy_arn, EntityFilter="Role")
-        return sorted(role["RoleName"] for page in found for role in page["PolicyRoles"])
+        return sorted(roles_with(self.client("iam"), self.deployment.device_policy_arn))
 
     def resource(self, logical_id: str) -> str:
         """The name that a resource of the stack has in AWS."""
@@ -90,8 +90,8 @@ class Patient:
     @functools.cached_property
     def groups(self) -> dict[str, str]:
         """The thing groups that it is in: name -> ARN."""
-        pages = self.case.client("iot").get_paginator("list_thing_groups_for_thing").paginate(thingName=self.thing)
-        return {group["groupName"]: group["groupArn"] for page in pages for group in page["thingGroups"]}
+        groups = listed(self.case.client("iot"), "list_thing_groups_for_thing", "thingGroups", thingName=self.thing)
+        return {group["groupName"]: group["groupArn"] for group in groups}
 
     @functools.cached_property
     def memberships(self) -> list[tuple[FederationRecord, ClientRecord]]:

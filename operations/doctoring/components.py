@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from operations.doctoring.case import Patient
 from operations.doctoring.finding import NotCheckedError, Observation, ok, wrong
+from operations.pages import listed
 
 _CLIENT, _RUNTIME = "com.fedgrass.Client", "com.fedgrass.Runtime"
 _DONE = {"RUNNING", "FINISHED"}
@@ -36,9 +37,9 @@ def core_device(patient: Patient) -> Iterator[Observation]:
 
 def components(patient: Patient) -> Iterator[Observation]:
     """The client runs, and so does what it needs."""
-    pages = patient.case.client("greengrassv2").get_paginator("list_installed_components")
-    found = pages.paginate(coreDeviceThingName=patient.thing, topologyFilter="ALL")
-    installed = {one["componentName"]: one for page in found for one in page["installedComponents"]}
+    asked = {"coreDeviceThingName": patient.thing, "topologyFilter": "ALL"}
+    found = listed(patient.case.client("greengrassv2"), "list_installed_components", "installedComponents", **asked)
+    installed = {one["componentName"]: one for one in found}
     for name in (_RUNTIME, _CLIENT):
         component = installed.get(name)
         if component is None:
@@ -55,11 +56,11 @@ def components(patient: Patient) -> Iterator[Observation]:
 
 def last_deployment(patient: Patient) -> Iterator[Observation]:
     """It has not failed."""
-    pages = patient.case.client("greengrassv2").get_paginator("list_effective_deployments")
-    found = [one for page in pages.paginate(coreDeviceThingName=patient.thing) for one in page["effectiveDeployments"]]
-    if not found:
+    greengrass = patient.case.client("greengrassv2")
+    found = listed(greengrass, "list_effective_deployments", "effectiveDeployments", coreDeviceThingName=patient.thing)
+    last = max(found, key=lambda one: one["modifiedTimestamp"], default=None)
+    if last is None:
         raise NotCheckedError("nothing was ever deployed to it")
-    last = max(found, key=lambda one: one["modifiedTimestamp"])
     name, status = last.get("deploymentName") or last["deploymentId"], last["coreDeviceExecutionStatus"]
     if status in _FAILED:
         show = f"aws greengrassv2 get-deployment --deployment-id {last['deploymentId']}"

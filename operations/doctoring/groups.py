@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from operations.doctoring.case import Case
 from operations.doctoring.finding import NotCheckedError, Observation, ok, wrong
+from operations.pages import listed
 
 _CLIENT = "com.fedgrass.Client"
 
@@ -18,9 +19,9 @@ class Group:
     def members(self) -> list[str]:
         """The things in it, and in the groups below it; none, if there is no such group."""
         iot = self.case.client("iot")
-        pages = iot.get_paginator("list_things_in_thing_group").paginate(thingGroupName=self.name, recursive=True)
+        things = listed(iot, "list_things_in_thing_group", "things", thingGroupName=self.name, recursive=True)
         try:
-            return sorted({thing for page in pages for thing in page["things"]})
+            return sorted({*things})
         except iot.exceptions.ResourceNotFoundException:
             return []
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from operations.doctoring.case import Case
 from operations.doctoring.finding import Observation, not_checked, ok, wrong
+from operations.fleets.access import role_aliases
 
 _PROVIDER = "credentials.iot.amazonaws.com"
 TRUST = {
@@ -45,11 +46,7 @@ def role_alias(case: Case) -> Iterator[Observation]:
     if not case.roles:
         yield not_checked("no role has the devices' policy")
         return
-    iot = case.client("iot")
-    pages = iot.get_paginator("list_role_aliases").paginate()
-    aliases = [alias for page in pages for alias in page["roleAliases"]]
-    described = [iot.describe_role_alias(roleAlias=alias)["roleAliasDescription"] for alias in aliases]
-    leading = [one["roleAlias"] for one in described if one["roleArn"].rpartition("/")[2] in case.roles]
+    leading = [alias for alias, role in role_aliases(case.client("iot")).items() if role in case.roles]
     if leading:
         yield ok(f"{', '.join(leading)} leads to {', '.join(case.roles)}")
         return

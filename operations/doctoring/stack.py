@@ -15,6 +15,7 @@ from operations.doctoring.answers import is_not_there
 from operations.doctoring.case import Case
 from operations.doctoring.finding import NotCheckedError, Observation, not_checked, ok, wrong
 from operations.function_logs import errors_of
+from operations.pages import listed
 from operations.stack_names import names_of
 from operations.stack_steps import DeploymentError
 
@@ -159,8 +160,8 @@ def dead_letters(case: Case) -> Iterator[Observation]:
 def alarms(case: Case) -> Iterator[Observation]:
     """None rings."""
     _ = case.deployment
-    pages = case.client("cloudwatch").get_paginator("describe_alarms").paginate(AlarmNamePrefix=f"{case.stack}-")
-    every = [alarm for page in pages for alarm in page["MetricAlarms"]]
+    named = f"{case.stack}-"
+    every = list(listed(case.client("cloudwatch"), "describe_alarms", "MetricAlarms", AlarmNamePrefix=named))
     ringing = [alarm for alarm in every if alarm["StateValue"] == "ALARM"]
     for alarm in ringing:
         show = f"aws cloudwatch describe-alarm-history --alarm-name {alarm['AlarmName']}"

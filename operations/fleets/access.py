@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError, ParamValidationError
 from operations.deployment import Deployment
 from operations.fleets.groups import Group
 from operations.fleets.published import Component
+from operations.pages import listed
 from operations.steps import Step, Steps, remains
 
 
@@ -62,8 +63,8 @@ class GroupAccess:
         what = f"the role of the devices of {self._group.name} has {arn}, to read models and write updates"
         by_hand = f"aws iam attach-role-policy --role-name <the devices' role> --policy-arn {arn}; or name it by --role"
         try:
-            attached = self._attached_roles()
-            roles = {self._role} if self._role else attached or self._roles_of_aliases()
+            attached = set(roles_with(self._iam, arn))
+            roles = {self._role} if self._role else attached or set(role_aliases(self._iot).values())
         except ClientError as error:
             yield remains(what, error, by_hand)
             return
@@ -92,8 +93,7 @@ class GroupAccess:
         what = f"thing group {self._group.name} has the IoT policy {name}, to be assigned rounds and to say hello"
         by_hand = f"aws iot attach-policy --policy-name {name} --target {self._group.arn}"
         try:
-            pages = self._iot.get_paginator("list_targets_for_policy").paginate(policyName=name)
-            is_so = any(self._group.arn in page["targets"] for page in pages)
+            is_so = self._group.arn in listed(self._iot, "list_targets_for_policy", "targets", policyName=name)
         except ClientError as error:
             return remains(what, error, by_hand)
         return self._steps.take(
@@ -146,17 +146,18 @@ class GroupAccess:
             raise ForeignPolicyError(f"policy {policy} of role {role} says more than what may be downloaded")
         return found
 
-    def _attached_roles(self) -> set[str]:
-        pages = self._iam.get_paginator("list_entities_for_policy").paginate(
-            PolicyArn=self._deployment.device_policy_arn, EntityFilter="Role"
-        )
-        return {role["RoleName"] for page in pages for role in page["PolicyRoles"]}
 
-    def _roles_of_aliases(self) -> set[str]:
-        pages = self._iot.get_paginator("list_role_aliases").paginate()
-        aliases = [alias for page in pages for alias in page["roleAliases"]]
-        described = [self._iot.describe_role_alias(roleAlias=alias)["roleAliasDescription"] for alias in aliases]
-        return {one["roleArn"].rpartition("/")[2] for one in described}
+def roles_with(iam: Any, policy_arn: str) -> list[str]:
+    """The names of the roles that a policy is attached to."""
+    roles = listed(iam, "list_entities_for_policy", "PolicyRoles", PolicyArn=policy_arn, EntityFilter="Role")
+    return [role["RoleName"] for role in roles]
+
+
+def role_aliases(iot: Any) -> dict[str, str]:
+    """The account's role aliases: name -> that of the role."""
+    aliases = listed(iot, "list_role_aliases", "roleAliases")
+    arns = {alias: iot.describe_role_alias(roleAlias=alias)["roleAliasDescription"]["roleArn"] for alias in aliases}
+    return {alias: arn.rpartition("/")[2] for alias, arn in arns.items()}
 
 
 def _readable_for(component: str, artifact: str) -> str:

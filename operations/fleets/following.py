@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 
 from operations.fleets import reasons
 from operations.fleets.groups import Group
+from operations.pages import listed
 
 Outcome = Literal["absent", "waiting", "under way", "done", "failed"]
 
@@ -88,15 +89,13 @@ class Following:
     def _state_of(self, thing: str) -> DeviceState:
         named: Any = {"coreDeviceThingName": thing}
         try:
-            pages = self._greengrass.get_paginator("list_effective_deployments").paginate(**named)
-            found = [each for page in pages for each in page["effectiveDeployments"]]
+            found = listed(self._greengrass, "list_effective_deployments", "effectiveDeployments", **named)
             execution = next((each for each in found if each["deploymentId"] == self._id), None)
             if execution is None:
                 return DeviceState(thing=thing, outcome="waiting")
             if _OUTCOMES[execution["coreDeviceExecutionStatus"]] not in _ENDED:
                 return state(thing, execution, [])
-            pages = self._greengrass.get_paginator("list_installed_components").paginate(**named)
-            installed = [each for page in pages for each in page["installedComponents"]]
+            installed = list(listed(self._greengrass, "list_installed_components", "installedComponents", **named))
         except ClientError as error:
             if error.response["Error"]["Code"] != "ResourceNotFoundException":
                 raise

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from operations.fleets.documents import Document, Present
+from operations.pages import listed
 
 LITE = "aws_nucleus_lite"
 
@@ -43,12 +44,11 @@ class Group:
 
     def things(self) -> list[str]:
         """Its members, those of groups below it as well."""
-        pages = self._iot.get_paginator("list_things_in_thing_group").paginate(thingGroupName=self.name, recursive=True)
-        return sorted(thing for page in pages for thing in page["things"])
+        asked: Any = {"thingGroupName": self.name, "recursive": True}
+        return sorted(listed(self._iot, "list_things_in_thing_group", "things", **asked))
 
     def core_devices(self) -> list[CoreDevice]:
         """Those of its members that Greengrass has heard of, by name."""
-        pages = self._greengrass.get_paginator("list_core_devices").paginate(thingGroupArn=self.arn)
         found = [
             CoreDevice(
                 thing=each["coreDeviceThingName"],
@@ -56,19 +56,15 @@ class Group:
                 architecture=each.get("architecture", ""),
                 is_healthy=each["status"] == "HEALTHY",
             )
-            for page in pages
-            for each in page["coreDevices"]
+            for each in listed(self._greengrass, "list_core_devices", "coreDevices", thingGroupArn=self.arn)
         ]
         return sorted(found, key=lambda device: device.thing)
 
     def present(self) -> Present:
         """Its latest deployment; an empty one if it has none."""
-        pages = self._greengrass.get_paginator("list_deployments").paginate(
-            targetArn=self.arn, historyFilter="LATEST_ONLY"
-        )
-        for each in (each for page in pages for each in page["deployments"]):
-            return self.deployment(each["deploymentId"])
-        return Present()
+        asked = {"targetArn": self.arn, "historyFilter": "LATEST_ONLY"}
+        latest = next(listed(self._greengrass, "list_deployments", "deployments", **asked), None)
+        return Present() if latest is None else self.deployment(latest["deploymentId"])
 
     def deployment(self, deployment_id: str) -> Present:
         """One of its deployments."""

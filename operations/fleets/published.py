@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import msgspec
-from botocore.exceptions import ClientError
 
 from operations import model_component
+from operations.component_versions import published
 from operations.fleets import versions
 
 
@@ -70,7 +70,7 @@ class Registry:
         Raises:
             NotPublishedError: see there.
         """
-        there = self._versions(self._owned + name)
+        there = published(self._greengrass, self._owned + name)
         chosen = versions.latest(there, requirement) if version is None else version
         if chosen not in there:
             found = ", ".join(sorted(there, key=versions.order, reverse=True)[:5])
@@ -86,16 +86,9 @@ class Registry:
 
     def is_of_aws(self, name: str) -> bool:
         """Whether AWS has published a component of this name, for all accounts, and this one has not."""
-        return not self._versions(self._owned + name) and bool(self._versions(self._of_aws + name))
-
-    def _versions(self, arn: str) -> list[str]:
-        pages = self._greengrass.get_paginator("list_component_versions").paginate(arn=arn)
-        try:
-            return [each["componentVersion"] for page in pages for each in page["componentVersions"]]
-        except ClientError as error:
-            if error.response["Error"]["Code"] == "ResourceNotFoundException":
-                return []
-            raise
+        return not published(self._greengrass, self._owned + name) and bool(
+            published(self._greengrass, self._of_aws + name)
+        )
 
 
 def read_recipe(recipe: bytes) -> Recipe:
