@@ -7,11 +7,9 @@ from botocore.exceptions import ClientError, WaiterError
 
 from operations.pages import listed
 from operations.stack_events import Tell, Watch
-from operations.stack_steps import Change, Deletion, DeploymentError, Failures
+from operations.stack_steps import Change, Deletion, DeploymentError, Failures, Step
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from types_boto3_cloudformation import CloudFormationClient
 
 _CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"]
@@ -20,14 +18,13 @@ _NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
 _WAIT: Any = {"Delay": 1, "MaxAttempts": 900}
 
 
-class ChangeSet:
+class ChangeSet(Step):
     """Changes that CloudFormation has worked out, and waits to make."""
 
     def __init__(
         self, cloudformation: "CloudFormationClient", stack: str, ids: tuple[str, str], what: str, *, is_new: bool
     ) -> None:
         self.what = what
-        self.changes: Sequence[Change] = ()
         self._cloudformation = cloudformation
         self._stack, (self._stack_id, self._id) = stack, ids
         self._is_new = is_new

@@ -61,7 +61,7 @@ def kept(client: Callable[[str], Any], names: StackNames) -> list[str]:
     ]
 
 
-class Detachment:
+class Detachment(Step):
     """Of the policies that devices have from the stack, which can't be deleted as long as somebody has them. What their
     role may download goes with them."""
 
@@ -71,7 +71,7 @@ class Detachment:
         self._iam, self._iot = client("iam"), client("iot")
         self._stack, self._downloads = stack, components_policy(stack)
         self._acts = [act for policy in policies for act in self._of(policy)]
-        self.changes: Sequence[Change] = [change for change, _ in self._acts]
+        self.changes = [change for change, _ in self._acts]
 
     def carry_out(self, tell: Tell) -> None:
         """See `Step`."""
@@ -79,9 +79,6 @@ class Detachment:
             act()
             status = "DETACHED" if change.action == "Detach" else "DELETE_COMPLETE"
             tell(ResourceEvent(resource=change.resource, kind=change.kind, status=status, reason=""))
-
-    def discard(self) -> None:
-        """See `Step`."""
 
     def _of(self, policy: Change) -> Iterator[tuple[Change, Callable[[], object]]]:
         def change(name: str) -> Change:
@@ -113,7 +110,7 @@ class Detachment:
         return any(each["PolicyName"].startswith(prefix) and each["PolicyArn"] != policy.name for each in attached)
 
 
-class DataRemoval:
+class DataRemoval(Step):
     """Of what no stack deletes: the functions' packages, and `with_models` the bucket and the tables."""
 
     def __init__(self, client: Callable[[str], Any], names: StackNames, *, with_models: bool) -> None:
@@ -123,7 +120,7 @@ class DataRemoval:
             self.what += ", and all models, updates and records of its federations"
         named = [("", names.code_bucket), *([("Bucket", names.bucket)] if with_models else [])]
         found = tables.left(self._dynamodb, names.stack, TABLES) if with_models else {}
-        self.changes: Sequence[Change] = [
+        self.changes = [
             *(
                 Change(action="Remove", resource=resource, kind=_BUCKET, name=name)
                 for resource, name in named
@@ -148,6 +145,3 @@ class DataRemoval:
                 if error.response["Error"]["Code"] not in _GONE:  # the same command, given twice at once
                     raise DeploymentError(f"{change.name} can't be deleted: {error}; give the command again") from error
             tell(ResourceEvent(resource=change.name, kind=change.kind, status="DELETE_COMPLETE", reason=""))
-
-    def discard(self) -> None:
-        """See `Step`."""

@@ -1,7 +1,8 @@
 """What is done to a stack, one step after the other: each is shown before it is taken, or not taken at all."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import msgspec
 from botocore.exceptions import ClientError
@@ -29,36 +30,27 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     replaced: str = ""
 
 
-class Step(Protocol):
-    """`what` is a sentence that says what will be done. One without changes takes nothing and gives nothing."""
+class Step(ABC):
+    """`what` is a sentence that says what will be done, `changes` say what becomes of which resource. One without
+    changes takes nothing and gives nothing."""
 
-    @property
-    def what(self) -> str:
-        """See above."""
-        ...
+    what: str
+    changes: Sequence[Change] = ()
 
-    @property
-    def changes(self) -> Sequence[Change]:
-        """What becomes of which resource."""
-        ...
-
+    @abstractmethod
     def carry_out(self, tell: Tell) -> None:
         """Do it; returns when it is done.
 
         Raises:
             DeploymentError: it could not be done.
         """
-        ...
 
-    def discard(self) -> None:
+    def discard(self) -> None:  # noqa: B027 - most prepare nothing
         """Take back what was prepared for it."""
-        ...
 
 
-class Waiting:
+class Waiting(Step):
     """Until what is under way has come to its end: an earlier command that was cut off, or someone else's."""
-
-    changes: Sequence[Change] = ()
 
     def __init__(self, cloudformation: "CloudFormationClient", stack: str, stack_id: str, status: str) -> None:
         self.what = f"stack {stack} is {status}, by an earlier command or by someone else: its end is waited for"
@@ -73,9 +65,6 @@ class Waiting:
         if status.endswith("IN_PROGRESS"):
             self._watch.follow(tell)
 
-    def discard(self) -> None:
-        """See `Step`."""
-
 
 def resources_of(cloudformation: "CloudFormationClient", stack_id: str) -> "Iterator[StackResourceSummaryTypeDef]":
     """What CloudFormation says of each resource that a stack has now."""
@@ -83,14 +72,14 @@ def resources_of(cloudformation: "CloudFormationClient", stack_id: str) -> "Iter
     return (each for each in every if each["ResourceStatus"] != "DELETE_COMPLETE")
 
 
-class Deletion:
+class Deletion(Step):
     """Of a whole stack, but of what its template says is retained."""
 
     def __init__(
         self, cloudformation: "CloudFormationClient", stack: str, stack_id: str, what: str, retained: Sequence[str] = ()
     ) -> None:
         self.what = what
-        self.changes: Sequence[Change] = [
+        self.changes = [
             Change(
                 action="Retain" if each["LogicalResourceId"] in retained else "Remove",
                 resource=each["LogicalResourceId"],
@@ -113,9 +102,6 @@ class Deletion:
         status = watch.follow(failures)
         if status != "DELETE_COMPLETE":
             raise DeploymentError(f"stack {self._stack} could not be deleted, it is {status}: {failures}")
-
-    def discard(self) -> None:
-        """See `Step`."""
 
 
 class Failures:
