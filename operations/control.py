@@ -89,6 +89,13 @@ class Operations:
         except UnknownRoundError:
             return None
 
+    def under_way(self, record: FederationRecord) -> RoundRecord | None:
+        """The round that follows a federation's last one, None if there is none yet."""
+        try:
+            return self.rounds.of(record.federation, record.life, record.round + 1)
+        except UnknownRoundError:
+            return None
+
     def start(self, federation: str) -> FederationRecord:
         """Let a federation's rounds begin, or go on after a pause, or after it had finished and was given more.
 
@@ -122,11 +129,9 @@ class Operations:
             TimeoutError: the averager has not done it in time.
         """
         found = self.federations.get(federation)
-        number, life = found.round + 1, found.life
-        try:
-            record = self.rounds.of(federation, life, number)
-        except UnknownRoundError as error:
-            raise NoRoundError(f"no round of {federation!r} is under way: the last one was {number - 1}") from error
+        if (record := self.under_way(found)) is None:
+            raise NoRoundError(f"no round of {federation!r} is under way: the last one was {found.round}")
+        number, life = record.round, record.life
         self.notices.ask_for_abort(AbortRound(federation=federation, life=life, round=number, reason=reason))
         deadline = time.monotonic() + limit_s
         while not record.has_ended:
@@ -149,9 +154,7 @@ class Operations:
         """
         record = self.federations.get(federation)
         model = self.model_of(record, to_round)
-        try:
-            current = self.rounds.of(federation, record.life, record.round + 1)
-        except UnknownRoundError:
+        if (current := self.under_way(record)) is None:
             return self.federations.set_model(record, model)
         raise RoundUnderWayError(
             f"round {current.round} of {federation!r} is {current.status}: wait for its end, or abort it"

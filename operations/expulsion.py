@@ -13,7 +13,6 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from cloud.state.records import FederationRecord, RoundRecord
-from cloud.state.rounds import UnknownRoundError
 from operations.control import Operations
 from operations.deployment import Deployment
 from operations.device_access import DeviceAccess
@@ -130,20 +129,19 @@ class Expulsion:
         since `before`; or have one opened anew that could not open, as it was made up when its federation had not
         expelled the thing yet."""
         federation = self._written.get(before.federation) or self._operations.federations.get(before.federation)
-        name, life, number = federation.federation, federation.life, federation.round + 1
+        name, life = federation.federation, federation.life
         if life == before.life:
-            for ended in range(before.round + 1, number):
+            for ended in range(before.round + 1, federation.round + 1):
                 yield self._operations.rounds.of(name, life, ended)
-        try:
-            record = self._operations.rounds.of(name, life, number)
-        except UnknownRoundError:
+        record = self._operations.under_way(federation)
+        if record is None:
             now = time.time()
             if federation.status == "running" and federation.next_at <= now and not self._steps.rehearsal:
                 self._operations.notices.ask_for_round(federation.next_round, now)
             return
         if record.status == "open" and self._thing not in record.expelled and not self._steps.rehearsal:
             self._operations.notices.ask_for_expulsion(
-                ExpelClient(federation=name, life=life, round=number, thing=self._thing)
+                ExpelClient(federation=name, life=life, round=record.round, thing=self._thing)
             )
         yield record
 

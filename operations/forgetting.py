@@ -4,7 +4,6 @@ from typing import Any
 
 import msgspec
 
-from cloud.state.rounds import UnknownRoundError
 from operations.control import Operations, RoundUnderWayError
 from protocol import names
 
@@ -59,10 +58,7 @@ def forget(operations: Operations, iot: Any, federation: str, thing: str) -> For
 
 def _round_with(operations: Operations, federation: str, thing: str) -> int | None:
     """The round that is under way, if the thing is in its cohort."""
-    record = operations.federations.get(federation)
-    try:
-        current = operations.rounds.of(federation, record.life, record.round + 1)
-    except UnknownRoundError:
+    current = operations.under_way(operations.federations.get(federation))
+    if current is None or current.has_ended or all(member.thing != thing for member in current.cohort):
         return None
-    takes_part = any(member.thing == thing for member in current.cohort)
-    return current.round if takes_part and not current.has_ended else None
+    return current.round

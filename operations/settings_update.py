@@ -7,7 +7,6 @@ import msgspec
 
 from cloud.settings import Federation
 from cloud.state.records import FederationRecord
-from cloud.state.rounds import UnknownRoundError
 from cloud.state.settings_history import Difference, SettingsChange, differences
 from operations.control import Operations
 
@@ -66,7 +65,8 @@ def prepare(operations: Operations, wanted: Federation) -> SettingsUpdate:
     record = operations.federations.get(wanted.name)
     settings = msgspec.structs.replace(wanted, **{name: getattr(record.settings, name) for name in _OF_THE_AUTHOR})
     found = differences(record.settings, settings)
-    open_round = _open_round(operations, record)
+    under_way = operations.under_way(record)
+    open_round = under_way.round if under_way else None
     latest = open_round or record.round
     reasons = [f"{d.setting}: {d.before} can't become {d.after}: {why}" for d in found if (why := _why_fixed(d))]
     if settings.rounds < latest:
@@ -88,13 +88,6 @@ def apply(operations: Operations, update: SettingsUpdate) -> FederationRecord:
     """
     change = SettingsChange(at=time.time(), first_round=update.first_round, differences=update.differences)
     return operations.federations.change_settings(update.before, update.settings, change)
-
-
-def _open_round(operations: Operations, record: FederationRecord) -> int | None:
-    try:
-        return operations.rounds.of(record.federation, record.life, record.round + 1).round
-    except UnknownRoundError:
-        return None
 
 
 def _why_fixed(difference: Difference) -> str | None:

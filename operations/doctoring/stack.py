@@ -194,14 +194,12 @@ def federations(case: Case) -> Iterator[Observation]:
 
 def _stands_still(case: Case, record: FederationRecord) -> bool | None:
     """Whether what should go on has not for two wake-ups; None if it can't be told."""
-    rounds, before = case.operations.rounds, case.now - _STALLED_S
-    try:
-        return is_stalled(record, rounds.of(record.federation, record.life, record.round + 1), before)
-    except UnknownRoundError:  # it is between two rounds, for a moment at least
-        if not is_stalled(record, None, before):
-            return False
-    try:
-        last = rounds.of(record.federation, record.life, record.round)
+    before, under_way = case.now - _STALLED_S, case.operations.under_way(record)
+    is_still = is_stalled(record, under_way, before)
+    if under_way is not None or not is_still:
+        return is_still
+    try:  # it is between two rounds, for a moment at least
+        last = case.operations.rounds.of(record.federation, record.life, record.round)
     except UnknownRoundError:
         return None
     return last.closed_at is not None and last.closed_at <= before
