@@ -2,9 +2,11 @@
 
 import heapq
 from collections.abc import Iterator
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
+
+from operations.pages import listed
 
 _FUNCTIONS = ("initiator", "averager")
 _ERROR_PATTERNS = ('{ $.level = "ERROR" }', '"[ERROR]"', '"Task timed out"')
@@ -23,23 +25,15 @@ class LogLine(msgspec.Struct, frozen=True, kw_only=True):
     trace: str | None = None
 
 
-class _AnyLine(msgspec.Struct, kw_only=True):
-    """A line as cloud/log_lines.py writes it."""
+class _Line(msgspec.Struct, kw_only=True):
+    """A line as cloud/log_lines.py writes it, and what it is about, as far as it is about anything."""
 
     level: str
     message: str
-    trace: str | None = None
-
-
-class _Line(_AnyLine, kw_only=True):
-    """One that is about a federation."""
-
-    federation: str
+    federation: str | None = None
     round: int | None = None
     thing: str | None = None
-
-
-_Kind = TypeVar("_Kind", bound=_AnyLine)
+    trace: str | None = None
 
 
 def lines_of(
@@ -56,18 +50,14 @@ def lines_of(
     wanted = {"federation": federation, "thing": thing, "round": round_number}
     asked = {name: value for name, value in wanted.items() if value is not None}
     conditions = [f"$.{name} = {msgspec.json.encode(value).decode()}" for name, value in asked.items()]
+    pattern = f"{{ {' && '.join(conditions)} }}"
 
     def of_function(function: str) -> Iterator[LogLine]:
-        pages = logs.get_paginator("filter_log_events").paginate(
-            logGroupName=f"/fedgrass/{stack}-{function}",
-            filterPattern=f"{{ {' && '.join(conditions)} }}",
-            startTime=int(since * 1000),
-        )
-        for event in (event for page in pages for event in page["events"]):
-            line = _parsed(event["message"], _Line)
+        for at, message in _messages(logs, stack, function, pattern, since):
+            line = _parsed(message)
             if line is not None and all(getattr(line, name) == value for name, value in asked.items()):
                 yield LogLine(
-                    at=event["timestamp"] / 1000,
+                    at=at,
                     function=function,
                     level=line.level,
                     text=line.message,
@@ -84,29 +74,34 @@ def errors_of(logs: Any, stack: str, function: str, since: float) -> Iterator[Lo
     long. In the order of their times."""
 
     def found(pattern: str) -> Iterator[LogLine]:
-        pages = logs.get_paginator("filter_log_events").paginate(
-            logGroupName=f"/fedgrass/{stack}-{function}", filterPattern=pattern, startTime=int(since * 1000)
-        )
-        for event in (event for page in pages for event in page["events"]):
-            if told := _error_in(event["message"]):
+        for at, message in _messages(logs, stack, function, pattern, since):
+            if told := _error_in(message):
                 text, trace = told
-                yield LogLine(at=event["timestamp"] / 1000, function=function, level="ERROR", text=text, trace=trace)
+                yield LogLine(at=at, function=function, level="ERROR", text=text, trace=trace)
 
     unique = {line for pattern in _ERROR_PATTERNS for line in found(pattern)}
     yield from sorted(unique, key=lambda line: line.at)
 
 
+def _messages(logs: Any, stack: str, function: str, pattern: str, since: float) -> Iterator[tuple[float, str]]:
+    """What a function has written that fits a pattern, and when."""
+    group, start_ms = f"/fedgrass/{stack}-{function}", int(since * 1000)
+    asked = {"logGroupName": group, "filterPattern": pattern, "startTime": start_ms}
+    for event in listed(logs, "filter_log_events", "events", **asked):
+        yield event["timestamp"] / 1000, event["message"]
+
+
 def _error_in(message: str) -> tuple[str, str | None] | None:
-    line = _parsed(message, _AnyLine)
+    line = _parsed(message)
     if line is not None:
         return (line.message, line.trace) if line.level == "ERROR" else None
     is_told = not message.startswith("{") and ("[ERROR]" in message or "Task timed out" in message)
     return (" ".join(message.split()), None) if is_told else None
 
 
-def _parsed(message: str, kind: type[_Kind]) -> _Kind | None:
+def _parsed(message: str) -> _Line | None:
     """None if it is not such a line: Lambda writes others between them, and each invocation one with its figures."""
     try:
-        return msgspec.json.decode(message, type=kind)
+        return msgspec.json.decode(message, type=_Line)
     except msgspec.DecodeError:
         return None
