@@ -1,5 +1,10 @@
 """Texts of others where people read them: in tables that spreadsheets open, and on pages."""
 
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from typing import Any
+
 _MAX_TEXT = 1000
 _MAX_NAME = 80
 _MARKED = ("=", "+", "-", "@", "'")
@@ -28,3 +33,10 @@ def cell(text: str) -> str:
 def text_of(cell: str) -> str:
     """The text in such a cell."""
     return cell.removeprefix("'")
+
+
+def csv_of(rows: Iterable[Sequence[Any]]) -> str:
+    """Rows as CSV, a line each."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()

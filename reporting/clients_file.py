@@ -5,7 +5,6 @@ written anew with its old rows. What a device has written is in safe cells.
 """
 
 import csv
-import io
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 import msgspec
 
 from protocol.messages import MEASURED
-from reporting.cells import cell, text_of
+from reporting.cells import cell, csv_of, text_of
 from reporting.files import AppendedFile, replacing
 from reporting.records import ClientRow
 
@@ -55,7 +54,7 @@ class ClientsFile:
         known = _metrics_of(self._columns)
         new = [name for name in metrics if name not in known and cell(name) == name]
         self._widen(new[: MAX_METRICS - len(known)])
-        self._file.append(_lines(_cells(row, self._columns) for row in rows))
+        self._file.append(csv_of(_cells(row, self._columns) for row in rows).encode())
 
     def keep(self) -> None:
         """Let the rows that were added last stay."""
@@ -76,7 +75,7 @@ class ClientsFile:
             return
         with replacing(self._path) as wider, self._path.open("rb") as file:
             file.readline()
-            wider.write(_lines([(*self._columns, *added)]))
+            wider.write(csv_of([(*self._columns, *added)]).encode())
             for line in file:
                 wider.write(line.rstrip(b"\n") + b"," * len(added) + b"\n")
         self._file.close()
@@ -139,9 +138,3 @@ def _cells(row: ClientRow, columns: Iterable[str]) -> list[Any]:
     values = msgspec.structs.asdict(row) | metrics
     values["client"], values["reason"] = cell(row.client), cell(row.reason or "")
     return [values.get(column) for column in columns]
-
-
-def _lines(rows: Iterable[Sequence[Any]]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue().encode()

@@ -1,7 +1,5 @@
 """The results of an experiment as files, and as a table to be read."""
 
-import csv
-import io
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +8,7 @@ import msgspec
 from cli.experiments.results import CombinationResult, Results, Spread
 from cli.plurals import counted
 from cli.table import Table
+from reporting.cells import csv_of
 from reporting.files import replacing
 
 TABLE_CSV, TABLE_MARKDOWN, SUMMARY = "table.csv", "table.md", "summary.json"
@@ -70,16 +69,14 @@ def _markdown(results: Results) -> str:
 def _csv(results: Results) -> str:
     keys = list(dict.fromkeys(key for combination in results.combinations for key in combination.settings))
     of_metrics = ("mean", "min", "max", "missing", "best")
-    header = [
+    header: list[object] = [
         "combination",
         *keys,
         "runs",
         "failed",
         *(f"{text}: {of}" for text in results.metrics for of in of_metrics),
     ]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
+    rows = [header]
     for combination in results.combinations:
         given = combination.settings
         row: list[object] = [combination.name, *(_cell(given[key]) if key in given else "" for key in keys)]
@@ -87,8 +84,8 @@ def _csv(results: Results) -> str:
         for name in results.metrics:
             spread = combination.metrics[name]
             row += [*map(_cell, (spread.mean, spread.min, spread.max)), spread.missing, int(spread.is_best)]
-        writer.writerow(row)
-    return text.getvalue()
+        rows.append(row)
+    return csv_of(rows)
 
 
 def _cell(value: object) -> str:

@@ -1,10 +1,8 @@
 """The records of a run as CSV, of which a page has copies: shorter than the files of the folder."""
 
-import csv
-import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from reporting.cells import cell
+from reporting.cells import cell, csv_of
 from reporting.records import STEPS, ClientRow, RoundLine
 
 _OF_ROUND = tuple(
@@ -29,7 +27,7 @@ def rounds_csv(lines: Sequence[RoundLine]) -> str:
         ]
         for line in lines
     )
-    return _text([[cell(name) for name in header], *rows])
+    return csv_of([[cell(name) for name in header], *rows])
 
 
 def clients_csv(rows: Sequence[ClientRow]) -> str:
@@ -42,7 +40,7 @@ def clients_csv(rows: Sequence[ClientRow]) -> str:
         ]
         for row in rows
     )
-    return _text([[*_OF_CLIENT, *map(cell, metrics)], *written])
+    return csv_of([[*_OF_CLIENT, *map(cell, metrics)], *written])
 
 
 def _measured(values: dict[str, float | None], name: str, digits: int | None = None) -> str:
@@ -55,9 +53,3 @@ def _written(value: object, digits: int | None = None) -> str:
     if isinstance(value, str):
         return cell(value)
     return f"{value:.{digits}g}" if digits and isinstance(value, float) else str(value)
-
-
-def _text(rows: Iterable[Sequence[str]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()
