@@ -73,19 +73,13 @@ def bar(parts: Iterable[tuple[int, float]], whole: float, told: str) -> h.Elemen
 
 def strip(marks: Sequence[int | None], heights: Sequence[int], told: str) -> h.Element:
     """A cell for each place, which has the color of its mark, and the height of it: it can be told without colors."""
-    drawn = []
-    for mark, height in enumerate(heights):
-        cells = [place for place, one in enumerate(marks) if one == mark]
-        path, at = "", 0
-        while at < len(cells):
-            end = at
-            while end + 1 < len(cells) and cells[end + 1] == cells[end] + 1:
-                end += 1
-            width = end - at + 1
-            path += f"M{cells[at]} {10 - height}h{width}v{height}h-{width}"
-            at = end + 1
-        if path:
-            drawn.append(h.path(class_=f"part {color(mark)}", d=path))
+    paths, at = [""] * len(heights), 0
+    for mark, same in itertools.groupby(marks):
+        width = len(list(same))
+        if mark is not None:
+            paths[mark] += f"M{at} {10 - heights[mark]}h{width}v{heights[mark]}h-{width}"
+        at += width
+    drawn = [h.path(class_=f"part {color(mark)}", d=path) for mark, path in enumerate(paths) if path]
     return _row(drawn, max(1, len(marks)), told)
 
 
