@@ -39,7 +39,10 @@ def report(run: RecordedRun) -> str:
                 h.a(".skip", href="#overview")["To the overview"],
                 h.header[
                     h.h1[name],
-                    h.p[f"{formats.counted(run.summary.totals.rounds, 'round')} of fedgrass, ", _until(run)],
+                    h.p[
+                        f"{formats.counted(run.summary.totals.rounds, 'round')} of fedgrass, ",
+                        f"as they were on {formats.moment(run.summary.written_at)}",
+                    ],
                     h.nav(aria_label="Sections")[
                         h.ul[(h.li[h.a(href=f"#{section.name}")[section.title]] for section in SECTIONS)]
                     ],
@@ -48,10 +51,6 @@ def report(run: RecordedRun) -> str:
             ],
         ]
     )
-
-
-def _until(run: RecordedRun) -> str:
-    return f"as they were on {formats.moment(run.summary.written_at)}"
 
 
 def _hash(style: str) -> str:
