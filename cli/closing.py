@@ -60,7 +60,8 @@ def _worst(run: RecordedRun) -> Iterator[Row]:
     if not ranked:
         return
     metric = ranked[0]
-    last = {one.name: value for one in device_figures(run.clients) if (value := one.metrics.get(metric)) is not None}
+    every = device_figures(run.clients)
+    last = {name: value for name, one in every.items() if (value := one.metrics.get(metric)) is not None}
     (name, value), *_ = worst_first(last, metric)
     median = named_value(metric, statistics.median(last.values()))
     yield "worst device", f"{name}: {short(metric)} {named_value(metric, value)}; the median is {median}"

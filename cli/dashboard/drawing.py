@@ -14,7 +14,7 @@ from cloud.state.records import FederationRecord, RoundRecord
 from cloud.state.rounds import Responses
 from reporting.pictures.csv_files import clients_csv, rounds_csv
 from reporting.pictures.device_figures import DeviceFigures, device_figures
-from reporting.pictures.live.fleet import Row, by_name, fleet_rows
+from reporting.pictures.live.fleet import Row, fleet_rows
 from reporting.pictures.live.present import headline, present
 from reporting.pictures.live.run_so_far import RunSoFar
 from reporting.pictures.recorded_run import DRAWN_ROUNDS, RecordedRun
@@ -62,7 +62,7 @@ class Drawing:
         if state != self._drawn:
             self._drawn = state
             run = self.recorded()
-            self._figures = by_name(device_figures(run.clients))
+            self._figures = device_figures(run.clients)
             sections |= {section.name: _html(section.content(run)) for section in RECORDED}
         return Drawn(headline(view), sections, fleet_rows(view, self._figures))
 

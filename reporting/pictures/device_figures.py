@@ -37,12 +37,12 @@ class DeviceFigures(msgspec.Struct, frozen=True, kw_only=True):
         return sum(max(0.0, value) for value in self.phases_s.values())
 
 
-def device_figures(rows: Iterable[ClientRow]) -> list[DeviceFigures]:
-    """Those of each device, in the order of their names."""
+def device_figures(rows: Iterable[ClientRow]) -> dict[str, DeviceFigures]:
+    """Those of each device, by its name, in the order of the names."""
     of_device: defaultdict[str, list[ClientRow]] = defaultdict(list)
     for row in rows:
         of_device[row.client].append(row)
-    return [_figures(name, of_device[name]) for name in sorted(of_device)]
+    return {name: _figures(name, of_device[name]) for name in sorted(of_device)}
 
 
 def _figures(name: str, rows: list[ClientRow]) -> DeviceFigures:

@@ -1,6 +1,6 @@
 """Every device of a federation, with what it is at now and what the rounds came to for it: rows that change singly."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from reporting.cells import printable
 from reporting.pictures.device_figures import DeviceFigures
@@ -16,11 +16,6 @@ def fleet_rows(view: View, figures: Mapping[str, DeviceFigures]) -> dict[str, Ro
     """Device -> its cells, in the order of the names; `figures` are of the rounds that have ended."""
     now = {one.name: one for one in view.devices()}
     return {name: _row(name, now.get(name), figures.get(name)) for name in sorted({*now, *figures})}
-
-
-def by_name(figures: Iterable[DeviceFigures]) -> dict[str, DeviceFigures]:
-    """Those of each device."""
-    return {one.name: one for one in figures}
 
 
 def _row(name: str, now: Device | None, past: DeviceFigures | None) -> Row:

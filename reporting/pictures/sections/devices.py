@@ -21,7 +21,7 @@ _COLORS = {phase: STEPS.index("notify") + number for number, phase in enumerate(
 
 def devices(run: RecordedRun) -> h.Node:
     """What each device's time goes to, and what is known of it; the slowest first."""
-    found = sorted(device_figures(run.clients), key=lambda one: (-one.whole_s, one.name))
+    found = sorted(device_figures(run.clients).values(), key=lambda one: (-one.whole_s, one.name))
     if not found:
         return h.p["No device was asked."]
     timed = [one for one in found if one.phases_s]

@@ -47,7 +47,7 @@ def _chart(run: RecordedRun, metric: str, of_round: Mapping[int, Spread]) -> h.E
 
 
 def _worst(run: RecordedRun, metric: str) -> h.Element:
-    figures = {one.name: one for one in device_figures(run.clients)}
+    figures = device_figures(run.clients)
     last = {name: value for name, one in figures.items() if (value := one.metrics.get(metric)) is not None}
     rows = (
         (name, formats.number(value), "" if (n := figures[name].examples) is None else f"{n:,}")

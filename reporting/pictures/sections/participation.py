@@ -50,7 +50,7 @@ def participation(run: RecordedRun) -> h.Node:
 
 
 def _strips(run: RecordedRun) -> h.Node:
-    found = sorted(device_figures(run.clients), key=lambda one: (one.states["accepted"] / one.asked, one.name))
+    found = sorted(device_figures(run.clients).values(), key=lambda one: (one.states["accepted"] / one.asked, one.name))
     place = {line.round: at for at, line in enumerate(run.drawn)}
     marks: dict[str, list[int | None]] = {one.name: [None] * len(place) for one in found[:DRAWN_DEVICES]}
     for row in run.clients:

@@ -101,7 +101,7 @@ def test_the_time_of_a_round_without_updates_is_shown_as_that() -> None:
 
 def test_each_device_has_a_bar_of_the_means_of_its_times() -> None:
     section = PAGE.section("devices")
-    figures = sorted(device_figures(RUN.clients), key=lambda one: -one.whole_s)
+    figures = sorted(device_figures(RUN.clients).values(), key=lambda one: -one.whole_s)
     _, *rows = section.table("Time of each device, the slowest first")
     assert [(row[0], row[-1]) for row in rows] == [(one.name, formats.seconds(one.whole_s)) for one in figures]
     slowest = figures[0]
