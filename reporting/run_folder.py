@@ -8,19 +8,7 @@ import msgspec
 
 from cloud.settings import Federation
 from reporting import clients_file, settings_file
-from reporting.records import (
-    CLIENTS,
-    CONFIG,
-    MODEL,
-    ROUNDS,
-    SCHEMAS,
-    SUMMARY,
-    TORCH_MODEL,
-    ClientRow,
-    RoundLine,
-    Summary,
-    Versions,
-)
+from reporting.records import CLIENTS, CONFIG, ROUNDS, SCHEMAS, SUMMARY, ClientRow, RoundLine, Summary, Versions
 
 
 class NoRunFolderError(LookupError):
@@ -42,16 +30,6 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.summary = read_summary(path)
-
-    @property
-    def model(self) -> Path:
-        """Where the last global model lies, if there is one."""
-        return self.path / MODEL
-
-    @property
-    def torch_model(self) -> Path:
-        """Where it lies as torch saves it, if it does."""
-        return self.path / TORCH_MODEL
 
     def settings(self) -> Federation:
         """The federation's settings, as they were last."""

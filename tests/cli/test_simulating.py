@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from reporting.records import MODEL, TORCH_MODEL
 from reporting.run_folder import RunFolder
 from tests.paths import ROOT
 from tests.reporting.pictures.pages import parsed
@@ -84,15 +85,15 @@ def test_a_run_that_was_killed_and_one_that_was_interrupted_go_on_with_the_same_
     assert f"to go on, add --out {out} --resume to the command" in error
     stopped = RunFolder(out)
     assert stopped.summary.status == "interrupted"
-    assert stopped.model.exists()
-    assert stopped.torch_model.exists()
+    assert (stopped.path / MODEL).exists()
+    assert (stopped.path / TORCH_MODEL).exists()
     ran = run(project, "--out", out, "--resume", "--json", "--backend", "loop")
     assert ran.returncode == 0, ran.stderr
     answer = json.loads(ran.stdout)
     assert (answer["ok"], answer["result"]["run"], answer["result"]["summary"]["rounds"]) == (True, str(out), 60)
     assert list(RunFolder(out).rounds()) == list(whole.rounds())
     assert list(RunFolder(out).clients()) == list(whole.clients())
-    assert RunFolder(out).model.read_bytes() == whole.model.read_bytes()
+    assert (out / MODEL).read_bytes() == (whole.path / MODEL).read_bytes()
 
 
 @pytest.mark.timeout(300)

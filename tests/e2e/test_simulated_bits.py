@@ -7,6 +7,7 @@ import pytest
 
 from cli.project import load
 from operations.deployment import Deployment
+from reporting.records import MODEL
 from reporting.run_folder import RunFolder
 from sandbox.embedded_aws import EmbeddedAws
 from tests.cli.running import fedgrass
@@ -54,7 +55,7 @@ def test_the_sandbox_and_a_simulation_make_the_same_model_bit_for_bit(
     folder = RunFolder(out)
     lines = list(folder.rounds())
     assert [line.model_sha256 for line in lines] == [record.model.sha256 for record in rounds if record.model]
-    assert folder.model.read_bytes() == models[-1]
+    assert (folder.path / MODEL).read_bytes() == models[-1]
     assert [line.metrics for line in lines] == [record.metrics for record in rounds]
     norms = {(row.round, row.client): row.norm for row in folder.clients() if row.state == "accepted"}
     assert norms == {(one.report.round, one.thing): one.norm for some in reports for one in some if one.report}

@@ -14,6 +14,7 @@ from cloud.state.records import FederationRecord, RoundRecord
 from cloud.state.rounds import Responses, Rounds
 from reporting.fetching import Fetched, fetch, read_rounds
 from reporting.folder_access import RunFolderExistsError
+from reporting.records import MODEL
 from reporting.run_folder import RunFolder
 from sandbox.simulated_clients import SimulatedDevices
 from tests.cloud.examples import federation
@@ -83,7 +84,7 @@ def test_fetching_again_adds_what_is_new_and_changes_nothing_else(ran: Simulated
     assert folder.settings() == ran.operations.federations.get(ran.name).settings
     assert (folder.summary.source, folder.summary.status, folder.summary.life) == ("aws", "running", ran.life)
     record = ran.operations.federations.get(ran.name)
-    assert folder.model.read_bytes() == ran.operations.models.get(record.model)
+    assert (folder.path / MODEL).read_bytes() == ran.operations.models.get(record.model)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.name != "summary.json"}
 
     assert fetched(ran, tmp_path).new == 0

@@ -14,7 +14,7 @@ import torch
 
 from reporting.clients_file import ClientsFile, read
 from reporting.folder_access import RunFolderExistsError, RunFolderInUseError, RunFolderWriteError
-from reporting.records import SCHEMAS, SUMMARY, ClientRow, Measured, Metrics
+from reporting.records import MODEL, SCHEMAS, SUMMARY, TORCH_MODEL, ClientRow, Measured, Metrics
 from reporting.run_folder import CorruptRunFolderError, NoRunFolderError, RunFolder
 from reporting.run_writer import RunWriter
 from tests.cloud.examples import federation
@@ -79,9 +79,9 @@ def test_the_model_is_one_for_safetensors_and_for_torch(tmp_path: Path) -> None:
         add(writer, 1, 7)
         writer.finish("finished")
     folder = RunFolder(tmp_path)
-    assert folder.model.read_bytes() == model_of(7)
-    theirs = safetensors.torch.load_file(folder.model)
-    ours = torch.load(folder.torch_model, weights_only=True)
+    assert (folder.path / MODEL).read_bytes() == model_of(7)
+    theirs = safetensors.torch.load_file(folder.path / MODEL)
+    ours = torch.load(folder.path / TORCH_MODEL, weights_only=True)
     assert ours.keys() == theirs.keys() == {"w", "half", "n"}
     assert all(torch.equal(ours[name], theirs[name]) and ours[name].dtype == theirs[name].dtype for name in theirs)
     assert (ours["w"][0, 0], ours["half"], ours["n"][0]) == (7, 1, 7)
@@ -95,9 +95,9 @@ def test_without_torch_the_summary_says_why_there_is_no_torch_model(tmp_path: Pa
     )
     subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True, cwd=ROOT)
     folder = RunFolder(tmp_path)
-    assert not folder.torch_model.exists()
+    assert not (folder.path / TORCH_MODEL).exists()
     assert "torch" in (folder.summary.torch_model_missing or "")
-    assert folder.model.read_bytes() == model_of(1)
+    assert (folder.path / MODEL).read_bytes() == model_of(1)
 
 
 def test_a_round_that_is_there_already_is_not_written_again(tmp_path: Path) -> None:
@@ -237,7 +237,7 @@ def test_a_run_that_is_interrupted_or_fails_says_so(tmp_path: Path) -> None:
     interrupted, failed = (RunFolder(tmp_path / name) for name in ("interrupted", "failed"))
     assert (interrupted.summary.status, failed.summary.status) == ("interrupted", "failed")
     assert failed.summary.reason == "the lights went out"
-    assert interrupted.torch_model.exists()
+    assert (interrupted.path / TORCH_MODEL).exists()
 
 
 KILLED = """
@@ -270,7 +270,7 @@ def test_no_round_is_lost_when_the_writer_is_killed(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     assert numbers(tmp_path) == [*found, len(found) + 1]
     assert (folder.summary.rounds, folder.summary.totals.closed) == (len(found) + 1, len(found) + 1)
-    assert folder.model.read_bytes() == model_of(len(found) + 1)
+    assert (folder.path / MODEL).read_bytes() == model_of(len(found) + 1)
 
 
 @pytest.mark.parametrize("name", ["rounds.jsonl", "clients.csv"])
@@ -314,7 +314,7 @@ def test_a_run_goes_on_after_an_earlier_round(tmp_path: Path) -> None:
         writer.finish("finished")
     assert numbers(tmp_path) == [1, 2, 3]
     assert RunFolder(tmp_path).summary.totals.closed == 3
-    assert RunFolder(tmp_path).model.read_bytes() == model_of(3)
+    assert (tmp_path / MODEL).read_bytes() == model_of(3)
 
 
 def test_a_resumed_folder_has_the_bytes_of_one_that_was_not_interrupted(tmp_path: Path) -> None:
