@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Iterator, Mapping, NamedTuple  # noqa: UP035 - needed by Python 3.9.0
 
 from components import recipe_access, recipe_lifecycle
-from components.recipe_faults import ARCHITECTURES, fault, keys, one_of
+from components.recipe_faults import ARCHITECTURES, fault, keys
 
 if TYPE_CHECKING:
     from components.recipe_text import Tree
@@ -100,7 +100,7 @@ def _settings(defaults: Mapping[str, Tree]) -> Iterator[str]:
     for key in defaults:
         if key not in known:
             path = f"ComponentConfiguration/DefaultConfiguration/{key}"
-            yield f"{path}: the agent has no such setting, and would ignore it: use {one_of(sorted(known))}"
+            yield f"{path}: the agent has no such setting, and would ignore it: use {', '.join(sorted(known))}"
 
 
 def agents_settings() -> Iterator[str]:
@@ -159,7 +159,7 @@ def _platform(platform: Tree, path: str, taken: dict[str, str]) -> Iterator[str]
     if architecture is None:
         return
     if not isinstance(architecture, str) or architecture not in ARCHITECTURES:
-        remedy = f"write {one_of(ARCHITECTURES)}: there are no packages for others"
+        remedy = f"write {', '.join(ARCHITECTURES)}: there are no packages for others"
         yield fault(f"{path}/architecture", architecture, remedy)
     elif architecture in taken:
         yield fault(f"{path}/architecture", architecture, f"remove one: {taken[architecture]} is chosen before it")

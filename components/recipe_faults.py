@@ -5,7 +5,7 @@ As components/build.py, this runs with any Python from 3.9 on, and the standard 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Iterable  # noqa: UP035 - collections.abc's can't be subscripted before 3.9.2
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from components.recipe_text import Tree
@@ -28,9 +28,9 @@ def keys(
     tree: Tree, path: str, *, needed: tuple[str, ...] = (), known: tuple[str, ...] = ()
 ) -> tuple[dict[str, Tree], list[str]]:
     """The entries of a map that are known, and what is wrong with its keys."""
-    if not isinstance(tree, dict):
-        return {}, [fault(path or "recipe", tree, f"write a map with {one_of(needed + known)}")]
     allowed = needed + known
+    if not isinstance(tree, dict):
+        return {}, [fault(path or "recipe", tree, f"write a map with {', '.join(allowed)}")]
     wrong = []
     for key in tree:
         if key in allowed:
@@ -38,7 +38,7 @@ def keys(
         where = f"{path}/{key}" if path else key
         meant = next((one for one in allowed if one.lower() == key.lower()), None)
         if meant is None:
-            wrong.append(f"{where}: no such key is read here by both nuclei: remove it, or use {one_of(allowed)}")
+            wrong.append(f"{where}: no such key is read here by both nuclei: remove it, or use {', '.join(allowed)}")
         else:
             wrong.append(f"{where}: write {meant}: nucleus lite compares keys letter by letter")
     there = {key.lower() for key in tree}
@@ -48,10 +48,6 @@ def keys(
         if key.lower() not in there
     ]
     return {key: value for key, value in tree.items() if key in allowed}, wrong
-
-
-def one_of(names: Iterable[str]) -> str:
-    return ", ".join(names)
 
 
 def fault(path: str, value: Tree, remedy: str) -> str:
