@@ -215,7 +215,7 @@ def _recipe(source: Path, config: Config, files: dict[str, _Content]) -> bytes:
             f"shorten {source.resolve()}, or put fewer files into the task's data directory"
         )
     try:
-        wrong = [*recipe_check.faults(recipe_text.read(text), recipe_check.Identity(*config[:3]))]
+        wrong = [*recipe_check.faults(recipe_text.read(text), config)]
     except recipe_text.RecipeTextError as error:
         raise RecipeError(f"{source}: {error}") from error
     if wrong:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Iterator, Mapping, NamedTuple  # noqa: UP035 - needed by Python 3.9.0
+from typing import TYPE_CHECKING, Iterator, Mapping  # noqa: UP035 - needed by Python 3.9.0
 
 from components import recipe_access, recipe_lifecycle
 from components.recipe_faults import ARCHITECTURES, fault, keys
 
 if TYPE_CHECKING:
+    from components.gdk_config import Config
     from components.recipe_text import Tree
 
 CLIENT_ARTIFACT = "client.zip"
@@ -31,16 +32,9 @@ _RANGE = re.compile(
 _AGENT = Path(__file__).parent / "client" / "agent"
 
 
-class Identity(NamedTuple):
-    """What gdk-config.json says, which the recipe has to say too."""
-
-    name: str
-    version: str
-    author: str
-
-
-def faults(recipe: Tree, identity: Identity) -> Iterator[str]:
-    """What is wrong with a recipe, as a build leaves it: the place in it, the value, and what to write instead."""
+def faults(recipe: Tree, config: Config) -> Iterator[str]:
+    """What is wrong with a recipe, as a build leaves it: the place in it, the value, and what to write instead. What
+    gdk-config.json says it has to say too."""
     yield from _dollars(recipe, "")
     top, wrong = keys(
         recipe,
@@ -55,7 +49,7 @@ def faults(recipe: Tree, identity: Identity) -> Iterator[str]:
         ),
     )
     yield from wrong
-    yield from _identity(top, identity)
+    yield from _identity(top, config)
     manifests = top.get("Manifests", [])
     configuration, wrong = keys(
         top.get("ComponentConfiguration", {}), "ComponentConfiguration", known=("DefaultConfiguration",)
@@ -66,7 +60,7 @@ def faults(recipe: Tree, identity: Identity) -> Iterator[str]:
         yield fault("ComponentConfiguration/DefaultConfiguration", defaults, "write a map of keys and values")
         defaults = {}
     runs_agent = f"{ARTIFACT_PREFIX}{CLIENT_ARTIFACT}" in _uris(manifests)
-    yield from recipe_access.faults(defaults.get("accessControl", {}), identity.name, uses_mqtt=runs_agent)
+    yield from recipe_access.faults(defaults.get("accessControl", {}), config.name, uses_mqtt=runs_agent)
     if runs_agent:
         yield from _settings(defaults)
     dependencies = top.get("ComponentDependencies", {})
@@ -79,20 +73,20 @@ def faults(recipe: Tree, identity: Identity) -> Iterator[str]:
     yield from _manifests(manifests, recipe_lifecycle.Scope(defaults, hard))
 
 
-def _identity(top: Mapping[str, Tree], identity: Identity) -> Iterator[str]:
+def _identity(top: Mapping[str, Tree], config: Config) -> Iterator[str]:
     expected = {
         "RecipeFormatVersion": ("2020-01-25", '"2020-01-25"'),
-        "ComponentName": (identity.name, '"{COMPONENT_NAME}"'),
-        "ComponentVersion": (identity.version, '"{COMPONENT_VERSION}"'),
-        "ComponentPublisher": (identity.author, '"{COMPONENT_AUTHOR}"'),
+        "ComponentName": (config.name, '"{COMPONENT_NAME}"'),
+        "ComponentVersion": (config.version, '"{COMPONENT_VERSION}"'),
+        "ComponentPublisher": (config.author, '"{COMPONENT_AUTHOR}"'),
         "ComponentType": ("aws.greengrass.generic", "aws.greengrass.generic, or leave it out"),
     }
     for key, (value, written) in expected.items():
         if key in top and top[key] != value:
             filled_in = ", which the build fills in from gdk-config.json" if "{" in written else ""
             yield fault(key, top[key], f"write {written}{filled_in}")
-    if len(identity.name) > _MAX_NAME:
-        yield fault("ComponentName", identity.name, f"take a name of no more than {_MAX_NAME} characters")
+    if len(config.name) > _MAX_NAME:
+        yield fault("ComponentName", config.name, f"take a name of no more than {_MAX_NAME} characters")
 
 
 def _settings(defaults: Mapping[str, Tree]) -> Iterator[str]:

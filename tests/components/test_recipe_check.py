@@ -11,7 +11,8 @@ import pytest
 
 from components.client.agent import shadow_events
 from components.client.agent.configuration import Configuration
-from components.recipe_check import Identity, agents_settings, faults
+from components.gdk_config import RUNTIME, Config
+from components.recipe_check import agents_settings, faults
 from components.recipe_text import read
 from protocol import names
 from tests.paths import ROOT
@@ -38,7 +39,7 @@ CLIENT = recipe("com.fedgrass.Client")
 
 
 def wrong(tree: Any, component: str = "com.fedgrass.Client") -> list[str]:
-    return list(faults(tree, Identity(component, "1.0.0", "me")))
+    return list(faults(tree, Config(component, "1.0.0", "me", None, RUNTIME, "")))
 
 
 def policies(tree: Any) -> Any:
