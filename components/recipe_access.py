@@ -82,24 +82,20 @@ def _why_not(resource: str, operation: str) -> str:
 def _uncovered(allowed: set[tuple[str, str]]) -> Iterator[str]:
     """The topics without which no round is trained. A recipe may name federations instead of all (*): then each of
     them needs each topic."""
-    named = {
-        match[1]
-        for operation, resource in allowed
-        for pattern in _topics()[operation].values()
-        for match in [pattern.fullmatch(resource)]
-        if match
-    }
-    wanted = {"*"} if "*" in named or not named else named
+    found: dict[tuple[str, str], set[str]] = {}
     for operation, patterns in _topics().items():
         for topic, pattern in patterns.items():
             matches = (pattern.fullmatch(resource) for allowed_to, resource in allowed if allowed_to == operation)
-            has = {match[1] for match in matches if match}
-            if "*" in has:
-                continue
-            for federation in sorted(wanted - has):
-                needed = topic.replace("fedgrass-*", f"fedgrass-{federation}", 1)
-                needed = needed.replace("fedgrass/*", f"fedgrass/{federation}", 1)
-                yield f"{_PATH}/{MQTT}: no policy allows {operation} on {needed!r}, which the agent needs: add it"
+            found[operation, topic] = {match[1] for match in matches if match}
+    named = set().union(*found.values())
+    wanted = {"*"} if "*" in named or not named else named
+    for (operation, topic), has in found.items():
+        if "*" in has:
+            continue
+        for federation in sorted(wanted - has):
+            needed = topic.replace("fedgrass-*", f"fedgrass-{federation}", 1)
+            needed = needed.replace("fedgrass/*", f"fedgrass/{federation}", 1)
+            yield f"{_PATH}/{MQTT}: no policy allows {operation} on {needed!r}, which the agent needs: add it"
 
 
 def _topics() -> dict[str, dict[str, Pattern[str]]]:
