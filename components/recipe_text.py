@@ -83,10 +83,7 @@ class _Reader:
 
     def _block(self, indent: int) -> Tree:
         """The map or list whose entries are indented by so much."""
-        line = self._lines[self._at]
-        if _is_item(line):
-            return self._list(indent)
-        return self._map(indent)
+        return self._list(indent) if _is_item(self._lines[self._at]) else self._map(indent)
 
     def _map(self, indent: int) -> Tree:
         found: dict[str, Tree] = {}

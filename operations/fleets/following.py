@@ -65,9 +65,8 @@ class Following:
         with ThreadPoolExecutor(_PARALLEL) as pool:
             states = {state.thing: state for state in pool.map(self._state_of, pending)}
         deployment = self._group.deployment(self._id)
-        for thing in things:
-            if thing not in heard_of:
-                states[thing] = DeviceState(thing=thing, outcome="absent", reason=_UNHEARD)
+        unheard = (thing for thing in things if thing not in heard_of)
+        states |= {thing: DeviceState(thing=thing, outcome="absent", reason=_UNHEARD) for thing in unheard}
         if not deployment.is_latest or deployment.status in ("CANCELED", "INACTIVE"):
             states = {thing: _cut_off(state, is_latest=deployment.is_latest) for thing, state in states.items()}
         self._ended |= {thing: state for thing, state in states.items() if state.outcome in _ENDED}
