@@ -1,7 +1,8 @@
 """Versions of components, and the ranges of them that recipes ask for. See https://semver.org."""
 
+import operator
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 _VERSION = re.compile(
     r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(?:-([0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*))?(?:\+[0-9A-Za-z.-]+)?"
@@ -10,14 +11,7 @@ _COMPARATOR = re.compile(r"(>=|<=|>|<|=|)\s*([^\s<>=]+)")
 
 Order = tuple[int, int, int, tuple[int, ...], tuple[tuple[int, int, str], ...]]
 
-_HOLDS: dict[str, Callable[[Order, Order], bool]] = {
-    ">=": lambda one, other: one >= other,
-    "<=": lambda one, other: one <= other,
-    ">": lambda one, other: one > other,
-    "<": lambda one, other: one < other,
-    "=": lambda one, other: one == other,
-    "": lambda one, other: one == other,
-}
+_HOLDS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt, "=": operator.eq, "": operator.eq}
 
 
 def order(version: str) -> Order:
