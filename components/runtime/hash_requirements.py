@@ -53,11 +53,6 @@ def requirements_of(text: str) -> list[Requirement]:
     return [Requirement(line) for line in lines if line]
 
 
-def is_of_torch_index(requirement: Requirement) -> bool:
-    """Whether it comes from PyTorch's own index: PyPI has no versions with a + in them."""
-    return "+" in str(requirement.specifier)
-
-
 def hashed(requirement: Requirement, files: Mapping[str, str]) -> str:
     """A line of the list: a requirement with the hashes of its wheels, of all files that an index has of the project.
     `files` is name -> SHA-256.
@@ -139,7 +134,8 @@ def _files_of(index_url: str, project: str) -> dict[str, str]:
 def _lines(text: str, index_url: str, torch_index_url: str) -> Iterator[str]:
     yield from (line for line in text.splitlines() if line.startswith("#"))
     for requirement in requirements_of(text):
-        index = torch_index_url if is_of_torch_index(requirement) else index_url
+        is_of_torch_index = "+" in str(requirement.specifier)  # PyPI has no such versions
+        index = torch_index_url if is_of_torch_index else index_url
         yield hashed(requirement, _files_of(index, requirement.name))
 
 

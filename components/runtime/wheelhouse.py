@@ -127,16 +127,9 @@ def _download(
     listing = to.with_name(FILE_NAME)
     listing.write_text("".join(f"{one._replace(marker='').text()}\n" for one in requirements), encoding="utf-8")
     glibcs = [f"manylinux_2_{minor}" for minor in range(_NEWEST_GLIBC, _OLDEST_GLIBC - 1, -1)]
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "--isolated",
-        "download",
-        "--progress-bar=off",
-        "--disable-pip-version-check",
-    ]
-    command += ["--require-hashes", "--requirement", str(listing), "--index-url", index_url, "--dest", str(to)]
+    command = [sys.executable, "-m", "pip", "--isolated", "download", "--progress-bar=off"]
+    command += ["--disable-pip-version-check", "--require-hashes", "--requirement", str(listing)]
+    command += ["--index-url", index_url, "--dest", str(to)]
     command += ["--no-deps", "--only-binary=:all:", "--implementation=cp", f"--python-version={python}"]
     command += [f"--platform={glibc}_{arch}" for glibc in (*glibcs, "manylinux2014")]
     # `isolated` leaves out PIP_ variables and the user's configuration; this leaves out the machine's as well.
