@@ -54,14 +54,11 @@ def make_for_code(s3: "S3Client", bucket: str, account: str) -> None:
     Raises:
         DeploymentError: another account has it.
     """
-    region: Any = s3.meta.region_name
-    if not exists(s3, bucket, account):
-        with _owned(bucket):
-            if region == "us-east-1":
-                s3.create_bucket(Bucket=bucket)
-            else:
-                s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": region})
+    region = s3.meta.region_name
+    where: Any = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
     with _owned(bucket):
+        if not exists(s3, bucket, account):
+            s3.create_bucket(Bucket=bucket, **where)
         s3.put_public_access_block(
             Bucket=bucket,
             ExpectedBucketOwner=account,
