@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -16,7 +17,7 @@ from cloud.state.models import Models
 from cloud.state.records import FederationRecord, FederationStatus, RoundRecord
 from cloud.state.rounds import Rounds, UnknownRoundError
 from operations.deployment import Deployment
-from operations.shadows import Shadows
+from operations.shadows import progress_of
 from protocol import names
 from protocol.messages import AbortRound, ModelReference
 
@@ -46,7 +47,7 @@ class Operations:
         self.clients = Clients(dynamodb, deployment.clients_table)
         self.rounds = self.rounds_reader(Counter())
         self.models = Models(client("s3"), deployment.bucket)
-        self.shadows = Shadows(client("iot-data"))
+        self.progress_of = partial(progress_of, client("iot-data"))
         self.notices = Notices(
             client("iot-data"),
             client("sqs"),

@@ -24,26 +24,20 @@ class _Document(msgspec.Struct):
     state: _State
 
 
-class Shadows:
-    """The named shadows of a federation's clients. `iot` is a boto3 client of iot-data."""
+def progress_of(iot: Any, federation: str, things: Sequence[str]) -> dict[str, Progress | None]:
+    """How far each of these things says in its shadow of a federation that it is; None of one that says nothing. AWS
+    charges a shadow operation for each. `iot` is a boto3 client of iot-data."""
+    shadow = names.shadow_name(federation)
 
-    def __init__(self, iot: Any) -> None:
-        self._iot = iot
-
-    def progress(self, federation: str, things: Sequence[str]) -> dict[str, Progress | None]:
-        """How far each of these things says that it is; None of one that says nothing. AWS
-        charges a shadow operation for each."""
-        shadow = names.shadow_name(federation)
-        with ThreadPoolExecutor(_PARALLEL) as pool:
-            found = pool.map(lambda thing: self._of(thing, shadow), things)
-            return dict(zip(things, found, strict=True))
-
-    def _of(self, thing: str, shadow: str) -> Progress | None:
+    def of_thing(thing: str) -> Progress | None:
         try:
-            answer = self._iot.get_thing_shadow(thingName=thing, shadowName=shadow)
-        except self._iot.exceptions.ResourceNotFoundException:
+            answer = iot.get_thing_shadow(thingName=thing, shadowName=shadow)
+        except iot.exceptions.ResourceNotFoundException:
             return None
         return progress_in(answer["payload"].read())
+
+    with ThreadPoolExecutor(_PARALLEL) as pool:
+        return dict(zip(things, pool.map(of_thing, things), strict=True))
 
 
 def progress_in(document: bytes) -> Progress | None:

@@ -43,7 +43,7 @@ def dashboard(
             record.federation,
             operations.federations,
             operations.rounds_reader,
-            operations.shadows.progress,
+            operations.progress_of,
             rounds=rounds,
             tell=add,
         )

@@ -49,7 +49,7 @@ def watch(
 
     shadows = None
     if screen.is_terminal and not as_json:
-        shadows = operations.shadows.progress
+        shadows = operations.progress_of
     watcher = Watcher(record.federation, operations.federations, operations.rounds_reader, shadows)
     try:
         seen = run(watcher, display, tell)

@@ -53,7 +53,7 @@ def watcher(simulated: SimulatedFederation, clock: Clock | None = None, **option
         simulated.name,
         operations.federations,
         operations.rounds_reader,
-        operations.shadows.progress,
+        operations.progress_of,
         **options | ({"clock": clock} if clock else {}),
     )
 
