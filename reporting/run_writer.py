@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import msgspec
 
@@ -152,9 +152,7 @@ class RunWriter:
         """The federation's settings from now on."""
         with telling(self.path), replacing(self.path / CONFIG) as file:
             file.write(settings_file.yaml_of(settings).encode())
-        self._summary = msgspec.structs.replace(
-            self._summary, rounds_asked=settings.rounds, seed=settings.training.seed
-        )
+        self._say(rounds_asked=settings.rounds, seed=settings.training.seed)
 
     def set_model(self, data: bytes) -> None:
         """The current global model: its file."""
@@ -183,9 +181,7 @@ class RunWriter:
             self._rounds.append(msgspec.json.encode(line) + b"\n")
             self._clients.keep()
         self._tally = self._tally.after(line)
-        self._summary = msgspec.structs.replace(
-            self._summary, best=record.best, stopped=record.stopped, spent_usd=record.spent_usd
-        )
+        self._say(best=record.best, stopped=record.stopped, spent_usd=record.spent_usd)
         if model is not None:
             self.set_model(model)
         if self._saved_at is None or time.monotonic() - self._saved_at >= SAVE_S:
@@ -194,7 +190,7 @@ class RunWriter:
 
     def leave_out(self, kinds: Mapping[str, int]) -> None:
         """Note how many records could not be read, by kind."""
-        self._summary = msgspec.structs.replace(self._summary, left_out=dict(kinds))
+        self._say(left_out=dict(kinds))
 
     def save(self) -> None:
         """Force all to the disk, the model and the summary as well."""
@@ -209,10 +205,9 @@ class RunWriter:
 
     def finish(self, status: RunStatus, reason: str | None = None) -> Summary:
         """Save all, with the model as torch has it, and end writing; returns the summary."""
-        self._summary = msgspec.structs.replace(self._summary, status=status, reason=reason)
+        self._say(status=status, reason=reason)
         self.save()
-        missing = self._write_torch_model()
-        self._summary = msgspec.structs.replace(self._summary, torch_model_missing=missing)
+        self._say(torch_model_missing=self._write_torch_model())
         with telling(self.path):
             self._write_summary()
         self._close()
@@ -221,17 +216,19 @@ class RunWriter:
     def _begin(self, settings: Federation) -> Self:
         self.set_settings(settings)
         if (self.path / MODEL).exists():
-            self._summary = msgspec.structs.replace(self._summary, model=_described((self.path / MODEL).read_bytes()))
+            self._say(model=_described((self.path / MODEL).read_bytes()))
         self._write_summary()
         return self
+
+    def _say(self, **changes: Any) -> None:
+        """Have the summary say something else, the next time that it is written."""
+        self._summary = msgspec.structs.replace(self._summary, **changes)
 
     def _write_model(self, data: bytes) -> None:
         (self.path / TORCH_MODEL).unlink(missing_ok=True)  # is of an earlier model
         with replacing(self.path / MODEL) as file:
             file.write(data)
-        self._summary = msgspec.structs.replace(
-            self._summary, model=_described(data), torch_model_missing="it is written when the run ends"
-        )
+        self._say(model=_described(data), torch_model_missing="it is written when the run ends")
 
     def _write_torch_model(self) -> str | None:
         """Why there is none, if there is none."""
@@ -249,8 +246,7 @@ class RunWriter:
 
     def _write_summary(self) -> None:
         tally = self._tally
-        self._summary = msgspec.structs.replace(
-            self._summary,
+        self._say(
             rounds=tally.rounds,
             started_at=tally.started_at,
             ended_at=tally.ended_at,
