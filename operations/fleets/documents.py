@@ -81,6 +81,11 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     component: Component
     given: Mapping[str, Any] = {}
 
+    def update(self, present: Present) -> Update:
+        """What its configuration becomes, in a deployment that follows this one."""
+        before = present.update_of(self.component.name)
+        return configuration.changed(before, self.given, self.component.recipe.configuration)
+
 
 class VersionChange(msgspec.Struct, frozen=True, kw_only=True):
     """Of a component; `before` is "" if the group does not have it yet."""
@@ -135,11 +140,7 @@ def planned(present: Present, wanted: Sequence[Wanted], nucleus: str | None = No
             entries[name]["configurationUpdate"] = after.document
 
     for each in wanted:
-        component = each.component
-        before = present.update_of(component.name)
-        put(
-            component.name, component.version, configuration.changed(before, each.given, component.recipe.configuration)
-        )
+        put(each.component.name, each.component.version, each.update(present))
     if nucleus is not None:
         before = present.update_of(NUCLEUS)
         put(NUCLEUS, nucleus, msgspec.structs.replace(before, merge=dict(before.merge) | {INTERPOLATION: True}))

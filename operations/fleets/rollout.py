@@ -7,7 +7,6 @@ import msgspec
 
 from operations.deployment import Deployment
 from operations.fleets import additions, canaries, configuration, documents, groups
-from operations.fleets.configuration import Update
 from operations.fleets.documents import NUCLEUS, Document, Plan, Present, Rollout, Wanted
 from operations.fleets.following import Following
 from operations.fleets.groups import LITE, Group
@@ -135,11 +134,7 @@ def _nucleus(client: Callable[[str], Any], group: Group, present: Present, wante
     Raises:
         UninterpolatedError: see there.
     """
-    updates = (
-        configuration.changed(present.update_of(each.component.name), each.given, each.component.recipe.configuration)
-        for each in wanted
-    )
-    if not any(map(Update.has_variables, updates)) or documents.interpolates(present):
+    if not any(each.update(present).has_variables() for each in wanted) or documents.interpolates(present):
         return None
     devices = group.core_devices()
     if lite := [device.thing for device in devices if device.runtime == LITE]:
