@@ -7,7 +7,7 @@ after a while, and made again if someone else's write has undone it.
 import json
 import shlex
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -16,6 +16,7 @@ _THING_NAME = "credentials-iot:ThingName"
 """What the token exchange service's credentials say of whose they are; DevicePolicy goes by it, too."""
 
 _SID = "Expelled"
+_DENY: Mapping[str, Any] = {"Effect": "Deny", "Action": "*", "Resource": "*"}
 _TRIES = 5
 _SETTLED_S = 0.5
 """Longer than others take from reading the policy to writing it."""
@@ -45,7 +46,9 @@ class Denials(msgspec.Struct, frozen=True):
         """The policy, "" if there is nothing in it."""
         statements = [*self.other_statements]
         if self.things:
-            statements.append(_denying(self.things, has_sid=all(s.get("Sid") != _SID for s in statements)))
+            is_taken = any(other.get("Sid") == _SID for other in statements)
+            condition = {"StringEquals": {_THING_NAME: sorted(self.things)}}
+            statements.append({**({} if is_taken else {"Sid": _SID}), **_DENY, "Condition": condition})
         return json.dumps({**self.head, "Statement": statements}) if statements else ""
 
 
@@ -144,16 +147,10 @@ def read(document: object) -> Denials:
     )
 
 
-def _denying(things: Iterable[str], *, has_sid: bool) -> dict[str, Any]:
-    deny = {"Effect": "Deny", "Action": "*", "Resource": "*"}
-    condition = {"StringEquals": {_THING_NAME: sorted(things)}}
-    return ({"Sid": _SID} if has_sid else {}) | deny | {"Condition": condition}
-
-
 def _things_of(statement: Mapping[str, Any]) -> set[str]:
     """The things that a statement denies everything, if it does nothing else."""
     rest = {name: value for name, value in statement.items() if name not in ("Sid", "Condition")}
-    if {name: _one(value) for name, value in rest.items()} != {"Effect": "Deny", "Action": "*", "Resource": "*"}:
+    if {name: _one(value) for name, value in rest.items()} != _DENY:
         return set()
     match statement.get("Condition"):
         case {"StringEquals": tests, **others} | {"StringLike": tests, **others} if not others:
