@@ -48,14 +48,12 @@ def _fleet(view: View) -> h.Node:
     counts = Counter(one.state for one in view.devices())
     if not counts:
         return h.p["No round is open."]
-    told = ", ".join(f"{counts[state]:,} {state}" for state in STATES if counts[state])
+    told = [(f"{counts[state]:,} {state}", number) for number, state in enumerate(STATES) if counts[state]]
     parts = [(number, float(counts[state])) for number, state in enumerate(STATES)]
     return [
         h.h3["Its devices"],
-        h.div(".fleet")[bar(parts, float(counts.total()), told)],
-        legend_of(
-            ((f"{counts[state]:,} {state}", number) for number, state in enumerate(STATES) if counts[state]), "part"
-        ),
+        h.div(".fleet")[bar(parts, float(counts.total()), ", ".join(text for text, _ in told))],
+        legend_of(told, "part"),
     ]
 
 
