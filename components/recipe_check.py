@@ -36,7 +36,7 @@ def faults(recipe: Tree, config: Config) -> Iterator[str]:
     """What is wrong with a recipe, as a build leaves it: the place in it, the value, and what to write instead. What
     gdk-config.json says it has to say too."""
     yield from _dollars(recipe, "")
-    top, wrong = keys(
+    top = yield from keys(
         recipe,
         "",
         needed=("RecipeFormatVersion", "ComponentName", "ComponentVersion", "Manifests"),
@@ -48,13 +48,11 @@ def faults(recipe: Tree, config: Config) -> Iterator[str]:
             "ComponentDependencies",
         ),
     )
-    yield from wrong
     yield from _identity(top, config)
     manifests = top.get("Manifests", [])
-    configuration, wrong = keys(
+    configuration = yield from keys(
         top.get("ComponentConfiguration", {}), "ComponentConfiguration", known=("DefaultConfiguration",)
     )
-    yield from wrong
     defaults = configuration.get("DefaultConfiguration", {})
     if not isinstance(defaults, dict):
         yield fault("ComponentConfiguration/DefaultConfiguration", defaults, "write a map of keys and values")
@@ -111,8 +109,7 @@ def _dependencies(dependencies: Tree) -> Iterator[str]:
         return
     for name, dependency in dependencies.items():
         path = f"ComponentDependencies/{name}"
-        fields, wrong = keys(dependency, path, needed=("VersionRequirement", "DependencyType"))
-        yield from wrong
+        fields = yield from keys(dependency, path, needed=("VersionRequirement", "DependencyType"))
         if name == _NUCLEUS_LITE:
             yield f"{path}: a classic nucleus can't have it: write {NUCLEUS}, which nucleus lite passes over"
         kind = fields.get("DependencyType")
@@ -133,8 +130,7 @@ def _manifests(manifests: Tree, scope: recipe_lifecycle.Scope) -> Iterator[str]:
     taken: dict[str, str] = {}
     for number, manifest in enumerate(manifests):
         path = f"Manifests/{number}"
-        parts, wrong = keys(manifest, path, needed=("Platform", "Artifacts"), known=("Name", "Lifecycle"))
-        yield from wrong
+        parts = yield from keys(manifest, path, needed=("Platform", "Artifacts"), known=("Name", "Lifecycle"))
         yield from _platform(parts.get("Platform", {}), f"{path}/Platform", taken)
         yield from _artifacts(parts.get("Artifacts", []), f"{path}/Artifacts")
         yield from recipe_lifecycle.faults(parts.get("Lifecycle", {}), f"{path}/Lifecycle", scope)
@@ -143,8 +139,7 @@ def _manifests(manifests: Tree, scope: recipe_lifecycle.Scope) -> Iterator[str]:
 def _platform(platform: Tree, path: str, taken: dict[str, str]) -> Iterator[str]:
     if platform == {}:
         return  # told as missing
-    values, wrong = keys(platform, path, needed=("os", "architecture", "runtime"))
-    yield from wrong
+    values = yield from keys(platform, path, needed=("os", "architecture", "runtime"))
     if values.get("os", "linux") != "linux":
         yield fault(f"{path}/os", values["os"], "write linux, which is all that this runs on")
     if values.get("runtime", "*") != "*":
@@ -168,8 +163,7 @@ def _artifacts(artifacts: Tree, path: str) -> Iterator[str]:
     seen: set[str] = set()
     for number, artifact in enumerate(artifacts):
         place = f"{path}/{number}"
-        fields, wrong = keys(artifact, place, needed=("Uri",), known=("Unarchive", "Permission"))
-        yield from wrong
+        fields = yield from keys(artifact, place, needed=("Uri",), known=("Unarchive", "Permission"))
         uri = fields.get("Uri")
         if uri is not None and not (isinstance(uri, str) and uri.startswith(ARTIFACT_PREFIX)):
             yield fault(f"{place}/Uri", uri, f"write {ARTIFACT_PREFIX}<file>, which GDK fills in when it publishes")
@@ -180,8 +174,7 @@ def _artifacts(artifacts: Tree, path: str) -> Iterator[str]:
         if fields.get("Unarchive", "NONE") != "NONE":
             remedy = "leave it out: nucleus lite unpacks nothing of a local deployment; Python imports from the zip"
             yield fault(f"{place}/Unarchive", fields["Unarchive"], remedy)
-        rights, wrong = keys(fields.get("Permission", {}), f"{place}/Permission", known=("Read", "Execute"))
-        yield from wrong
+        rights = yield from keys(fields.get("Permission", {}), f"{place}/Permission", known=("Read", "Execute"))
         for key, value in rights.items():
             if value not in ("NONE", "OWNER", "ALL"):
                 yield fault(f"{place}/Permission/{key}", value, "write NONE, OWNER or ALL")

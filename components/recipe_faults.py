@@ -5,7 +5,7 @@ As components/build.py, this runs with any Python from 3.9 on, and the standard 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generator  # noqa: UP035 - needed by Python 3.9.0
 
 if TYPE_CHECKING:
     from components.recipe_text import Tree
@@ -26,28 +26,26 @@ _ADDED = {
 
 def keys(
     tree: Tree, path: str, *, needed: tuple[str, ...] = (), known: tuple[str, ...] = ()
-) -> tuple[dict[str, Tree], list[str]]:
-    """The entries of a map that are known, and what is wrong with its keys."""
+) -> Generator[str, None, dict[str, Tree]]:
+    """Tells what is wrong with the keys of a map, and returns the entries that are known."""
     allowed = needed + known
     if not isinstance(tree, dict):
-        return {}, [fault(path or "recipe", tree, f"write a map with {', '.join(allowed)}")]
-    wrong = []
+        yield fault(path or "recipe", tree, f"write a map with {', '.join(allowed)}")
+        return {}
     for key in tree:
         if key in allowed:
             continue
         where = f"{path}/{key}" if path else key
         meant = next((one for one in allowed if one.lower() == key.lower()), None)
         if meant is None:
-            wrong.append(f"{where}: no such key is read here by both nuclei: remove it, or use {', '.join(allowed)}")
+            yield f"{where}: no such key is read here by both nuclei: remove it, or use {', '.join(allowed)}"
         else:
-            wrong.append(f"{where}: write {meant}: nucleus lite compares keys letter by letter")
+            yield f"{where}: write {meant}: nucleus lite compares keys letter by letter"
     there = {key.lower() for key in tree}
-    wrong += [
-        f"{path or 'recipe'}: {key} is missing: {_ADDED.get(key, 'add it')}"
-        for key in needed
-        if key.lower() not in there
-    ]
-    return {key: value for key, value in tree.items() if key in allowed}, wrong
+    for key in needed:
+        if key.lower() not in there:
+            yield f"{path or 'recipe'}: {key} is missing: {_ADDED.get(key, 'add it')}"
+    return {key: value for key, value in tree.items() if key in allowed}
 
 
 def fault(path: str, value: Tree, remedy: str) -> str:

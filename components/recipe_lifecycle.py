@@ -33,8 +33,7 @@ def faults(lifecycle: Tree, path: str, scope: Scope) -> Iterator[str]:
             if name in lifecycle:
                 yield f"{path}/{name}: nucleus lite never runs it: do at SIGTERM, or at the next start, what it does"
         lifecycle = {name: step for name, step in lifecycle.items() if name not in _NOT_ON_LITE}
-    steps, wrong = keys(lifecycle, path, known=(*_SCRIPTS, "Setenv"))
-    yield from wrong
+    steps = yield from keys(lifecycle, path, known=(*_SCRIPTS, "Setenv"))
     if "startup" in steps and "run" in steps:
         yield f"{path}: it has startup and run, of which a nucleus runs one: remove the other"
     for name, step in steps.items():
@@ -50,8 +49,7 @@ def _step(step: Tree, path: str, scope: Scope) -> Iterator[str]:
     if isinstance(step, dict) and "Skipif" in step:
         yield f"{path}/Skipif: nucleus lite runs the step nevertheless: test for it in the script"
         step = {key: value for key, value in step.items() if key != "Skipif"}
-    fields, wrong = keys(step, path, needed=("Script",), known=("Timeout", "Setenv", "RequiresPrivilege"))
-    yield from wrong
+    fields = yield from keys(step, path, needed=("Script",), known=("Timeout", "Setenv", "RequiresPrivilege"))
     if "Script" in fields:
         yield from _script(fields["Script"], f"{path}/Script", scope)
     timeout = fields.get("Timeout", "1")
