@@ -245,16 +245,7 @@ class RunWriter:
         return None
 
     def _write_summary(self) -> None:
-        tally = self._tally
-        self._say(
-            rounds=tally.rounds,
-            started_at=tally.started_at,
-            ended_at=tally.ended_at,
-            metrics=tally.metrics,
-            totals=tally.totals,
-            written_at=time.time(),
-            schemas=SCHEMAS,
-        )
+        self._say(**msgspec.structs.asdict(self._tally), written_at=time.time(), schemas=SCHEMAS)
         with replacing(self.path / SUMMARY) as file:
             file.write(msgspec.json.format(msgspec.json.encode(self._summary)) + b"\n")
 

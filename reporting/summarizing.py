@@ -8,7 +8,7 @@ from reporting.records import Measured, Metrics, MetricSummary, RoundLine, Total
 
 
 class Tally(msgspec.Struct, frozen=True, kw_only=True):
-    """The rounds so far."""
+    """The rounds so far, by the names that a summary has for them."""
 
     rounds: int = 0
     started_at: float | None = None

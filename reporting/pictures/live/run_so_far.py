@@ -3,6 +3,8 @@
 import time
 from collections import deque
 
+import msgspec
+
 from cloud.state.records import FederationRecord, RoundRecord
 from cloud.state.rounds import Responses
 from protocol import names
@@ -50,16 +52,12 @@ class RunSoFar:
             life=federation.life,
             status=federation.status,
             seed=settings.training.seed,
-            rounds=self.last_round,
             rounds_asked=settings.rounds,
-            started_at=self._tally.started_at,
-            ended_at=self._tally.ended_at,
             created_at=self._created_at,
             written_at=time.time(),
-            metrics=self._tally.metrics,
-            totals=self._tally.totals,
             model=SavedModel(round=names.parse_model_key(model.key).round, sha256=model.sha256, bytes=model.bytes),
             versions=versions(),
+            **msgspec.structs.asdict(self._tally),
         )
         rows = tuple(row for of_round in self._rows for row in of_round)
         return RecordedRun(summary=summary, settings=settings, rounds=tuple(self._lines), clients=rows)
