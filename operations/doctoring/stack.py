@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from functools import partial
 
+import msgspec
 from botocore.exceptions import ClientError
 
 from cloud.state.lifecycle import is_stalled
@@ -53,20 +54,15 @@ def resources(case: Case) -> Iterator[Observation]:
     """What CloudFormation has made is there: it never looks whether somebody has deleted it since."""
     deployed, names = case.deployment, names_of(case.client, case.stack)
     s3, dynamodb, sqs = case.client("s3"), case.client("dynamodb"), case.client("sqs")
+    outputs = msgspec.structs.asdict(deployed)
+    tables = [value for output, value in outputs.items() if output.endswith("_table")]
+    queues = [value for output, value in outputs.items() if output.endswith("_queue")]
     looking: list[tuple[str, Callable[[], object]]] = [
         *((name, partial(s3.head_bucket, Bucket=name)) for name in (deployed.bucket, names.code_bucket)),
-        *(
-            (name, partial(dynamodb.describe_table, TableName=name))
-            for name in (
-                deployed.federations_table,
-                deployed.clients_table,
-                deployed.rounds_table,
-                deployed.responses_table,
-            )
-        ),
+        *((name, partial(dynamodb.describe_table, TableName=name)) for name in tables),
         *(
             (url.rpartition("/")[2], partial(sqs.get_queue_attributes, QueueUrl=url, AttributeNames=["QueueArn"]))
-            for url in (deployed.rounds_queue, deployed.control_queue, deployed.updates_queue, deployed.shards_queue)
+            for url in queues
         ),
         *(
             (name, partial(case.client("lambda").get_function_configuration, FunctionName=name))
