@@ -23,19 +23,16 @@ def participation(run: RecordedRun) -> h.Node:
     if not run.clients or not run.rounds:
         return h.p["No round with a device has ended."]
     lines = run.drawn
-    counts = {line.round: Counter[ClientState]() for line in lines}
-    for row in run.clients:
-        if row.round in counts:
-            counts[row.round][row.state] += 1
+    counts = Counter((row.round, row.state) for row in run.clients)
     parts = [
-        Part(state, number, [float(counts[line.round][state]) for line in lines]) for number, state in enumerate(STATES)
+        Part(state, number, [float(counts[line.round, state]) for line in lines]) for number, state in enumerate(STATES)
     ]
     seen = [part for part in parts if any(part.values)]
     rows = (
         (
             f"{line.round:,}",
             line.status,
-            *(f"{counts[line.round][state]:,}" for state in STATES),
+            *(f"{counts[line.round, state]:,}" for state in STATES),
             f"{line.target:,}",
             f"{line.quorum:,}",
         )
