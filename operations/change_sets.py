@@ -7,7 +7,7 @@ from botocore.exceptions import ClientError, WaiterError
 
 from operations.pages import listed
 from operations.stack_events import Tell, Watch
-from operations.stack_steps import Change, Deletion, DeploymentError, Failures, Step
+from operations.stack_steps import Change, Deletion, DeploymentError, Step
 
 if TYPE_CHECKING:
     from types_boto3_cloudformation import CloudFormationClient
@@ -62,16 +62,15 @@ class ChangeSet(Step):
     def carry_out(self, tell: Tell) -> None:
         """See `Step`."""
         watch = Watch(self._cloudformation, self._stack_id)
-        failures = Failures(tell)
         try:
             self._cloudformation.execute_change_set(ChangeSetName=self._id)
         except ClientError as error:
             raise DeploymentError(f"stack {self._stack} can't be made or changed: {error}") from error
-        status = watch.follow(failures)
+        status, failures = watch.follow(tell)
         if status not in _DONE:
             # Those of a stack that was there before may be of an earlier change.
             invalid = self._invalid(StackName=self._stack_id) if self._is_new else []
-            reasons = "; ".join([*invalid, str(failures)])
+            reasons = "; ".join([*invalid, failures])
             raise DeploymentError(f"stack {self._stack} could not be made or changed, it is {status}: {reasons}")
 
     def discard(self) -> None:

@@ -37,28 +37,31 @@ class Watch:
         self._newest = ""
         self._new()
 
-    def follow(self, tell: Tell) -> str:
-        """Tell what happens until nothing is under way any more; returns the status that the stack has then.
+    def follow(self, tell: Tell) -> tuple[str, str]:
+        """Tell what happens until nothing is under way any more; returns the status that the stack has then, and why
+        resources have failed.
 
         Raises:
             TimeoutError: it takes longer than an hour.
         """
         ends_at = time.monotonic() + _LIMIT_S
         pause_s = _FIRST_PAUSE_S
+        reasons: list[str] = []
         while time.monotonic() < ends_at:
             events = self._new()
             for event in events:
-                tell(
-                    ResourceEvent(
-                        resource=event.get("LogicalResourceId", ""),
-                        kind=event.get("ResourceType", ""),
-                        status=event.get("ResourceStatus", ""),
-                        reason=event.get("ResourceStatusReason", ""),
-                    )
+                told = ResourceEvent(
+                    resource=event.get("LogicalResourceId", ""),
+                    kind=event.get("ResourceType", ""),
+                    status=event.get("ResourceStatus", ""),
+                    reason=event.get("ResourceStatusReason", ""),
                 )
+                tell(told)
+                if told.status.endswith("FAILED") and told.reason:
+                    reasons.append(f"{told.resource}: {told.reason}")
             of_stack = [e for e in events if e.get("PhysicalResourceId") == self._stack_id]
             if of_stack and not of_stack[-1].get("ResourceStatus", "").endswith("IN_PROGRESS"):
-                return of_stack[-1].get("ResourceStatus", "")
+                return of_stack[-1].get("ResourceStatus", ""), "; ".join(reasons)
             pause_s = _FIRST_PAUSE_S if events else min(pause_s * 1.5, _LONGEST_PAUSE_S)
             time.sleep(pause_s)
         raise TimeoutError(

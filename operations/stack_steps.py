@@ -8,7 +8,7 @@ import msgspec
 from botocore.exceptions import ClientError
 
 from operations.pages import listed
-from operations.stack_events import ResourceEvent, Tell, Watch
+from operations.stack_events import Tell, Watch
 
 if TYPE_CHECKING:
     from types_boto3_cloudformation import CloudFormationClient
@@ -94,28 +94,10 @@ class Deletion(Step):
     def carry_out(self, tell: Tell) -> None:
         """See `Step`."""
         watch = Watch(self._cloudformation, self._stack_id)
-        failures = Failures(tell)
         try:
             self._cloudformation.delete_stack(StackName=self._stack_id)
         except ClientError as error:  # one that is protected from termination, for example
             raise DeploymentError(f"stack {self._stack} can't be deleted: {error}") from error
-        status = watch.follow(failures)
+        status, failures = watch.follow(tell)
         if status != "DELETE_COMPLETE":
             raise DeploymentError(f"stack {self._stack} could not be deleted, it is {status}: {failures}")
-
-
-class Failures:
-    """Hears what happens, passes it on, and remembers why something failed."""
-
-    def __init__(self, tell: Tell) -> None:
-        self._tell = tell
-        self._reasons: list[str] = []
-
-    def __call__(self, event: ResourceEvent) -> None:
-        """Hear of an event."""
-        self._tell(event)
-        if event.status.endswith("FAILED") and event.reason:
-            self._reasons.append(f"{event.resource}: {event.reason}")
-
-    def __str__(self) -> str:
-        return "; ".join(self._reasons)
