@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -70,11 +71,8 @@ class Watch:
 
     def _new(self) -> "list[StackEventTypeDef]":
         """Events that were not seen before, oldest first; CloudFormation lists the newest first."""
-        found: list[StackEventTypeDef] = []
-        for event in listed(self._cloudformation, "describe_stack_events", "StackEvents", StackName=self._stack_id):
-            if event["EventId"] == self._newest:
-                break
-            found.append(event)
+        every = listed(self._cloudformation, "describe_stack_events", "StackEvents", StackName=self._stack_id)
+        found: list[StackEventTypeDef] = [*takewhile(lambda event: event["EventId"] != self._newest, every)]
         if found:
             self._newest = found[0]["EventId"]
         return found[::-1]
