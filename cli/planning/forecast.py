@@ -18,7 +18,8 @@ from cloud.pricing.round_forecast import (
     forecast_round,
 )
 from cloud.settings import Averaging, SelectionPolicyName
-from cloud.state.clients import COUNTED_S, KEYS_AT_ONCE
+from cloud.state.batches import KEYS_AT_ONCE
+from cloud.state.clients import COUNTED_S
 from protocol.messages import Encoding, ModelHeader
 from protocol.tensors import Header
 

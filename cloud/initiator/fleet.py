@@ -9,7 +9,8 @@ from cloud.initiator.selection.drawing import Drawn, draw
 from cloud.initiator.selection.policy import WHOLE_FLEET
 from cloud.log_lines import about
 from cloud.services import Services
-from cloud.state.clients import COUNTED_S, KEYS_AT_ONCE
+from cloud.state.batches import KEYS_AT_ONCE
+from cloud.state.clients import COUNTED_S
 from cloud.state.places import Window, within
 from cloud.state.records import ClientRecord, FederationRecord, FleetCount
 

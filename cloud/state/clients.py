@@ -1,16 +1,19 @@
 """The clients table: what each client of a federation can do, and how it has done."""
 
+import itertools
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from cloud.state.batches import read_items
+from cloud.state.expressions import setting, update_of
 from cloud.state.lenient_reader import Reader
 from cloud.state.places import Window, place_of
-from cloud.state.records import ClientRecord, Item, to_attribute
+from cloud.state.records import ClientRecord, Item
 from cloud.state.transactions import TRANSACTION_ITEMS, transact
 from protocol.messages import Hello
 
@@ -20,9 +23,6 @@ if TYPE_CHECKING:
 
 BY_PLACE = "by-place"
 """The index of the clients by their places (see template.yaml)."""
-
-KEYS_AT_ONCE = 100
-"""DynamoDB gives no more items in one call."""
 
 COUNTED_S = 3600.0
 """A large fleet is counted once an hour at most, when a round opens; at once, if what was drawn does not fit."""
@@ -80,17 +80,12 @@ class Clients:
 
     def of(self, federation: str) -> list[ClientRecord]:
         """All clients of a federation, in the order of their things' names."""
-        pages = self._pages(federation, ConsistentRead=True)
-        return list(self._reader.records((item for page in pages for item in page["Items"]), ClientRecord))
+        return list(self._reader.records(self._items(federation, ConsistentRead=True), ClientRecord))
 
     def of_small(self, federation: str, most: int) -> list[ClientRecord] | None:
         """The same, or None if there are more than `most`."""
-        items: list[Any] = []
-        for page in self._pages(federation, ConsistentRead=True):
-            items += page["Items"]
-            if len(items) > most:
-                return None
-        return list(self._reader.records(items, ClientRecord))
+        items = list(itertools.islice(self._items(federation, ConsistentRead=True), most + 1))
+        return None if len(items) > most else list(self._reader.records(items, ClientRecord))
 
     def these(self, federation: str, things: Sequence[str]) -> list[ClientRecord]:
         """The clients among these things."""
@@ -102,30 +97,23 @@ class Clients:
 
     def within(self, federation: str, window: Window) -> list[str]:
         """The things of the clients with these places. One that has come or gone a moment ago may be wrong."""
-        pages = self._dynamodb.get_paginator("query").paginate(
-            TableName=self._table,
+        pages = self._pages(
+            federation,
+            " AND place BETWEEN :first AND :last",
+            window._asdict(),
             IndexName=BY_PLACE,
-            KeyConditionExpression="federation = :federation AND place BETWEEN :first AND :last",
-            ExpressionAttributeValues={
-                ":federation": {"S": federation},
-                ":first": {"S": window.first},
-                ":last": {"S": window.last},
-            },
             ProjectionExpression="thing",
         )
         return [item["thing"]["S"] for page in pages for item in page["Items"]]
 
     def things(self, federation: str) -> list[str]:
         """The things of all clients."""
-        pages = self._pages(federation, ProjectionExpression="thing")
-        return [item["thing"]["S"] for page in pages for item in page["Items"]]
+        return [item["thing"]["S"] for item in self._items(federation, ProjectionExpression="thing")]
 
     def readiness(self, federation: str) -> dict[str, bool]:
         """Of each client, whether it has said last that it is ready."""
-        pages = self._pages(federation, ProjectionExpression="thing, ready")
-        return {
-            item["thing"]["S"]: item.get("ready", {}).get("BOOL", False) for page in pages for item in page["Items"]
-        }
+        items = self._items(federation, ProjectionExpression="thing, ready")
+        return {item["thing"]["S"]: item.get("ready", {}).get("BOOL", False) for item in items}
 
     def census(self, federation: str) -> Census:
         """Count the clients. AWS reads all of their records, but sends only what is to be kept."""
@@ -142,36 +130,35 @@ class Clients:
         return Census(clients=clients, to_keep=tuple(to_keep))
 
     def _with(self, keys: Sequence[Item]) -> list[ClientRecord]:
-        items: list[Any] = []
-        for start in range(0, len(keys), KEYS_AT_ONCE):
-            wanted: Any = {self._table: {"Keys": keys[start : start + KEYS_AT_ONCE], "ConsistentRead": True}}
-            while wanted:
-                answer = self._dynamodb.batch_get_item(RequestItems=wanted)
-                items += answer["Responses"].get(self._table, ())
-                wanted = answer.get("UnprocessedKeys")
-        clients = (item for item in items if "last_seen" in item)
+        found = read_items(self._dynamodb, [(self._table, key) for key in keys])
+        clients = (item for item in found[self._table] if "last_seen" in item)
         return list(self._reader.records(clients, ClientRecord))
 
-    def _pages(self, federation: str, **options: Any) -> Iterator[Any]:
+    def _items(self, federation: str, **options: Any) -> Iterator[Any]:
+        """As `_pages`, those of clients one by one: an item without a hello is none."""
+        pages = self._pages(federation, FilterExpression=_HAS_SAID_HELLO, **options)
+        return (item for page in pages for item in page["Items"])
+
+    def _pages(
+        self, federation: str, condition: str = "", values: Mapping[str, str] = {}, **options: Any
+    ) -> Iterator[Any]:
+        """What a query gives of a federation's items, or of those whose keys meet a further `condition`."""
         yield from self._dynamodb.get_paginator("query").paginate(
             TableName=self._table,
-            KeyConditionExpression="federation = :federation",
-            ExpressionAttributeValues={":federation": {"S": federation}},
-            **{"FilterExpression": _HAS_SAID_HELLO} | options,
+            KeyConditionExpression=f"federation = :federation{condition}",
+            ExpressionAttributeValues={
+                f":{name}": {"S": value} for name, value in {"federation": federation, **values}.items()
+            },
+            **options,
         )
 
     def each(self, federation: str, after: str = "", at_once: int | None = None) -> Iterator[ClientRecord]:
         """The clients of a federation whose things' names come after this one, in their order, as they were a moment
         ago. They are read as they are asked for, so many `at_once`; None for as many as DynamoDB gives."""
-        values = {":federation": {"S": federation}} | ({":after": {"S": after}} if after else {})
-        pages = self._dynamodb.get_paginator("query").paginate(
-            TableName=self._table,
-            KeyConditionExpression="federation = :federation" + (" AND thing > :after" if after else ""),
-            FilterExpression=_HAS_SAID_HELLO,
-            ExpressionAttributeValues=values,
-            PaginationConfig={} if at_once is None else {"PageSize": at_once},
-        )
-        yield from self._reader.records((item for page in pages for item in page["Items"]), ClientRecord)
+        condition, values = (" AND thing > :after", {"after": after}) if after else ("", {})
+        limits = {} if at_once is None else {"PageSize": at_once}
+        items = self._items(federation, condition=condition, values=values, PaginationConfig=limits)
+        yield from self._reader.records(items, ClientRecord)
 
     def forget(self, federation: str, thing: str) -> bool:
         """Delete a client's record; whether there was one. A round that it is in will write its history again, which is
@@ -194,25 +181,16 @@ class Clients:
         values |= {name: value for name, value in told.items() if value is not None}
         if expires_at is not None:
             values["expires_at"] = math.ceil(expires_at)
-        removed = " REMOVE expires_at" if expires_at is None else ""
-        self._dynamodb.update_item(
-            TableName=self._table,
-            Key=_key(federation, thing),
-            UpdateExpression="SET " + ", ".join(f"{name} = :{name}" for name in values) + removed,
-            ExpressionAttributeValues={f":{name}": to_attribute(value) for name, value in values.items()},
-        )
+        changes = setting(values, removed=["expires_at"] if expires_at is None else [])
+        self._dynamodb.update_item(**update_of(self._table, _key(federation, thing), changes, values))
 
     def keep(self, client: ClientRecord) -> None:
         """Let a client's record not expire: there is its federation; and give it its place, which no earlier version
         did. One that has expired meanwhile stays away."""
+        key, values = _key(client.federation, client.thing), {"place": place_of(client.federation, client.thing)}
+        update = update_of(self._table, key, setting(values, ["expires_at"]), values, "attribute_exists(thing)")
         with suppress(self._dynamodb.exceptions.ConditionalCheckFailedException):
-            self._dynamodb.update_item(
-                TableName=self._table,
-                Key=_key(client.federation, client.thing),
-                UpdateExpression="SET place = :place REMOVE expires_at",
-                ConditionExpression="attribute_exists(thing)",
-                ExpressionAttributeValues={":place": {"S": place_of(client.federation, client.thing)}},
-            )
+            self._dynamodb.update_item(**update)
 
     def record_histories(self, federation: str, histories: Iterable[ClientHistory]) -> None:
         """Write what a round taught about clients, as many a call as DynamoDB takes."""
@@ -222,20 +200,12 @@ class Clients:
 
     def history_writes(self, federation: str, histories: Iterable[ClientHistory]) -> "list[TransactWriteItemTypeDef]":
         """The writes of what a round taught about clients, to be part of a transaction."""
-        return [self._update(federation, history) for history in histories]
-
-    def _update(self, federation: str, history: ClientHistory) -> "TransactWriteItemTypeDef":
-        known = history.known
-        return {
-            "Update": {
-                "TableName": self._table,
-                "Key": _key(federation, history.thing),
-                "UpdateExpression": "SET "
-                + ", ".join(f"{name} = :{name}" for name in known)
-                + (" REMOVE last_reason" if history.clears_reason else ""),
-                "ExpressionAttributeValues": {f":{name}": to_attribute(value) for name, value in known.items()},
-            }
-        }
+        writes: list[TransactWriteItemTypeDef] = []
+        for history in histories:
+            changes = setting(history.known, removed=["last_reason"] if history.clears_reason else [])
+            update = update_of(self._table, _key(federation, history.thing), changes, history.known)
+            writes.append({"Update": update})
+        return writes
 
 
 def _key(federation: str, thing: str) -> Item:

@@ -1,19 +1,19 @@
 """The federations table: settings, and the pointer to the current global model."""
 
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cloud.settings import Federation
+from cloud.state.expressions import same, update_of
 from cloud.state.lenient_reader import Reader
-from cloud.state.life_conditions import same_expelled, same_life, same_revision
 from cloud.state.records import (
     CorruptRecordError,
     FederationRecord,
     FederationStatus,
     FleetCount,
     from_item,
-    to_attribute,
     to_item,
 )
 from cloud.state.settings_history import MAX_CHANGES, SettingsChange
@@ -115,45 +115,30 @@ class Federations:
             UnknownFederationError: there is none of this name.
             WrongStatusError: its status is none of `allowed`.
         """
-        values = {f":{other}": {"S": other} for other in allowed}
+        condition = f"#status IN ({', '.join(f':{other}' for other in allowed)})"
+        values = {"status": status} | {other: other for other in allowed}
         try:
-            answer = self._dynamodb.update_item(
-                TableName=self._table,
-                Key={"federation": {"S": federation}},
-                UpdateExpression="SET #status = :status",
-                ConditionExpression=f"#status IN ({', '.join(values)})",
-                ExpressionAttributeNames={"#status": "status"},
-                ExpressionAttributeValues={":status": {"S": status}, **values},
-                ReturnValues="ALL_NEW",
-            )
+            changed = self._update(federation, "SET #status = :status", values, condition)
         except self._dynamodb.exceptions.ConditionalCheckFailedException as error:
             found = self.get(federation).status
             raise WrongStatusError(
                 f"federation {federation!r} is {found}; it would have to be {' or '.join(allowed)}"
             ) from error
-        return from_item(answer["Attributes"], FederationRecord)
+        return from_item(changed, FederationRecord)
 
     def stop(self, before: FederationRecord, reason: str) -> None:
         """End the rounds of a federation that runs, by its stop rule. One that has changed meanwhile goes on."""
-        names = {"#status": "status", "#stopped": "stopped", "#round": "round"}
         values = {
-            ":finished": "finished",
-            ":running": "running",
-            ":reason": reason,
-            ":life": before.life,
-            ":revision": before.revision,
-            ":round": before.round,
+            "finished": "finished",
+            "running": "running",
+            "reason": reason,
+            "life": before.life,
+            "revision": before.revision,
+            "round": before.round,
         }
+        condition = f"{_same_settings(before)} AND #round = :round AND #status = :running"
         with suppress(self._dynamodb.exceptions.ConditionalCheckFailedException):
-            self._dynamodb.update_item(
-                TableName=self._table,
-                Key={"federation": {"S": before.federation}},
-                UpdateExpression="SET #status = :finished, #stopped = :reason",
-                ConditionExpression=f"{same_life(before.life)} AND {same_revision(before.revision)}"
-                " AND #round = :round AND #status = :running",
-                ExpressionAttributeNames=names,
-                ExpressionAttributeValues={name: to_attribute(value) for name, value in values.items()},
-            )
+            self._update(before.federation, "SET #status = :finished, #stopped = :reason", values, condition)
 
     def set_model(self, before: FederationRecord, model: ModelReference) -> FederationRecord:
         """Move the pointer to another model, for the rounds to come; returns the federation as it then is.
@@ -161,27 +146,15 @@ class Federations:
         Raises:
             WrongStatusError: it runs, so that a round may open from the present model; or a round has ended meanwhile.
         """
-        names = {"#model": "model", "#round": "round", "#status": "status"}
-        values = {
-            ":model": to_attribute(model),
-            ":round": to_attribute(before.round),
-            ":running": to_attribute("running"),
-        }
+        values = {"model": model, "round": before.round, "running": "running"}
+        condition = "#round = :round AND #status <> :running"
         try:
-            answer = self._dynamodb.update_item(
-                TableName=self._table,
-                Key={"federation": {"S": before.federation}},
-                UpdateExpression="SET #model = :model",
-                ConditionExpression="#round = :round AND #status <> :running",
-                ExpressionAttributeNames=names,
-                ExpressionAttributeValues=values,
-                ReturnValues="ALL_NEW",
-            )
+            changed = self._update(before.federation, "SET #model = :model", values, condition)
         except self._dynamodb.exceptions.ConditionalCheckFailedException as error:
             raise WrongStatusError(
                 f"federation {before.federation!r} runs, or a round of it has just ended: pause it, and try again"
             ) from error
-        return from_item(answer["Attributes"], FederationRecord)
+        return from_item(changed, FederationRecord)
 
     def change_settings(
         self, before: FederationRecord, settings: Federation, change: SettingsChange
@@ -193,31 +166,24 @@ class Federations:
             ChangedMeanwhileError: it is not of the revision that `before` has, or has ended another round since.
         """
         has_more = before.status == "finished" and before.round < settings.rounds
-        changed = {
+        new = {
             "settings": settings,
             "status": "paused" if has_more else before.status,
             "revision": before.revision + 1,
             "changes": (*before.changes, change)[-MAX_CHANGES:],
         }
-        values = {":life": before.life, ":revision": before.revision, ":round": before.round, ":before": before.status}
+        changes = "SET " + ", ".join(f"#{name} = :new_{name}" for name in new)
+        values = {"life": before.life, "revision": before.revision, "round": before.round, "before": before.status}
+        values |= {f"new_{name}": value for name, value in new.items()}
+        condition = f"{_same_settings(before)} AND #round = :round AND #status = :before"
         try:
-            answer = self._dynamodb.update_item(
-                TableName=self._table,
-                Key={"federation": {"S": before.federation}},
-                UpdateExpression="SET " + ", ".join(f"#{name} = :new_{name}" for name in changed),
-                ConditionExpression=f"{same_life(before.life)} AND {same_revision(before.revision)}"
-                " AND #round = :round AND #status = :before",
-                ExpressionAttributeNames={f"#{name}": name for name in (*changed, "round")},
-                ExpressionAttributeValues={name: to_attribute(value) for name, value in values.items()}
-                | {f":new_{name}": to_attribute(value) for name, value in changed.items()},
-                ReturnValues="ALL_NEW",
-            )
+            changed = self._update(before.federation, changes, values, condition)
         except self._dynamodb.exceptions.ConditionalCheckFailedException as error:
             raise ChangedMeanwhileError(
                 f"federation {before.federation!r} has changed, or a round of it has ended, since it was looked at: "
                 "try again"
             ) from error
-        return from_item(answer["Attributes"], FederationRecord)
+        return from_item(changed, FederationRecord)
 
     def set_expelled(self, seen: FederationRecord, thing: str, *, expelled: bool) -> FederationRecord:
         """Expel a thing from a federation, as it was `seen`, or take that back; returns the federation as it then is.
@@ -229,51 +195,47 @@ class Federations:
         before = seen
         while True:
             after = tuple(sorted({*before.expelled, thing} if expelled else {*before.expelled} - {thing}))
-            values = {":expelled": to_attribute(before.expelled), ":after": to_attribute(after)}
+            values = {"expelled": before.expelled, "after": after}
+            condition = f"attribute_exists(federation) AND {same('expelled', before.expelled)}"
             try:
-                answer = self._dynamodb.update_item(
-                    TableName=self._table,
-                    Key={"federation": {"S": seen.federation}},
-                    UpdateExpression="SET expelled = :after",
-                    ConditionExpression=f"attribute_exists(federation) AND {same_expelled(before.expelled)}",
-                    ExpressionAttributeValues=values,
-                    ReturnValues="ALL_NEW",
-                )
+                changed = self._update(seen.federation, "SET expelled = :after", values, condition)
             except self._dynamodb.exceptions.ConditionalCheckFailedException:
                 before = self.get(seen.federation)  # someone has expelled another thing meanwhile
                 continue
-            return from_item(answer["Attributes"], FederationRecord)
+            return from_item(changed, FederationRecord)
 
     def forget_last_updates(self, federation: str) -> None:
         """Have the next rounds use no client's last update from before, nor one of a round that is under way."""
-        self._dynamodb.update_item(
-            TableName=self._table,
-            Key={"federation": {"S": federation}},
-            UpdateExpression="SET forgot_in = #round + :one",
-            ConditionExpression="attribute_exists(federation)",
-            ExpressionAttributeNames={"#round": "round"},
-            ExpressionAttributeValues={":one": to_attribute(1)},
-        )
+        self._update(federation, "SET forgot_in = #round + :one", {"one": 1})
 
     def set_fleet(self, federation: FederationRecord, fleet: FleetCount | None) -> None:
         """Note how many clients there are, or that they are few. A federation that was made anew meanwhile stays as it
         is."""
+        changes = "REMOVE fleet" if fleet is None else "SET fleet = :fleet"
+        values = {"life": federation.life} | ({} if fleet is None else {"fleet": fleet})
+        condition = f"attribute_exists(federation) AND {same('life', federation.life)}"
         with suppress(self._dynamodb.exceptions.ConditionalCheckFailedException):
-            self._dynamodb.update_item(
-                TableName=self._table,
-                Key={"federation": {"S": federation.federation}},
-                UpdateExpression="REMOVE fleet" if fleet is None else "SET fleet = :fleet",
-                ConditionExpression=f"attribute_exists(federation) AND {same_life(federation.life)}",
-                ExpressionAttributeValues={":life": to_attribute(federation.life)}
-                | ({} if fleet is None else {":fleet": to_attribute(fleet)}),
-            )
+            self._update(federation.federation, changes, values, condition)
 
     def set_waiting(self, federation: str, waiting: bool) -> None:
         """Note that a round waits for clients, or that it does no more."""
-        self._dynamodb.update_item(
-            TableName=self._table,
-            Key={"federation": {"S": federation}},
-            UpdateExpression="SET waiting = :waiting",
-            ConditionExpression="attribute_exists(federation)",
-            ExpressionAttributeValues={":waiting": to_attribute(waiting)},
-        )
+        self._update(federation, "SET waiting = :waiting", {"waiting": waiting})
+
+    def _update(
+        self,
+        federation: str,
+        changes: str,
+        values: Mapping[str, Any],
+        condition: str = "attribute_exists(federation)",
+    ) -> Mapping[str, Any]:
+        """Change a federation's item, as `update_of` has it; returns what it then is.
+
+        Raises:
+            ConditionalCheckFailedException: the condition did not hold, and nothing was written.
+        """
+        update = update_of(self._table, {"federation": {"S": federation}}, changes, values, condition)
+        return self._dynamodb.update_item(**update, ReturnValues="ALL_NEW")["Attributes"]
+
+
+def _same_settings(before: FederationRecord) -> str:
+    return f"{same('life', before.life)} AND {same('revision', before.revision)}"

@@ -25,8 +25,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from cloud.state.batches import read_items
+from cloud.state.expressions import is_new, same, setting, update_of
 from cloud.state.lenient_reader import Reader
-from cloud.state.life_conditions import is_new, same_expelled, same_life, same_revision
 from cloud.state.records import (
     FIXED_FIELDS,
     CorruptRecordError,
@@ -44,11 +45,9 @@ from cloud.state.transactions import FAILED, TRANSACTION_ITEMS, transact
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
-    from types_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
+    from types_boto3_dynamodb.type_defs import PutTypeDef, TransactWriteItemTypeDef
 
 _FIXED_ITEMS_CACHED = 64
-_KEYS_AT_ONCE = 100
-"""DynamoDB reads no more items in one call."""
 
 ROOM_AT_END = TRANSACTION_ITEMS - 2
 """The transaction that ends a round has room for so many writes beside those of the round and of the pointer."""
@@ -142,16 +141,14 @@ class Rounds:
             UnknownRoundError: it was never opened.
             CorruptRecordError: it can't be read.
         """
-        key = _key(federation, round_number)
-        wanted: dict[str, Any] = {self._rounds: {"Keys": [key], "ConsistentRead": True}}
+        wanted = [(self._rounds, _key(federation, round_number))]
         if (federation, round_number) not in self._fixed_items:
-            wanted[self._responses] = {"Keys": [_response_key(federation, round_number, "#plan")]}
-            wanted[self._responses]["ConsistentRead"] = True
-        found: Mapping[str, Any] = self._batch_get(wanted)
-        if not found.get(self._rounds):
+            wanted.append((self._responses, _response_key(federation, round_number, "#plan")))
+        found = read_items(self._dynamodb, wanted)
+        if not found[self._rounds]:
             raise UnknownRoundError(f"federation {federation!r} has no round {round_number}")
-        if fixed := found.get(self._responses):
-            self._remember(federation, round_number, fixed[0])
+        for fixed in found[self._responses]:
+            self._remember(federation, round_number, fixed)
         return self._join(found[self._rounds][0])
 
     def of(self, federation: str, life: str, round_number: int) -> RoundRecord:
@@ -176,15 +173,9 @@ class Rounds:
 
     def known(self, rounds: Iterable[tuple[str, str, int]]) -> set[tuple[str, str, int]]:
         """Which of these rounds, by federation, life and number, have been opened."""
-        keys = [_key(*key) for key in {(federation, round_number) for federation, _, round_number in rounds}]
-        found: set[tuple[str, str, int]] = set()
-        for start in range(0, len(keys), _KEYS_AT_ONCE):
-            wanted = {self._rounds: {"Keys": keys[start : start + _KEYS_AT_ONCE], "ConsistentRead": True}}
-            items = self._batch_get(wanted).get(self._rounds, ())
-            for item in items:
-                life = item["life"]["S"] if "life" in item else ""
-                found.add((item["federation"]["S"], life, int(item["round"]["N"])))
-        return found
+        keys = {(federation, round_number) for federation, _, round_number in rounds}
+        found = read_items(self._dynamodb, [(self._rounds, _key(*key)) for key in keys])
+        return {(item["federation"]["S"], _life_of(item), int(item["round"]["N"])) for item in found[self._rounds]}
 
     def claim(self, record: RoundRecord) -> None:
         """Open a round, once.
@@ -194,11 +185,11 @@ class Rounds:
                 model or its settings are others by now, or it has expelled others.
         """
         changing = {name: getattr(record, name) for name in record.__struct_fields__ if name not in FIXED_FIELDS}
-        fixed_key = _response_key(record.federation, record.round, "#plan")
-        put: Any = {"TableName": self._rounds, "Item": _values("", changing)} | is_new("federation", record.life)
+        item = {name: to_attribute(value) for name, value in changing.items() if value is not None}
+        put: Any = {"TableName": self._rounds, "Item": item} | is_new("federation", record.life)
         writes: list[TransactWriteItemTypeDef] = [
             {"Put": put},
-            {"Put": {"TableName": self._responses, "Item": fixed_key | fixed_item(record)}},
+            {"Put": self._put(record.federation, record.round, "#plan", fixed_item(record))},
             {
                 "ConditionCheck": {
                     "TableName": self._federations,
@@ -207,7 +198,7 @@ class Rounds:
                     # version knows.
                     "ConditionExpression": "#status = :running AND #round = :before"
                     " AND contains(#model, :key) AND contains(#model, :sha256)"
-                    f" AND {same_expelled(record.expelled)} AND {same_revision(record.revision)}",
+                    f" AND {same('expelled', record.expelled)} AND {same('revision', record.revision)}",
                     "ExpressionAttributeNames": {"#status": "status", "#round": "round", "#model": "model"},
                     "ExpressionAttributeValues": {
                         ":running": {"S": "running"},
@@ -227,23 +218,12 @@ class Rounds:
 
     def set_notified(self, record: RoundRecord, notified: dict[str, float], now: float) -> None:
         """Note when each client's assignment was written: the round is fully open."""
-        key = _response_key(record.federation, record.round, "#notified")
+        key = _key(record.federation, record.round)
+        values = {"now": now, "opened_at": record.opened_at}
+        item = to_item(_Notified(notified, record.life))
         writes: list[TransactWriteItemTypeDef] = [
-            {
-                "Update": {
-                    "TableName": self._rounds,
-                    "Key": _key(record.federation, record.round),
-                    "UpdateExpression": "SET notified_at = :now",
-                    "ConditionExpression": "opened_at = :opened_at",
-                    "ExpressionAttributeValues": _values("", {":now": now, ":opened_at": record.opened_at}),
-                }
-            },
-            {
-                "Put": {
-                    "TableName": self._responses,
-                    "Item": key | _values("", {"notified": notified, "life": record.life}),
-                }
-            },
+            {"Update": update_of(self._rounds, key, "SET notified_at = :now", values, "opened_at = :opened_at")},
+            {"Put": self._put(record.federation, record.round, "#notified", item)},
         ]
         transact(self._dynamodb, writes)
 
@@ -288,42 +268,22 @@ class Rounds:
         is that of the round."""
         if not responses:
             return
-        writes: list[TransactWriteItemTypeDef] = [
-            {
-                "Put": {
-                    "TableName": self._responses,
-                    "Item": _response_key(federation, round_number, f"{response.thing}#refused")
-                    | to_item(msgspec.structs.replace(response, life=life)),
-                }
-            }
-            for response in responses
-        ]
+        writes: list[TransactWriteItemTypeDef] = []
+        for response in responses:
+            item = to_item(msgspec.structs.replace(response, life=life))
+            writes.append({"Put": self._put(federation, round_number, f"{response.thing}#refused", item)})
         if round_number:
-            writes.append(
-                {
-                    "Update": {
-                        "TableName": self._rounds,
-                        "Key": _key(federation, round_number),
-                        "UpdateExpression": "ADD refused :count",
-                        "ConditionExpression": "attribute_exists(federation)",
-                        "ExpressionAttributeValues": {":count": to_attribute(len(responses))},
-                    }
-                }
-            )
+            key, values = _key(federation, round_number), {"count": len(responses)}
+            update = update_of(self._rounds, key, "ADD refused :count", values, "attribute_exists(federation)")
+            writes.append({"Update": update})
         transact(self._dynamodb, writes)
 
     def put_off(self, federation: str, round_number: int, early: Sequence[ResponseRecord]) -> None:
         """Record which responses wait for a round, in the place of those that waited before them."""
-        writes: list[TransactWriteItemTypeDef] = [
-            {
-                "Put": {
-                    "TableName": self._responses,
-                    "Item": _response_key(federation, round_number, response.thing + _EARLY[response.key is None])
-                    | to_item(response),
-                }
-            }
-            for response in early
-        ]
+        writes: list[TransactWriteItemTypeDef] = []
+        for response in early:
+            name = response.thing + _EARLY[response.key is None]
+            writes.append({"Put": self._put(federation, round_number, name, to_item(response))})
         if writes:
             transact(self._dynamodb, writes)
 
@@ -343,7 +303,7 @@ class Rounds:
         notified: dict[str, float] = {}
         if fixed is not None:
             self._remember(federation, round_number, fixed)
-            life = fixed["life"]["S"] if "life" in fixed else ""
+            life = _life_of(fixed)
             responses = [response for response in responses if response.life == life]
             for record in self._reader.records([notified_item] if notified_item else [], _Notified):
                 notified = record.notified if record.life == life else {}
@@ -359,12 +319,8 @@ class Rounds:
         kinds = ("", "#refused", *_EARLY.values())
         ways = [thing + kind for thing in sorted(things) for kind in kinds]
         keys = [_response_key(federation, round_number, way) for round_number in rounds for way in ways]
-        found: list[ResponseRecord] = []
-        for start in range(0, len(keys), _KEYS_AT_ONCE):
-            wanted = {self._responses: {"Keys": keys[start : start + _KEYS_AT_ONCE], "ConsistentRead": True}}
-            items = self._batch_get(wanted).get(self._responses, ())
-            found += self._reader.records(items, ResponseRecord)
-        return found
+        found = read_items(self._dynamodb, [(self._responses, key) for key in keys])
+        return list(self._reader.records(found[self._responses], ResponseRecord))
 
     def _step(self, before: RoundRecord, after: RoundRecord) -> "TransactWriteItemTypeDef":
         changes = {
@@ -374,22 +330,16 @@ class Rounds:
         }
         removed = [name for name, value in changes.items() if value is None]
         changed = {name: value for name, value in changes.items() if value is not None} | {"version": after.version}
-        expression = "SET " + ", ".join(f"#{name} = :{name}" for name in changed)
-        if removed:
-            expression += " REMOVE " + ", ".join(f"#{name}" for name in removed)
-        values = {":before": before.version, ":opened_at": before.opened_at}
-        return {
-            "Update": {
-                "TableName": self._rounds,
-                "Key": _key(before.federation, before.round),
-                "UpdateExpression": expression,
-                # A federation that was made anew under the same name has rounds of the same numbers.
-                "ConditionExpression": "#version = :before AND opened_at = :opened_at",
-                "ExpressionAttributeNames": {f"#{name}": name for name in (*changed, *removed)},
-                "ExpressionAttributeValues": _values(":", changed) | _values("", values),
-                "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
-            }
-        }
+        update = update_of(
+            self._rounds,
+            _key(before.federation, before.round),
+            setting(changed, removed),
+            changed | {"before": before.version, "opened_at": before.opened_at},
+            # A federation that was made anew under the same name has rounds of the same numbers.
+            "#version = :before AND opened_at = :opened_at",
+        )
+        update["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
+        return {"Update": update}
 
     def _move_pointer(self, record: RoundRecord, *, last: bool) -> "TransactWriteItemTypeDef":
         pointer: dict[str, Any] = {"round": record.round, "stopped": record.stopped}
@@ -400,27 +350,21 @@ class Rounds:
         names = ("next_at", "best", "average_s", "spent_usd", "round_usd", "evaluation")
         known = {name: getattr(record, name) for name in names}
         pointer |= {name: value for name, value in known.items() if value is not None}
-        return {
-            "Update": {
-                "TableName": self._federations,
-                "Key": {"federation": {"S": record.federation}},
-                "UpdateExpression": "SET " + ", ".join(f"#{name} = :{name}" for name in pointer),
-                "ConditionExpression": f"#round = :before AND {same_life(record.life)}",
-                "ExpressionAttributeNames": {f"#{name}": name for name in pointer},
-                "ExpressionAttributeValues": _values(":", pointer)
-                | _values("", {":before": record.round - 1, ":life": record.life}),
-            }
-        }
+        values = pointer | {"before": record.round - 1, "life": record.life}
+        condition = f"#round = :before AND {same('life', record.life)}"
+        key: Item = {"federation": {"S": record.federation}}
+        return {"Update": update_of(self._federations, key, setting(pointer), values, condition)}
+
+    def _put(self, federation: str, round_number: int, name: str, item: Item) -> "PutTypeDef":
+        """The put of an item of a round's partition."""
+        return {"TableName": self._responses, "Item": _response_key(federation, round_number, name) | item}
 
     def _put_response(
         self, record: RoundRecord, response: ResponseRecord, replaces_another: bool
     ) -> "TransactWriteItemTypeDef":
-        put: Any = {
-            "TableName": self._responses,
-            "Item": _response_key(record.federation, record.round, response.thing)
-            | to_item(msgspec.structs.replace(response, life=record.life)),
-            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
-        }
+        item = to_item(msgspec.structs.replace(response, life=record.life))
+        put: Any = self._put(record.federation, record.round, response.thing, item)
+        put["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
         if replaces_another:
             replaced = ("failed", "declined") if response.state == "accepted" else ("accepted", "failed", "declined")
             put["ConditionExpression"] = f"#state IN ({', '.join(f':{state}' for state in replaced)})"
@@ -451,15 +395,6 @@ class Rounds:
                 f"round {before.round} was of a federation {before.federation!r} that is gone, or was made anew since"
             )
 
-    def _batch_get(self, wanted: dict[str, Any]) -> Mapping[str, Any]:
-        answer = self._dynamodb.batch_get_item(RequestItems=wanted)
-        while answer.get("UnprocessedKeys"):
-            more = self._dynamodb.batch_get_item(RequestItems=answer["UnprocessedKeys"])
-            for table, items in more["Responses"].items():
-                answer["Responses"].setdefault(table, []).extend(items)
-            answer["UnprocessedKeys"] = more.get("UnprocessedKeys", {})
-        return answer["Responses"]
-
     def _remember(self, federation: str, round_number: int, item: Mapping[str, Any]) -> None:
         while len(self._fixed_items) >= _FIXED_ITEMS_CACHED:
             del self._fixed_items[next(iter(self._fixed_items))]
@@ -471,11 +406,11 @@ class Rounds:
         federation, round_number = changing["federation"]["S"], int(changing["round"]["N"])
         fixed = self._fixed_items.get((federation, round_number))
         if fixed is None or fixed.opened_at != _opened_at(changing):
-            keys = [_response_key(federation, round_number, "#plan")]
-            found = self._batch_get({self._responses: {"Keys": keys, "ConsistentRead": True}})
-            if not found.get(self._responses):
+            key = _response_key(federation, round_number, "#plan")
+            found = read_items(self._dynamodb, [(self._responses, key)])[self._responses]
+            if not found:
                 raise CorruptRecordError(f"round {round_number} of {federation!r} in DynamoDB has no plan")
-            self._remember(federation, round_number, found[self._responses][0])
+            self._remember(federation, round_number, found[0])
             fixed = self._fixed_items[federation, round_number]
         return from_item({**changing, **fixed.item}, RoundRecord)
 
@@ -492,13 +427,14 @@ def _partition(federation: str, round_number: int) -> str:
     return f"{federation}#{round_number:08d}"
 
 
+def _life_of(item: Mapping[str, Any]) -> str:
+    life: str = item["life"]["S"] if "life" in item else ""
+    return life
+
+
 def _opened_at(item: Mapping[str, Any]) -> float:
     try:
         return float(item["opened_at"]["N"])
     except (KeyError, ValueError) as error:
         key = {name: item[name] for name in ("federation", "round") if name in item}
         raise CorruptRecordError(f"round {key} in DynamoDB does not say when it was opened") from error
-
-
-def _values(prefix: str, values: Mapping[str, Any]) -> Item:
-    return {(prefix + name): to_attribute(value) for name, value in values.items() if value is not None}
