@@ -45,6 +45,7 @@ from protocol.tensors import (
     encode_header,
     from_float32,
     kind_of,
+    placed,
 )
 
 Buffer = bytes | bytearray | memoryview
@@ -109,6 +110,11 @@ class UpdateLayout(msgspec.Struct, frozen=True, kw_only=True):
         return next(tensor.name for tensor in self.floats if tensor.start <= coordinate < tensor.stop)
 
 
+def blocks(coordinates: int) -> int:
+    """How many blocks so many float coordinates are."""
+    return math.ceil(coordinates / BLOCK)
+
+
 @functools.lru_cache(maxsize=16)
 def update_layout(model: Header, encoding: Encoding) -> UpdateLayout:
     """What updates to the model with this header look like. Which of its tensors are buffers, the header's message
@@ -131,23 +137,18 @@ def update_layout(model: Header, encoding: Encoding) -> UpdateLayout:
     n_float = floats[-1].stop if floats else 0
     n_int = integers[-1].stop if integers else 0
     traits = traits_of(encoding)
-    scales = (TensorSpec(SCALES, "F32", (blocks(n_parameters),), 0, 0),) if traits.has_scales else ()
+    n_scales = blocks(n_parameters)
+    scales = (Coordinates(SCALES, "F32", (n_scales,), 0, n_scales),) if traits.has_scales else ()
     regions = {
-        "integers": _as("I64", integers),
-        "scales": scales,
-        "parameters": _as(traits.dtype, parameters),
-        "buffers": _as("F32", floats[len(parameters) :]),
+        "integers": ("I64", integers),
+        "scales": ("F32", scales),
+        "parameters": (traits.dtype, parameters),
+        "buffers": ("F32", floats[len(parameters) :]),
     }
-    widths = {
-        "integers": _INTEGER_BYTES,
-        "scales": _SCALE_BYTES,
-        "parameters": DTYPES[traits.dtype].itemsize,
-        "buffers": _BUFFER_BYTES,
-    }
-    order = sorted(regions, key=lambda region: -widths[region])
-    sizes = [widths[region] * sum(tensor.size for tensor in regions[region]) for region in order]
-    starts = dict(zip(order, itertools.accumulate(sizes, initial=0), strict=False))
-    tensors = _in_file(tensor for region in order for tensor in regions[region])
+    regions = dict(sorted(regions.items(), key=lambda region: -DTYPES[region[1][0]].itemsize))
+    sizes = [DTYPES[dtype].itemsize * sum(one.stop - one.start for one in some) for dtype, some in regions.values()]
+    starts = dict(zip(regions, itertools.accumulate(sizes, initial=0), strict=False))
+    tensors = placed((one.name, dtype, one.shape) for dtype, some in regions.values() for one in some)
     return UpdateLayout(
         encoding=encoding,
         tensors=tensors,
@@ -165,35 +166,16 @@ def update_layout(model: Header, encoding: Encoding) -> UpdateLayout:
 
 
 def _coordinates(tensors: Iterable[TensorSpec], position: int = 0) -> tuple[Coordinates, ...]:
-    placed = []
+    found = []
     for tensor in tensors:
         stop = position + tensor.size
-        placed.append(Coordinates(tensor.name, tensor.dtype, tensor.shape, position, stop))
+        found.append(Coordinates(tensor.name, tensor.dtype, tensor.shape, position, stop))
         position = stop
-    return tuple(placed)
-
-
-def _as(dtype: str, tensors: Iterable[Coordinates]) -> tuple[TensorSpec, ...]:
-    return tuple(TensorSpec(tensor.name, dtype, tensor.shape, 0, 0) for tensor in tensors)
-
-
-def _in_file(tensors: Iterable[TensorSpec]) -> tuple[TensorSpec, ...]:
-    placed = []
-    position = 0
-    for tensor in tensors:
-        end = position + tensor.size * DTYPES[tensor.dtype].itemsize
-        placed.append(msgspec.structs.replace(tensor, start=position, end=end))
-        position = end
-    return tuple(placed)
+    return tuple(found)
 
 
 EVALUATION = update_layout(Header(tensors=(), length=0, message=""), "float32")
 """What clients send that evaluate: a report, and no tensors."""
-
-
-def blocks(coordinates: int) -> int:
-    """How many blocks so many float coordinates are."""
-    return math.ceil(coordinates / BLOCK)
 
 
 def parameter_range(layout: UpdateLayout, first: int, stop: int) -> tuple[int, int]:

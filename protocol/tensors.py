@@ -224,14 +224,18 @@ def layout(schema: Mapping[str, tuple[str, tuple[int, ...]]], buffers: Iterable[
         dtype = schema[name][0]
         return -DTYPES[dtype].itemsize, dtype, name in buffer_names, name
 
-    tensors = []
+    return placed((name, *schema[name]) for name in sorted(schema, key=order))
+
+
+def placed(tensors: Iterable[tuple[str, str, tuple[int, ...]]]) -> tuple[TensorSpec, ...]:
+    """Tensors, each given by name, dtype and shape, with their bytes one after another."""
+    found = []
     position = 0
-    for name in sorted(schema, key=order):
-        dtype, shape = schema[name]
+    for name, dtype, shape in tensors:
         end = position + math.prod(shape) * DTYPES[dtype].itemsize
-        tensors.append(TensorSpec(name, dtype, tuple(shape), position, end))
+        found.append(TensorSpec(name, dtype, tuple(shape), position, end))
         position = end
-    return tuple(tensors)
+    return tuple(found)
 
 
 def encode_header(tensors: Iterable[TensorSpec], message: bytes | str) -> bytes:

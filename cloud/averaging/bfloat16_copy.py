@@ -7,11 +7,10 @@ than the value that it is added to. To widen bfloat16 to float32 is exact.
 
 from collections.abc import Iterable
 
-import msgspec
 import numpy as np
 
 from protocol.messages import ModelHeader, decode, encode
-from protocol.tensors import DTYPES, Kind, TensorSpec, encode_header, from_float32, kind_of, load, read_array
+from protocol.tensors import DTYPES, Kind, TensorSpec, encode_header, from_float32, kind_of, load, placed, read_array
 
 Buffer = bytes | bytearray | memoryview
 
@@ -34,15 +33,8 @@ def _narrowed(dtype: str, kind: Kind) -> str:
 
 def bfloat16_layout(tensors: Iterable[TensorSpec], buffers: Iterable[str]) -> tuple[TensorSpec, ...]:
     """The tensors of the copy of a model with these, of which `buffers` are no parameters."""
-    placed: list[TensorSpec] = []
-    position = 0
     names = frozenset(buffers)
-    for tensor in tensors:
-        dtype = _narrowed(tensor.dtype, kind_of(tensor, names))
-        end = position + tensor.size * DTYPES[dtype].itemsize
-        placed.append(msgspec.structs.replace(tensor, dtype=dtype, start=position, end=end))
-        position = end
-    return tuple(placed)
+    return placed((tensor.name, _narrowed(tensor.dtype, kind_of(tensor, names)), tensor.shape) for tensor in tensors)
 
 
 def to_bfloat16(tensor: TensorSpec, kind: Kind, data: Buffer) -> bytes:

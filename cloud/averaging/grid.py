@@ -14,7 +14,7 @@ import msgspec
 from cloud.averaging.bfloat16_copy import bfloat16_bytes, bfloat16_layout
 from cloud.averaging.part_sizes import MIN_PART_BYTES
 from protocol.messages import ModelHeader, encode
-from protocol.tensors import DTYPES, FLOATING, Header, Kind, TensorSpec, encode_header, kind_of
+from protocol.tensors import DTYPES, FLOATING, Header, Kind, TensorSpec, encode_header, kind_of, placed
 
 _NUMBER_BYTES = 4
 
@@ -78,7 +78,12 @@ class Grid(msgspec.Struct, frozen=True, kw_only=True):
 
         The state is a float32 tensor for each part and vector, named <part>.<vector>.
         """
-        return encode_header(self._optimizer_tensors(), encode(self._about(round_number)))
+        tensors = placed(
+            (f"{part.number:05d}.{vector}", "F32", (part.floats[1] - part.floats[0],))
+            for part in self.parts
+            for vector in range(self.vectors)
+        )
+        return encode_header(tensors, encode(self._about(round_number)))
 
     def optimizer_range(self, part: Part) -> tuple[int, int]:
         """Where the state of a part is in the data of the state's file: one vector after another."""
@@ -93,15 +98,6 @@ class Grid(msgspec.Struct, frozen=True, kw_only=True):
 
     def _about(self, round_number: int) -> ModelHeader:
         return msgspec.structs.replace(self.about, round=round_number)
-
-    def _optimizer_tensors(self) -> Iterator[TensorSpec]:
-        position = 0
-        for part in self.parts:
-            size = part.floats[1] - part.floats[0]
-            for vector in range(self.vectors):
-                end = position + size * _NUMBER_BYTES
-                yield TensorSpec(f"{part.number:05d}.{vector}", "F32", (size,), position, end)
-                position = end
 
 
 def grid_of(
