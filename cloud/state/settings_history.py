@@ -37,7 +37,7 @@ class SettingsChange(msgspec.Struct, frozen=True, kw_only=True):
 def differences(before: Federation, after: Federation) -> tuple[Difference, ...]:
     """What differs between two settings, in the order of federation.yaml's fields. Of a server optimizer that is
     another one, the whole differs."""
-    return tuple(_differences("", _plain(before), _plain(after)))
+    return tuple(_differences("", msgspec.to_builtins(before), msgspec.to_builtins(after)))
 
 
 def changes_averaging(changes: Sequence[SettingsChange]) -> bool:
@@ -61,11 +61,6 @@ def lacking(averaging: Averaging, made_by: Averaging | None) -> tuple[ModelFile,
 def _kept(averaging: Averaging) -> tuple[type, bool]:
     """What the state of a server optimizer consists of."""
     return type(averaging.optimizer), averaging.variance_reduction
-
-
-def _plain(settings: Federation) -> dict[str, Any]:
-    plain: dict[str, Any] = msgspec.to_builtins(settings)
-    return plain
 
 
 def _differences(prefix: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Difference]:
