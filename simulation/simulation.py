@@ -40,7 +40,7 @@ from cloud.settings import Federation
 from cloud.state.carry_over import busy_after, carried_after, carrying_what_fits, given_up
 from cloud.state.lifecycle import Checked, Event, Lease, Satisfied, ends_at_target, needed, step
 from cloud.state.records import Carried, ClientRecord, CohortMember, FederationRecord, ResponseRecord, RoundRecord
-from cloud.state.rounds import Responses
+from cloud.state.rounds import Responses, after_round
 from protocol import names
 from protocol.encodings import EVALUATION, UpdateLayout, update_layout
 from protocol.names import UpdateName
@@ -348,16 +348,7 @@ class Simulation:
             self._clients[history.thing] = history.added_to(self._clients[history.thing])
         self._federation = msgspec.structs.replace(
             self._federation,
-            round=record.round,
-            model=record.model or self._federation.model,
-            status="finished" if record.stopped or record.round >= record.settings.rounds else "running",
-            next_at=next_at,
-            best=record.best,
-            stopped=record.stopped,
-            average_s=record.average_s,
-            spent_usd=record.spent_usd,
-            round_usd=record.round_usd,
-            evaluation=record.evaluation,
+            **after_round(record, last=bool(record.stopped) or record.round >= record.settings.rounds),
         )
         self._in_flight.drop(member.thing for member in given_up(record, responses))
         self._answers.clear()

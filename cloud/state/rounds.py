@@ -116,6 +116,13 @@ class _Notified(msgspec.Struct):
     life: str = ""
 
 
+def after_round(record: RoundRecord, *, last: bool) -> dict[str, Any]:
+    """What a round that has ended changes of its federation's record, by field; the `last` one finishes it."""
+    names = ("round", "stopped", "model", "next_at", "best", "average_s", "spent_usd", "round_usd", "evaluation")
+    values = {name: getattr(record, name) for name in names} | {"status": "finished" if last else None}
+    return {name: value for name, value in values.items() if value is not None}
+
+
 class Rounds:
     """The rounds of all federations of one deployment, with the responses to them. `left_out` is as for `Reader`."""
 
@@ -342,14 +349,7 @@ class Rounds:
         return {"Update": update}
 
     def _move_pointer(self, record: RoundRecord, *, last: bool) -> "TransactWriteItemTypeDef":
-        pointer: dict[str, Any] = {"round": record.round, "stopped": record.stopped}
-        if last:
-            pointer["status"] = "finished"
-        if record.model is not None:
-            pointer["model"] = record.model
-        names = ("next_at", "best", "average_s", "spent_usd", "round_usd", "evaluation")
-        known = {name: getattr(record, name) for name in names}
-        pointer |= {name: value for name, value in known.items() if value is not None}
+        pointer = after_round(record, last=last)
         values = pointer | {"before": record.round - 1, "life": record.life}
         condition = f"#round = :before AND {same('life', record.life)}"
         key: Item = {"federation": {"S": record.federation}}
