@@ -1,7 +1,7 @@
-"""A round's new model, from what is on record of its updates and from their files in memory."""
+"""A round as it is averaged, from what is on record of its updates and from their files in memory."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from cloud.averager.work.sources import accepted_updates, last_updates_for, other_bases, with_bases
 from cloud.averaging.accepted_updates import S3Object
@@ -9,18 +9,10 @@ from cloud.averaging.last_updates import LastUpdates
 from cloud.state.records import ResponseRecord, RoundRecord
 from protocol.encodings import UpdateLayout
 from simulation.averaging import Round
-from simulation.model_store import ModelFiles, ModelStore, round_of
+from simulation.model_store import ModelStore, round_of
 
 
-class Averaged(NamedTuple):
-    """The files of a new model, what is wrong with it, and each client's last update, if that is to be known."""
-
-    files: ModelFiles
-    warnings: tuple[str, ...]
-    last: LastUpdates | None
-
-
-def average(
+def in_memory(
     record: RoundRecord,
     counting: Sequence[ResponseRecord],
     updates: Mapping[str, bytes],
@@ -29,16 +21,10 @@ def average(
     bases: Mapping[int, RoundRecord],
     custom_average: Callable[..., Any] | None,
     last: LastUpdates | None,
-    last_files: Mapping[str, bytes],
-) -> Averaged:
-    """What the round makes of the responses that count, in the order of the things' names; `updates` are their files by
-    client, `bases` the rounds that sent out another model than this one. `last` are the clients' last updates before
-    the round, whose files `last_files` has by key.
-
-    Raises:
-        InvalidPolicyError: a custom average failed.
-        NotFiniteModelError: the new model would have values that are not finite.
-    """
+) -> Round:
+    """The round that averages the responses that count, in the order of the things' names, with the clients' `last`
+    updates before it; `updates` has the files of both by key. `bases` are the rounds that sent out another model than
+    this one."""
     settings = record.settings
     sources = tuple(
         accepted_updates(
@@ -54,17 +40,16 @@ def average(
     before = dict(models.files(round_of(record.base)))
     present = before.pop("model")
     before.pop("bfloat16", None)
-    a_round = Round(
+    return Round(
         present,
-        [(source, memoryview(updates[source.thing])[source.stored.data_start :]) for source in sources],
+        [(source, memoryview(updates[source.stored.key])[source.stored.data_start :]) for source in sources],
         settings.averaging,
         settings.training,
         before=before,
         has_bfloat16=settings.has_bfloat16_copy,
         bases=[models.downloaded(bases[number].base) for number in others.values()],
         last=last_updates_for(record, last),
-        last_files=last_files,
+        last_files=updates,
         custom_average=custom_average,
         number=record.round,
     )
-    return Averaged(a_round.average(), a_round.warnings, a_round.recalled.after if a_round.recalled else None)

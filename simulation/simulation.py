@@ -51,7 +51,7 @@ from simulation.in_flight import Arrival, InFlight
 from simulation.model_store import ModelFiles, ModelStore, first_reference
 from simulation.opening import opening
 from simulation.residual_files import ResidualFiles
-from simulation.round_averaging import average
+from simulation.round_averaging import in_memory
 
 _OWNER = "simulation"
 _DROPPED_OUT = "it dropped out, as the simulation's devices have it"
@@ -311,31 +311,16 @@ class Simulation:
             return self._step(record, evaluated(record, responses, _OWNER, self._now))
         carried = Responses(accepted=tuple(self._carried))
         counting = counting_responses(record, responses, lambda _: carried)
-        updates = {
-            response.thing: self.updates[response.report.round, response.thing]
-            for response in counting
-            if response.report is not None
-        }
-        last_files = {
-            names.update_key(record.federation, *key, record.life): data for key, data in self.updates.items()
-        }
+        updates = {names.update_key(record.federation, *key, record.life): data for key, data in self.updates.items()}
+        custom = self._policy("average")
+        a_round = in_memory(record, counting, updates, self._layout, self.models, self._rounds, custom, self._last)
         try:
-            made = average(
-                record,
-                counting,
-                updates,
-                self._layout,
-                self.models,
-                self._rounds,
-                self._policy("average"),
-                self._last,
-                last_files,
-            )
+            files = a_round.average()
         except HOPELESS as error:
             return self._step(record, given_up_on(record, error))
-        self._last = made.last
-        model = self.models.add(record, made.files)
-        event = averaged(record, responses, owner=_OWNER, model=model, warnings=made.warnings, averaged_at=self._now)
+        self._last = a_round.recalled.after if a_round.recalled else None
+        model, warnings = self.models.add(record, files), a_round.warnings
+        event = averaged(record, responses, owner=_OWNER, model=model, warnings=warnings, averaged_at=self._now)
         return self._step(record, event)
 
     def _close(self, record: RoundRecord, responses: Responses) -> EndedRound:
