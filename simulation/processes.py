@@ -11,20 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from protocol.messages import Assignment
 from simulation.backend import Done, NotDone, Work
 from simulation.local_clients import Setup
-from simulation.worker_messages import (
-    Begin,
-    CountExamples,
-    Evaluate,
-    Examples,
-    Model,
-    Ready,
-    Result,
-    Train,
-    Unusable,
-)
+from simulation.worker_messages import Begin, Compute, CountExamples, Examples, Model, Ready, Result, Unusable
 from simulation.worker_process import WorkerProcess
 
-_Request = CountExamples | Train | Evaluate
+_Request = CountExamples | Compute
 
 
 class WorkersError(Exception):
@@ -67,25 +57,25 @@ class ProcessesBackend:
 
     def train(self, assignment: Assignment, model: bytes, work: Sequence[Work]) -> Iterator[Done | NotDone]:
         """See `Backend`."""
-        return self._work(Model(model), {one.thing: Train(assignment, one) for one in work})
+        return self._compute(assignment, Model(model), work)
 
     def evaluate(
         self, assignment: Assignment, model: bytes, average: bytes, work: Sequence[Work]
     ) -> Iterator[Done | NotDone]:
         """See `Backend`."""
-        return self._work(Model(model, average), {one.thing: Evaluate(assignment, one) for one in work})
+        return self._compute(assignment, Model(model, average), work)
 
     def close(self) -> None:
         """Ends the processes."""
         for worker in self.workers:
             worker.end()
 
-    def _work(self, model: Model, requests: Mapping[str, _Request]) -> Iterator[Done | NotDone]:
+    def _compute(self, assignment: Assignment, model: Model, work: Sequence[Work]) -> Iterator[Done | NotDone]:
         if self._model is None or model.file is not self._model.file or model.average is not self._model.average:
             self._model = model
             for worker in self.workers:
                 worker.has_model = False
-        for answer in self._spread(requests):
+        for answer in self._spread({one.thing: Compute(assignment, one) for one in work}):
             if not isinstance(answer, Examples):
                 yield answer
 

@@ -10,13 +10,12 @@ from simulation.local_clients import Evaluated, LocalClients
 from simulation.worker_messages import (
     Answer,
     Begin,
+    Compute,
     CountExamples,
-    Evaluate,
     Examples,
     Model,
     Ready,
     Request,
-    Train,
     Unusable,
 )
 
@@ -34,8 +33,7 @@ def main() -> None:
 
 
 class _Worker:
-    """The task is loaded by the first request, `Begin`, and the models are there before the first `Train` or
-    `Evaluate`."""
+    """The task is loaded by the first request, `Begin`, and the models are there before the first `Compute`."""
 
     _clients: LocalClients
     _models: Evaluated
@@ -54,7 +52,7 @@ class _Worker:
             case Model(file, average):
                 self._models = Evaluated.of(file, average)
                 return None
-            case Train(assignment, work):
+            case Compute(assignment, work) if assignment.evaluate is None:
                 return self._clients.train(assignment, self._models.model, work)
-            case Evaluate(assignment, work):
+            case Compute(assignment, work):
                 return self._clients.evaluate(assignment, self._models, work)

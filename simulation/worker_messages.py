@@ -26,21 +26,14 @@ class Model(msgspec.Struct, frozen=True, tag="model"):
     average: bytes = b""
 
 
-class Train(msgspec.Struct, frozen=True, tag="train"):
-    """Do a client's work for an assignment, from the last model."""
+class Compute(msgspec.Struct, frozen=True, tag="compute"):
+    """Do a client's work for an assignment, to train or to evaluate, with the last model."""
 
     assignment: Assignment
     work: Work
 
 
-class Evaluate(msgspec.Struct, frozen=True, tag="evaluate"):
-    """As `Train`, for an assignment to evaluate."""
-
-    assignment: Assignment
-    work: Work
-
-
-Request = Begin | CountExamples | Model | Train | Evaluate
+Request = Begin | CountExamples | Model | Compute
 
 
 class Ready(msgspec.Struct, frozen=True, tag="ready"):
