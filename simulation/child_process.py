@@ -59,10 +59,8 @@ class ChildProcess(Generic[_Request, _Answer]):
     def say(self, request: _Request) -> None:
         """Says something. If it has just died, its silence tells."""
         assert self._process.stdin is not None  # noqa: S101 - it is a pipe
-        try:
+        with contextlib.suppress(BrokenPipeError):
             write(self._process.stdin, request)  # type: ignore[arg-type]
-        except BrokenPipeError:
-            return
 
     def hear(self) -> _Answer | None:
         """What it says next; None if it has ended."""
@@ -97,8 +95,6 @@ class ChildProcess(Generic[_Request, _Answer]):
 
     def _close(self) -> None:
         for stream in (self._process.stdin, self._process.stdout):
-            try:
-                if stream is not None:
+            if stream is not None:
+                with contextlib.suppress(BrokenPipeError):
                     stream.close()
-            except BrokenPipeError:
-                continue

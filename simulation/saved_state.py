@@ -6,11 +6,11 @@ folder has the one or the other. What it does not name any more is removed at la
 """
 
 from pathlib import Path
-from typing import TypeVar, get_args
+from typing import TypeVar
 
 import msgspec
 
-from cloud.averaging.new_model import File
+from cloud.averaging.new_model import FILES, File
 from components.client import durable
 from simulation.model_store import ModelStore
 from simulation.simulation import Simulation, Standing
@@ -60,7 +60,10 @@ class SavedState:
         for name in (MODELS, UPDATES):
             (self.directory / name).mkdir(parents=True, exist_ok=True)
         simulation.residuals.save()
-        models = [self._save_model(number, simulation.models) for number in simulation.models.rounds]
+        models = simulation.models.rounds
+        for number in models:
+            for file, data in simulation.models.files(number).items():
+                self._write(self._model(number, file), data)
         for (number, thing), update in simulation.updates.items():
             self._write(self._update(number, thing), update)
         saved = Saved(of=self._of, standing=simulation.standing, models=models, updates=list(simulation.updates))
@@ -75,7 +78,7 @@ class SavedState:
         """
         saved = self._read(Saved)
         self._check(saved.of)
-        models = {number: self._load_model(number) for number in saved.models}
+        models = {number: self._files_of(number) for number in saved.models}
         updates = {(number, thing): self._update(number, thing).read_bytes() for number, thing in saved.updates}
         return saved.standing, ModelStore(models), updates
 
@@ -104,14 +107,8 @@ class SavedState:
                     "run it as it was begun, or into another folder"
                 )
 
-    def _save_model(self, number: int, models: ModelStore) -> int:
-        for file, data in models.files(number).items():
-            self._write(self._model(number, file), data)
-        return number
-
-    def _load_model(self, number: int) -> dict[File, bytes]:
-        files: tuple[File, ...] = get_args(File)
-        paths = {file: self._model(number, file) for file in files}
+    def _files_of(self, number: int) -> dict[File, bytes]:
+        paths = {file: self._model(number, file) for file in FILES}
         return {file: path.read_bytes() for file, path in paths.items() if path.exists()}
 
     def _write(self, path: Path, data: bytes) -> None:
@@ -126,8 +123,7 @@ class SavedState:
         return self.directory / UPDATES / f"{number:08d}.{thing}"
 
     def _clean(self, saved: Saved) -> None:
-        files: tuple[File, ...] = get_args(File)
-        wanted = {self._model(number, file) for number in saved.models for file in files}
+        wanted = {self._model(number, file) for number in saved.models for file in FILES}
         wanted |= {self._update(number, thing) for number, thing in saved.updates}
         for name in (MODELS, UPDATES):
             for path in (self.directory / name).iterdir():
