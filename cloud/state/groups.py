@@ -1,5 +1,6 @@
 """Thing groups: who belongs to a fleet."""
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from cloud.state.ttl_cache import Recent
@@ -22,7 +23,6 @@ class Groups:
 
     def __init__(self, connect: "Callable[[], IoTClient]") -> None:
         self._connect = connect
-        self._client: IoTClient | None = None
         self._known: Recent[str, set[str]] = Recent(KNOWN_S)
         self._members: dict[str, tuple[float, frozenset[str]]] = {}
 
@@ -58,8 +58,6 @@ class Groups:
             self._members[group] = now, members
         return members
 
-    @property
+    @cached_property
     def _iot(self) -> "IoTClient":
-        if self._client is None:
-            self._client = self._connect()
-        return self._client
+        return self._connect()

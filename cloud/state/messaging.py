@@ -87,32 +87,29 @@ class Notices:
 
     def ask_for_round(self, request: OpenRound, now: float) -> None:
         """Wake the initiator to open a round, at `request.not_before` or after the longest delay that SQS has."""
-        self._send(self._rounds_queue, request, request.not_before - now)
+        self._send(self._rounds_queue, encode(request), request.not_before - now)
 
     def ask_for_check(self, check: CheckRound, now: float) -> None:
         """Wake the averager to look at a round, at `check.at` or after the longest delay that SQS has."""
-        self._send(self._control_queue, check, check.at - now)
+        self._send(self._control_queue, encode(check), check.at - now)
 
     def put_off(self, body: bytes, at: float, now: float) -> None:
         """Have the averager hear a message again, at a time or after the longest delay that SQS has."""
-        self._send_body(self._updates_queue, body, at - now)
+        self._send(self._updates_queue, body, at - now)
 
     def hand_out(self, jobs: Iterable[AverageShard]) -> None:
         """Have averagers do the jobs of a round."""
-        list(self._parallel.map(lambda job: self._send(self._shards_queue, job, 0.0), jobs))
+        list(self._parallel.map(lambda job: self._send(self._shards_queue, encode(job), 0.0), jobs))
 
     def ask_for_abort(self, abort: AbortRound) -> None:
         """Have the averager end a round."""
-        self._send(self._control_queue, abort, 0.0)
+        self._send(self._control_queue, encode(abort), 0.0)
 
     def ask_for_expulsion(self, expulsion: ExpelClient) -> None:
         """Have the averager count nothing of a thing in a round."""
-        self._send(self._control_queue, expulsion, 0.0)
+        self._send(self._control_queue, encode(expulsion), 0.0)
 
-    def _send(self, queue: str, message: msgspec.Struct, delay_s: float) -> None:
-        self._send_body(queue, encode(message), delay_s)
-
-    def _send_body(self, queue: str, body: bytes, delay_s: float) -> None:
+    def _send(self, queue: str, body: bytes, delay_s: float) -> None:
         self._sqs.send_message(
             QueueUrl=queue,
             MessageBody=body.decode(),
