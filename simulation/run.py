@@ -13,9 +13,7 @@ import msgspec
 
 from cloud.pricing.prices import REGION
 from cloud.settings import Federation
-from protocol.encodings import update_layout
 from protocol.messages import Numbers
-from protocol.tensors import parse_header, schema_id
 from reporting.records import RoundLine, Summary
 from reporting.run_writer import RunWriter
 from reporting.tracking import tracking
@@ -23,9 +21,8 @@ from reporting.tracking_process import TrackerName
 from simulation.backend import Backend
 from simulation.devices import Fleet
 from simulation.model_store import ModelFiles, ModelStore, round_of
-from simulation.residual_files import ResidualFiles
 from simulation.saved_state import SavedState
-from simulation.simulation import EndedRound, Simulation, Standing, beginning
+from simulation.simulation import EndedRound, Simulation, beginning
 from simulation.stopping import Stop
 
 STATE = "state"
@@ -95,7 +92,9 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
             standing, models, updates = beginning(self.settings, files, self.things), ModelStore({0: files}), {}
             writer = RunWriter.create(out, source="simulate", settings=self.settings, clock="simulated")
         with writer, tracking(track, out, writer.summary, self.settings, warn) as tell:
-            simulation = self._simulation(standing, models, updates, backend, state)
+            simulation = Simulation(
+                standing, models, backend, self.fleet, state.residuals, self.policies, updates, self.region
+            )
             state.save(simulation)
             saved_at = time.monotonic()
             for ended, held_out in stop.working(_scored(simulation, score)):
@@ -110,20 +109,6 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
                     tell(line)
                     look(line, ended)
             return writer.finish("finished")
-
-    def _simulation(
-        self,
-        standing: Standing,
-        models: ModelStore,
-        updates: dict[tuple[int, str], bytes],
-        backend: Backend,
-        state: SavedState,
-    ) -> Simulation:
-        model = models.model(standing.federation.model)
-        header = parse_header(model, len(model))
-        layout = update_layout(header, self.settings.encoding)
-        residuals = ResidualFiles(state.residuals, self.settings.name, schema_id(header.schema), layout.n_parameters)
-        return Simulation(standing, models, backend, self.fleet, residuals, self.policies, updates, self.region)
 
 
 def _scored(simulation: Simulation, score: Score | None) -> Iterator[tuple[EndedRound, Numbers]]:

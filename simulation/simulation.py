@@ -6,6 +6,7 @@ the clients' names. So the same settings, data and devices give the same rounds 
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -81,9 +82,9 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Simulation:
-    """One federation, from where it stands. `policies` is the user's policies.py, if the settings ask for one;
-    `updates` are the files of updates that are carried over, and of clients' last ones, by round and client. Rounds
-    cost what they would in AWS's `region`."""
+    """One federation, from where it stands. `residuals` is the folder of its clients' residuals; `policies` is the
+    user's policies.py, if the settings ask for one; `updates` are the files of updates that are carried over, and of
+    clients' last ones, by round and client. Rounds cost what they would in AWS's `region`."""
 
     def __init__(
         self,
@@ -91,7 +92,7 @@ class Simulation:
         models: ModelStore,
         backend: Backend,
         fleet: Fleet,
-        residuals: ResidualFiles,
+        residuals: Path,
         policies: ModuleType | None = None,
         updates: dict[tuple[int, str], bytes] | None = None,
         region: str = REGION,
@@ -108,7 +109,6 @@ class Simulation:
         self.updates = dict(updates or {})
         self._backend = backend
         self._fleet = fleet
-        self.residuals = residuals
         self._policies = policies
         self._region = region
         self._look = 0
@@ -116,6 +116,8 @@ class Simulation:
         model = self.models.model(self._federation.model)
         self._header = parse_header(model, len(model))
         self._layout = update_layout(self._header, self._federation.settings.encoding)
+        name, schema = self._federation.federation, self._federation.schema
+        self.residuals = ResidualFiles(residuals, name, schema, self._layout.n_parameters)
 
     @property
     def standing(self) -> Standing:

@@ -10,15 +10,12 @@ from cli.settings.parsing import parse
 from cloud import custom_policies
 from components.client.trainer.model import state_dict
 from components.client.trainer.task.loading import load_task
-from protocol.encodings import update_layout
 from protocol.messages import Assignment
-from protocol.tensors import parse_header, schema_id
 from simulation.backend import Backend, Done, NotDone, Work
 from simulation.devices import Device, Fleet
 from simulation.local_clients import Setup
 from simulation.loop import LoopBackend
 from simulation.model_store import ModelStore, initial_files
-from simulation.residual_files import ResidualFiles
 from simulation.run import Run
 from simulation.saved_state import SavedState
 from simulation.simulation import EndedRound, Simulation, beginning
@@ -124,9 +121,7 @@ class Federation:
         )
 
     def _simulation(self, standing: Any, models: Any, updates: Any, backend: Backend | None) -> Simulation:
-        header = parse_header(self.files["model"], len(self.files["model"]))
-        layout = update_layout(header, self.settings.encoding)
-        residuals = ResidualFiles(self.directory / "residuals", "f", schema_id(header.schema), layout.n_parameters)
+        residuals = self.directory / "residuals"
         backend = backend or LoopBackend(self.setup)
         return Simulation(standing, models, backend, self.fleet, residuals, self._policies(), updates)
 
