@@ -11,14 +11,14 @@ from cloud.averaging.blocks import Block, blocks_of
 from cloud.averaging.distances import gram
 from cloud.averaging.grid import Grid, Part, grid_of
 from cloud.averaging.last_updates import LastUpdates, Recalled, recall
-from cloud.averaging.new_model import File, OldModelReader, new_model_parts
+from cloud.averaging.new_model import File, NewPart, OldModelReader, new_model_parts
 from cloud.averaging.optimizers import vectors_of
 from cloud.averaging.part_sizes import MIN_PART_BYTES
 from cloud.averaging.rebasing import Base, BaseReader
 from cloud.averaging.robust import squared_distances
 from cloud.averaging.rules import rule_of
 from cloud.averaging.rules.rule import ModelChange
-from cloud.averaging.sums import GroupSums, StoredSums, file_of_sums, groups_of
+from cloud.averaging.sums import GroupSums, StoredSums
 from cloud.averaging.update_rows import Rebasing, Updates, block_elements
 from cloud.averaging.update_tensors import base_values, read_updates
 from cloud.averaging.weighing import weigh
@@ -80,7 +80,7 @@ class Round:
         about = decode(self.header.message, ModelHeader)
         self.grid: Grid = grid_of(self.header, about, vectors_of(settings), part_bytes, has_bfloat16=has_bfloat16)
         self._before = {"model": base, **(before or {})}
-        self._bases = (base, *bases)
+        self.bases = (base, *bases)
         self.negative: set[str] = set()
         self.saturated: set[str] = set()
         ordered = sorted(updates, key=lambda update: update[0].thing)
@@ -109,65 +109,47 @@ class Round:
     def blocks(self, parts: Iterable[Part]) -> list[Block]:
         return list(blocks_of(parts, self._elements))
 
-    def updates(self, blocks: Sequence[Block], clients: Sequence[int]) -> Updates:
-        return Updates(self.layout, self.reader, blocks, clients, self._rebasing(blocks))
-
-    def whole_updates(self) -> Iterator[Update]:
-        """The updates as a user's function sees them."""
-        blocks = self.blocks(self.grid.parts)
-        rebasing = self._rebasing(blocks)
-        models = rebasing.reader.whole(blocks) if rebasing else ()
-        return read_updates(self.layout, self.reader, self.sources, models)
-
-    def base(self) -> dict[str, Array]:
-        """The present model's values, by tensor."""
-        return base_values(bytes(self._bases[0]))
-
-    def _rebasing(self, blocks: Sequence[Block]) -> Rebasing | None:
-        if len(self._bases) == 1:
+    def rebasing(self, blocks: Sequence[Block]) -> Rebasing | None:
+        """What it takes to rebase late updates at these blocks; None if none is late."""
+        if len(self.bases) == 1:
             return None
-        headers = [parse_header(base, len(base)) for base in self._bases]
-        data = [memoryview(base)[header.length :] for base, header in zip(self._bases, headers, strict=True)]
+        headers = [parse_header(base, len(base)) for base in self.bases]
+        data = [memoryview(base)[header.length :] for base, header in zip(self.bases, headers, strict=True)]
         bases = [Base(S3Object(key="", data_start=0), header.by_name) for header in headers]
         reader = BaseReader(MemoryReader(data), bases, blocks)
         of_last = itertools.repeat(0, len(self.everyone) - len(self.sources))
         return Rebasing(reader, [*(source.base for source in self.sources), *of_last])
 
-    def average(self, shards: int = 1, *, summed: bool = False, change: ModelChange | None = None) -> dict[File, bytes]:
-        """The files of the new model, made by so many shards; `summed` has other invocations sum the groups first."""
+    def average(self) -> dict[File, bytes]:
+        """The files of the new model."""
         made: dict[File, bytearray] = {}
-        for shard in range(shards):
-            parts = self.grid.shard(shard, shards)
-            blocks = self.blocks(parts)
-            found = change or self._change(blocks, summed=summed)
-            before, share = self._reading(parts), self.recalled.share if self.recalled else None
-            for new in new_model_parts(self.grid, parts, blocks, found, before, self.settings, share):
-                self.negative |= new.negative
-                self.saturated |= new.saturated
-                for file, data in new.data.items():
-                    made.setdefault(file, bytearray()).extend(data)
+        for new in self.new_parts(self.grid.parts):
+            self.negative |= new.negative
+            self.saturated |= new.saturated
+            for file, data in new.data.items():
+                made.setdefault(file, bytearray()).extend(data)
         number = self._number or self.grid.about.round + 1
         starts = {"model": self.grid.model_start(number), "optimizer": self.grid.optimizer_start(number)}
         starts["bfloat16"] = self.grid.bfloat16_start(number)
         return {file: bytes(starts.get(file, starts["model"]) + data) for file, data in made.items()}
 
-    def _change(self, blocks: Sequence[Block], *, summed: bool) -> ModelChange:
-        rule = rule_of(self.settings.rule)
-        return rule.change(MemoryUpdates(self, blocks, self.chosen() if rule.select else self.everyone, summed=summed))
+    def new_parts(self, parts: Sequence[Part]) -> Iterator[NewPart]:
+        """Some parts of the new model, in their order."""
+        blocks, share = self.blocks(parts), self.recalled.share if self.recalled else None
+        change, before = self.change(blocks), self._reading(parts)
+        return new_model_parts(self.grid, parts, blocks, change, before, self.settings, share)
 
-    def chosen(self) -> list[int]:
-        """The clients that a rule selects."""
+    def change(self, blocks: Sequence[Block]) -> ModelChange:
+        """What the rule makes of the updates at these blocks."""
+        return rule_of(self.settings.rule).change(MemoryUpdates(self, blocks, self.chosen()))
+
+    def chosen(self) -> Sequence[int]:
+        """The clients that the rule selects; all, if it selects none."""
         blocks, select = self.blocks(self.grid.parts), rule_of(self.settings.rule).select
-        products = gram(Updates(self.layout, self.reader, blocks, self.everyone), blocks, self.weighing)
         if select is None:
-            raise ValueError(f"{self.settings.rule} selects no clients")
+            return self.everyone
+        products = gram(Updates(self.layout, self.reader, blocks, self.everyone), blocks, self.weighing)
         return select(squared_distances(products, self.weighing.norms), self.settings)
-
-    def stored_sums(self, blocks: Sequence[Block]) -> StoredSums:
-        total = self.weighing.total(self.everyone)
-        groups = groups_of(self.everyone)
-        files = [file_of_sums(self.updates(blocks, group), blocks, self.weighing, total) for group in groups]
-        return StoredSums(MemoryReader(files), blocks, len(files), has_last=self.recalled is not None)
 
     def _reading(self, parts: Sequence[Part]) -> OldModelReader:
         files = [file for file in files_of(self.settings, self.grid.vectors) if file in self._before]
@@ -183,27 +165,28 @@ class Round:
 class MemoryUpdates:
     """A round's updates at some blocks, as its rule sees them."""
 
-    def __init__(self, a_round: Round, blocks: Sequence[Block], selected: Sequence[int], *, summed: bool) -> None:
+    def __init__(self, a_round: Round, blocks: Sequence[Block], selected: Sequence[int]) -> None:
         self._round = a_round
-        self._summed = summed
         self.settings = a_round.settings
         self.weighing = a_round.weighing
         self.blocks = blocks
         self.selected = selected
 
     def of(self, blocks: Sequence[Block], clients: Sequence[int]) -> Updates:
-        return self._round.updates(blocks, clients)
+        a_round = self._round
+        return Updates(a_round.layout, a_round.reader, blocks, clients, a_round.rebasing(blocks))
 
     def sums(self) -> GroupSums | StoredSums:
-        if self._summed:
-            return self._round.stored_sums(self.blocks)
         return GroupSums(self.of(self.blocks, self.selected), self.weighing, self.weighing.total(self.selected))
 
     def whole(self) -> Iterator[Update]:
-        return self._round.whole_updates()
+        a_round, blocks = self._round, self._round.blocks(self._round.grid.parts)
+        rebasing = a_round.rebasing(blocks)
+        models = rebasing.reader.whole(blocks) if rebasing else ()
+        return read_updates(a_round.layout, a_round.reader, a_round.sources, models)
 
     def base(self) -> dict[str, Array]:
-        return self._round.base()
+        return base_values(bytes(self._round.bases[0]))
 
     def custom_average(self) -> Callable[..., Any]:
         if self._round.custom_average is None:

@@ -14,7 +14,7 @@ from cloud.settings import Averaging, FedAdam, FedAvg, FedAvgM, ServerOptimizer
 from protocol.messages import Encoding
 from protocol.tensors import load
 from simulation.averaging import Round, accepted
-from tests.cloud.averaged import TRAINING
+from tests.cloud.averaged import TRAINING, ShardedRound
 from tests.cloud.averaging.test_averaging import ENCODINGS, flat, mixed_model, model, update_to
 from tests.cloud.examples import report, update_of
 
@@ -32,7 +32,7 @@ class Rounds:
         self.options = options
         self._sent: dict[str, bytes] = {}
 
-    def prepared(self, updates: Mapping[str, bytes], inclusions: Mapping[str, float] = {}) -> Round:
+    def prepared(self, updates: Mapping[str, bytes], inclusions: Mapping[str, float] = {}) -> ShardedRound:
         """The next round, with these updates by client."""
         number = len(self._sent)
         found = []
@@ -42,7 +42,7 @@ class Rounds:
             stored = msgspec.structs.replace(source.stored, key=key)
             inclusion = inclusions.get(source.thing, 1.0)
             found.append((msgspec.structs.replace(source, stored=stored, inclusion=inclusion), data))
-        return Round(
+        return ShardedRound(
             self.files["model"],
             found,
             self._settings,
