@@ -110,7 +110,6 @@ class ProcessesBackend:
         waiting.remove(thing)
         if not isinstance(requests[thing], CountExamples) and not worker.has_model and self._model is not None:
             worker.say(self._model)
-            worker.has_model = True
         worker.ask(thing, requests[thing])
 
     def _replace(self, worker: WorkerProcess) -> None:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from components.client.trainer.files.residual import Owner, Residuals
 from protocol.encodings import Floats
-from simulation.files import replace
 
 
 class ResidualFiles:
@@ -37,4 +36,17 @@ class ResidualFiles:
 
     def _of(self, thing: str) -> Residuals:
         owner = Owner(federation=self._federation, thing=thing, schema=self._schema)
-        return Residuals(self._directory / thing, owner, self._n_parameters, replace)
+        return Residuals(self._directory / thing, owner, self._n_parameters, _replace)
+
+
+def _replace(path: Path, *parts: bytes) -> None:
+    """Replaces a file by these bytes in one step: it is whole, or not there, when the process is killed. Unlike what
+    `components.client.durable` writes, it may be lost when the machine loses power."""
+    temporary = path.with_suffix(".new")
+    try:
+        with temporary.open("wb") as file:
+            file.writelines(parts)
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise

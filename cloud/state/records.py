@@ -423,8 +423,7 @@ def _named(item: Mapping[str, Any]) -> str:
 
 def fixed_item(record: RoundRecord) -> Item:
     """The fixed fields of a round, as an item without its key."""
-    values = {name: getattr(record, name) for name in (*FIXED_FIELDS, "opened_at", "life")}
-    return {name: to_attribute(value) for name, value in values.items()}
+    return {name: to_attribute(getattr(record, name)) for name in (*FIXED_FIELDS, "opened_at", "life")}
 
 
 def size_of(item: Item) -> int:

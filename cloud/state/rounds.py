@@ -173,10 +173,8 @@ class Rounds:
             ExpressionAttributeValues={":federation": {"S": federation}},
             ConsistentRead=True,
         )
-        for page in pages:
-            for result in self._reader.records(page["Items"], RoundResult):
-                if result.life == life:
-                    yield result
+        results = self._reader.records((item for page in pages for item in page["Items"]), RoundResult)
+        return (result for result in results if result.life == life)
 
     def known(self, rounds: Iterable[tuple[str, str, int]]) -> set[tuple[str, str, int]]:
         """Which of these rounds, by federation, life and number, have been opened."""
