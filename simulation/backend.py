@@ -47,16 +47,12 @@ class Backend(Protocol):
         """How many training examples each of these has: their data is loaded, unless it is already."""
         ...
 
-    def train(self, assignment: Assignment, model: bytes, work: Sequence[Work]) -> Iterator[Done | NotDone]:
-        """What becomes of each client's work for an assignment, in any order. `model` is the file that the assignment
-        refers to."""
-        ...
-
-    def evaluate(
+    def compute(
         self, assignment: Assignment, model: bytes, average: bytes, work: Sequence[Work]
     ) -> Iterator[Done | NotDone]:
-        """As `train`, for an assignment to evaluate: `average` is the file of the moving average, empty if there is
-        none."""
+        """What becomes of each client's work for an assignment, to train or to evaluate, in any order. `model` is the
+        file that the assignment refers to, `average` that of the moving average that is to be evaluated, empty if none
+        is."""
         ...
 
     def close(self) -> None:

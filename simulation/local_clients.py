@@ -24,14 +24,14 @@ Train: TypeAlias = Callable[[nn.Module], Metrics]
 """Trains a model in place."""
 
 
-class Evaluated(msgspec.Struct, frozen=True):
-    """The models that clients evaluate: the global one, and the moving average if there is one."""
+class Models(msgspec.Struct, frozen=True):
+    """What clients work with: the global model, and the moving average if that is to be evaluated as well."""
 
     model: GlobalModel
     average: GlobalModel | None
 
     @classmethod
-    def of(cls, model: bytes, average: bytes) -> "Evaluated":
+    def of(cls, model: bytes, average: bytes) -> "Models":
         """From their files; no bytes are no average."""
         return cls(GlobalModel(bytearray(model)), GlobalModel(bytearray(average)) if average else None)
 
@@ -89,21 +89,23 @@ class LocalClients:
         """The task's model with the numbers of a global one."""
         return self._make_network(model, seed)
 
-    def train(
-        self, assignment: Assignment, model: GlobalModel, work: Work, train: Train | None = None
-    ) -> Done | NotDone:
-        """What a device would upload, or report; `train` trains its model in place of the task."""
-        try:
-            return self._train(assignment, model, work, train)
-        except Exception as error:
-            return not_done(work.thing, error)
-
-    def evaluate(self, assignment: Assignment, models: Evaluated, work: Work) -> Done | NotDone:
-        """As `train`, for an assignment to evaluate."""
+    def compute(self, assignment: Assignment, models: Models, work: Work) -> Done | NotDone:
+        """What a device would upload, or report, for an assignment to train or to evaluate."""
+        if assignment.evaluate is None:
+            return self.train(assignment, models.model, work)
         try:
             with self._local(assignment, models.model, work) as local:
                 evaluated = local.evaluate(models.average)
             return Done(thing=work.thing, update=local.evaluation(evaluated, work.timings))
+        except Exception as error:
+            return not_done(work.thing, error)
+
+    def train(
+        self, assignment: Assignment, model: GlobalModel, work: Work, train: Train | None = None
+    ) -> Done | NotDone:
+        """As `compute`, for an assignment to train; `train` trains its model in place of the task."""
+        try:
+            return self._train(assignment, model, work, train)
         except Exception as error:
             return not_done(work.thing, error)
 

@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
-from components.client.trainer.local_update import GlobalModel
 from protocol.messages import Assignment
 from simulation.backend import Done, NotDone, Work
-from simulation.local_clients import Evaluated, LocalClients, Setup
+from simulation.local_clients import LocalClients, Models, Setup
 
 
 class LoopBackend:
@@ -20,19 +19,13 @@ class LoopBackend:
         """See `Backend`."""
         return {thing: self.clients.examples(thing) for thing in things}
 
-    def train(self, assignment: Assignment, model: bytes, work: Sequence[Work]) -> Iterator[Done | NotDone]:
-        """See `Backend`."""
-        parsed = GlobalModel(bytearray(model))
-        for one in work:
-            yield self.clients.train(assignment, parsed, one)
-
-    def evaluate(
+    def compute(
         self, assignment: Assignment, model: bytes, average: bytes, work: Sequence[Work]
     ) -> Iterator[Done | NotDone]:
         """See `Backend`."""
-        models = Evaluated.of(model, average)
+        models = Models.of(model, average)
         for one in work:
-            yield self.clients.evaluate(assignment, models, one)
+            yield self.clients.compute(assignment, models, one)
 
     def close(self) -> None:
         """There is nothing to end."""

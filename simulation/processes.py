@@ -55,29 +55,22 @@ class ProcessesBackend:
                 counts[answer.thing] = answer.count if isinstance(answer, Examples) else answer
         return counts
 
-    def train(self, assignment: Assignment, model: bytes, work: Sequence[Work]) -> Iterator[Done | NotDone]:
-        """See `Backend`."""
-        return self._compute(assignment, Model(model), work)
-
-    def evaluate(
+    def compute(
         self, assignment: Assignment, model: bytes, average: bytes, work: Sequence[Work]
     ) -> Iterator[Done | NotDone]:
         """See `Backend`."""
-        return self._compute(assignment, Model(model, average), work)
-
-    def close(self) -> None:
-        """Ends the processes."""
-        for worker in self.workers:
-            worker.end()
-
-    def _compute(self, assignment: Assignment, model: Model, work: Sequence[Work]) -> Iterator[Done | NotDone]:
-        if self._model is None or model.file is not self._model.file or model.average is not self._model.average:
-            self._model = model
+        if self._model is None or model is not self._model.file or average is not self._model.average:
+            self._model = Model(model, average)
             for worker in self.workers:
                 worker.has_model = False
         for answer in self._spread({one.thing: Compute(assignment, one) for one in work}):
             if not isinstance(answer, Examples):
                 yield answer
+
+    def close(self) -> None:
+        """Ends the processes."""
+        for worker in self.workers:
+            worker.end()
 
     def _spread(self, requests: Mapping[str, _Request]) -> Iterator[Result]:
         """Has the processes serve these requests, one of each at a time: best by one that has the client's data."""

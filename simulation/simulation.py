@@ -269,12 +269,9 @@ class Simulation:
             residual = self.residuals.before(arrival.thing, assigned.round)
             left = b"" if residual is None else residual.tobytes()
             work.append(Work(thing=arrival.thing, timings=arrival.timings, residual=left))
-        assignment, model = assignment_in(assigned), self.models.downloaded(assigned.base)
-        if assigned.evaluates:
-            answers = self._backend.evaluate(assignment, model, self.models.average(assigned.base), work)
-        else:
-            answers = self._backend.train(assignment, model, work)
-        for answer in answers:
+        model = self.models.downloaded(assigned.base)
+        average = self.models.average(assigned.base) if assigned.evaluates else b""
+        for answer in self._backend.compute(assignment_in(assigned), model, average, work):
             self._answers[answer.thing] = answer
 
     def _response(self, answer: Done | NotDone, assigned: RoundRecord) -> ResponseRecord:

@@ -6,7 +6,7 @@ from components.client.trainer.failures import explain
 from components.client.trainer.parent import die_with_the_parent
 from components.client.trainer.task.loading import TaskError
 from simulation.frames import read, taken_streams, write
-from simulation.local_clients import Evaluated, LocalClients
+from simulation.local_clients import LocalClients, Models
 from simulation.worker_messages import (
     Answer,
     Begin,
@@ -36,7 +36,7 @@ class _Worker:
     """The task is loaded by the first request, `Begin`, and the models are there before the first `Compute`."""
 
     _clients: LocalClients
-    _models: Evaluated
+    _models: Models
 
     def serve(self, request: Request) -> Answer | None:
         match request:
@@ -50,9 +50,7 @@ class _Worker:
                 found = self._clients.examples(thing)
                 return Examples(thing, found) if isinstance(found, int) else found
             case Model(file, average):
-                self._models = Evaluated.of(file, average)
+                self._models = Models.of(file, average)
                 return None
-            case Compute(assignment, work) if assignment.evaluate is None:
-                return self._clients.train(assignment, self._models.model, work)
             case Compute(assignment, work):
-                return self._clients.evaluate(assignment, self._models, work)
+                return self._clients.compute(assignment, self._models, work)

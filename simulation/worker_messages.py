@@ -23,7 +23,7 @@ class Model(msgspec.Struct, frozen=True, tag="model"):
     """Train from this global model, or evaluate it and the moving average, from now on. There is no answer."""
 
     file: bytes
-    average: bytes = b""
+    average: bytes
 
 
 class Compute(msgspec.Struct, frozen=True, tag="compute"):

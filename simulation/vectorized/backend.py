@@ -33,8 +33,13 @@ class VectorizedBackend(LoopBackend):
         self.at_once = 16 * workers
         self._together = Together(workers)
 
-    def train(self, assignment: Assignment, model: bytes, work: Sequence[Work]) -> Iterator[Done | NotDone]:
+    def compute(
+        self, assignment: Assignment, model: bytes, average: bytes, work: Sequence[Work]
+    ) -> Iterator[Done | NotDone]:
         """See `Backend`."""
+        if assignment.evaluate is not None:
+            yield from super().compute(assignment, model, average, work)
+            return
         parsed = GlobalModel(bytearray(model))
         for one, outcome in self._outcomes(assignment, parsed, work):
             if isinstance(outcome, Apart):

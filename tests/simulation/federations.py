@@ -143,15 +143,11 @@ class Watched:
     def examples(self, things: Sequence[str]) -> dict[str, int | NotDone]:
         return self._inner.examples(things)
 
-    def train(self, assignment: Assignment, model: bytes, work: Sequence[Work]) -> Iterator[Done | NotDone]:
-        self.computed.setdefault(assignment.round, []).extend(one.thing for one in work)
-        return self._inner.train(assignment, model, work)
-
-    def evaluate(
+    def compute(
         self, assignment: Assignment, model: bytes, average: bytes, work: Sequence[Work]
     ) -> Iterator[Done | NotDone]:
         self.computed.setdefault(assignment.round, []).extend(one.thing for one in work)
-        return self._inner.evaluate(assignment, model, average, work)
+        return self._inner.compute(assignment, model, average, work)
 
     def close(self) -> None:
         self._inner.close()
