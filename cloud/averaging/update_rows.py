@@ -28,38 +28,29 @@ def block_elements(encoding: Encoding, clients: int, at_once_bytes: int, *, of_a
     return max(1, min(elements, MATRIX_BYTES // (4 * clients))) if of_all_clients else elements
 
 
-class Rows:
+class Rows(NamedTuple):
     """The changes of some clients at a block, a row each. `models` are the values of models at the block, and `bases`
     the clients' places in it; both are empty if all trained from the present model."""
 
-    def __init__(
-        self,
-        clients: Sequence[int],
-        parameters: Floats,
-        buffers: Floats,
-        integers: Integers,
-        bases: Sequence[int | None],
-        models: Sequence[ModelValues],
-    ) -> None:
-        self.clients = clients
-        self.parameters = parameters
-        self._buffers = buffers
-        self._integers = integers
-        self._bases = bases
-        self._models = models
+    clients: Sequence[int]
+    parameters: Floats
+    buffers: Floats
+    integers: Integers
+    bases: Sequence[int | None]
+    models: Sequence[ModelValues]
 
     def values(self, run: Run, integer_limit: float = np.inf) -> Values:
         """The changes of a run's buffers or integers, as changes of the present model: float64 [clients, elements].
         Those that were made to integers are at most `integer_limit`, up or down."""
         is_buffer = run.kind == "buffer"
-        before = 0 if is_buffer else self._buffers.shape[1]
+        before = 0 if is_buffer else self.buffers.shape[1]
         part = slice(run.start - before, run.end - before)
-        raw = self._buffers[:, part] if is_buffer else self._limited(self._integers[:, part], integer_limit)
+        raw = self.buffers[:, part] if is_buffer else self._limited(self.integers[:, part], integer_limit)
         # A negative zero would be neither the smaller nor the larger one of two.
         changes = np.add(raw, 0.0, dtype=np.float64)
-        for row, base in enumerate(self._bases):
+        for row, base in enumerate(self.bases):
             if base:
-                of, present = self._models[base], self._models[0]
+                of, present = self.models[base], self.models[0]
                 changes[row] = 0.0 + (
                     rebased_buffers(raw[row], of.buffers[part], present.buffers[part])
                     if is_buffer

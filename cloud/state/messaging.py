@@ -41,26 +41,16 @@ _NOT_TO_BE_TOLD = (
 """What AWS IoT says when it is the thing, or what it has put into its shadow, that keeps an update out for good."""
 
 
-class Notices:
+class Notices(msgspec.Struct, frozen=True, eq=False):
     """Ways out of the functions. `parallel` runs the calls to many devices at once."""
 
-    def __init__(
-        self,
-        iot: "IoTDataPlaneClient",
-        sqs: "SQSClient",
-        rounds_queue: str,
-        control_queue: str,
-        updates_queue: str,
-        shards_queue: str,
-        parallel: Executor,
-    ) -> None:
-        self._iot = iot
-        self._sqs = sqs
-        self._rounds_queue = rounds_queue
-        self._control_queue = control_queue
-        self._updates_queue = updates_queue
-        self._shards_queue = shards_queue
-        self._parallel = parallel
+    iot: "IoTDataPlaneClient"
+    sqs: "SQSClient"
+    rounds_queue: str
+    control_queue: str
+    updates_queue: str
+    shards_queue: str
+    parallel: Executor
 
     def assign(self, federation: str, things: Iterable[str], assignment: Assignment) -> dict[str, float]:
         """Write the assignment into each client's shadow; returns when, by thing. A thing that can't be told is logged
@@ -83,34 +73,34 @@ class Notices:
 
     def publish(self, notice: RoundNotice) -> None:
         """Publish a round's state, retained."""
-        self._iot.publish(topic=names.round_topic(notice.federation), qos=1, retain=True, payload=encode(notice))
+        self.iot.publish(topic=names.round_topic(notice.federation), qos=1, retain=True, payload=encode(notice))
 
     def ask_for_round(self, request: OpenRound, now: float) -> None:
         """Wake the initiator to open a round, at `request.not_before` or after the longest delay that SQS has."""
-        self._send(self._rounds_queue, encode(request), request.not_before - now)
+        self._send(self.rounds_queue, encode(request), request.not_before - now)
 
     def ask_for_check(self, check: CheckRound, now: float) -> None:
         """Wake the averager to look at a round, at `check.at` or after the longest delay that SQS has."""
-        self._send(self._control_queue, encode(check), check.at - now)
+        self._send(self.control_queue, encode(check), check.at - now)
 
     def put_off(self, body: bytes, at: float, now: float) -> None:
         """Have the averager hear a message again, at a time or after the longest delay that SQS has."""
-        self._send(self._updates_queue, body, at - now)
+        self._send(self.updates_queue, body, at - now)
 
     def hand_out(self, jobs: Iterable[AverageShard]) -> None:
         """Have averagers do the jobs of a round."""
-        list(self._parallel.map(lambda job: self._send(self._shards_queue, encode(job), 0.0), jobs))
+        list(self.parallel.map(lambda job: self._send(self.shards_queue, encode(job), 0.0), jobs))
 
     def ask_for_abort(self, abort: AbortRound) -> None:
         """Have the averager end a round."""
-        self._send(self._control_queue, encode(abort), 0.0)
+        self._send(self.control_queue, encode(abort), 0.0)
 
     def ask_for_expulsion(self, expulsion: ExpelClient) -> None:
         """Have the averager count nothing of a thing in a round."""
-        self._send(self._control_queue, encode(expulsion), 0.0)
+        self._send(self.control_queue, encode(expulsion), 0.0)
 
     def _send(self, queue: str, body: bytes, delay_s: float) -> None:
-        self._sqs.send_message(
+        self.sqs.send_message(
             QueueUrl=queue,
             MessageBody=body.decode(),
             DelaySeconds=min(_MAX_DELAY_S, max(0, math.ceil(delay_s))),
@@ -125,15 +115,13 @@ class Notices:
 
         def update(thing: str) -> tuple[str, float] | Exception:
             try:
-                self._iot.update_thing_shadow(
-                    thingName=thing, shadowName=names.shadow_name(federation), payload=payload
-                )
+                self.iot.update_thing_shadow(thingName=thing, shadowName=names.shadow_name(federation), payload=payload)
             except (ClientError, BotoCoreError) as error:
                 _log.exception("shadow not updated", extra=about(federation, thing=thing))
                 return error
             return thing, time.time()
 
-        outcomes = list(self._parallel.map(update, things))
+        outcomes = list(self.parallel.map(update, things))
         told = dict(outcome for outcome in outcomes if not isinstance(outcome, Exception))
         return told, [outcome for outcome in outcomes if isinstance(outcome, Exception)]
 
