@@ -105,19 +105,16 @@ class LocalClients:
     ) -> Done | NotDone:
         """As `compute`, for an assignment to train; `train` trains its model in place of the task."""
         try:
-            return self._train(assignment, model, work, train)
+            with self._local(assignment, model, work) as local:
+                before = local.evaluate_global()
+                network = local.network()
+                trained = local.measure(network, (train or local.train)(network))
+            report = local.report(before, trained, work.timings)
+            residual = np.frombuffer(work.residual, np.float32) if work.residual else None
+            update, residual = local.encode(trained, report, residual)
+            return Done(thing=work.thing, update=update, residual=b"" if residual is None else residual.tobytes())
         except Exception as error:
             return not_done(work.thing, error)
-
-    def _train(self, assignment: Assignment, model: GlobalModel, work: Work, train: Train | None) -> Done:
-        with self._local(assignment, model, work) as local:
-            before = local.evaluate_global()
-            network = local.network()
-            trained = local.measure(network, (train or local.train)(network))
-        report = local.report(before, trained, work.timings)
-        residual = np.frombuffer(work.residual, np.float32) if work.residual else None
-        update, residual = local.encode(trained, report, residual)
-        return Done(thing=work.thing, update=update, residual=b"" if residual is None else residual.tobytes())
 
     @contextlib.contextmanager
     def _local(self, assignment: Assignment, model: GlobalModel, work: Work) -> Iterator[LocalUpdate]:
