@@ -30,6 +30,7 @@ from reporting.tracking_process import TrackerName
 from reporting.view import View
 from sandbox import kept_files
 from sandbox.chaos import Chaos
+from sandbox.embedded_aws import check_port
 from sandbox.federated_run import Recording, agent_memory_mb, process_memory_mb, run_rounds
 from sandbox.function_logs import function_figures
 from sandbox.scoring import Scorer
@@ -92,6 +93,7 @@ def run(
         if options.out is not None:
             check_free(options.out)
             check_installed(options.track)
+        check_port(options.port)
         teller = Teller(display.say, display.screen.line)
         scratch = stack.enter_context(Scratch()).path
         (folders, holdout), model = tried_out(project, data, scratch, teller)

@@ -4,6 +4,7 @@ import json
 import logging
 import secrets
 import shutil
+import socket
 import subprocess
 import threading
 import urllib.request
@@ -35,6 +36,27 @@ class EmbeddedAwsError(RuntimeError):
 
 class PortTakenError(EmbeddedAwsError):
     """Another process listens on the port that the embedded AWS was asked to use."""
+
+
+def check_port(port: int) -> None:
+    """Sees at once whether an embedded AWS could listen on a port, which another process may still take meanwhile.
+
+    Raises:
+        PortTakenError: it could not.
+    """
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise _port_taken(port, error) from error
+
+
+def _port_taken(port: int, reason: object) -> PortTakenError:
+    return PortTakenError(
+        f"port {port} on 127.0.0.1 can't be used ({reason}): "
+        "end what listens there, or ask for port 0, which takes a free one"
+    )
 
 
 class EmbeddedAws:
@@ -239,10 +261,7 @@ class EmbeddedAws:
             raise EmbeddedAwsError(f"the embedded AWS ended before it served{self._log_tail()}")
         message = json.loads(line)
         if "error" in message:
-            raise PortTakenError(
-                f"port {self._port} on 127.0.0.1 can't be used ({message['error']}): "
-                "end what listens there, or ask for port 0, which takes a free one"
-            )
+            raise _port_taken(self._port, message["error"])
         return dict(message)
 
     def _fetch(self, path: str) -> bytes:

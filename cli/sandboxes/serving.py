@@ -15,6 +15,7 @@ from cli.project_sandbox import Teller, project_sandbox
 from cli.project_trial import tried_out
 from cli.sandboxes.place import Place, SandboxState
 from sandbox import kept_files
+from sandbox.embedded_aws import check_port
 from sandbox.nucleus.personality import Personality
 from sandbox.sandbox import Sandbox
 from sandbox.scratch import Scratch
@@ -42,11 +43,13 @@ def serve(
 
     Raises:
         SandboxUpError: there is one of the name.
+        PortTakenError: the port is in use.
     """
     with contextlib.ExitStack() as stack:
         stack.enter_context(place.held())
         if keep is not None:
             kept_files.check_free(keep)
+        check_port(port)
         project, devices = None, 0
         if content is None:
             tempfile.gettempdir()  # it tries the directory with a file; who is told of a start may interrupt it

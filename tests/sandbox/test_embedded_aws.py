@@ -3,6 +3,7 @@ import json
 import socket
 import zipfile
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import boto3
@@ -13,7 +14,7 @@ from awscrt.io import ClientTlsContext, TlsContextOptions
 from botocore.exceptions import ClientError
 
 from sandbox.device import Device
-from sandbox.embedded_aws import EmbeddedAws, PortTakenError
+from sandbox.embedded_aws import EmbeddedAws, PortTakenError, check_port
 
 TRUST = {
     "Version": "2012-10-17",
@@ -138,9 +139,11 @@ def test_the_functions_calls_go_where_they_are_told_to(tmp_path: Path) -> None:
 def test_a_taken_port_is_told(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(PortTakenError, match=f"port {port} .* ask for port 0"):
-            EmbeddedAws(tmp_path, port=port).start()
+        for use in (EmbeddedAws(tmp_path, port=port).start, partial(check_port, port)):
+            with pytest.raises(PortTakenError, match=f"port {port} .* ask for port 0"):
+                use()
     assert not list(tmp_path.glob("*/"))
+    check_port(port)
     with EmbeddedAws(tmp_path, port=port) as aws:
         assert aws.endpoint == f"http://127.0.0.1:{port}"
 
