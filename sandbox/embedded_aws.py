@@ -62,9 +62,9 @@ def _port_taken(port: int, reason: object) -> PortTakenError:
 class EmbeddedAws:
     """Starts ministack for the time of a `with` block.
 
-    All it writes is in `directory`: `ministack.log` stays, the rest is removed when it stops. Only layers are unpacked
-    in the cache, where others find them as well. It ends, with its Lambda workers, when this process ends, however that
-    happens.
+    All it writes is in `directory`: `ministack.log` stays, the rest is removed when it stops. Only unpacked layers and
+    expanded templates are put into the cache, where others find them as well. It ends, with its Lambda workers, when
+    this process ends, however that happens.
 
     Attributes, once started:
         endpoint: URL of all services.
@@ -247,7 +247,7 @@ class EmbeddedAws:
             "LAMBDA_WARM_TTL_SECONDS": str(LAMBDA_WARM_S),
             "LOG_LEVEL": "INFO",
             "FEDGRASS_ROLLOUT_MINUTE_S": str(self._rollout_minute_s),
-            "FEDGRASS_LAYERS": str(packaging.cache_directory() / "layers"),
+            "FEDGRASS_CACHE": str(packaging.cache_directory()),
             "FEDGRASS_PYTHON": str(of_functions),
             "FEDGRASS_GREENGRASS": json.dumps({"port": greengrass.port, "headers": greengrass.headers}),
         }

@@ -45,7 +45,7 @@ def main() -> None:
         sys.exit(1)
     greengrass = json.loads(os.environ.pop("FEDGRASS_GREENGRASS"))  # the functions are not to have it
     rollout_minute_s = float(os.environ.pop("FEDGRASS_ROLLOUT_MINUTE_S"))
-    layers = Path(os.environ.pop("FEDGRASS_LAYERS"))
+    cache = Path(os.environ.pop("FEDGRASS_CACHE"))
     python = os.environ.pop("FEDGRASS_PYTHON")
     ports = {"http_port": http.getsockname()[1], "mqtt_port": mqtt.getsockname()[1]}
     # ministack reads its settings from the environment while it is imported.
@@ -68,7 +68,7 @@ def main() -> None:
     services.give_ranges_of_versions()
     services.read_conditions_once()
     functions.let_starting_functions_start()
-    functions.unpack_layers_once(layers)
+    functions.unpack_layers_once(cache / "layers")
     functions.run_with(python)
     permissions.authorize_named_shadows_by_name()
     permissions.tell_policies_of_conditional_writes()
@@ -78,6 +78,7 @@ def main() -> None:
     services.pass_greengrass_on(greengrass)
     services.roll_out_by(rollout_minute_s)
     services.take_saved_queries()
+    services.expand_templates_once(cache / "templates")
 
     class Server(uvicorn.Server):
         """It ends as `_shut_down` does it."""

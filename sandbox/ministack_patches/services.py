@@ -1,10 +1,20 @@
 """What S3, DynamoDB, Greengrass, AWS IoT's jobs and CloudFormation answer."""
 
 import asyncio
+import contextlib
 import functools
+import hashlib
 import http.client
+import importlib
+import importlib.metadata
+import json
+import os
 import re
+import sys
+import tempfile
 import uuid
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -106,3 +116,28 @@ def take_saved_queries() -> None:
         "update": lambda query, *_: (query, {"QueryDefinitionId": query}),
         "delete": lambda *_: None,
     }
+
+
+def expand_templates_once(directory: Path) -> None:
+    """Make ministack's CloudFormation take what AWS::Serverless makes of a template from `directory`, once it is there,
+    in whichever embedded AWS. What makes it takes longer to import than all else that ministack needs."""
+    name, translator = "samtranslator.translator.transform", importlib.metadata.version("aws-sam-translator")
+
+    def transform(template: Any, parameters: Any, policies: Any) -> Any:
+        asked = json.dumps([translator, os.environ["AWS_DEFAULT_REGION"], template, parameters], default=str)
+        path = directory / f"{hashlib.sha256(asked.encode()).hexdigest()[:16]}.json"
+        with contextlib.suppress(FileNotFoundError, ValueError):  # a power cut may have left it without its bytes
+            return json.loads(path.read_text())
+        sys.modules.pop(name, None)
+        made = importlib.import_module(name).transform(template, parameters, policies)
+        sys.modules[name] = module
+        directory.mkdir(parents=True, exist_ok=True)
+        descriptor, partial = tempfile.mkstemp(dir=directory)
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(made, file, default=str)
+        Path(partial).rename(path)
+        return made
+
+    module = ModuleType(name)
+    vars(module)["transform"] = transform
+    sys.modules[name] = module

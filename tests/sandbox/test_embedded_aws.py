@@ -130,6 +130,22 @@ def test_an_invocation_that_starts_while_its_function_is_updated_ends(aws: Embed
     assert invoke(aws, "starter") == "new"
 
 
+def test_a_template_is_expanded_once_in_whichever_embedded_aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    resources = {"Table": {"Type": "AWS::Serverless::SimpleTable"}}
+    template = json.dumps({"Transform": "AWS::Serverless-2016-10-31", "Resources": resources})
+    made = []
+    for name in ("one", "two"):
+        with EmbeddedAws(tmp_path / name) as aws:
+            stacks = aws.client("cloudformation")
+            stacks.create_change_set(StackName=name, ChangeSetName=name, ChangeSetType="CREATE", TemplateBody=template)
+            (change,) = stacks.describe_change_set(StackName=name, ChangeSetName=name)["Changes"]
+            (path,) = (tmp_path / "fedgrass" / "templates").iterdir()
+            made.append((change["ResourceChange"]["ResourceType"], path.name, path.stat().st_mtime_ns))
+    assert made[0] == made[1]
+    assert made[0][0] == "AWS::DynamoDB::Table"
+
+
 def test_the_functions_calls_go_where_they_are_told_to(tmp_path: Path) -> None:
     with EmbeddedAws(tmp_path, functions_endpoint="http://127.0.0.1:9") as aws:
         create_function(aws, "teller", "import os\ndef handle(e, c): return os.environ['AWS_ENDPOINT_URL']")
