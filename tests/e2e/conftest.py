@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import psutil
@@ -15,6 +15,10 @@ import pytest
 from sandbox.polling import eventually
 from tests.e2e import slopes_data
 from tests.e2e.shells import LIMIT_S
+
+PROGRAM = (sys.executable, "-m", "cli.main")
+INSTALLED = (str(Path(sys.executable).with_name("fedgrass")),)
+"""As users have it; none of its processes is forked, as `tests/forking` has others."""
 
 
 @pytest.fixture
@@ -37,9 +41,9 @@ class Machine:
     def environment(self) -> dict[str, str]:
         return os.environ | {"TMPDIR": str(self.temporary), "XDG_STATE_HOME": str(self.state)}
 
-    def start(self, *words: str) -> "subprocess.Popen[str]":
+    def start(self, *words: str, program: Sequence[str] = PROGRAM) -> "subprocess.Popen[str]":
         return subprocess.Popen(
-            [sys.executable, "-m", "cli.main", *words],
+            [*program, *words],
             cwd=self.home,
             env=self.environment,
             stdout=subprocess.PIPE,
@@ -47,21 +51,25 @@ class Machine:
             text=True,
         )
 
-    def run(self, *words: str, limit_s: float = LIMIT_S) -> "subprocess.CompletedProcess[str]":
-        process = self.start(*words)
+    def run(
+        self, *words: str, program: Sequence[str] = PROGRAM, limit_s: float = LIMIT_S
+    ) -> "subprocess.CompletedProcess[str]":
+        process = self.start(*words, program=program)
         out, error = process.communicate(timeout=limit_s)
         return subprocess.CompletedProcess(process.args, process.returncode, out, error)
 
     def left_behind(self) -> list[str]:
-        """Files in the temporary directory, and processes that were started with something in it."""
+        """Files in the temporary directory, and processes that were started with something in it or by a command."""
         marks = []
         for process in psutil.process_iter():
             try:
-                seen = [*process.cmdline(), *process.environ().values()]
+                command = process.cmdline()
+                seen = [*command, *process.environ().values(), process.cwd()]
             except psutil.Error:
                 continue
-            if process.pid != os.getpid() and any(str(self.temporary) in text for text in seen):
-                marks.append(f"process {process.pid} {' '.join(process.cmdline())}")
+            places = (str(self.temporary), str(self.home))
+            if process.pid != os.getpid() and any(place in text for text in seen for place in places):
+                marks.append(f"process {process.pid} {' '.join(command)}")
         return marks + [str(path) for path in self.temporary.iterdir()]
 
     def wait_until_nothing_is_left(self) -> None:

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import Machine
+from tests.e2e.conftest import INSTALLED, Machine
 from tests.e2e.shells import LIMIT_S
 from tests.paths import ROOT
 
 
 def test_devices_on_both_nuclei_learn_to_read_digits_and_the_last_line_is_json(machine: Machine) -> None:
-    ran = machine.run("demo", "--devices", "2", "--rounds", "3", "--nucleus", "mixed", "--json")
+    words = ["demo", "--devices", "2", "--rounds", "3", "--nucleus", "mixed", "--json"]
+    ran = machine.run(*words, program=INSTALLED)
     assert ran.returncode == 0, ran.stderr
     outcome = json.loads(ran.stdout)["result"]
     assert outcome["accuracy"] > 0.7

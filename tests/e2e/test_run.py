@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from reporting.run_folder import RunFolder
-from tests.e2e.conftest import Machine
+from tests.e2e.conftest import INSTALLED, Machine
 from tests.e2e.shells import Output, Shell
 from tests.reporting.pictures.pages import parsed
 from tests.reporting.trackers import WANDB, calls, installed
@@ -20,7 +20,7 @@ def test_own_data_and_metrics_an_operator_and_a_device_that_fails(
 ) -> None:
     kept, run = tmp_path / "kept", tmp_path / "run"
     words = ["run", str(project), "--devices", "2", "--keep", str(kept), "--out", str(run)]
-    output = Output(machine.start(*words))
+    output = Output(machine.start(*words, program=INSTALLED))
     shell = Shell(machine.environment, output.until("export AWS_ENDPOINT_URL="))
     output.until("round   1 closed: 2 of 2 updates, loss ")
 

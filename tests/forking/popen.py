@@ -1,4 +1,4 @@
-"""`subprocess.Popen`, which has those processes forked that begin with the import of torch.
+"""`subprocess.Popen`, which has those processes forked that begin with the import of torch, or start some that do.
 
 tests/forking/test_forking.py compares what is forked with what is started. From outside, the command line tells them
 apart: a test finds a process by its number.
@@ -26,8 +26,12 @@ FORKED = (
     ("simulation.child",),
     ("sandbox.scoring",),
     ("trials.shapes.judge",),
-    ("cli.main", "simulate"),
+    ("cli.main", "check"),
+    ("cli.main", "demo"),
     ("cli.main", "experiment"),
+    ("cli.main", "init"),
+    ("cli.main", "run"),
+    ("cli.main", "simulate"),
 )
 """What is forked: `python -m` with these words."""
 

@@ -20,7 +20,11 @@ from tests.forking.popen import Popen, Server
 from tests.forking.request import REQUEST_BYTES, Request
 
 with memory.here_to_stay():
-    import cli.checking.task_trial  # noqa: F401
+    import cli.checking.task_trial
+    import cli.experiments.running
+    import cli.listing
+    import cli.project_run
+    import cli.simulating  # noqa: F401
     import components.client.trainer.local_round
     import components.client.trainer.s3.s3_client
     import components.client.trainer.s3.transfer  # noqa: F401
@@ -102,6 +106,7 @@ def _become(request: Request, files: list[int], asking: socket.socket) -> None:
     sys.stdin, sys.stdout, sys.stderr = _text(0, "r"), _text(1, "w"), _text(2, "w")
     sys.path[:1] = [request.directory, *filter(None, request.environment.get("PYTHONPATH", "").split(os.pathsep))]
     sys.argv[1:] = request.arguments
+    sys.modules.pop(request.module, None)  # it is the main module, and no other
     runpy.run_module(request.module, run_name="__main__", alter_sys=True)
 
 
