@@ -30,15 +30,16 @@ gc.disable()
 
 _numbers = itertools.count(1)
 
-_OF_THE_WHOLE_ACCOUNT = ("test_expulsion.py", "test_expelling.py", "test_doctoring.py", "test_kept_files.py")
+_FIRST = ("test_expulsion.py", "test_expelling.py", "test_doctoring.py", "test_kept_files.py", "test_forking.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """First what asks for all that there is in the session's AWS, to which most others add. Then the longest: several
-    processes that take one file after another end at about the same time if what comes last is short."""
+    """First what asks for all that there is in the session's AWS, to which most others add, and what looks at this
+    process as it is. Then the longest: several processes that take one file after another end at about the same time
+    if what comes last is short."""
 
     def place(item: pytest.Item) -> int:
-        return 0 if item.path.name in _OF_THE_WHOLE_ACCOUNT else 1 if item.path.parent.name in ("e2e", "trials") else 2
+        return 0 if item.path.name in _FIRST else 1 if item.path.parent.name in ("e2e", "trials") else 2
 
     items.sort(key=place)
 
