@@ -20,7 +20,7 @@ class NothingHappenedError(AssertionError):
 
 
 def eventually(question: Callable[[], _Answer | None], what: str, limit_s: float = LIMIT_S) -> _Answer:
-    """The first answer that is neither None nor False.
+    """The first answer that is true: not None or False, nor an empty list.
 
     Raises:
         NothingHappenedError: none came in time.
@@ -28,7 +28,7 @@ def eventually(question: Callable[[], _Answer | None], what: str, limit_s: float
     until, pause_s = time.monotonic() + limit_s, _FIRST_POLL_S
     while True:
         answer = question()
-        if answer is not None and answer is not False:
+        if answer:
             return answer
         if time.monotonic() > until:
             raise NothingHappenedError(f"waited {limit_s:.0f} s for {what}")

@@ -247,9 +247,9 @@ def test_the_functions_lines_on_a_federation_are_shown_by_round_and_by_thing(sim
         simulated.ended(number)
     last = "aborted: accepted=0 failed=2"
 
-    def told() -> list[dict[str, object]] | None:
+    def told() -> list[dict[str, object]]:
         lines = fedgrass("logs", simulated.name, "--json").result["lines"]
-        return [line for line in lines if line["round"] == 2 and str(line["text"]).startswith(last)] or None
+        return [line for line in lines if line["round"] == 2 and str(line["text"]).startswith(last)]
 
     assert [(line["function"], line["level"]) for line in eventually(told, last)] == [("averager", "INFO")]
     shown = fedgrass("logs", simulated.name).out

@@ -62,10 +62,10 @@ def test_updates_that_do_not_count_are_told_of_as_they_come_by_thing_and_reason(
     simulated.answer("d2", 1)
     assert simulated.reason("d2", 1).startswith("late: ")
     simulated.settled()
-    (refused,) = eventually(lambda: told(simulated, "refused_updates") or None, "a refusal")
+    (refused,) = eventually(lambda: told(simulated, "refused_updates"), "a refusal")
     assert (refused["thing"], refused["round"], refused["refused_updates"]) == ("d1", 1, 1)
     assert refused["reason"].startswith("malformed: ")
-    (late,) = eventually(lambda: told(simulated, "late_updates") or None, "a late one")
+    (late,) = eventually(lambda: told(simulated, "late_updates"), "a late one")
     assert (late["thing"], late["reason"][:6], late["level"]) == ("d2", "late: ", "WARNING")
 
 

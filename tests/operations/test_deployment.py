@@ -1,5 +1,6 @@
 """operations/deployment.py on the embedded AWS: made, found, updated; and that what was deployed is what runs."""
 
+import contextlib
 import json
 import time
 from collections.abc import Iterator
@@ -54,6 +55,15 @@ def average(updates, model):
 def next_round_delay(last):
     return 2.0 if last.accepted == 3 and last.number == 1 else 600.0
 """
+
+
+@pytest.fixture
+def again_soon(aws: EmbeddedAws, deployed: Deployment) -> Iterator[None]:
+    """What a deployment cuts off comes again soon, of this test or of one before."""
+    with contextlib.ExitStack() as stack:
+        for queue in (deployed.rounds_queue, deployed.control_queue, deployed.updates_queue):
+            stack.enter_context(attributes_of(aws, queue, {"VisibilityTimeout": "10"}))
+        yield
 
 
 def test_a_deployment_is_found_by_its_name(aws: EmbeddedAws, deployed: Deployment) -> None:
@@ -155,6 +165,7 @@ def stored_as_formerly(aws: EmbeddedAws, deployed: Deployment, name: str) -> Non
     dynamodb.put_item(TableName=deployed.federations_table, Item=item | {"settings": {"S": settings}})
 
 
+@pytest.mark.usefixtures("again_soon")
 def test_what_is_deployed_again_keeps_its_data_and_runs_the_new_rules(
     aws: EmbeddedAws, deployed: Deployment, simulated: SimulatedFederation
 ) -> None:
@@ -196,6 +207,7 @@ def test_what_is_deployed_again_keeps_its_data_and_runs_the_new_rules(
     assert simulated.current()[0] == closed.model
 
 
+@pytest.mark.usefixtures("again_soon")
 def test_alarms_go_where_they_were_told_to_go_until_they_are_told_otherwise(
     aws: EmbeddedAws, deployed: Deployment
 ) -> None:
@@ -223,6 +235,7 @@ def average(updates, model):
 """
 
 
+@pytest.mark.usefixtures("again_soon")
 def test_code_that_is_deployed_in_the_middle_of_a_round_carries_it_on(
     aws: EmbeddedAws, deployed: Deployment, simulated: SimulatedFederation, tmp_path: Path
 ) -> None:

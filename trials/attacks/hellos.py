@@ -130,7 +130,7 @@ def make_federations_up(target: Target) -> Verdict:
     name = f"x-{target.name}"[:40].rstrip("-")
     _says(target, _hello(), names.hello_topic(name, target.member.thing))
     clients = target.arena.operations.clients
-    (record,) = eventually(lambda: clients.of(name) or None, "the record of the hello")
+    (record,) = eventually(lambda: clients.of(name), "the record of the hello")
     if record.expires_at is None or record.expires_at > time.time() + 8 * _DAY_S:
         return accepted(f"it expires at {record.expires_at}")
     return refused(f"it expires in {(record.expires_at - time.time()) / _DAY_S:.0f} days")
