@@ -25,7 +25,7 @@ from sandbox.sandbox import Sandbox
 from tests.e2e.federations import model_0
 from tests.sandbox.greengrass.publishing import SLEEP, Operator
 
-THINGS = [f"device-{number}" for number in range(4)]
+THINGS = [f"device-{number}" for number in range(2)]
 NUCLEI = (CLASSIC, LITE)
 FOREIGN = "com.example.Foreign"
 BROKEN, MENDED = "1.0.1", "1.0.2"
@@ -58,13 +58,13 @@ class Updates:
         if self._steps and self._steps[0](view):
             del self._steps[0]
 
-    def _deploy(self, version: str, per_minute: int) -> None:
+    def _deploy(self, version: str) -> None:
         arn = self._sandbox.aws.client("iot").describe_thing_group(thingGroupName=self._group)["thingGroupArn"]
         made = self._greengrass.create_deployment(
             targetArn=arn,
             components={self._component: {"componentVersion": version}},
             iotJobConfiguration={
-                "jobExecutionsRolloutConfig": {"maximumPerMinute": per_minute},
+                "jobExecutionsRolloutConfig": {"maximumPerMinute": 1},
                 "abortConfig": {"criteriaList": [FIRST_FAILURE]},
             },
         )
@@ -73,14 +73,14 @@ class Updates:
     def _break(self, view: View) -> bool:
         if view.round < 3:
             return False
-        self._deploy(BROKEN, per_minute=1)
+        self._deploy(BROKEN)
         return True
 
     def _see_it_stopped(self, _: View) -> bool:
         status = self._greengrass.get_deployment(deploymentId=self.deployments[0])["deploymentStatus"]
         if status != "CANCELED" or any(device.version_of(self._component) == BROKEN for device in self._devices):
             return False
-        self._deploy(MENDED, per_minute=2)
+        self._deploy(MENDED)
         return True
 
     def _see_all_updated(self, view: View) -> bool:
