@@ -27,13 +27,13 @@ def whole(dataset: Any) -> Any:
 
 
 def train(model: nn.Module, data: Data, settings: Training) -> Metrics:
-    optimizer = torch.optim.SGD(model.parameters(), lr=settings.learning_rate)
+    """Written out: torch.optim imports torch's compiler, which takes longer than all else here."""
+    parameters = list(model.parameters())
     inputs, targets = whole(data.train)
     for _ in range(10):
-        optimizer.zero_grad()
         loss = nn.functional.mse_loss(model(inputs), targets)
-        torch.autograd.backward(loss)
-        optimizer.step()
+        for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
+            parameter.data -= settings.learning_rate * gradient
     return {"loss": loss.item()}
 
 
