@@ -14,7 +14,6 @@ import threading
 from pathlib import Path
 from typing import Any
 
-import boto3
 from awsiot.greengrasscoreipc import connect, model
 from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
 
@@ -125,10 +124,16 @@ class Probe:
         return {"variables": dict(os.environ), "directory": str(Path.cwd()), "arguments": sys.argv[1:]}
 
     def put_object(self, bucket: str, key: str) -> None:
-        boto3.client("s3").put_object(Bucket=bucket, Key=key, Body=b"x")
+        self.s3().put_object(Bucket=bucket, Key=key, Body=b"x")
 
     def get_object(self, bucket: str, key: str) -> str:
-        return boto3.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read().decode()
+        return str(self.s3().get_object(Bucket=bucket, Key=key)["Body"].read().decode())
+
+    def s3(self) -> Any:
+        """boto3 is imported for those tests alone that need it: that takes longer than all else of a start."""
+        import boto3
+
+        return boto3.client("s3")
 
     def import_module(self, module: str) -> str:
         return str(__import__(module).__file__)
