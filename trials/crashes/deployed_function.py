@@ -4,6 +4,7 @@ It is the deployed zip and layer, with the function's own environment variables 
 IAM has its say. functions_host.py is what runs in the processes.
 """
 
+import base64
 import io
 import json
 import secrets
@@ -63,7 +64,8 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class Function:
-    """One deployed function, ready to be invoked. Its files come to `directory`; `faults` is as for
+    """One deployed function, ready to be invoked. Its own files come to `directory`; what is deployed, to a folder of
+    the sandbox, since functions have it in common, and one finds compiled what another has imported. `faults` is as for
     functions_host.py."""
 
     def __init__(self, sandbox: Sandbox, name: str, directory: Path, python: Path, faults: Path | None) -> None:
@@ -71,10 +73,11 @@ class Function:
         described = sandbox.aws.client("lambda").get_function(FunctionName=name)
         configuration = described["Configuration"]
         self._timeout_s = configuration["Timeout"]
-        code, layer = directory / "code", directory / "layer"
-        _unpack(described["Code"]["Location"], code)
         arn = configuration["Layers"][0]["Arn"]
-        _unpack(sandbox.aws.client("lambda").get_layer_version_by_arn(Arn=arn)["Content"]["Location"], layer)
+        content = sandbox.aws.client("lambda").get_layer_version_by_arn(Arn=arn)["Content"]
+        code = _unpacked(sandbox.path, configuration["CodeSha256"], described["Code"]["Location"])
+        layer = _unpacked(sandbox.path, content["CodeSha256"], content["Location"])
+        directory.mkdir()
         assumed = sandbox.aws.client("sts").assume_role(RoleArn=configuration["Role"], RoleSessionName=name)
         environment = configuration["Environment"]["Variables"] | {
             "AWS_ENDPOINT_URL": sandbox.aws.endpoint,
@@ -97,6 +100,7 @@ class Function:
                 stderr=log,
                 text=True,
             )
+        self.forget()
 
     def invoke(self, event: dict[str, Any], clock: Clock, kill: Kill | None) -> Outcome:
         """Handle one event, in the environment of the event before if that has not been killed.
@@ -146,7 +150,11 @@ class Function:
         return answer
 
 
-def _unpack(location: str, directory: Path) -> None:
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(location, timeout=60) as response:
-        zipfile.ZipFile(io.BytesIO(response.read())).extractall(directory)
+def _unpacked(scratch: Path, sha256: str, location: str) -> Path:
+    """The folder of a zip, which is unpacked once."""
+    directory = scratch / "deployed" / base64.b64decode(sha256).hex()
+    if not directory.exists():
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(location, timeout=60) as response:
+            zipfile.ZipFile(io.BytesIO(response.read())).extractall(directory)
+    return directory
