@@ -54,11 +54,11 @@ setup: python
 	  rm -rf "$$dependencies"; mkdir -p "$$dependencies"; \
 	  '$(PYTHON)' -m venv "$$dependencies"; \
 	  $(PINNED) $(GROUPS) > "$$dependencies/requirements.txt"; \
-	  [ -z "$${FEDGRASS_TORCH_INDEX:-}" ] || { grep '^torch' "$$dependencies/requirements.txt" | "$$dependencies/bin/pip" install \
+	  [ -z "$${FEDGRASS_TORCH_INDEX:-}" ] || { grep '^torch' "$$dependencies/requirements.txt" | "$$dependencies/bin/python" -m pip install \
 	    --quiet --disable-pip-version-check --no-deps --index-url "$$FEDGRASS_TORCH_INDEX" -r /dev/stdin; }; \
-	  "$$dependencies/bin/pip" install --quiet --disable-pip-version-check \
+	  "$$dependencies/bin/python" -m pip install --quiet --disable-pip-version-check \
 	    -r "$$dependencies/requirements.txt" -c constraints.txt; \
-	  "$$dependencies/bin/pip" install --quiet --disable-pip-version-check --no-deps $$($(PINNED) datasets); \
+	  "$$dependencies/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps $$($(PINNED) datasets); \
 	  touch "$$dependencies/complete"; \
 	fi; \
 	project=$$(sha256sum < pyproject.toml); \

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.package_index import PackageIndex
+from tests.components.installing import Environments
 from tests.paths import ROOT
 
 PROJECT = """
@@ -38,7 +39,18 @@ def indexes() -> Iterator[tuple[PackageIndex, PackageIndex]]:
     cpu.close()
 
 
-def set_up(folder: Path, index: PackageIndex, torch_index: str) -> dict[str, set[str]]:
+@pytest.fixture
+def python(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """This one; an environment with pip is the copy of one that it has made."""
+    pristine = Environments.of_this_run(tmp_path_factory).pristine
+    script = tmp_path / "python3"
+    copy = f'[ "$1 $2 $#" != "-m venv 3" ] || exec cp -a "{pristine}/." "$3"'
+    script.write_text(f'#!/bin/sh\n{copy}\nexec "{sys.executable}" "$@"\n')
+    script.chmod(0o755)
+    return script
+
+
+def set_up(python: Path, folder: Path, index: PackageIndex, torch_index: str) -> dict[str, set[str]]:
     """Kept environment -> what is in it, after `make setup` of a small project, which itself can't be installed."""
     shutil.copy(ROOT / "Makefile", folder)
     (folder / "pyproject.toml").write_text(PROJECT)
@@ -50,7 +62,7 @@ def set_up(folder: Path, index: PackageIndex, torch_index: str) -> dict[str, set
         "PIP_FIND_LINKS": "",
         "PIP_CONFIG_FILE": os.devnull,
     }
-    command = ["make", "setup", f"PYTHON={sys.executable}"]
+    command = ["make", "setup", f"PYTHON={python}"]
     subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=False)
     return {
         path.parent.name: {found.name for found in path.parent.glob("lib/*/site-packages/*-*.dist-info")}
@@ -59,12 +71,12 @@ def set_up(folder: Path, index: PackageIndex, torch_index: str) -> dict[str, set
 
 
 def test_an_index_of_torch_replaces_its_build_alone_and_is_kept_apart(
-    tmp_path: Path, indexes: tuple[PackageIndex, PackageIndex]
+    tmp_path: Path, python: Path, indexes: tuple[PackageIndex, PackageIndex]
 ) -> None:
     every, cpu = indexes
-    (first,) = set_up(tmp_path, every, cpu.url).items()
+    (first,) = set_up(python, tmp_path, every, cpu.url).items()
     assert {"torch-2.0+cpu.dist-info", "grass-1.0.dist-info", "meadow-1.0.dist-info"} <= first[1]
     assert [file.partition("-")[0] for file, _ in every.asked] == ["grass", "meadow"]
-    both = set_up(tmp_path, every, "")
+    both = set_up(python, tmp_path, every, "")
     assert len(both) == 2
     assert "torch-2.0.dist-info" in next(found for name, found in both.items() if name != first[0])

@@ -21,7 +21,7 @@ def closed_port() -> int:
 @pytest.fixture(scope="session")
 def environments(tmp_path_factory: pytest.TempPathFactory) -> Environments:
     """Those of the session."""
-    return Environments(tmp_path_factory.mktemp("environments"))
+    return Environments.of_this_run(tmp_path_factory)
 
 
 @pytest.fixture

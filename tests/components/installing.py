@@ -1,5 +1,6 @@
 """com.fedgrass.Runtime's install.sh on a device of its own, with real pip and real virtual environments."""
 
+import fcntl
 import functools
 import hashlib
 import io
@@ -10,6 +11,9 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Self
+
+import pytest
 
 from components.runtime.install_wheels import CHUNK_BYTES
 from sandbox.package_index import write_wheel
@@ -24,16 +28,28 @@ SIZES = (0, LARGE, 4_000_000)
 
 class Environments:
     """Virtual environments as `python3 -m venv` makes them, which takes seconds: they are made when they are asked for,
-    and once."""
+    and once. What may be read by all processes of a run of the tests is in `common`."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, common: Path) -> None:
         self._directory = directory
+        self._common = common
+
+    @classmethod
+    def of_this_run(cls, temporary: pytest.TempPathFactory) -> Self:
+        """With pytest's directories: that of this process is in one of all, if there are several."""
+        directory = temporary.mktemp("environments")
+        is_one_of_several = "PYTEST_XDIST_WORKER" in os.environ
+        return cls(directory, temporary.getbasetemp().parent if is_one_of_several else directory)
 
     @functools.cached_property
     def pristine(self) -> Path:
         """One that nothing is installed into."""
-        subprocess.run([sys.executable, "-I", "-m", "venv", str(self._directory / "pristine")], check=True)
-        return self._directory / "pristine"
+        pristine = self._common / "pristine"
+        with (self._common / "pristine.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not pristine.exists():
+                subprocess.run([sys.executable, "-I", "-m", "venv", str(pristine)], check=True)
+        return pristine
 
     @functools.cached_property
     def shared(self) -> Path:

@@ -15,6 +15,7 @@ from tests.components.installing import LARGE, LIMIT_S, Device, kill, wait_until
 
 
 def test_the_same_requirements_are_installed_once(device: Device) -> None:
+    device.copy_environments()
     device.offer("grass", "1.0")
     first = device.install("grass==1.0\n")
     assert first.returncode == 0, first.stderr
