@@ -5,8 +5,9 @@ import functools
 import logging
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from cli import chaos as chaotic
 from cli.chaos import ChaosOptions, NotSurvivedError
@@ -28,13 +29,23 @@ from reporting.run_writer import RunWriter
 from reporting.tracking import check_installed, tracking
 from reporting.tracking_process import TrackerName
 from reporting.view import View
-from sandbox import kept_files
+from sandbox import faults, kept_files
 from sandbox.chaos import Chaos
 from sandbox.embedded_aws import check_port
 from sandbox.federated_run import Recording, agent_memory_mb, process_memory_mb, run_rounds
 from sandbox.function_logs import function_figures
 from sandbox.scoring import Scorer
 from sandbox.scratch import Scratch
+
+
+class Prepared(NamedTuple):
+    """What a run begins with: the clients' data, the model that the federation starts with, and what scores models, if
+    there is data that no client has; made in `took_s`."""
+
+    folders: Mapping[str, Path]
+    model: bytes
+    scorer: Scorer | None
+    took_s: float
 
 
 def run_command(
@@ -49,17 +60,20 @@ def run_command(
     to standard error, if the outcome is to be printed as JSON.
 
     Raises:
+        ImpossibleChaosError: there are too few rounds or devices for all faults.
         NoRoundClosedError, RoundsFailedError, DevicesFailedError, NotSurvivedError: see there.
     """
+    if chaos is not None:
+        faults.check(project.settings.rounds, chaos.devices)
     show_warnings()
     display = Display(Screen(stderr=as_json))
     try:
-        with display:
-            carry_through = functools.partial(run, project, data, display=display)
+        with display, _prepared(project, data, options, display) as prepared:
+            carry_through = functools.partial(_carry_through, project, prepared, display=display)
             if chaos is None:
                 outcome = carry_through(options)
             else:
-                outcome = chaotic.compare(carry_through, options, chaos, project.settings.rounds, display)
+                outcome = chaotic.compare(carry_through, options, chaos, display)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("interrupted: everything that was started is stopped, its files are removed") from None
     finally:
@@ -75,39 +89,49 @@ def run_command(
     return outcome
 
 
-def run(
-    project: Project,
-    data: Callable[[Path], ClientData],
-    options: RunOptions,
-    *,
-    chaos: Chaos | None = None,
-    display: Display | None = None,
-) -> Outcome:
-    """Run a federation from its first round to its last. `data` writes what it makes of the clients' folders to a path;
-    `chaos` injects faults."""
-    display = display or Display(Screen(quiet=True))
+def run(project: Project, data: Callable[[Path], ClientData], options: RunOptions, *, display: Display) -> Outcome:
+    """Run a federation from its first round to its last. `data` writes what it makes of the clients' folders to a
+    path."""
+    with _prepared(project, data, options, display) as prepared:
+        return _carry_through(project, prepared, options, display=display)
+
+
+@contextlib.contextmanager
+def _prepared(
+    project: Project, data: Callable[[Path], ClientData], options: RunOptions, display: Display
+) -> Iterator[Prepared]:
+    """For the time of a `with` block, in which there may be several runs."""
     begun = time.monotonic()
+    if options.keep is not None:
+        kept_files.check_free(options.keep)
+    if options.out is not None:
+        check_free(options.out)
+        check_installed(options.track)
+    check_port(options.port)
     with contextlib.ExitStack() as stack:
-        if options.keep is not None:
-            kept_files.check_free(options.keep)
-        if options.out is not None:
-            check_free(options.out)
-            check_installed(options.track)
-        check_port(options.port)
-        teller = Teller(display.say, display.screen.line)
         scratch = stack.enter_context(Scratch()).path
-        (folders, holdout), model = tried_out(project, data, scratch, teller)
+        (folders, holdout), model = tried_out(project, data, scratch, _teller(display))
         scorer = None
         if holdout is not None:
             (temporary := scratch / "scoring").mkdir()
             scorer = stack.enter_context(Scorer(project.task, holdout, temporary, project.settings.training.seed))
+        yield Prepared(folders, model, scorer, time.monotonic() - begun)
+
+
+def _carry_through(
+    project: Project, prepared: Prepared, options: RunOptions, *, display: Display, chaos: Chaos | None = None
+) -> Outcome:
+    """One run; `chaos` injects faults."""
+    begun = time.monotonic()
+    scorer = prepared.scorer
+    with contextlib.ExitStack() as stack:
         sandbox, fleet = stack.enter_context(
             project_sandbox(
                 project,
-                folders,
-                model,
+                prepared.folders,
+                prepared.model,
                 options.nuclei,
-                teller,
+                _teller(display),
                 port=options.port,
                 call_latency_s=options.call_latency_s,
                 fault=chaos.on_request if chaos else None,
@@ -116,7 +140,7 @@ def run(
         )
         name, operations = project.settings.name, sandbox.operations
         idle_agent_mb = agent_memory_mb(fleet)
-        started_s = time.monotonic() - begun
+        started_s = prepared.took_s + time.monotonic() - begun
         if chaos:
             stack.enter_context(chaos.unleash(sandbox, name, fleet))
         display.screen.line("from another shell, fedgrass status, pause, update, ... work on it after this line:")
@@ -151,7 +175,7 @@ def run(
         metrics=typical.metrics,
         client_metrics=typical.client_metrics,
         rounds=len(history),
-        devices=len(folders),
+        devices=len(prepared.folders),
         round_s=typical.round_s,
         overhead_s=typical.overhead_s,
         split_s=typical.split,
@@ -165,6 +189,10 @@ def run(
         kept=str(options.keep) if options.keep else None,
         chaos=survivals,
     )
+
+
+def _teller(display: Display) -> Teller:
+    return Teller(display.say, display.screen.line)
 
 
 @contextlib.contextmanager
