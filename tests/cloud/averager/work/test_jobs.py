@@ -191,12 +191,12 @@ def test_clients_last_updates_are_read_again_and_noted_once(services: Services) 
         Averager(services, stored.inputs).note_last_updates()
     sent = {r.thing: services.models.fetch(r.key or "").data for r in stored.responses.accepted}
     before: Any = stored.in_memory.average()
-    some = updates_to(before["model"], CLIENTS, base=first.sha256)[3:60]
+    some = updates_to(before["model"], CLIENTS, base=first.sha256)[3:10]
     stored.record = msgspec.structs.replace(stored.record, base=first, round=2, accepted=len(some))
     stored.responses = Responses(accepted=tuple(stored.response_of(update) for update in some))
     recalled = stored.inputs.recalled
     assert recalled is not None
-    assert [one.key for one in recalled.stored] == [f"elsewhere/recalling/1/{t}" for t in sorted(sent)[3:60]]
+    assert [one.key for one in recalled.stored] == [f"elsewhere/recalling/1/{t}" for t in sorted(sent)[3:10]]
     stored.work_off(("sums", "parts"), 2, 2)
     assert stored.in_memory.recalled is not None
     expected = round_of(
