@@ -549,7 +549,7 @@ TO_ITS_END: tuple[int, Fate] = (1000, "pause")
 FATES: list[Fate] = ["pause", "kill before", "kill after", "fail before", "fail after"]
 HOW = st.one_of(st.just(TO_ITS_END), st.tuples(st.integers(0, 15), st.sampled_from(FATES)))
 CLOCK_S = st.sampled_from([0.0, -5.0, 5.0, 1.0])
-ACTIONS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
+ARGUMENTS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "deliver": {"first": st.integers(0, 9), "size": st.sampled_from([1, 3]), "clock_s": CLOCK_S, "how": HOW},
     "go_on": {"which": st.integers(0, 3), "how": HOW},
     "answer": {
@@ -564,6 +564,7 @@ ACTIONS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "wake": {"clock_s": CLOCK_S, "how": HOW},
     "abort": {},
 }
+ACTIONS = {name: st.fixed_dictionaries(arguments) for name, arguments in ARGUMENTS.items()}
 SETTINGS = st.builds(
     Federation,
     name=st.just(FEDERATION),
@@ -618,7 +619,7 @@ class Schedules(RuleBasedStateMachine):
     @rule(data=st.data())
     def act(self, data: st.DataObject) -> None:
         name = data.draw(st.sampled_from(self.possible()))
-        getattr(self, name)(**data.draw(st.fixed_dictionaries(ACTIONS[name]), label=name))
+        getattr(self, name)(**data.draw(ACTIONS[name], label=name))
         self.seen["step"] += 1
 
     def possible(self) -> list[str]:
@@ -629,7 +630,7 @@ class Schedules(RuleBasedStateMachine):
             "deliver": 12 * bool(self.visible()),
             "go_on": 6 * bool(self.world.invocations),
             "answer": 9 * (record is not None and record.status == "open") + (record is not None),
-            "answer_late": 40 * bool(self.busy()),
+            "answer_late": 40 * bool(busy(record)),
             "repeat": 2 * bool(messages),
             "lose": bool(messages) and not self.reliable,
             "wake": 2 * (not self.reliable),
@@ -692,22 +693,17 @@ class Schedules(RuleBasedStateMachine):
     @property
     def number(self) -> int:
         """Of the round that is under way, or next."""
-        return min(ROUNDS, self.federations.get(FEDERATION).round + 1)
+        federation = self.world.dynamodb.tables["federations"][FEDERATION,]
+        return min(ROUNDS, int(federation["round"]["N"]) + 1)
 
     def current(self) -> RoundRecord | None:
-        exists = (FEDERATION, str(self.number)) in self.world.dynamodb.tables["rounds"]
-        return self.rounds.get(FEDERATION, self.number) if exists else None
+        number = self.number
+        exists = (FEDERATION, str(number)) in self.world.dynamodb.tables["rounds"]
+        return self.rounds.get(FEDERATION, number) if exists else None
 
     def answer_late(self, value: int) -> None:
         """Those answer that the open round waits for since an earlier one."""
-        self.answer(self.busy(), value)
-
-    def busy(self) -> list[int]:
-        record = self.current()
-        if record is None or record.status != "open":
-            return []
-        late = {member.thing for member in record.cohort if member.assigned_in is not None}
-        return [client for client in range(3) if thing(client) in late]
+        self.answer(busy(self.current()), value)
 
     def assignment(self, client: int) -> int:
         """The round of a client's last assignment; of one that has none, the present one."""
@@ -845,6 +841,14 @@ class Schedules(RuleBasedStateMachine):
         self.all_is_as_promised()
         last = self.rounds.get(FEDERATION, ROUNDS)
         assert not self.reliable or (last.round, last.status) in self.world.iot.published
+
+
+def busy(record: RoundRecord | None) -> list[int]:
+    """The clients that a round waits for since an earlier one, if it is open."""
+    if record is None or record.status != "open":
+        return []
+    late = {member.thing for member in record.cohort if member.assigned_in is not None}
+    return [client for client in range(3) if thing(client) in late]
 
 
 def check_round_change(old: dict[str, Any], new: dict[str, Any]) -> str:
