@@ -136,18 +136,18 @@ class SimulatedDevices:
         """All that came back in a round; in round 0, what came to none."""
         return self.operations.rounds.responses(self.name, round_number)
 
-    def messages(self) -> int:
-        """How many messages are in a queue or being worked on; those that are delayed aside."""
+    def settled(self, limit_s: float = LIMIT_S) -> None:
+        """Returns when no messages are in a queue or being worked on; those that are delayed aside."""
         sqs = self.aws.client("sqs")
         counts = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         hellos = sqs.get_queue_url(QueueName=f"{self.deployed.stack}-hello")["QueueUrl"]
         queues = (self.deployed.updates_queue, self.deployed.control_queue, self.deployed.rounds_queue, hellos)
-        attributes = [sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=counts)["Attributes"] for queue in queues]
-        return sum(int(of_queue[count]) for of_queue in attributes for count in counts)
 
-    def settled(self, limit_s: float = LIMIT_S) -> None:
-        """Returns when there are none."""
-        eventually(lambda: not self.messages(), "the queues to be empty", limit_s)
+        def is_empty(queue: str) -> bool:
+            of_queue = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=counts)["Attributes"]
+            return not any(int(of_queue[count]) for count in counts)
+
+        eventually(lambda: all(map(is_empty, queues)), "the queues to be empty", limit_s)
 
 
 class SimulatedClients(SimulatedDevices):
