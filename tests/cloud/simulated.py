@@ -125,9 +125,10 @@ class SimulatedFederation(SimulatedDevices):
 
     def report(self, thing: str, round_number: int, **changes: Any) -> Report:
         """What such a device says of its update. Without a base, it trained from the model that is current now."""
-        base = self.operations.federations.get(self.name).model.downloaded.sha256
-        fields: dict[str, Any] = {"federation": self.name, "round": round_number, "thing": thing, "base": base}
-        return report(**fields | {"life": self.life} | changes)
+        fields: dict[str, Any] = {"federation": self.name, "round": round_number, "thing": thing, "life": self.life}
+        if "base" not in changes:
+            fields["base"] = self.operations.federations.get(self.name).model.downloaded.sha256
+        return report(**fields | changes)
 
     def put(self, thing: str, round_number: int, data: bytes) -> str:
         """Upload an update; returns the version it became."""

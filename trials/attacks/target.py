@@ -139,14 +139,14 @@ class Target(SimulatedDevices):
 
     def report(self, round_number: int = 1, **changes: Any) -> Report:
         """What a member says of a good update."""
-        federation = self.operations.federations.get(self.name)
         fields: dict[str, Any] = {
             "federation": self.name,
-            "life": federation.life,
+            "life": self.life,
             "round": round_number,
-            "base": federation.model.downloaded.sha256,
             "encoding": self.scene.settings.get("encoding", "float32"),
         }
+        if "base" not in changes:
+            fields["base"] = self.operations.federations.get(self.name).model.downloaded.sha256
         return report(**{"thing": self.member.thing} | fields | changes)
 
     def uploads(self, body: bytes, key: str | None = None, **headers: Any) -> str:
@@ -224,13 +224,14 @@ class Target(SimulatedDevices):
         if round_number in self._answered:
             return
         self._answered.add(round_number)
-        self.opened(round_number)
+        base = self.opened(round_number).base.downloaded.sha256
         encoding = self.scene.settings.get("encoding", "float32")
 
         def send(index: int) -> None:
-            about = self.report(round_number, thing=self.honest[index], examples=10 + index, after={"loss": 0.5})
+            thing = self.honest[index]
+            about = self.report(round_number, thing=thing, base=base, examples=10 + index, after={"loss": 0.5})
             body = update_of(about, self.scene.values[index], encoding=encoding)
-            self.put_object(self.key(round_number, self.honest[index]), body)
+            self.put_object(self.key(round_number, thing), body)
 
         list(self.arena.pool.map(send, range(len(self.honest))))
 
