@@ -44,7 +44,6 @@ from trials.soaking.device import Life, SoakDevice
 from trials.soaking.fast_clock import FastClock
 from trials.soaking.nucleus import FEDERATION, SoakNucleus
 from trials.soaking.troubles import TROUBLES
-from trials.tasks.moody.task import MOOD
 
 ROOT = Path(__file__).parent.parent
 TASK = ROOT / "trials" / "tasks" / "moody"
@@ -73,6 +72,10 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
 
 def soak(hours: float, steady: int, seed: int = 0) -> Figures:
     """Let so many hours pass, and so many rounds after them."""
+    from components.client.trainer.model.state_dict import dump_model  # with torch, which `--help` does without
+    from trials.tasks.moody.task import MOOD, build_model
+
+    model = dump_model(build_model(), FEDERATION)
     days: list[Day] = []
     with (
         Scratch() as scratch,
@@ -89,7 +92,7 @@ def soak(hours: float, steady: int, seed: int = 0) -> Figures:
             SoakNucleus(scratch.path / "ipc.socket", configuration, clock, seed) as nucleus,
             SoakDevice(nucleus, clock, artifacts, scratch.path / "work", environment) as device,
         ):
-            day = Day(nucleus, device, clock, aws.client("s3"), mood, seed)
+            day = Day(nucleus, device, clock, aws.client("s3"), model, mood, seed)
             days.append(day)
             day.pass_by(hours, TROUBLES)
             watched_h = clock.passed() / HOUR_S

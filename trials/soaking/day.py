@@ -12,14 +12,12 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 from botocore.exceptions import ClientError
 
-from components.client.trainer.model.state_dict import dump_model
 from protocol import names
 from protocol.messages import FINAL_PHASES, Assignment, ModelReference, Phase, Training
 from sandbox.gateway import Request
 from trials.soaking.device import SoakDevice
 from trials.soaking.fast_clock import FastClock
 from trials.soaking.nucleus import FEDERATION, THING, SoakNucleus
-from trials.tasks.moody.task import build_model
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -46,7 +44,14 @@ class Day:
     """The cloud's side, and fate's. All durations are in the fast clock's seconds."""
 
     def __init__(
-        self, nucleus: SoakNucleus, device: SoakDevice, clock: FastClock, s3: "S3Client", mood: Path, seed: int
+        self,
+        nucleus: SoakNucleus,
+        device: SoakDevice,
+        clock: FastClock,
+        s3: "S3Client",
+        model: bytes,
+        mood: Path,
+        seed: int,
     ) -> None:
         self.nucleus = nucleus
         self.device = device
@@ -57,11 +62,10 @@ class Day:
         self._clock = clock
         self._s3 = s3
         self._mood = mood
-        data = dump_model(build_model(), FEDERATION)
         key = names.model_key(FEDERATION, 0)
-        self._model = ModelReference(key=key, sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
+        self._model = ModelReference(key=key, sha256=hashlib.sha256(model).hexdigest(), bytes=len(model))
         s3.create_bucket(Bucket=BUCKET)
-        s3.put_object(Bucket=BUCKET, Key=key, Body=data)
+        s3.put_object(Bucket=BUCKET, Key=key, Body=model)
 
     def pass_by(self, hours: float, troubles: Sequence[Trouble]) -> None:
         """Let the hours pass, each round with a trouble; those that end the agent in the first third only."""
