@@ -68,7 +68,7 @@ def main() -> None:
     services.give_ranges_of_versions()
     services.read_conditions_once()
     functions.let_starting_functions_start()
-    functions.unpack_layers_once(cache / "layers")
+    functions.unpack_once(cache / "layers")
     functions.run_with(python)
     permissions.authorize_named_shadows_by_name()
     permissions.tell_policies_of_conditional_writes()

@@ -9,6 +9,8 @@ import threading
 import zipfile
 from pathlib import Path
 
+_EMPTY_ZIP = b"PK\5\6" + bytes(18)
+
 
 def let_starting_functions_start() -> None:
     """Make ministack's Lambda finish an invocation that is just starting when its function is updated, with the code
@@ -42,34 +44,38 @@ def let_starting_functions_start() -> None:
     lambda_svc.release_worker = release_or_kill
 
 
-def unpack_layers_once(directory: Path) -> None:
-    """Make ministack's Lambda take a layer from `directory`, where it is unpacked once, in whichever embedded AWS. Each
-    process of a function would unpack it, and compile all that it imports of it, anew."""
+def unpack_once(layers: Path) -> None:
+    """Make ministack's Lambda take a layer from `layers`, where it is unpacked once, in whichever embedded AWS, and
+    code from where it is unpacked once in this one. Each process of a function would unpack both, and compile all that
+    it imports of them, anew."""
     from ministack.core import lambda_runtime
     from ministack.services import lambda_svc
 
     spawn, unpacking = lambda_runtime.Worker._spawn, threading.Lock()
+    code = Path(tempfile.gettempdir()) / "code"
 
-    def unpacked(data: bytes) -> str:
-        layer = directory / hashlib.sha256(data).hexdigest()[:16]
+    def unpacked(data: bytes, directory: Path) -> str:
+        folder = directory / hashlib.sha256(data).hexdigest()[:16]
         with unpacking:
-            if not layer.exists():
+            if not folder.exists():
                 directory.mkdir(parents=True, exist_ok=True)
                 partial = Path(tempfile.mkdtemp(dir=directory))
                 with zipfile.ZipFile(io.BytesIO(data)) as archive:
                     archive.extractall(partial)
                 try:
-                    partial.rename(layer)
+                    partial.rename(folder)
                 except OSError:  # another embedded AWS was faster
                     shutil.rmtree(partial)
-        return str(layer)
+        return str(folder)
 
     def spawn_on_unpacked(worker: lambda_runtime.Worker) -> None:
-        layers = [unpacked(data) for each in worker.config["Layers"] if (data := lambda_svc._resolve_layer_zip(each))]
-        if layers:
+        if worker.code_zip != _EMPTY_ZIP:  # as it is when the worker starts once more
+            found = [lambda_svc._resolve_layer_zip(each) for each in worker.config["Layers"]]
+            folders = [unpacked(worker.code_zip, code), *(unpacked(data, layers) for data in found if data)]
             variables = worker.config.get("Environment", {}).get("Variables", {})
-            found_there = variables | {"_LAMBDA_LAYERS_DIRS": os.pathsep.join(layers)}
+            found_there = variables | {"_LAMBDA_LAYERS_DIRS": os.pathsep.join(folders)}
             worker.config = worker.config | {"Layers": [], "Environment": {"Variables": found_there}}
+            worker.code_zip = _EMPTY_ZIP
         spawn(worker)
 
     lambda_runtime.Worker._spawn = spawn_on_unpacked

@@ -1,10 +1,13 @@
 import io
 import json
+import os
+import signal
 import socket
 import zipfile
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import boto3
 import psutil
@@ -15,6 +18,7 @@ from botocore.exceptions import ClientError
 
 from sandbox.device import Device
 from sandbox.embedded_aws import EmbeddedAws, PortTakenError, check_port
+from sandbox.polling import eventually
 
 TRUST = {
     "Version": "2012-10-17",
@@ -41,7 +45,7 @@ def packed(code: str) -> bytes:
     return package.getvalue()
 
 
-def invoke(aws: EmbeddedAws, name: str) -> object:
+def invoke(aws: EmbeddedAws, name: str) -> Any:
     answer = aws.client("lambda").invoke(FunctionName=name)
     return json.loads(answer["Payload"].read())
 
@@ -128,6 +132,17 @@ def test_an_invocation_that_starts_while_its_function_is_updated_ends(aws: Embed
         )
         assert starting.result() == "old"
     assert invoke(aws, "starter") == "new"
+
+
+def test_a_process_of_a_function_finds_what_the_one_before_has_compiled(aws: EmbeddedAws) -> None:
+    create_function(aws, "mortal", "import os\ndef handle(e, c): return os.getpid(), __file__, __cached__")
+    first, *files = invoke(aws, "mortal")
+    os.kill(first, signal.SIGKILL)
+    eventually(lambda: psutil.Process(first).status() == psutil.STATUS_ZOMBIE, "the process to end", 20.0)
+    second, *files_of_second = invoke(aws, "mortal")
+    assert second != first
+    assert files_of_second == files
+    assert all(Path(file).exists() for file in files)
 
 
 def test_a_template_is_expanded_once_in_whichever_embedded_aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
