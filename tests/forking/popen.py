@@ -1,4 +1,5 @@
-"""`subprocess.Popen`, which has those processes forked that begin with the import of torch, or start some that do.
+"""`subprocess.Popen`, which has those processes forked that begin with the import of torch, or of much else that their
+server has, or start some that do.
 
 tests/forking/test_forking.py compares what is forked with what is started. From outside, the command line tells them
 apart: a test finds a process by its number.
@@ -27,11 +28,14 @@ FORKED = (
     ("sandbox.scoring",),
     ("trials.shapes.judge",),
     ("cli.main", "check"),
+    ("cli.main", "dashboard"),
     ("cli.main", "demo"),
     ("cli.main", "experiment"),
     ("cli.main", "init"),
     ("cli.main", "run"),
     ("cli.main", "simulate"),
+    ("cli.main", "update"),
+    ("cli.main", "watch"),
 )
 """What is forked: `python -m` with these words."""
 
