@@ -1,5 +1,7 @@
 """Your AWS account, and a stack in it, as commands reach them."""
 
+from collections.abc import Callable
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -13,30 +15,41 @@ class InvalidEndpointError(ValueError):
     """What AWS_ENDPOINT_URL, or a variable like it, says is no address."""
 
 
-def client_of(service: str) -> Any:
-    """A client of an AWS service, with the credentials and the Region of your configuration.
+def aws_clients() -> Callable[[str], Any]:
+    """What gives a client of an AWS service by its boto3 name, with the credentials and the Region of your
+    configuration; each is made once, by one session, whichever thread asks.
 
     Raises:
-        InvalidEndpointError: see there.
+        InvalidEndpointError: as a client is asked for; see there.
     """
     from botocore.exceptions import BotoCoreError
 
     from operations.aws_sessions import session
 
     configured: Any = session()  # its stubs take literal service names only
-    try:
-        return configured.client(service)
-    except BotoCoreError:  # some are ValueErrors, too
-        raise
-    except ValueError as error:
-        raise InvalidEndpointError(str(error)) from error
+    made: dict[str, Any] = {}
+    making = Lock()
+
+    def client_of(service: str) -> Any:
+        with making:
+            if service not in made:
+                try:
+                    made[service] = configured.client(service)
+                except BotoCoreError:  # some are ValueErrors, too
+                    raise
+                except ValueError as error:
+                    raise InvalidEndpointError(str(error)) from error
+            return made[service]
+
+    return client_of
 
 
-def operations_of(stack: str) -> "Operations":
-    """What an operator can do with the federations of a stack."""
+def operations_of(stack: str, client_of: Callable[[str], Any] | None = None) -> "Operations":
+    """What an operator can do with the federations of a stack; with these clients, if a command has some."""
     from operations import deployment
     from operations.control import Operations
 
+    client_of = client_of or aws_clients()
     return Operations(client_of, deployment.find(client_of, stack))
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 
-from cli.commands.aws import client_of
+from cli.commands.aws import aws_clients
 from cli.commands.options import DryRun, Json, Result, Stack, Yes
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ def cloud(
     for fault in stack_parameters.faults(parameters):
         raise typer.BadParameter(fault, param_hint="--parameter")
     given = _policies(projects or [])
+    client_of = aws_clients()
     names_of(client_of, stack)
     architecture = parameters.get("Architecture") or deployment.architecture(client_of, stack)
     target = packaging.target_at(client_of("cloudformation").meta.endpoint_url, architecture)

@@ -3,13 +3,12 @@
 import re
 import shlex
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.commands import aws
+from cli.commands.aws import aws_clients
 from cli.commands.options import DryRun, Json, Result, Stack, Yes, check_group_name, if_given
 
 if TYPE_CHECKING:
@@ -140,7 +139,7 @@ def fleet(
     from operations.fleets.groups import Group
     from operations.steps import Steps
 
-    client_of = cache(aws.client_of)  # making one takes a third of a second
+    client_of = aws_clients()
     screen = Screen(stderr=as_json)
     found = read(project)
     file = ConfigurationFile(config)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from cli.commands.aws import client_of
+from cli.commands.aws import aws_clients
 from cli.commands.options import DryRun, Json, Result, Stack, Yes
 
 EXAMPLES = (
@@ -34,6 +34,7 @@ def destroy(
     from operations import destruction
     from operations.stack_names import names_of
 
+    client_of = aws_clients()
     names = names_of(client_of, stack)
     screen = Screen(stderr=as_json)
     steps = destruction.steps(client_of, stack, with_models=with_models)

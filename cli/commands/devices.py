@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.commands.aws import client_of
+from cli.commands.aws import aws_clients
 from cli.commands.options import Json, Result, Stack
 from cli.errors.kind import ResultError
 from cli.plurals import counted
@@ -72,6 +72,7 @@ def _expulsion(stack: str, thing: str, federations: Sequence[str], *, rehearsal:
     from operations import deployment
     from operations.expulsion import Expulsion
 
+    client_of = aws_clients()
     return Expulsion(client_of, deployment.find(client_of, stack), thing, federations, rehearsal=rehearsal)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.commands.aws import client_of
+from cli.commands.aws import aws_clients
 from cli.commands.options import Json, Result, Stack, check_group_name
 from cli.errors.kind import ResultError
 from cli.plurals import counted
@@ -51,7 +51,7 @@ def doctor(
         names.check_thing(thing)
     screen = Screen(quiet=as_json)
     found = []
-    for finding in examine(Case(client_of, stack, time.time()), thing, thing_group):
+    for finding in examine(Case(aws_clients(), stack, time.time()), thing, thing_group):
         found.append(finding)
         _tell(finding, screen)
     states = Counter(finding.state for finding in found)

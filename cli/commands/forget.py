@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from cli.commands.aws import client_of, operations_of
+from cli.commands.aws import aws_clients, operations_of
 from cli.commands.options import FederationName, Json, Result, Stack
 from cli.screen import Screen
 
@@ -28,7 +28,8 @@ def forget(
     """
     from operations.forgetting import forget as forget_client
 
-    forgotten = forget_client(operations_of(stack), client_of("iot-data"), federation, thing)
+    client_of = aws_clients()
+    forgotten = forget_client(operations_of(stack, client_of), client_of("iot-data"), federation, thing)
     screen = Screen(quiet=as_json)
     for what, was_there in (("record", forgotten.had_record), ("shadow", forgotten.had_shadow)):
         screen.line(f"the {what} of {thing} in {federation} {'is removed' if was_there else 'was not there'}")

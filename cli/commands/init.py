@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from cli.commands.aws import client_of, operations_of
+from cli.commands.aws import aws_clients, operations_of
 from cli.commands.options import Json, ProjectPath, Result, Stack
 from cli.screen import Screen
 
@@ -26,7 +26,8 @@ def init(project: ProjectPath, stack: Stack = "fedgrass", as_json: Json = False)
 
     checked = load(project)
     model = tried_out(checked, as_json=as_json).model
-    operations = operations_of(stack)
+    client_of = aws_clients()
+    operations = operations_of(stack, client_of)
     to_do = None
     try:
         preflight.check(client_of, stack, checked.settings, checked.policies.get(checked.settings.name))

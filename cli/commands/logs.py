@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.commands.aws import client_of, operations_of
+from cli.commands.aws import aws_clients, operations_of
 from cli.commands.options import FederationName, Json, Result, Stack
 from cli.screen import Screen
 
@@ -46,7 +46,8 @@ def logs(
     from operations.function_logs import lines_of
     from protocol import names
 
-    operations = operations_of(stack)
+    client_of = aws_clients()
+    operations = operations_of(stack, client_of)
     record = operations.federations.get(federation)
     since = time.time() - 3600 * (_HOURS if hours is None else hours)
     if round_number is not None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.agreement import agrees
-from cli.commands.aws import client_of
+from cli.commands.aws import aws_clients
 from cli.commands.options import DryRun, FederationName, Json, Result, Stack, Yes, if_given
 from cli.screen import Screen
 from cli.table import Table
@@ -72,6 +72,7 @@ def publish_model(
     from operations.control import Operations
     from operations.model_publication import Publisher
 
+    client_of = aws_clients()
     deployed = deployment.find(client_of, stack)
     operations = Operations(client_of, deployed)
     record = operations.federations.get(federation)

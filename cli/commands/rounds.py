@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 
-from cli.commands.aws import client_of, operations_of
+from cli.commands.aws import aws_clients, operations_of
 from cli.commands.options import FederationName, Json, Result, Stack
 from cli.plurals import counted
 from cli.screen import Screen
@@ -33,8 +33,7 @@ _AT_ONCE = 1000
 
 def start(federation: FederationName, stack: Stack = "fedgrass", as_json: Json = False) -> Result:
     """Let a federation's rounds begin."""
-    operations = operations_of(stack)
-    record = _let_run(operations, federation, stack)
+    operations, record = _let_run(federation, stack)
     screen = Screen(quiet=as_json)
     screen.line(f"federation {federation} runs: {counted(record.settings.rounds - record.round, 'round')} to go")
     return _with_lacking_clients(operations, record, screen)
@@ -52,18 +51,19 @@ def pause(federation: FederationName, stack: Stack = "fedgrass", as_json: Json =
 
 def resume(federation: FederationName, stack: Stack = "fedgrass", as_json: Json = False) -> Result:
     """Let a paused federation go on."""
-    operations = operations_of(stack)
-    record = _let_run(operations, federation, stack)
+    operations, record = _let_run(federation, stack)
     screen = Screen(quiet=as_json)
     screen.line(f"federation {federation} goes on with round {record.round + 1}")
     return _with_lacking_clients(operations, record, screen)
 
 
-def _let_run(operations: "Operations", federation: str, stack: str) -> FederationRecord:
+def _let_run(federation: str, stack: str) -> tuple["Operations", FederationRecord]:
     from cli import preflight
 
+    client_of = aws_clients()
+    operations = operations_of(stack, client_of)
     preflight.check(client_of, stack, operations.federations.get(federation).settings)
-    return operations.start(federation)
+    return operations, operations.start(federation)
 
 
 def _with_lacking_clients(operations: "Operations", record: FederationRecord, screen: Screen) -> dict[str, Any]:

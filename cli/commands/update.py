@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from cli.agreement import agrees
-from cli.commands.aws import client_of, operations_of
+from cli.commands.aws import aws_clients, operations_of
 from cli.commands.options import DryRun, Json, ProjectPath, Result, Stack, Yes
 from cli.screen import Screen
 from cli.settings.problems import shown
@@ -37,7 +37,8 @@ def update(
     from operations import settings_update
 
     checked = load(project)
-    operations = operations_of(stack)
+    client_of = aws_clients()
+    operations = operations_of(stack, client_of)
     prepared = settings_update.prepare(operations, checked.settings)
     screen = Screen(quiet=as_json)
     _show(screen, prepared)

@@ -17,7 +17,7 @@ from botocore.exceptions import (
     SSOTokenLoadError,
 )
 
-from cli.commands.aws import client_of
+from cli.commands.aws import aws_clients
 from cli.errors.explained import explained, is_bug, kind_of
 from cli.errors.kind import RelayedError
 from cli.errors.table import INTERNAL, KINDS
@@ -161,7 +161,7 @@ def test_errors_that_a_client_has_classes_for_are_those_of_aws(
 ) -> None:
     for name, value in aws.environment.items():
         monkeypatch.setenv(name, value)
-    iot = client_of("iot")
+    iot = aws_clients()("iot")
     with pytest.raises(iot.exceptions.ResourceNotFoundException) as raised:
         iot.describe_thing(thingName="nobody")
     assert kind_of(raised.value).code == "missing_resource"
