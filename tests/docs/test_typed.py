@@ -199,7 +199,12 @@ def load_data(directory, client):
     return Data(TensorDataset(torch.tensor(rows[:, :2], dtype=torch.float32), torch.tensor(rows[:, 2]).long()))
 """
 
-SETTINGS = {"name": "digits", "rounds": 2, "training": {"steps": 1, "batch_size": 8, "learning_rate": 0.1}}
+SETTINGS = {
+    "name": "digits",
+    "rounds": 2,
+    "training": {"steps": 1, "batch_size": 8, "learning_rate": 0.1},
+    "selection": {"policy": "random", "cohort": 4},  # few, also of the hundred clients that a line has for 50 rounds
+}
 
 
 def write_table(path: Path, count: int) -> None:
