@@ -19,7 +19,7 @@ from tests.simulation.federations import TASK
 
 SETTINGS = {
     "name": "small",
-    "rounds": 60,
+    "rounds": 30,
     "training": {"epochs": 3, "batch_size": 4, "learning_rate": 0.02},
     "selection": {"policy": "random", "cohort": 4},
     "encoding": "int8",
@@ -72,13 +72,13 @@ def test_a_run_that_was_killed_and_one_that_was_interrupted_go_on_with_the_same_
     project: Path, tmp_path: Path, whole: RunFolder
 ) -> None:
     assert whole.summary.status == "finished"
-    assert whole.summary.metrics.held_out["accuracy"].last.round == 60
+    assert whole.summary.metrics.held_out["accuracy"].last.round == 30
     out = tmp_path / "stopped"
     with start(project, "--out", out) as process:
-        after_rounds(process, 5)
+        after_rounds(process, 3)
         process.kill()
     with start(project, "--out", out, "--resume") as process:
-        after_rounds(process, 15)
+        after_rounds(process, 8)
         process.send_signal(signal.SIGINT)
         _, error = process.communicate(timeout=120)
     assert process.returncode == 130
@@ -90,7 +90,7 @@ def test_a_run_that_was_killed_and_one_that_was_interrupted_go_on_with_the_same_
     ran = run(project, "--out", out, "--resume", "--json", "--backend", "loop")
     assert ran.returncode == 0, ran.stderr
     answer = json.loads(ran.stdout)
-    assert (answer["ok"], answer["result"]["run"], answer["result"]["summary"]["rounds"]) == (True, str(out), 60)
+    assert (answer["ok"], answer["result"]["run"], answer["result"]["summary"]["rounds"]) == (True, str(out), 30)
     assert list(RunFolder(out).rounds()) == list(whole.rounds())
     assert list(RunFolder(out).clients()) == list(whole.clients())
     assert (out / MODEL).read_bytes() == (whole.path / MODEL).read_bytes()
