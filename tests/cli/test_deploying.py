@@ -15,10 +15,15 @@ STACK = "cycle"
 
 
 @pytest.fixture(autouse=True)
-def operator(aws: EmbeddedAws, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def operator(aws: EmbeddedAws, monkeypatch: pytest.MonkeyPatch) -> None:
     """Has credentials."""
     for name, value in aws.environment.items():
         monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def destroyed_after(operator: None) -> Iterator[None]:
+    """Leaves nothing of the stack."""
     yield
     fedgrass("destroy", "--stack", STACK, "--with-models", "--yes")
 
@@ -40,6 +45,7 @@ def buckets(aws: EmbeddedAws) -> list[str]:
     return sorted(name for name in found if name.startswith(f"{STACK}-"))
 
 
+@pytest.mark.usefixtures("destroyed_after")
 def test_a_stack_is_shown_made_changed_and_left_as_it_is(aws: EmbeddedAws, monkeypatch: pytest.MonkeyPatch) -> None:
     shown = deploy("--dry-run")
     assert shown.status == 0
@@ -89,6 +95,7 @@ def test_a_stack_is_shown_made_changed_and_left_as_it_is(aws: EmbeddedAws, monke
     assert retention() == 14
 
 
+@pytest.mark.usefixtures("destroyed_after")
 def test_a_stack_is_destroyed_without_its_models_made_again_around_them_and_destroyed_with_them(
     aws: EmbeddedAws,
 ) -> None:
@@ -151,6 +158,7 @@ def test_a_stack_is_destroyed_without_its_models_made_again_around_them_and_dest
     assert (nothing.status, nothing.envelope["error"]["code"]) == (3, "no_stack")
 
 
+@pytest.mark.usefixtures("destroyed_after")
 def test_what_an_earlier_stack_has_left_is_destroyed_without_a_stack(aws: EmbeddedAws) -> None:
     deploy("--yes")
     destroy("--yes")
