@@ -214,7 +214,8 @@ def test_runs_of_other_settings_or_code_are_refused_and_stay(finished: Path, nam
     assert (ran.returncode, envelope["error"]["code"]) == (2, "other_runs")
     assert f"{said}" in envelope["error"]["message"]
     assert "and 3 more" in envelope["error"]["message"]
-    assert experiment(finished / "matrix.yaml").returncode == 0
+    again = experiment(finished / "matrix.yaml", "--dry-run", "--json")
+    assert json.loads(again.stdout)["result"]["to_do"] == 0
 
 
 def test_a_folder_is_one_experiment_s_at_a_time(finished: Path) -> None:
