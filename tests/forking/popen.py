@@ -22,6 +22,7 @@ from tests.forking.request import REQUEST_BYTES, Request
 from tests.paths import ROOT
 
 FORKED = (
+    ("benchmarks.simulators.serve",),
     ("components.client.trainer.process",),
     ("cli.checking.trial",),
     ("simulation.child",),
@@ -127,5 +128,6 @@ class Popen(subprocess.Popen[Any]):
         self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]
 
 
-def _is_forked(words: Sequence[str]) -> bool:
-    return list(words[:2]) == [sys.executable, "-m"] and any(tuple(words[2 : 2 + len(f)]) == f for f in FORKED)
+def _is_forked(words: Sequence[str | Path]) -> bool:
+    given = tuple(map(str, words))
+    return given[:2] == (sys.executable, "-m") and any(given[2 : 2 + len(each)] == each for each in FORKED)
