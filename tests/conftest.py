@@ -1,11 +1,14 @@
 """What all tests share: the embedded AWS with fedgrass deployed on it, started once, by the first test that asks."""
 
+import contextlib
 import gc
+import importlib
 import itertools
 import re
 import signal
 import subprocess
 from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -34,6 +37,20 @@ _ALLOCATIONS_BETWEEN_COLLECTIONS = 10_000
 _numbers = itertools.count(1)
 
 _FIRST = ("test_expulsion.py", "test_expelling.py", "test_doctoring.py", "test_kept_files.py", "test_forking.py")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """Of several processes each imports the tests beginning with others: what one has compiled, the rest find so. They
+    would all compile the same ones at the same time, where nothing is compiled yet."""
+    process = getattr(session.config, "workerinput", None)
+    if process is None:
+        return
+    files = sorted(file for path in session.config.args for file in Path(path).absolute().rglob("test_*.py"))
+    begin = len(files) * int(process["workerid"].removeprefix("gw")) // process["workercount"]
+    for file in files[begin:] + files[:begin]:
+        with contextlib.suppress(Exception, pytest.skip.Exception):  # collecting it tells
+            importlib.import_module(".".join(file.relative_to(session.config.rootpath).with_suffix("").parts))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
