@@ -1,7 +1,5 @@
 import io
 import json
-import os
-import signal
 import socket
 import zipfile
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -137,8 +135,16 @@ def test_an_invocation_that_starts_while_its_function_is_updated_ends(aws: Embed
 def test_a_process_of_a_function_finds_what_the_one_before_has_compiled(aws: EmbeddedAws) -> None:
     create_function(aws, "mortal", "import os\ndef handle(e, c): return os.getpid(), __file__, __cached__")
     first, *files = invoke(aws, "mortal")
-    os.kill(first, signal.SIGKILL)
-    eventually(lambda: psutil.Process(first).status() == psutil.STATUS_ZOMBIE, "the process to end", 20.0)
+    process = psutil.Process(first)
+    process.kill()
+
+    def has_ended() -> bool:
+        try:
+            return process.status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return True
+
+    eventually(has_ended, "the process to end")
     second, *files_of_second = invoke(aws, "mortal")
     assert second != first
     assert files_of_second == files
