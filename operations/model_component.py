@@ -54,6 +54,18 @@ class _Recipe(msgspec.Struct, rename="pascal"):
     component_configuration: _Configuration
 
 
+class _Artifact(msgspec.Struct, rename="pascal"):
+    uri: str
+
+
+class _Manifest(msgspec.Struct, rename="pascal"):
+    artifacts: list[_Artifact] = []
+
+
+class _Manifests(msgspec.Struct, rename="pascal"):
+    manifests: list[_Manifest]
+
+
 def file_of(data: bytes) -> File:
     """What is said of an artifact with these bytes."""
     return File(hashlib.sha256(data).hexdigest(), len(data))
@@ -102,3 +114,18 @@ def read_identity(text: bytes) -> Published | None:
         return msgspec.json.decode(text, type=_Recipe).component_configuration.default_configuration
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
+
+
+def read_place(text: bytes) -> tuple[str, str] | None:
+    """The bucket and the folder in it where a recipe in JSON has its model; None of one that was not made by
+    `recipe`."""
+    try:
+        manifests = msgspec.json.decode(text, type=_Manifests).manifests
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    uris = (artifact.uri for manifest in manifests for artifact in manifest.artifacts)
+    model = next((uri for uri in uris if uri.startswith("s3://") and uri.endswith(f"/{MODEL}")), None)
+    if model is None:
+        return None
+    bucket, _, key = model.removeprefix("s3://").partition("/")
+    return bucket, key.rpartition("/")[0]

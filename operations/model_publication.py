@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 from cloud.state.records import FederationRecord, RoundRecord
 from operations import component_versions, model_component
 from operations.control import NoModelError, Operations
-from operations.model_component import File, Metadata, Published
+from operations.model_component import File, Metadata
 
 _NAME = re.compile(r"[a-zA-Z0-9_.-]{1,128}")
 _VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?")
@@ -38,7 +38,8 @@ class PublicationError(Exception):
 
 
 class Publication(msgspec.Struct, frozen=True, kw_only=True):
-    """What is, or would be, published. `is_there` says that this model is in that version already."""
+    """What is, or would be, published. `is_there` says that this model is in that version already; then `bucket` and
+    `prefix` are where that has it."""
 
     component: str
     version: str
@@ -92,6 +93,7 @@ class Publisher:
 
     def prepare(self, component: str, version: str | None, bucket: str) -> Publication:
         """What `publish` would do; nothing is changed. `version` is None for the one after the highest there is.
+        `bucket` is for a model that is not published yet.
 
         Raises:
             InvalidComponentError, VersionTakenError: see there.
@@ -104,7 +106,8 @@ class Publisher:
             raise InvalidComponentError(f"version {version!r}: write three numbers, such as 1.4.0")
         arn = component_versions.component_arn(self._greengrass, self._sts, component)
         versions = component_versions.published(self._greengrass, arn)
-        said = {one: self._said_of(arn, one) for one in versions}
+        recipes = {one: self._recipe_of(arn, one) for one in versions}
+        said = {one: model_component.read_identity(recipe) for one, recipe in recipes.items()}
         if others := [one for one, model in said.items() if model is None]:
             raise InvalidComponentError(
                 f"{component} is no component of models, {others[0]} holds none: name another, or none, for "
@@ -117,12 +120,15 @@ class Publisher:
                 f"{component_versions.next_patch(versions)}"
             )
         chosen = same or version or component_versions.next_patch(versions)
+        place = bucket, model_component.folder(component, self._files)
+        if same is not None:
+            place = model_component.read_place(recipes[same]) or place
         return Publication(
             component=component,
             version=chosen,
             arn=f"{arn}:versions:{chosen}",
-            bucket=bucket,
-            prefix=model_component.folder(component, self._files),
+            bucket=place[0],
+            prefix=place[1],
             about=self._about,
             artifacts={name: model_component.file_of(data) for name, data in self._files.items()},
             is_there=same is not None,
@@ -162,9 +168,9 @@ class Publisher:
             raise
         self._wait(prepared)
 
-    def _said_of(self, arn: str, version: str) -> Published | None:
+    def _recipe_of(self, arn: str, version: str) -> bytes:
         answer = self._greengrass.get_component(arn=f"{arn}:versions:{version}", recipeOutputFormat="JSON")
-        return model_component.read_identity(bytes(answer["recipe"]))
+        return bytes(answer["recipe"])
 
     def _wait(self, prepared: Publication) -> None:
         given_up_at = time.monotonic() + _LIMIT_S

@@ -112,7 +112,7 @@ def _show(screen: Screen, prepared: "Publication") -> None:
     if prepared.is_there:
         screen.line(
             f"the model of round {about.round} of {about.federation} is published already: {prepared.component} "
-            f"{prepared.version}"
+            f"{prepared.version}, in s3://{prepared.bucket}/{prepared.prefix}"
         )
         return
     rows = [(name, f"{file.bytes:,}", file.sha256) for name, file in prepared.artifacts.items()]

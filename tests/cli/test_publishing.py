@@ -93,9 +93,10 @@ def test_a_model_is_shown_published_and_told_when_it_is_published_again(
     body = aws.client("s3").get_object(Bucket=told["bucket"], Key=f"{told['prefix']}/model.pt2")["Body"].read()
     assert hashlib.sha256(body).hexdigest() == told["artifacts"]["model.pt2"]["sha256"]
 
-    again = publish(trained.name, *component, "--yes")
+    again = publish(trained.name, *component, "--yes", "--bucket", "no-such-bucket-of-mine")
     assert again.status == 0
     assert f"the model of round 1 of {trained.name} is published already: com.example.Shown 1.0.0" in again.out
+    assert f", in s3://{trained.deployed.bucket}/{told['prefix']}" in again.out
 
 
 def test_by_default_the_component_is_called_after_the_federation_and_has_the_tensors_alone(

@@ -127,6 +127,18 @@ def test_a_program_that_is_exported_again_to_other_bytes_is_the_same_model(
     assert publisher(trained, program=lambda _: b"second", task="ab" * 32).prepare(component, None, bucket).is_there
 
 
+def test_a_model_that_is_published_is_told_to_be_where_it_is_whatever_bucket_and_program_are_given(
+    trained: SimulatedFederation, component: str
+) -> None:
+    publishing = publisher(trained, program=lambda _: b"first", task="ab" * 32)
+    prepared = publishing.prepare(component, None, bucket_of(trained))
+    publishing.publish(prepared)
+    exported_anew = publisher(trained, program=lambda _: b"second", task="ab" * 32)
+    again = exported_anew.prepare(component, None, "no-such-bucket-of-mine")
+    assert again.is_there
+    assert (again.bucket, again.prefix) == (bucket_of(trained), prepared.prefix)
+
+
 def test_what_was_cut_off_between_its_two_steps_is_done_by_doing_it_again(
     trained: SimulatedFederation, component: str
 ) -> None:
@@ -210,3 +222,4 @@ def test_recipes_of_others_say_nothing_of_a_model() -> None:
         b"\xff",
     ):
         assert model_component.read_identity(text) is None
+        assert model_component.read_place(text) is None
