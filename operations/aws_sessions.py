@@ -5,14 +5,22 @@ from typing import Any
 
 import boto3
 import botocore.session
+from botocore.exceptions import NoRegionError
 from botocore.loaders import Loader, create_loader
 
 
 def session(**credentials: Any) -> boto3.Session:
-    """With these credentials and this Region, as `boto3.Session` has them; by default the configuration's."""
+    """With these credentials and this Region, as `boto3.Session` has them; by default the configuration's.
+
+    Raises:
+        NoRegionError: the Region is empty, from which boto3 makes requests that nobody can sign.
+    """
     core = botocore.session.Session()
     core.register_component("data_loader", _what_is_known_of_services())
-    return boto3.Session(**credentials, botocore_session=core)
+    made = boto3.Session(**credentials, botocore_session=core)
+    if made.region_name == "":
+        raise NoRegionError
+    return made
 
 
 @cache

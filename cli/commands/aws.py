@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from threading import Lock
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import typer
 
@@ -20,6 +21,7 @@ def aws_clients() -> Callable[[str], Any]:
     configuration; each is made once, by one session, whichever thread asks.
 
     Raises:
+        NoRegionError: none is set.
         InvalidEndpointError: as a client is asked for; see there.
     """
     from botocore.exceptions import BotoCoreError
@@ -34,14 +36,31 @@ def aws_clients() -> Callable[[str], Any]:
         with making:
             if service not in made:
                 try:
-                    made[service] = configured.client(service)
+                    client = configured.client(service)
+                    _check_endpoint(client.meta.endpoint_url)
                 except BotoCoreError:  # some are ValueErrors, too
                     raise
                 except ValueError as error:
                     raise InvalidEndpointError(str(error)) from error
+                made[service] = client
             return made[service]
 
     return client_of
+
+
+def _check_endpoint(url: str) -> None:
+    """What boto3 takes, and fails with when it calls.
+
+    Raises:
+        ValueError: nothing can be called there.
+    """
+    parts = urlsplit(url)
+    if parts.scheme.lower() not in ("http", "https"):
+        raise ValueError(f"Invalid endpoint: {url}: it has to begin with http:// or https://")
+    try:
+        parts.port  # noqa: B018 - it is parsed as it is asked for
+    except ValueError as error:
+        raise ValueError(f"Invalid endpoint: {url}: {error}") from error
 
 
 def operations_of(stack: str, client_of: Callable[[str], Any] | None = None) -> "Operations":

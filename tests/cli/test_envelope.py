@@ -111,8 +111,12 @@ def test_failures_have_their_codes(
         ({}, 3, "no_credentials"),
         ({"AWS_PROFILE": "nobody"}, 3, "invalid_aws_configuration"),
         ({"AWS_ENDPOINT_URL": "localhost:4566"}, 3, "invalid_aws_configuration"),
+        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:99999"}, 3, "invalid_aws_configuration"),
+        ({"AWS_ENDPOINT_URL": "ftp://127.0.0.1"}, 3, "invalid_aws_configuration"),
         ({"AWS_DEFAULT_REGION": "no region"}, 3, "invalid_aws_configuration"),
         ({"AWS_DEFAULT_REGION": None}, 3, "no_region"),
+        ({"AWS_DEFAULT_REGION": "", "AWS_REGION": ""}, 3, "no_region"),
+        ({"AWS_DEFAULT_REGION": "", "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, 3, "no_region"),
     ],
 )
 def test_a_machine_that_is_not_set_up_for_aws_is_told_so(
