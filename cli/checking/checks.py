@@ -126,7 +126,7 @@ def check_by(trial: Trial, path: Path, clients: ClientsOf, found: Found, tell: T
         if not (directory / "task.py").exists():
             return check.result()
         check.not_checked.append("the settings: the task was tried out without them")
-        return check.run(directory, UNREAD, directory.resolve(), lambda scratch: clients(None, scratch))
+        return check.run(directory, UNREAD, directory.resolve(), lambda scratch: clients(None, scratch), is_read=False)
     if not project.task.is_dir():
         check.found(no_folder(project))
         return check.result()
@@ -189,34 +189,42 @@ class _Check:
             self._findings.append(finding)
             self._found(finding)
 
-    def run(self, directory: Path, settings: Federation, task: Path | None, clients: Clients) -> Checked:
-        """Look at a task, or at policies.py alone if there is none."""
+    def run(
+        self, directory: Path, settings: Federation, task: Path | None, clients: Clients, *, is_read: bool = True
+    ) -> Checked:
+        """Look at a task, or at policies.py alone if there is none. `is_read` says whether the settings are those of
+        federation.yaml, which tell where the data is."""
         self._settings = settings
         self._tell("the files of the task")
         is_sound = task is not None and self._is_sound(task)
         folders = self._folders(clients)
         if not folders and task is not None:
-            self.not_checked.append("load_data, training and evaluation: there is no data; name some with --data")
+            why = "there is no data; name some with --data"
+            if folders is None:
+                why = "the error in the data comes first"
+            elif not is_read:
+                why = "the errors in federation.yaml come first; or name the data with --data"
+            self.not_checked.append(f"load_data, training and evaluation: {why}")
         if is_sound or settings.custom_functions:
             request = Request(
                 task=task if is_sound else None,
                 packed=tuple(self._folder.packed),
                 directory=directory.resolve(),
                 settings=settings,
-                clients={thing: folder.resolve() for thing, folder in folders.items()},
+                clients={thing: folder.resolve() for thing, folder in (folders or {}).items()},
                 model=self._trial.directory / "model.safetensors",
             )
             for finding in self._trial.run(request, self._tell):
                 self.found(finding)
         return self.result()
 
-    def _folders(self, clients: Clients) -> Mapping[str, Path]:
-        """The folders of data; what is wrong with them is told."""
+    def _folders(self, clients: Clients) -> Mapping[str, Path] | None:
+        """The folders of data; None if something is wrong with them, which is told."""
         try:
             return clients(self._trial.directory / "data")
         except (ClientDataError, DatasetError) as error:
             self.found(Finding(text=str(error)))
-            return {}
+            return None
 
     def _is_sound(self, task: Path) -> bool:
         """Whether task.py can be tried out; what is wrong with the files is told."""
