@@ -11,7 +11,7 @@ from typer.models import CommandInfo
 
 from cli.errors.kind import MEANINGS
 from cli.registry import SECTIONS
-from cli.screen import Screen
+from cli.screen import Screen, set_json_apart
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -33,6 +33,8 @@ class Command(TyperCommand):
         call: Call = ctx.obj
         call.command = ctx.command_path.partition(" ")[2]
         call.as_json = ctx.params["as_json"]
+        if call.as_json:
+            set_json_apart()
         call.result = super().invoke(ctx)
 
     def format_epilog(self, ctx: "Context", formatter: "HelpFormatter") -> None:  # noqa: ARG002

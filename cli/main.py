@@ -14,7 +14,7 @@ from cli.errors.explained import explained, is_bug
 from cli.errors.kind import ExitCode, ResultError
 from cli.interruptions import interruptible
 from cli.registry import command_in
-from cli.screen import Screen, flush
+from cli.screen import Screen, flush, write_nothing_more
 
 _STANDARD_ERROR = 2
 
@@ -89,8 +89,8 @@ def _fail(call: Call, error: BaseException) -> int:
         if call.as_json:
             call.write(failure)
         flush()
-    except OSError:  # Python would try once more to write what is left, and complain
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError:
+        write_nothing_more()
     return failure.exit_code
 
 

@@ -9,11 +9,12 @@ import csv
 import json
 import logging
 import math
+import os
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import msgspec
 
@@ -23,6 +24,8 @@ from components.text import printable
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.text import Text
+
+_STANDARD_OUTPUT, _STANDARD_ERROR = 1, 2
 
 
 class Screen:
@@ -157,10 +160,43 @@ class LogFormatter(logging.Formatter):
         return "\n  ".join(map(printable, super().format(record).split("\n")))
 
 
+class _ForPrograms:
+    """Standard output, as lines of JSON are written to it."""
+
+    def __init__(self) -> None:
+        self._apart: TextIO | None = None
+
+    @property
+    def stream(self) -> TextIO:
+        return self._apart or sys.stdout
+
+    def set_apart(self) -> None:
+        if self._apart is None and _descriptor_of(sys.stdout) == _STANDARD_OUTPUT:
+            sys.stdout.flush()
+            self._apart = open(os.dup(_STANDARD_OUTPUT), "w", buffering=1, encoding="ascii", closefd=False)  # noqa: SIM115
+            os.dup2(_STANDARD_ERROR, _STANDARD_OUTPUT)
+
+
+_for_programs = _ForPrograms()
+
+
+def _descriptor_of(stream: TextIO) -> int | None:
+    try:
+        return stream.fileno()
+    except OSError:  # it is in memory
+        return None
+
+
+def set_json_apart() -> None:
+    """From now on nothing comes to standard output but JSON: whatever else is written there, by a task or by a process
+    that it starts, goes to standard error."""
+    _for_programs.set_apart()
+
+
 def write_json(value: Any) -> None:
     """One line of JSON on standard output: what is no plain character is escaped, and what is no number is null."""
     with _writing():
-        sys.stdout.write(json.dumps(_plain(msgspec.to_builtins(value))) + "\n")
+        _for_programs.stream.write(json.dumps(_plain(msgspec.to_builtins(value))) + "\n")
 
 
 def write_csv(rows: Iterable[Sequence[Any]]) -> None:
@@ -172,7 +208,13 @@ def write_csv(rows: Iterable[Sequence[Any]]) -> None:
 def flush() -> None:
     """Have all that was printed written."""
     with _writing():
-        sys.stdout.flush()
+        _for_programs.stream.flush()
+
+
+def write_nothing_more() -> None:
+    """What was printed and not written is for nobody: Python would try once more to write it, and complain."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, _for_programs.stream.fileno())
 
 
 @contextlib.contextmanager

@@ -43,7 +43,9 @@ def project(tmp_path: Path) -> Path:
 def start(project: Path, *words: object) -> "subprocess.Popen[str]":
     data = project.parent / "data"
     command = [sys.executable, "-m", "cli.main", "simulate", str(project), "--data", str(data), *map(str, words)]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace"
+    )
 
 
 def run(project: Path, *words: object) -> "subprocess.CompletedProcess[str]":
@@ -94,6 +96,28 @@ def test_a_run_that_was_killed_and_one_that_was_interrupted_go_on_with_the_same_
     assert list(RunFolder(out).rounds()) == list(whole.rounds())
     assert list(RunFolder(out).clients()) == list(whole.clients())
     assert (out / MODEL).read_bytes() == (whole.path / MODEL).read_bytes()
+
+
+PRINTS = """
+import os, sys
+os.write(1, b"\\xff\\xfe raw bytes\\n" * 1000)
+print('{"v": 1, "fake": true}', file=sys.__stdout__)
+"""
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("backend", ["loop", "processes"])
+def test_with_json_there_is_one_line_whatever_a_task_writes_to_standard_output(
+    project: Path, tmp_path: Path, backend: str
+) -> None:
+    (project / "task.py").write_text(TASK + PRINTS)
+    process = start(project, "--rounds", 1, "--out", tmp_path / "out", "--json", "--backend", backend)
+    out, error = process.communicate(timeout=240)
+    assert process.returncode == 0, error
+    (line,) = out.splitlines()
+    assert json.loads(line)["command"] == "simulate"
+    assert "raw bytes" in error
+    assert '"fake": true' in error
 
 
 @pytest.mark.timeout(300)
