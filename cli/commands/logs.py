@@ -71,7 +71,14 @@ def logs(
         for other in others:
             screen.line(f"  {other}")
     if not read:
-        screen.line("no such line: look further back by --hours, as far as the stack keeps its logs")
+        Screen(stderr=as_json).line(_why_none(federation, thing))
     elif read > _SHOWN:
         screen.line(f"{read - _SHOWN:,} lines before these: narrow them down by --round, --thing or --hours")
     return {"federation": federation, "lines": list(lines), "left_out": read - len(lines)}
+
+
+def _why_none(federation: str, thing: str | None) -> str:
+    further = "look further back by --hours, as far as the stack keeps its logs"
+    if thing is None:
+        return f"no such line: {further}"
+    return f"no such line on {thing}: look for its name in `fedgrass clients {federation}`, or {further}"

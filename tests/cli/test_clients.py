@@ -262,4 +262,8 @@ def test_the_functions_lines_on_a_federation_are_shown_by_round_and_by_thing(sim
     assert (client["last_round"], client["missed"]) == (2, 2)
     assert json.dumps(client["last_reason"]).startswith('"failed: ')
     assert "no such line" in fedgrass("logs", simulated.name, "--hours", "0").out
+    mistyped = fedgrass("logs", simulated.name, "--thing", "nope", "--round", "1")
+    assert mistyped.status == 0
+    assert f"no such line on nope: look for its name in `fedgrass clients {simulated.name}`" in mistyped.out
+    assert "no such line on nope" in fedgrass("logs", simulated.name, "--thing", "nope", "--json").error
     assert fedgrass("logs", simulated.name, "--round", "9").status == 2
