@@ -11,7 +11,7 @@ import msgspec
 
 from cloud.settings import Federation
 from cloud.state.clients import Clients
-from cloud.state.federations import Federations
+from cloud.state.federations import Federations, WrongStatusError
 from cloud.state.messaging import Notices
 from cloud.state.models import Models
 from cloud.state.records import FederationRecord, FederationStatus, RoundRecord
@@ -102,13 +102,20 @@ class Operations:
 
         Raises:
             UnknownFederationError: there is none of this name.
-            WrongStatusError: it has finished.
+            WrongStatusError: it has finished; a note has the remedy.
         """
         before = self.federations.get(federation)
         allowed: tuple[FederationStatus, ...] = ("ready", "running", "paused")
         if before.round < before.settings.rounds:
             allowed += ("finished",)
-        record = self.federations.change_status(federation, "running", allowed)
+        try:
+            record = self.federations.change_status(federation, "running", allowed)
+        except WrongStatusError as error:
+            error.add_note(
+                f"it has had its last round, {before.settings.rounds}: raise `rounds` in federation.yaml, give "
+                "`fedgrass update`, and then this again"
+            )
+            raise
         self.notices.ask_for_round(record.next_round, time.time())
         return record
 

@@ -80,8 +80,12 @@ def test_only_what_runs_can_be_paused_and_what_has_finished_does_not_start_again
     simulated.start()
     simulated.answer("d0", 1)
     simulated.ended(1)
-    with pytest.raises(WrongStatusError, match="is finished; it would have to be ready or running or paused"):
+    with pytest.raises(
+        WrongStatusError, match="is finished; it would have to be ready or running or paused"
+    ) as refused:
         simulated.operations.start(simulated.name)
+    (remedy,) = refused.value.__notes__
+    assert remedy.startswith("it has had its last round, 1: raise `rounds` in federation.yaml, give `fedgrass update`")
     with pytest.raises(WrongStatusError, match="is finished; it would have to be running or paused"):
         simulated.operations.pause(simulated.name)
     assert simulated.operations.federations.get(simulated.name).status == "finished"
