@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+import typer
+
 from cli import chaos as chaotic
 from cli.chaos import ChaosOptions, NotSurvivedError
 from cli.client_data import ClientData
@@ -22,7 +24,7 @@ from cli.run_options import RunOptions
 from cli.run_report import write_report
 from cli.screen import LogFormatter, Screen
 from operations.control import Operations
-from reporting.folder_access import check_free
+from reporting import folder_access
 from reporting.records import REPORT
 from reporting.round_figures import medians
 from reporting.run_writer import RunWriter
@@ -102,10 +104,8 @@ def _prepared(
 ) -> Iterator[Prepared]:
     """For the time of a `with` block, in which there may be several runs."""
     begun = time.monotonic()
-    if options.keep is not None:
-        kept_files.check_free(options.keep)
+    _check_folders(options.keep, options.out)
     if options.out is not None:
-        check_free(options.out)
         check_installed(options.track)
     check_port(options.port)
     with contextlib.ExitStack() as stack:
@@ -116,6 +116,17 @@ def _prepared(
             (temporary := scratch / "scoring").mkdir()
             scorer = stack.enter_context(Scorer(project.task, holdout, temporary, project.settings.training.seed))
         yield Prepared(folders, model, scorer, time.monotonic() - begun)
+
+
+def _check_folders(keep: Path | None, out: Path | None) -> None:
+    if keep is not None:
+        kept_files.check_usable(keep)
+    if out is not None:
+        folder_access.check_usable(out)
+    if keep is not None and out is not None:
+        one, other = keep.resolve(), out.resolve()
+        if one.is_relative_to(other) or other.is_relative_to(one):
+            raise typer.BadParameter(f"--keep {keep} and the run folder {out} lie one in the other: name two apart")
 
 
 def _carry_through(

@@ -3,8 +3,27 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import takewhile
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import BinaryIO
+
+
+def try_folder(path: Path) -> None:
+    """Make a folder, if it is not there, and a file in it. All that was made is removed again.
+
+    Raises:
+        OSError: that can't be done.
+    """
+    missing = list(takewhile(lambda folder: not os.path.lexists(folder), (path, *path.parents)))
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=path):
+            pass
+    finally:
+        for folder in missing:
+            with suppress(OSError):  # it could not be made, or another process has put something into it
+                folder.rmdir()
 
 
 class AppendedFile:

@@ -2,12 +2,13 @@
 
 import errno
 import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from reporting.files import AppendedFile
-from reporting.records import FILES, ROUNDS, Summary
+from reporting.files import AppendedFile, try_folder
+from reporting.records import FILES, ROUNDS, SUMMARY, Summary
 from reporting.run_folder import NoRunFolderError, read_summary
 
 _OF_A_PROJECT = ("federation.yaml", "task.py")
@@ -62,6 +63,18 @@ def of_another(path: Path, summary: Summary) -> str:
     )
 
 
+def check_usable(path: Path) -> None:
+    """Pass if a run can be written to a folder, which is not there yet, or free.
+
+    Raises:
+        RunFolderWriteError: nothing can be written there.
+        RunFolderExistsError, CorruptRunFolderError: as for `check_free`.
+    """
+    with telling(path):
+        check_free(path)
+        try_folder(path)
+
+
 @contextmanager
 def locked(path: Path) -> Iterator[AppendedFile]:
     """rounds.jsonl, for one writer at a time, until it is closed or its process ends.
@@ -94,9 +107,9 @@ def telling(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         what, remedy = _what_and_remedy(error, "mend that, or name another folder")
-        raise RunFolderWriteError(
-            f"the run folder {path} can't be written: {what}; what it has is whole: {remedy}, and go on with the run"
-        ) from error
+        if os.path.exists(path / SUMMARY):  # noqa: PTH110 - a Path tells of no folder that may not be looked into
+            remedy = f"what it has is whole: {remedy}, and go on with the run"
+        raise RunFolderWriteError(f"the run folder {path} can't be written: {what}; {remedy}") from error
 
 
 @contextmanager

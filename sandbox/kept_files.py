@@ -19,6 +19,7 @@ from boto3.dynamodb.types import Binary, TypeDeserializer
 from botocore.exceptions import BotoCoreError, ClientError
 
 from operations.pages import listed
+from reporting.files import try_folder
 from sandbox.embedded_aws import EmbeddedAws
 
 logger = logging.getLogger(__name__)
@@ -31,15 +32,25 @@ class KeptFolderInUseError(Exception):
     """The folder to keep a sandbox in has something in it."""
 
 
-def check_free(directory: Path) -> None:
-    """Pass if a sandbox can be kept in a folder: it is empty, or not there.
+class KeptFolderWriteError(Exception):
+    """Nothing can be written to the folder to keep a sandbox in."""
+
+
+def check_usable(directory: Path) -> None:
+    """Pass if a sandbox can be kept in a folder: it is empty, or not there, and can be written to.
 
     Raises:
-        KeptFolderInUseError: see there.
-        NotADirectoryError: it is a file.
+        KeptFolderInUseError, KeptFolderWriteError: see there.
     """
-    if directory.exists() and any(directory.iterdir()):
-        raise KeptFolderInUseError(f"{directory} is not empty: remove it, or name another folder to keep things in")
+    try:
+        if directory.exists() and not directory.is_dir():
+            raise KeptFolderInUseError(f"{directory} is no folder: name one to keep things in, empty or new")
+        if directory.exists() and any(directory.iterdir()):
+            raise KeptFolderInUseError(f"{directory} is not empty: remove it, or name another folder to keep things in")
+        try_folder(directory)
+    except OSError as error:
+        why = error.strerror or error
+        raise KeptFolderWriteError(f"nothing can be kept in {directory}: {why}; name another folder") from error
 
 
 def device_log(directory: Path, thing: str) -> Path:

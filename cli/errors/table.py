@@ -316,7 +316,7 @@ _OF_FEDGRASS = (
         "run_folder_not_written",
         FAILED,
         "a run's files can't be written",
-        ("reporting.folder_access.RunFolderWriteError",),
+        ("reporting.folder_access.RunFolderWriteError", "sandbox.kept_files.KeptFolderWriteError"),
     ),
     Kind("corrupt_run_folder", FAILED, "a run's files can't be read", ("reporting.run_folder.CorruptRunFolderError",)),
     Kind(

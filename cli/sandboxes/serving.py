@@ -48,7 +48,7 @@ def serve(
     with contextlib.ExitStack() as stack:
         stack.enter_context(place.held())
         if keep is not None:
-            kept_files.check_free(keep)
+            kept_files.check_usable(keep)
         check_port(port)
         project, devices = None, 0
         if content is None:

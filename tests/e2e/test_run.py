@@ -95,20 +95,24 @@ def test_ctrl_c_in_a_run_on_one_table_keeps_what_there_is_and_the_tracker_has_al
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "status", "told"),
     [
-        (["--devices", "4"], "4 clients are more than the 3 clients"),
-        (["--data", "nowhere"], "nowhere does not exist"),
-        (["--keep", "."], "is not empty"),
-        (["--out", "."], "it is a project's"),
+        (["--devices", "4"], 2, "4 clients are more than the 3 clients"),
+        (["--data", "nowhere"], 2, "nowhere does not exist"),
+        (["--keep", "."], 2, "is not empty"),
+        (["--out", "."], 2, "it is a project's"),
+        (["--keep", "/proc/kept"], 1, "nothing can be kept in /proc/kept: "),
+        (["--out", "/proc/run"], 1, "the run folder /proc/run can't be written: "),
+        (["--keep", "same", "--out", "same"], 2, "--keep same and the run folder same lie one in the other"),
+        (["--keep", "runs"], 2, "--keep runs and the run folder runs/slopes-001 lie one in the other"),
     ],
 )
 def test_what_is_wrong_is_told_before_anything_is_started(
-    machine: Machine, project: Path, words: list[str], told: str
+    machine: Machine, project: Path, words: list[str], status: int, told: str
 ) -> None:
     words = [str(project) if word == "." else word for word in words]
     ran = machine.run("run", str(project), *words)
-    assert ran.returncode == 2, ran.stderr
+    assert ran.returncode == status, ran.stderr
     assert told in ran.stderr
     assert "embedded AWS" not in ran.stdout
     assert machine.left_behind() == []

@@ -13,7 +13,7 @@ import safetensors.torch
 import torch
 
 from reporting.clients_file import ClientsFile, read
-from reporting.folder_access import RunFolderExistsError, RunFolderInUseError, RunFolderWriteError
+from reporting.folder_access import RunFolderExistsError, RunFolderInUseError, RunFolderWriteError, check_usable
 from reporting.records import MODEL, SCHEMAS, SUMMARY, TORCH_MODEL, ClientRow, Measured, Metrics
 from reporting.run_folder import CorruptRunFolderError, NoRunFolderError, RunFolder
 from reporting.run_writer import RunWriter
@@ -140,6 +140,21 @@ def test_a_projects_folder_is_none_for_a_run_whose_files_would_go_to_devices(tmp
     with pytest.raises(RunFolderExistsError, match="is no folder: name one that is not there yet"):
         create(tmp_path / name)
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("folder", ["/proc/run", "file/run", "n" * 300])
+def test_of_a_folder_that_can_not_be_made_nothing_is_said_to_be_whole(tmp_path: Path, folder: str) -> None:
+    (tmp_path / "file").touch()
+    for refuse in (check_usable, create):
+        with pytest.raises(RunFolderWriteError, match=r"can't be written: .*; mend that, or name another folder$"):
+            refuse(tmp_path / folder)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_looking_whether_a_run_can_be_written_leaves_nothing(tmp_path: Path) -> None:
+    check_usable(tmp_path / "runs" / "new")
+    check_usable(tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", sorted(SCHEMAS))
@@ -362,7 +377,7 @@ def test_a_full_disk_is_told_and_loses_nothing(tmp_path: Path) -> None:
 
 def test_a_path_that_can_be_no_folder_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(RunFolderWriteError, match=r"Not a directory; .*: mend that, or name another folder"):
+    with pytest.raises(RunFolderWriteError, match=r"Not a directory; mend that, or name another folder"):
         create(tmp_path / "file" / "below")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.embedded_aws import EmbeddedAws
-from sandbox.kept_files import KeptFolderInUseError, check_free, device_log, keep
+from sandbox.kept_files import KeptFolderInUseError, KeptFolderWriteError, check_usable, device_log, keep
 
 BUCKET = "kept-files"
 
@@ -109,10 +109,19 @@ def test_what_cannot_be_kept_is_logged_and_the_rest_is_kept(
 
 
 def test_a_folder_with_something_in_it_is_refused(tmp_path: Path) -> None:
-    check_free(tmp_path / "new")
-    check_free(tmp_path)
+    check_usable(tmp_path / "new" / "newer")
+    check_usable(tmp_path)
+    assert list(tmp_path.iterdir()) == []
     (tmp_path / "x").touch()
     with pytest.raises(KeptFolderInUseError, match=str(tmp_path)):
-        check_free(tmp_path)
-    with pytest.raises(NotADirectoryError):
-        check_free(tmp_path / "x")
+        check_usable(tmp_path)
+    with pytest.raises(KeptFolderInUseError, match="x is no folder: name one to keep things in"):
+        check_usable(tmp_path / "x")
+
+
+@pytest.mark.parametrize("folder", ["/proc/kept", "file/kept", "n" * 300])
+def test_a_folder_that_can_not_be_made_is_refused_with_the_reason(tmp_path: Path, folder: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(KeptFolderWriteError, match=r"nothing can be kept in .*: .*; name another folder"):
+        check_usable(tmp_path / folder)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
