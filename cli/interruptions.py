@@ -2,7 +2,9 @@
 
 import contextlib
 import signal
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from queue import SimpleQueue
 from types import FrameType
 
 
@@ -14,10 +16,47 @@ def interruptible() -> Iterator[None]:
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    heeded = [name for name in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(name) is not signal.SIG_IGN]
-    before = {name: signal.signal(name, interrupt) for name in heeded}
+    with _handled_by(interrupt, signal.SIGTERM, signal.SIGHUP):
+        yield
+
+
+@contextlib.contextmanager
+def interrupted_once(tell: Callable[[], None]) -> Iterator[None]:
+    """The first of these signals, or Ctrl-C, is told at once, and ends the block; while the block takes down what it
+    has, further ones are ignored."""
+    signals: SimpleQueue[bool] = SimpleQueue()
+
+    def wait() -> None:
+        if signals.get():
+            with contextlib.suppress(OSError):  # nobody reads it any more: that is met again
+                tell()
+
+    # What the signal finds half done may be a line that is printed, so none can be printed by its handler.
+    telling = threading.Thread(target=wait, name="interruption", daemon=True)
+    is_interrupted = False
+
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        nonlocal is_interrupted
+        if not is_interrupted:
+            is_interrupted = True
+            signals.put(True)
+            raise KeyboardInterrupt
+
+    telling.start()
+    try:
+        with _handled_by(interrupt, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            yield
+    finally:
+        signals.put(False)
+        telling.join()
+
+
+@contextlib.contextmanager
+def _handled_by(handler: Callable[[int, FrameType | None], None], *names: signal.Signals) -> Iterator[None]:
+    heeded = [name for name in names if signal.getsignal(name) is not signal.SIG_IGN]
+    before = {name: signal.signal(name, handler) for name in heeded}
     try:
         yield
     finally:
-        for name, handler in before.items():
-            signal.signal(name, handler)
+        for name, each in before.items():
+            signal.signal(name, each)

@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import logging
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -22,10 +21,10 @@ from cli.project_trial import tried_out
 from cli.run_failures import verdict
 from cli.run_options import RunOptions
 from cli.run_report import write_report
+from cli.sandbox_end import told_of_end
 from cli.screen import LogFormatter, Screen
 from operations.control import Operations
 from reporting import folder_access
-from reporting.records import REPORT
 from reporting.round_figures import medians
 from reporting.run_writer import RunWriter
 from reporting.tracking import check_installed, tracking
@@ -71,16 +70,17 @@ def run_command(
     display = Display(Screen(stderr=as_json))
     try:
         with display, _prepared(project, data, options, display) as prepared:
-            carry_through = functools.partial(_carry_through, project, prepared, display=display)
+
+            def carry_through(options: RunOptions, /, *, chaos: Chaos | None = None) -> Outcome:
+                with told_of_end(options.keep, display.screen.line):
+                    return _carry_through(project, prepared, options, display=display, chaos=chaos)
+
             if chaos is None:
                 outcome = carry_through(options)
             else:
                 outcome = chaotic.compare(carry_through, options, chaos, display)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("interrupted: everything that was started is stopped, its files are removed") from None
-    finally:
-        if options.keep is not None and options.keep.exists():
-            display.screen.line(f"logs, objects, records and the devices' directories are in {options.keep}")
     if not as_json:
         display.report(outcome)
     if chaos is not None and not chaotic.survived(outcome):
@@ -178,7 +178,7 @@ def _carry_through(
             "averager": function_figures(sandbox, sandbox.deployment.averager),
         }
     if options.keep is not None and report is not None:
-        shutil.copyfile(report, options.keep / REPORT)
+        kept_files.add(options.keep, Path(report))
     typical = medians(history)
     return Outcome(
         federation=name,

@@ -5,11 +5,14 @@ environment. What can't be kept is logged, and the rest is kept all the same.
 """
 
 import base64
+import contextlib
 import functools
 import json
 import logging
 import shutil
-from collections.abc import Callable, Sequence
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -25,6 +28,7 @@ from sandbox.embedded_aws import EmbeddedAws
 logger = logging.getLogger(__name__)
 
 DEVICES = "devices"
+_INTERRUPTING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _LEFT_OUT = (Path("privKey.key"), Path("packages"), Path("work", "com.fedgrass.Runtime"))
 
 
@@ -60,7 +64,31 @@ def device_log(directory: Path, thing: str) -> Path:
 
 def keep(directory: Path, aws: EmbeddedAws, fleet: Path) -> None:
     """Copy all that there is of a sandbox into the folder. `fleet` is where its devices have their directories; none of
-    them should be at work any more."""
+    them should be at work any more. It is the sandbox's end already: what asks this process to end is ignored
+    meanwhile."""
+    with _uninterrupted():
+        _keep_all(directory, aws, fleet)
+
+
+def add(directory: Path, file: Path) -> None:
+    """Copy a file into the folder."""
+    _attempt(str(file), lambda: _keep_file(directory, file))
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():  # which no signal interrupts
+        yield
+        return
+    before = {name: signal.signal(name, lambda _signal, _frame: None) for name in _INTERRUPTING}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(name, handler)
+
+
+def _keep_all(directory: Path, aws: EmbeddedAws, fleet: Path) -> None:
     _attempt("the log of the embedded AWS", lambda: _keep_log(directory, aws.log_path))
     for device in sorted(fleet.glob("[!.]*")):
         _attempt(f"all of {device.name}'s directory", functools.partial(_keep_device, directory / DEVICES, device))
@@ -79,6 +107,10 @@ def _attempt(what: str, action: Callable[[], None]) -> None:
 def _keep_log(directory: Path, log: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(log, directory / "aws.log")
+
+
+def _keep_file(directory: Path, file: Path) -> None:
+    shutil.copyfile(file, directory / file.name)
 
 
 def _keep_device(directory: Path, device: Path) -> None:

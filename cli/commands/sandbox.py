@@ -103,6 +103,7 @@ def down(name: _Name = "default", as_json: Json = False) -> Result:
 
     What is left of one that was killed is removed.
     """
+    from cli.sandbox_end import has_kept, kept_in
     from cli.sandboxes import background
     from cli.sandboxes.place import Place
 
@@ -111,9 +112,9 @@ def down(name: _Name = "default", as_json: Json = False) -> Result:
     state = background.stop(place)
     screen = Screen(quiet=as_json)
     screen.line(_DOWN[before].format(name))
-    kept = state.keep if state is not None and state.keep is not None and Path(state.keep).exists() else None
+    kept = state.keep if state is not None and state.keep is not None and has_kept(Path(state.keep)) else None
     if kept is not None:
-        screen.line(f"logs, objects, records and the devices' directories are in {kept}")
+        screen.line(kept_in(kept))
     return {"name": name, "condition": "down", "before": before, "kept": kept}
 
 

@@ -13,6 +13,7 @@ from cli.client_data import ClientData
 from cli.project import Project
 from cli.project_sandbox import Teller, project_sandbox
 from cli.project_trial import tried_out
+from cli.sandbox_end import told_of_end
 from cli.sandboxes.place import Place, SandboxState
 from sandbox import kept_files
 from sandbox.embedded_aws import check_port
@@ -50,6 +51,7 @@ def serve(
         if keep is not None:
             kept_files.check_usable(keep)
         check_port(port)
+        stack.enter_context(told_of_end(keep, tell))
         project, devices = None, 0
         if content is None:
             tempfile.gettempdir()  # it tries the directory with a file; who is told of a start may interrupt it

@@ -82,12 +82,16 @@ def test_ctrl_c_in_a_run_on_one_table_keeps_what_there_is_and_the_tracker_has_al
     output = Output(machine.start(*words, "--keep", str(kept), "--out", str(run), "--track", "wandb"))
     output.until("round   1 closed: 1 of 1 updates")
     output.process.send_signal(signal.SIGINT)
+    output.until(f"stopping, and keeping what there is in {kept}")
+    output.process.send_signal(signal.SIGINT)
     said = output.rest()
     assert output.process.returncode == 130
     assert "everything that was started is stopped" in said
     assert "Traceback" not in said
     assert f"the devices' directories are in {kept}" in said
     assert sorted(path.name for path in (kept / "devices").iterdir()) == ["north"]
+    assert list(kept.glob("buckets/*/federations/slopes/*/models/00000001.safetensors"))
+    assert list(kept.glob("tables/*.jsonl"))
     assert RunFolder(run).summary.status == "interrupted"
     told = [call[2] for call in calls(tmp_path) if call[0] == "metrics"]
     assert told == [line.round for line in RunFolder(run).rounds()] != []
@@ -115,4 +119,5 @@ def test_what_is_wrong_is_told_before_anything_is_started(
     assert ran.returncode == status, ran.stderr
     assert told in ran.stderr
     assert "embedded AWS" not in ran.stdout
+    assert "directories are in" not in ran.stdout + ran.stderr
     assert machine.left_behind() == []

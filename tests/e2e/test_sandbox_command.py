@@ -76,6 +76,18 @@ def test_ctrl_c_in_up_leaves_nothing_behind(machine: Machine, words: list[str]) 
     assert given(machine, "status")["condition"] == "down"
 
 
+def test_one_in_the_foreground_says_where_things_are_kept(machine: Machine, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    output = Output(machine.start("sandbox", "up", "--foreground", "--keep", str(kept)))
+    output.until("export ")
+    output.process.send_signal(signal.SIGINT)
+    output.until("stopping, and keeping")
+    assert output.until("logs, objects, records").endswith(f" are in {kept}")
+    output.rest()
+    assert output.process.returncode == 130
+    assert list(kept.glob("tables/*.jsonl"))
+
+
 def test_what_fails_in_the_background_is_told_as_in_the_foreground(machine: Machine, taken_port: int) -> None:
     ran = machine.run("sandbox", "up", "--port", str(taken_port), "--json")
     assert (ran.returncode, json.loads(ran.stdout)["error"]["code"]) == (2, "port_taken")

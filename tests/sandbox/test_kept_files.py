@@ -2,13 +2,15 @@
 
 import base64
 import json
+import logging
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 from sandbox.embedded_aws import EmbeddedAws
-from sandbox.kept_files import KeptFolderInUseError, KeptFolderWriteError, check_usable, device_log, keep
+from sandbox.kept_files import KeptFolderInUseError, KeptFolderWriteError, add, check_usable, device_log, keep
 
 BUCKET = "kept-files"
 
@@ -106,6 +108,38 @@ def test_what_cannot_be_kept_is_logged_and_the_rest_is_kept(
     keep(kept, aws, fleet)
     assert "the objects in S3 could not be kept" in caplog.text
     assert (kept / "tables").is_dir()
+
+
+def test_a_file_that_can_not_be_added_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "report.html").write_text("a page")
+    (tmp_path / "kept").mkdir()
+    add(tmp_path / "kept", tmp_path / "report.html")
+    assert (tmp_path / "kept" / "report.html").read_text() == "a page"
+    assert caplog.text == ""
+    add(tmp_path / "nowhere", tmp_path / "report.html")
+    assert f"{tmp_path / 'report.html'} could not be kept: " in caplog.text
+
+
+def test_what_interrupts_the_keeping_is_ignored(aws: EmbeddedAws, fleet: Path, tmp_path: Path) -> None:
+    class Interrupting(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            told.append(record.getMessage())
+            signal.raise_signal(signal.SIGINT)
+
+    told: list[str] = []
+    handler, kept = Interrupting(), tmp_path / "kept"
+    kept.mkdir()
+    (kept / "buckets").write_text("a file in the way")
+    logger = logging.getLogger("sandbox.kept_files")
+    logger.addHandler(handler)
+    try:
+        keep(kept, aws, fleet)
+    finally:
+        logger.removeHandler(handler)
+    assert any("the objects in S3 could not be kept" in text for text in told)
+    assert (kept / "tables").is_dir()
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
 
 
 def test_a_folder_with_something_in_it_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,41 @@
+"""cli/interruptions.py: Ctrl-C, given once and again."""
+
+import signal
+import threading
+
+import pytest
+
+from cli.interruptions import interrupted_once
+
+
+@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_the_first_interruption_is_told_at_once_and_further_ones_are_ignored(first: signal.Signals) -> None:
+    told = threading.Event()
+    before = signal.getsignal(first)
+    taken_down = []
+    with pytest.raises(KeyboardInterrupt), interrupted_once(told.set):
+        try:
+            signal.raise_signal(first)
+        finally:
+            assert told.wait(60)
+            for another in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                signal.raise_signal(another)
+                taken_down.append(another)
+    assert len(taken_down) == 3
+    assert signal.getsignal(first) is before
+
+
+def test_what_ends_without_an_interruption_tells_of_none() -> None:
+    told: list[bool] = []
+    with interrupted_once(lambda: told.append(True)):
+        pass
+    assert told == []
+
+
+def test_an_interruption_that_is_ignored_stays_so() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with interrupted_once(lambda: pytest.fail("it was heeded")):
+            signal.raise_signal(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
