@@ -43,7 +43,11 @@ def demo(
     nucleus: Nucleus = "classic",
     chaos: Annotated[
         bool,
-        typer.Option("--chaos", help="Run again with faults: devices and an averager killed, lines cut, ..."),
+        typer.Option(
+            "--chaos",
+            help="Run again with faults: devices and an averager killed, lines cut, ... "
+            "--keep and --out are of this run alone.",
+        ),
     ] = False,
     keep: Keep = None,
     out: Annotated[Path | None, typer.Option(help="The run folder; default: a new one in runs/.")] = None,

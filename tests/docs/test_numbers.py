@@ -2,6 +2,7 @@
 
 import pytest
 
+from cli.chaos import ACCURACY_MARGIN
 from cloud.averaging.sums import GROUP
 from cloud.settings import MAX_COHORT
 from cloud.state.lifecycle import MAX_ATTEMPTS, MIN_LEASE_S
@@ -13,6 +14,7 @@ from components.client.reasons import MAX_REASON_BYTES
 from protocol.encodings import BLOCK
 from protocol.messages import MAX_MESSAGE_BYTES, MAX_REPORT_BYTES
 from protocol.upload_parts import IN_PARTS_BYTES
+from sandbox.faults import MIN_DEVICES, MIN_ROUNDS
 from tests.paths import ROOT
 
 DEVICE = Configuration(federation="f", bucket="b")
@@ -32,6 +34,10 @@ STATED = {
         f"Messages stay under {MAX_MESSAGE_BYTES // 1024} kB",
     ],
     "docs/operating.md": [f"averaging was cut off, the last of {MAX_ATTEMPTS} times"],
+    "docs/running.md": [
+        f"at least {MIN_ROUNDS} rounds and {MIN_DEVICES} devices",
+        f"more than {100 * ACCURACY_MARGIN:g} points below",
+    ],
     "docs/security.md": [
         f"a reason, up to {MAX_REASON_BYTES} bytes",
         f"The report in it is at most {MAX_REPORT_BYTES // 1024} kB",

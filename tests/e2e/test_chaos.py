@@ -1,11 +1,14 @@
 """`fedgrass demo --chaos`: every fault happens, and is survived."""
 
 import json
+import signal
+from pathlib import Path
 
 import pytest
 
 from sandbox.faults import Fault
 from tests.e2e.conftest import Machine
+from tests.e2e.shells import Output
 
 DEVICES = 4
 ROUNDS = 10
@@ -47,3 +50,21 @@ def test_chaos_says_how_many_rounds_and_devices_it_needs(machine: Machine) -> No
     assert ran.returncode == 2
     assert "at least 10 rounds" in ran.stderr
     assert "Traceback" not in ran.stderr
+
+
+def test_of_the_run_without_faults_nothing_is_kept_or_said_to_be(machine: Machine, tmp_path: Path) -> None:
+    kept, run = tmp_path / "kept", tmp_path / "run"
+    words = ["demo", "--chaos", "--devices", "4", "--rounds", "10", "--keep", str(kept), "--out", str(run)]
+    output = Output(machine.start(*words))
+    output.until("without faults")
+    output.until("registering")
+    output.process.send_signal(signal.SIGINT)
+    said = output.rest()
+    assert output.process.returncode == 130
+    assert "stopping: " in said
+    assert str(kept) not in said
+    assert not kept.exists()
+    assert not run.exists()
+    assert machine.left_behind() == []
+    told = " ".join(machine.run("demo", "--help").stdout.replace("│", "").split())
+    assert "--keep and --out are of this run alone" in told
