@@ -12,8 +12,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TextIO
 
 from cli.errors.kind import RelayedError
+from cli.interruptions import interrupted_once
 from cli.sandboxes.place import Place, SandboxState, SandboxUpError
 from sandbox import janitor
 from sandbox.polling import NothingHappenedError, eventually
@@ -45,21 +47,30 @@ def start(place: Place, words: Sequence[str], tell: Callable[[str], None]) -> Sa
             stderr=log,
             start_new_session=True,  # so that no Ctrl-C reaches it, and the end of this session doesn't end it
         )
-    try:
-        with place.log.open() as log:
+    with place.log.open() as log, interrupted_once(lambda: None):  # what is to be said of it, that process says
+        ended = False
+        try:
             while (state := place.state()) is None or state.pid != process.pid:
                 ended = process.poll() is not None
-                for line in itertools.takewhile(lambda line: not line.startswith("error: "), log):
-                    tell(line.rstrip("\n"))
+                _relay(log, tell)
                 if ended:
                     raise _failure(place, process.returncode)
                 time.sleep(_TICK_S)
-    except KeyboardInterrupt:
-        process.terminate()
-        process.wait()
-        place.remove()
-        raise
+        except KeyboardInterrupt:
+            process.terminate()
+            while not ended:
+                ended = process.poll() is not None
+                _relay(log, tell)
+                time.sleep(_TICK_S)
+            place.remove()
+            raise
     return state
+
+
+def _relay(log: TextIO, tell: Callable[[str], None]) -> None:
+    """Tell what the process has said since, but not how it ended: this command says so itself."""
+    for line in itertools.takewhile(lambda line: not line.startswith(("error: ", "interrupted")), log):
+        tell(line.rstrip("\n"))
 
 
 def wait(place: Place) -> SandboxState:

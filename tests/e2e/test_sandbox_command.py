@@ -76,6 +76,23 @@ def test_ctrl_c_in_up_leaves_nothing_behind(machine: Machine, words: list[str]) 
     assert given(machine, "status")["condition"] == "down"
 
 
+def test_ctrl_c_in_up_says_where_things_are_kept_of_what_had_started(
+    machine: Machine, project: Path, tmp_path: Path
+) -> None:
+    kept = tmp_path / "kept"
+    output = Output(machine.start("sandbox", "up", str(project), "--devices", "1", "--keep", str(kept)))
+    output.until("registering")
+    output.process.send_signal(signal.SIGINT)
+    output.until("stopping, and keeping")
+    output.process.send_signal(signal.SIGINT)
+    assert output.until("logs, objects, records").endswith(f" are in {kept}")
+    assert output.rest() == "interrupted\n"
+    assert output.process.returncode == 130
+    assert (kept / "aws.log").exists()
+    assert machine.left_behind() == []
+    assert known(machine) == []
+
+
 def test_one_in_the_foreground_says_where_things_are_kept(machine: Machine, tmp_path: Path) -> None:
     kept = tmp_path / "kept"
     output = Output(machine.start("sandbox", "up", "--foreground", "--keep", str(kept)))
