@@ -3,9 +3,12 @@
 import contextlib
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from queue import SimpleQueue
 from types import FrameType
+
+_IGNORED_S = 60.0
 
 
 @contextlib.contextmanager
@@ -23,7 +26,7 @@ def interruptible() -> Iterator[None]:
 @contextlib.contextmanager
 def interrupted_once(tell: Callable[[], None]) -> Iterator[None]:
     """The first of these signals, or Ctrl-C, is told at once, and ends the block; while the block takes down what it
-    has, further ones are ignored."""
+    has, further ones are ignored for a minute. One that comes later is as good as the first, if something hangs."""
     signals: SimpleQueue[bool] = SimpleQueue()
 
     def wait() -> None:
@@ -33,12 +36,13 @@ def interrupted_once(tell: Callable[[], None]) -> Iterator[None]:
 
     # What the signal finds half done may be a line that is printed, so none can be printed by its handler.
     telling = threading.Thread(target=wait, name="interruption", daemon=True)
-    is_interrupted = False
+    ignored_until = 0.0
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
-        nonlocal is_interrupted
-        if not is_interrupted:
-            is_interrupted = True
+        nonlocal ignored_until
+        now = time.monotonic()
+        if now >= ignored_until:
+            ignored_until = now + _IGNORED_S
             signals.put(True)
             raise KeyboardInterrupt
 

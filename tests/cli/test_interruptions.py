@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+from cli import interruptions
 from cli.interruptions import interrupted_once
 
 
@@ -23,6 +24,14 @@ def test_the_first_interruption_is_told_at_once_and_further_ones_are_ignored(fir
                 taken_down.append(another)
     assert len(taken_down) == 3
     assert signal.getsignal(first) is before
+
+
+def test_one_is_heeded_again_if_the_end_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interruptions, "_IGNORED_S", 0.0)
+    with pytest.raises(KeyboardInterrupt), interrupted_once(lambda: None):
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
 
 
 def test_what_ends_without_an_interruption_tells_of_none() -> None:
