@@ -8,6 +8,8 @@ from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from botocore.exceptions import EndpointConnectionError, HTTPClientError
+
 from sandbox.greengrass.errors import ServiceError
 from sandbox.greengrass.service import Greengrass
 from sandbox.greengrass.wire import Answer, Wire
@@ -53,6 +55,8 @@ class GreengrassServer:
             return self._wire.answer(call.operation, self.service.call(call.operation, call.parameters))
         except ServiceError as error:
             return self._wire.refusal(error)
+        except (EndpointConnectionError, HTTPClientError) as error:  # the embedded AWS has ended, and this is about to
+            return self._wire.refusal(ServiceError(str(error)))
         except Exception as error:
             logger.exception("%s %s", method, target)
             return self._wire.refusal(ServiceError(f"{type(error).__name__}: {error}"))

@@ -2,14 +2,26 @@
 
 import signal
 import threading
+from collections.abc import Iterator
 
 import pytest
 
 from cli import interruptions
 from cli.interruptions import interrupted_once
 
+INTERRUPTING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+
+@pytest.fixture(autouse=True)
+def heeded() -> Iterator[None]:
+    """None is ignored, though that of a terminal that is closed may be for these tests, as nohup has it."""
+    before = {name: signal.signal(name, signal.default_int_handler) for name in INTERRUPTING}
+    yield
+    for name, handler in before.items():
+        signal.signal(name, handler)
+
+
+@pytest.mark.parametrize("first", INTERRUPTING)
 def test_the_first_interruption_is_told_at_once_and_further_ones_are_ignored(first: signal.Signals) -> None:
     told = threading.Event()
     before = signal.getsignal(first)
@@ -19,7 +31,7 @@ def test_the_first_interruption_is_told_at_once_and_further_ones_are_ignored(fir
             signal.raise_signal(first)
         finally:
             assert told.wait(60)
-            for another in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            for another in INTERRUPTING:
                 signal.raise_signal(another)
                 taken_down.append(another)
     assert len(taken_down) == 3
