@@ -12,6 +12,7 @@ from cli.datasets.writing import share_out
 from cli.project import load
 from cli.project_data import EXAMPLE
 from cli.project_sandbox import build_component, init_federation
+from cloud.state.federations import ChangedMeanwhileError
 from operations import settings_update
 from reporting.view import View
 from sandbox import publishing
@@ -83,13 +84,16 @@ class Updates:
         self._deploy(MENDED)
         return True
 
-    def _see_all_updated(self, view: View) -> bool:
+    def _see_all_updated(self, _: View) -> bool:
         if any(device.version_of(self._component) != MENDED for device in self._devices):
             return False
         operations = self._sandbox.operations
-        settings = operations.federations.get("digits").settings
-        wanted = msgspec.structs.replace(settings, rounds=view.round + 1)
-        settings_update.apply(operations, settings_update.prepare(operations, wanted))
+        record = operations.federations.get("digits")
+        wanted = msgspec.structs.replace(record.settings, rounds=record.round + 2)
+        try:
+            settings_update.apply(operations, settings_update.prepare(operations, wanted))
+        except ChangedMeanwhileError:  # a round has ended: try again, as it says
+            return False
         return True
 
     @property
